@@ -1,0 +1,156 @@
+//! Who may submit: an engine's credential and its grants (templates, person fields, purposes).
+
+use crate::fault::{Fault, Reason};
+use aws_lc_rs::{constant_time, digest};
+use std::fmt;
+use std::sync::Arc;
+
+/// A credential kept as its digest only, compared in constant time.
+#[derive(Clone)]
+pub struct Credential([u8; 32]);
+
+impl Credential {
+    pub fn of(secret: &[u8]) -> Self {
+        let digest = digest::digest(&digest::SHA256, secret);
+        Self(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+
+    pub fn matches(&self, offered: &[u8]) -> bool {
+        constant_time::verify_slices_are_equal(&self.0, &Self::of(offered).0).is_ok()
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// One campaign engine. Everything it may do is listed; what is not listed is refused.
+#[derive(Debug)]
+pub struct Engine {
+    pub name: Arc<str>,
+    pub credential: Credential,
+    /// Names of templates, or `*`; a trailing `*` matches a prefix.
+    pub templates: Vec<String>,
+    /// Person fields its jobs may reveal, or `*`.
+    pub fields: Vec<String>,
+    pub purposes: Vec<String>,
+    /// Used when neither job nor template states a purpose.
+    pub purpose_default: Option<String>,
+    /// Messages per second, if limited.
+    pub rate_per_second_max: Option<u32>,
+}
+
+impl Engine {
+    pub fn may_use_template(&self, name: &str) -> bool {
+        granted(&self.templates, name)
+    }
+
+    pub fn may_reveal(&self, field: &str) -> bool {
+        granted(&self.fields, field)
+    }
+
+    /// The purpose that applies, in the order job, template, engine's default, the engine's only purpose.
+    ///
+    /// # Errors
+    /// `purpose-not-granted` when none is stated or the stated one is not among the engine's grants.
+    pub fn purpose<'a>(&'a self, job: Option<&'a str>, template: Option<&'a str>) -> Result<&'a str, Fault> {
+        let only = match self.purposes.as_slice() {
+            [only] if only != "*" => Some(only.as_str()),
+            _ => None,
+        };
+        let stated = job.or(template).or(self.purpose_default.as_deref()).or(only).ok_or_else(|| {
+            Fault::new(
+                Reason::PurposeNotGranted,
+                "no purpose is stated; set it in the job, in template.toml, or purpose_default of the engine",
+            )
+        })?;
+        if granted(&self.purposes, stated) {
+            return Ok(stated);
+        }
+        Err(Fault::new(
+            Reason::PurposeNotGranted,
+            format!("engine '{}' has no grant for this purpose; add it to purposes of [[engine]]", self.name),
+        ))
+    }
+}
+
+fn granted(grants: &[String], name: &str) -> bool {
+    grants.iter().any(|grant| match grant.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => grant == name,
+    })
+}
+
+/// All engines that may submit.
+#[derive(Debug, Default)]
+pub struct Engines(Vec<Arc<Engine>>);
+
+impl Engines {
+    pub fn new(engines: Vec<Arc<Engine>>) -> Self {
+        Self(engines)
+    }
+
+    /// SMTP AUTH: user name and password. An unknown name costs the same time as a wrong password.
+    pub fn by_password(&self, name: &str, password: &[u8]) -> Option<Arc<Engine>> {
+        self.0.iter().fold(None, |found, engine| {
+            let secret_matches = engine.credential.matches(password);
+            if secret_matches && *engine.name == *name { Some(engine.clone()) } else { found }
+        })
+    }
+
+    /// HTTP bearer key. Every key is compared, so the time tells nothing about which one was near.
+    pub fn by_key(&self, key: &[u8]) -> Option<Arc<Engine>> {
+        self.0.iter().fold(
+            None,
+            |found, engine| {
+                if engine.credential.matches(key) { Some(engine.clone()) } else { found }
+            },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn engine(purposes: &[&str]) -> Engine {
+        Engine {
+            name: "campaigns".into(),
+            credential: Credential::of(b"secret"),
+            templates: vec!["shop-*".into(), "welcome".into()],
+            fields: vec!["first_name".into()],
+            purposes: purposes.iter().map(|p| String::from(*p)).collect(),
+            purpose_default: None,
+            rate_per_second_max: None,
+        }
+    }
+
+    #[test]
+    fn grants_match_whole_names_or_prefixes() {
+        let engine = engine(&["service"]);
+        assert!(engine.may_use_template("welcome") && engine.may_use_template("shop-sale"));
+        assert!(!engine.may_use_template("welcome2") && !engine.may_use_template("statement"));
+        assert!(engine.may_reveal("first_name") && !engine.may_reveal("last_name"));
+    }
+
+    #[test]
+    fn the_job_states_the_purpose_before_the_template_and_the_only_grant() {
+        let engine_of_two = engine(&["service", "marketing"]);
+        assert_eq!(engine_of_two.purpose(Some("service"), Some("marketing")).unwrap(), "service");
+        assert_eq!(engine_of_two.purpose(None, Some("marketing")).unwrap(), "marketing");
+        assert!(engine_of_two.purpose(None, None).is_err());
+        assert!(engine_of_two.purpose(Some("other"), None).is_err());
+        assert_eq!(engine(&["service"]).purpose(None, None).unwrap(), "service");
+    }
+
+    #[test]
+    fn an_engine_is_found_by_name_and_password_or_by_key() {
+        let engines = Engines::new(vec![Arc::new(engine(&["service"]))]);
+        assert!(engines.by_password("campaigns", b"secret").is_some());
+        assert!(engines.by_password("campaigns", b"wrong").is_none());
+        assert!(engines.by_password("other", b"secret").is_none());
+        assert!(engines.by_key(b"secret").is_some() && engines.by_key(b"").is_none());
+    }
+}

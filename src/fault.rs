@@ -1,0 +1,221 @@
+//! Why a job was not relayed: a reason from the closed list of the contract, whether it is worth another
+//! try, and a text that never holds personal data.
+
+use serde::Serialize;
+use std::borrow::Cow;
+
+/// The closed list of reasons that engines may rely on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    UnknownToken,
+    ExpiredToken,
+    NotAToken,
+    NoConsent,
+    Restricted,
+    Erased,
+    Duplicate,
+    MissingField,
+    FieldNotGranted,
+    PurposeNotGranted,
+    TemplateNotFound,
+    BadTemplate,
+    BadJob,
+    TooLarge,
+    TargetRejected,
+    TargetUnavailable,
+    VaultUnavailable,
+    VaultSealed,
+    OverQuota,
+}
+
+impl Reason {
+    /// The word used on every edge: HTTP results, events, SMTP texts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownToken => "unknown-token",
+            Self::ExpiredToken => "expired-token",
+            Self::NotAToken => "not-a-token",
+            Self::NoConsent => "no-consent",
+            Self::Restricted => "restricted",
+            Self::Erased => "erased",
+            Self::Duplicate => "duplicate",
+            Self::MissingField => "missing-field",
+            Self::FieldNotGranted => "field-not-granted",
+            Self::PurposeNotGranted => "purpose-not-granted",
+            Self::TemplateNotFound => "template-not-found",
+            Self::BadTemplate => "bad-template",
+            Self::BadJob => "bad-job",
+            Self::TooLarge => "too-large",
+            Self::TargetRejected => "target-rejected",
+            Self::TargetUnavailable => "target-unavailable",
+            Self::VaultUnavailable => "vault-unavailable",
+            Self::VaultSealed => "vault-sealed",
+            Self::OverQuota => "over-quota",
+        }
+    }
+
+    /// What a job with this reason becomes. A refusal by the target depends on its reply code instead.
+    fn state(self) -> State {
+        match self {
+            Self::NoConsent | Self::Restricted | Self::Erased | Self::Duplicate => State::Suppressed,
+            Self::TargetUnavailable | Self::VaultUnavailable | Self::VaultSealed | Self::OverQuota => {
+                State::Deferred
+            }
+            _ => State::Rejected,
+        }
+    }
+}
+
+/// What became of a job. Every accepted recipient ends in exactly one of the final ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// The first MTA answered 250.
+    Relayed,
+    /// Durably held, will be relayed.
+    Journaled,
+    /// Temporary, nothing held: submit again.
+    Deferred,
+    Rejected,
+    Suppressed,
+    Expired,
+    Cancelled,
+    /// The connection was lost after the final dot: it may have been delivered.
+    Unknown,
+    /// A ticket was dropped unsettled: a defect of the relay itself, counted and reported, never normal.
+    Lost,
+}
+
+impl State {
+    pub const ALL: [State; 9] = [
+        Self::Relayed,
+        Self::Journaled,
+        Self::Deferred,
+        Self::Rejected,
+        Self::Suppressed,
+        Self::Expired,
+        Self::Cancelled,
+        Self::Unknown,
+        Self::Lost,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Relayed => "relayed",
+            Self::Journaled => "journaled",
+            Self::Deferred => "deferred",
+            Self::Rejected => "rejected",
+            Self::Suppressed => "suppressed",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Unknown => "unknown",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// A reply of the first MTA: basic code and, where it gave one, the enhanced code (RFC 3463).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplyCode {
+    pub basic: u16,
+    pub enhanced: Option<Enhanced>,
+}
+
+impl ReplyCode {
+    pub const fn new(basic: u16, class: u8, subject: u16, detail: u16) -> Self {
+        Self { basic, enhanced: Some(Enhanced(class, subject, detail)) }
+    }
+
+    pub fn is_positive(self) -> bool {
+        (200..300).contains(&self.basic)
+    }
+
+    pub fn is_transient(self) -> bool {
+        (400..500).contains(&self.basic)
+    }
+}
+
+/// Enhanced status code `class.subject.detail` (RFC 3463 §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Enhanced(pub u8, pub u16, pub u16);
+
+impl std::fmt::Display for Enhanced {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+/// Why a job failed. `detail` says the cause and, where there is one, the fix; it holds names of fields,
+/// templates and targets, never a value of a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub reason: Reason,
+    pub detail: Cow<'static, str>,
+    /// What the target said, when the target said it.
+    pub reply: Option<ReplyCode>,
+    /// The name of the target that caused it, when one did.
+    pub target: Option<std::sync::Arc<str>>,
+    state: State,
+}
+
+impl Fault {
+    pub fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason, detail: detail.into(), reply: None, target: None, state: reason.state() }
+    }
+
+    /// The target answered with a refusal: 4xx defers, 5xx rejects.
+    pub fn refused(code: ReplyCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        let state = if code.is_transient() { State::Deferred } else { State::Rejected };
+        Self { reason: Reason::TargetRejected, detail: detail.into(), reply: Some(code), target: None, state }
+    }
+
+    /// The connection was lost after the final dot and before its answer.
+    pub fn in_doubt(detail: impl Into<Cow<'static, str>>) -> Self {
+        let fault = Self::new(Reason::TargetUnavailable, detail);
+        Self { state: State::Unknown, ..fault }
+    }
+
+    pub fn at(mut self, target: &std::sync::Arc<str>) -> Self {
+        self.target = Some(target.clone());
+        self
+    }
+
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Whether the same job may succeed later.
+    pub fn is_transient(&self) -> bool {
+        self.state == State::Deferred
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.reason.as_str(), self.detail)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_targets_code_decides_between_deferred_and_rejected() {
+        assert_eq!(Fault::refused(ReplyCode::new(451, 4, 3, 0), "busy").state(), State::Deferred);
+        assert_eq!(Fault::refused(ReplyCode::new(550, 5, 1, 1), "no").state(), State::Rejected);
+        assert_eq!(Fault::in_doubt("gone").state(), State::Unknown);
+    }
+
+    #[test]
+    fn words_on_the_edge_equal_their_serialised_form() {
+        for state in State::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+        let reason = Reason::FieldNotGranted;
+        assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+    }
+}

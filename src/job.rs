@@ -1,0 +1,220 @@
+//! The nouns of the flow: a token, a send number, and a job (one message for one recipient token).
+
+use crate::engine::Engine;
+use crate::fault::{Fault, Reason};
+use bytes::Bytes;
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Merge data sent by the engine with the job. Not personal by contract, yet never logged.
+pub type Data = serde_json::Map<String, serde_json::Value>;
+
+/// What a token stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenKind {
+    /// `e_…`: an e-mail address.
+    Email,
+    /// `m_…`: a phone number.
+    Mobile,
+}
+
+impl TokenKind {
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Email => "e_",
+            Self::Mobile => "m_",
+        }
+    }
+}
+
+/// The local part of a token address, in lower case (`e_684384628`). Opaque: says nothing about the person.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token(Box<str>);
+
+impl Token {
+    /// Shortest and longest local part taken as a token, in octets (RFC 5321 §4.5.3.1.1 sets the upper end).
+    pub const LOCAL_OCTETS: std::ops::RangeInclusive<usize> = 8..=64;
+
+    /// Reads a token from a local part, in any case.
+    ///
+    /// # Errors
+    /// `not-a-token` when it has not the shape `e_` or `m_` followed by letters, digits, `-`, `_` or `.`.
+    pub fn from_local(local: &str) -> Result<Self, Fault> {
+        let lower = local.to_ascii_lowercase();
+        let tail = lower.strip_prefix("e_").or_else(|| lower.strip_prefix("m_"));
+        let well_formed = tail.is_some_and(|tail| {
+            tail.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b))
+                && !tail.ends_with('.')
+                && !tail.starts_with('.')
+                && !tail.contains("..")
+        });
+        if well_formed && Self::LOCAL_OCTETS.contains(&lower.len()) {
+            Ok(Self(lower.into_boxed_str()))
+        } else {
+            Err(not_a_token())
+        }
+    }
+
+    /// Reads a token address (`e_684384628@tokens.example`), in any case.
+    ///
+    /// # Errors
+    /// `not-a-token` for any address outside `domains`: this relay sends to tokens only.
+    pub fn from_address(address: &str, domains: &[String]) -> Result<Self, Fault> {
+        let (local, domain) = address.rsplit_once('@').ok_or_else(not_a_token)?;
+        if !domains.iter().any(|ours| ours.eq_ignore_ascii_case(domain)) {
+            return Err(not_a_token());
+        }
+        Self::from_local(local)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn kind(&self) -> TokenKind {
+        if self.0.starts_with("m_") { TokenKind::Mobile } else { TokenKind::Email }
+    }
+}
+
+fn not_a_token() -> Fault {
+    Fault::new(
+        Reason::NotAToken,
+        "the recipient is not a token of this relay; address people as e_...@ one of token_domains",
+    )
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The opaque id the relay gives a job (`s_…`). Events, headers and URLs carry it instead of the person.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SendNumber(Arc<str>);
+
+impl SendNumber {
+    pub const PREFIX: &'static str = "s_";
+
+    /// A fresh one with 128 random bits.
+    pub fn random() -> Self {
+        let mut bytes = [0u8; 16];
+        aws_lc_rs::rand::fill(&mut bytes).expect("the system's random source works");
+        Self::from_bits(bytes)
+    }
+
+    /// The same number for the same 128 bits, so a job submitted again keeps its Message-ID.
+    pub fn from_bits(bits: [u8; 16]) -> Self {
+        Self(format!("{}{}", Self::PREFIX, crate::base32_lower(&bits)).into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SendNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for SendNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a job's message is made from.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// A template folder of this relay.
+    Template(Arc<str>),
+    /// Sources sent in the job itself.
+    Inline(Arc<InlineContent>),
+    /// A whole RFC 5322 message with placeholders, as it came over SMTP: headers and body, CRLF line ends,
+    /// dot-stuffing undone.
+    Message(Bytes),
+}
+
+/// `"content": {"from", "subject", "text", "html"}` of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InlineContent {
+    pub from: String,
+    pub subject: String,
+    #[serde(default)]
+    pub text: Option<String>,
+    #[serde(default)]
+    pub html: Option<String>,
+    #[serde(default)]
+    pub reply_to: Option<String>,
+}
+
+/// One message for one recipient token, accepted from an engine that has shown who it is.
+#[derive(Debug)]
+pub struct Job {
+    pub send: SendNumber,
+    pub engine: Arc<Engine>,
+    pub token: Token,
+    pub content: Content,
+    pub data: Data,
+    /// BCP 47 tag asked for by the engine.
+    pub locale: Option<Box<str>>,
+    pub campaign: Option<Box<str>>,
+    pub purpose: Option<Box<str>>,
+    pub target: Option<Box<str>>,
+    pub expires: Option<SystemTime>,
+    /// Envelope sender asked for by the engine (SMTP `MAIL FROM`); `Some("")` is the null reverse-path.
+    pub sender: Option<Box<str>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_read_in_any_case_and_kept_in_lower_case() {
+        let domains = [String::from("tokens.example")];
+        let token = Token::from_address("E_684384628@Tokens.Example", &domains).unwrap();
+        assert_eq!(token.as_str(), "e_684384628");
+        assert_eq!(token.kind(), TokenKind::Email);
+        assert_eq!(Token::from_local("m_0123456789").unwrap().kind(), TokenKind::Mobile);
+    }
+
+    #[test]
+    fn anything_else_is_not_a_token() {
+        let domains = [String::from("tokens.example")];
+        let long = format!("e_{}@tokens.example", "a".repeat(63));
+        for address in [
+            "dana@example.test",
+            "dana@tokens.example",
+            "e_684384628@other.example",
+            "e_684384628",
+            "e_@tokens.example",
+            "e_1234\r\n56@tokens.example",
+            "e_1234 5678@tokens.example",
+            "e_12345..678@tokens.example",
+            "e_684384628@evil.example@tokens.example",
+            &long,
+        ] {
+            let fault = Token::from_address(address, &domains).unwrap_err();
+            assert_eq!(fault.reason, Reason::NotAToken, "{address:?}");
+            assert!(!fault.to_string().contains("dana"));
+        }
+    }
+
+    #[test]
+    fn a_send_number_has_its_prefix_and_128_bits() {
+        let number = SendNumber::from_bits([0xff; 16]);
+        assert_eq!(number.as_str().len(), 2 + 26);
+        assert_ne!(SendNumber::random(), SendNumber::random());
+    }
+}

@@ -1,0 +1,29 @@
+//! tokenrelay: a self-hosted relay for tokenized sending.
+//!
+//! A job flows one way: accept -> resolve -> render -> inject -> report. Each stage is a room that knows the
+//! nouns and nothing of the other stages; `pipeline` walks a job through them; `vault` sits beside the flow.
+//! ARCHITECTURE.md has the map.
+
+pub mod accept;
+pub mod cli;
+pub mod config;
+pub mod engine;
+pub mod fault;
+pub mod gate;
+pub mod inject;
+pub mod job;
+pub mod load;
+pub mod person;
+pub mod personal;
+pub mod render;
+pub mod report;
+pub mod resolve;
+pub mod ticket;
+pub mod tls;
+pub mod vault;
+pub mod wire;
+
+/// Lower-case base32 without padding (RFC 4648 §6 alphabet): case-insensitive, safe in a local part.
+pub fn base32_lower(bytes: &[u8]) -> String {
+    data_encoding::BASE32_NOPAD.encode(bytes).to_ascii_lowercase()
+}

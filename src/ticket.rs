@@ -1,0 +1,132 @@
+//! The one-outcome obligation. Whoever holds a [`Ticket`] must settle it; dropping it unsettled reports
+//! [`State::Lost`], which the board counts and every test treats as a failure.
+
+use crate::fault::{Fault, ReplyCode, State};
+use crate::job::SendNumber;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Time spent in each stage of one job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StageTimes {
+    pub resolve: Duration,
+    pub render: Duration,
+    pub inject: Duration,
+}
+
+/// The first MTA took the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relayed {
+    pub target: Arc<str>,
+    pub code: ReplyCode,
+    /// How many times the message was offered to a target, this one included.
+    pub attempt: u32,
+    pub times: StageTimes,
+}
+
+/// The one outcome of an accepted recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Relayed(Relayed),
+    Failed(Fault),
+    /// The ticket was dropped without a word: a defect of the relay.
+    Lost,
+}
+
+impl Outcome {
+    pub fn state(&self) -> State {
+        match self {
+            Self::Relayed(_) => State::Relayed,
+            Self::Failed(fault) => fault.state(),
+            Self::Lost => State::Lost,
+        }
+    }
+}
+
+/// Counts accepted recipients and their outcomes. `accepted` equals the sum of outcomes plus what is open.
+#[derive(Debug, Default)]
+pub struct Board {
+    accepted: AtomicU64,
+    by_state: [AtomicU64; State::ALL.len()],
+}
+
+impl Board {
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Relaxed)
+    }
+
+    pub fn settled(&self, state: State) -> u64 {
+        self.by_state[state as usize].load(Relaxed)
+    }
+
+    /// Tickets that are held by somebody right now.
+    pub fn open(&self) -> u64 {
+        let settled: u64 = State::ALL.iter().map(|state| self.settled(*state)).sum();
+        self.accepted().saturating_sub(settled)
+    }
+
+    /// Takes on one recipient: the ticket to settle and where its outcome arrives.
+    pub fn issue(self: &Arc<Self>, send: SendNumber) -> (Ticket, oneshot::Receiver<Outcome>) {
+        self.accepted.fetch_add(1, Relaxed);
+        let (reply, outcome) = oneshot::channel();
+        (Ticket { send, reply: Some(reply), board: self.clone() }, outcome)
+    }
+}
+
+/// The obligation to say what became of one accepted recipient, exactly once.
+#[must_use = "a ticket has to be settled; dropping it reports the recipient as lost"]
+#[derive(Debug)]
+pub struct Ticket {
+    send: SendNumber,
+    reply: Option<oneshot::Sender<Outcome>>,
+    board: Arc<Board>,
+}
+
+impl Ticket {
+    pub fn settle(mut self, outcome: Outcome) {
+        self.tell(outcome);
+    }
+
+    fn tell(&mut self, outcome: Outcome) {
+        let Some(reply) = self.reply.take() else { return };
+        self.board.by_state[outcome.state() as usize].fetch_add(1, Relaxed);
+        // The engine may have gone; the outcome is counted all the same.
+        let _ = reply.send(outcome);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.reply.is_some() {
+            tracing::error!(send = %self.send, "ticket dropped unsettled: recipient lost");
+            self.tell(Outcome::Lost);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Reason;
+
+    #[test]
+    fn a_settled_ticket_has_one_outcome() {
+        let board = Arc::new(Board::default());
+        let (ticket, mut outcome) = board.issue(SendNumber::random());
+        assert_eq!(board.open(), 1);
+        ticket.settle(Outcome::Failed(Fault::new(Reason::UnknownToken, "no such token")));
+        assert_eq!(outcome.try_recv().unwrap().state(), State::Rejected);
+        assert_eq!((board.open(), board.settled(State::Rejected)), (0, 1));
+    }
+
+    #[test]
+    fn a_dropped_ticket_reports_lost() {
+        let board = Arc::new(Board::default());
+        let (ticket, mut outcome) = board.issue(SendNumber::random());
+        drop(ticket);
+        assert_eq!(outcome.try_recv().unwrap(), Outcome::Lost);
+        assert_eq!((board.open(), board.settled(State::Lost)), (0, 1));
+    }
+}
