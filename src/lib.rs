@@ -18,6 +18,7 @@ pub mod personal;
 pub mod render;
 pub mod report;
 pub mod resolve;
+pub mod secret;
 pub mod ticket;
 pub mod tls;
 pub mod vault;

@@ -1,0 +1,171 @@
+//! Secrets come by reference only: `file:PATH`, `env:NAME`, `cred:NAME` (systemd credential), `cmd:COMMAND`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{fmt, fs, io};
+use zeroize::Zeroizing;
+
+/// Largest secret read, in bytes.
+pub const SECRET_BYTES_MAX: usize = 64 * 1024;
+
+/// Where a secret is, not what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretRef {
+    File(PathBuf),
+    Env(String),
+    Credential(String),
+    Command(String),
+}
+
+/// A reference that cannot be understood or followed. Never holds any part of a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    #[error(
+        "a secret is given by reference: file:PATH, env:NAME, cred:NAME or cmd:COMMAND, never as plain text"
+    )]
+    NotAReference,
+    #[error("cannot read the secret file {0}: {1}")]
+    File(PathBuf, io::Error),
+    #[error("the environment variable {0} is not set")]
+    Env(String),
+    #[error(
+        "systemd gave no credential '{0}' (CREDENTIALS_DIRECTORY is not set; add LoadCredential={0}:... to the unit)"
+    )]
+    NoCredentials(String),
+    #[error("the secret command failed ({0}); run it by hand to see why")]
+    Command(String),
+    #[error("the secret is empty")]
+    Empty,
+    #[error("the secret is longer than {SECRET_BYTES_MAX} bytes")]
+    TooLong,
+}
+
+impl SecretRef {
+    /// Reads a reference; a relative `file:` is relative to `base`.
+    ///
+    /// # Errors
+    /// [`SecretError::NotAReference`] for anything without one of the four prefixes.
+    pub fn parse(text: &str, base: &Path) -> Result<Self, SecretError> {
+        let (scheme, rest) = text.split_once(':').ok_or(SecretError::NotAReference)?;
+        if rest.is_empty() {
+            return Err(SecretError::NotAReference);
+        }
+        match scheme {
+            "file" => Ok(Self::File(base.join(rest))),
+            "env" => Ok(Self::Env(rest.into())),
+            "cred" => Ok(Self::Credential(rest.into())),
+            "cmd" => Ok(Self::Command(rest.into())),
+            _ => Err(SecretError::NotAReference),
+        }
+    }
+
+    /// Follows the reference. One trailing line end is dropped.
+    ///
+    /// # Errors
+    /// Says what could not be read and where, never any content.
+    pub fn read(&self) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+        let mut secret = match self {
+            Self::File(path) => read_file(path)?,
+            Self::Env(name) => {
+                let value = std::env::var_os(name).ok_or_else(|| SecretError::Env(name.clone()))?;
+                Zeroizing::new(value.into_encoded_bytes())
+            }
+            Self::Credential(name) => read_file(&credential_path(name)?)?,
+            Self::Command(command) => run(command)?,
+        };
+        drop_line_end(&mut secret);
+        if secret.is_empty() {
+            return Err(SecretError::Empty);
+        }
+        if secret.len() > SECRET_BYTES_MAX {
+            return Err(SecretError::TooLong);
+        }
+        Ok(secret)
+    }
+
+    /// The file behind the reference, if there is one to watch.
+    pub fn path(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(path) => Some(path.clone()),
+            Self::Credential(name) => credential_path(name).ok(),
+            Self::Env(_) | Self::Command(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Env(name) => write!(f, "env:{name}"),
+            Self::Credential(name) => write!(f, "cred:{name}"),
+            Self::Command(_) => f.write_str("cmd:..."),
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let unreadable = |cause| SecretError::File(path.into(), cause);
+    let length = fs::metadata(path).map_err(unreadable)?.len();
+    if length > SECRET_BYTES_MAX as u64 {
+        return Err(SecretError::TooLong);
+    }
+    fs::read(path).map(Zeroizing::new).map_err(unreadable)
+}
+
+fn credential_path(name: &str) -> Result<PathBuf, SecretError> {
+    let dir = std::env::var_os("CREDENTIALS_DIRECTORY")
+        .ok_or_else(|| SecretError::NoCredentials(name.to_owned()))?;
+    Ok(PathBuf::from(dir).join(name))
+}
+
+fn run(command: &str) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let output = Command::new("/bin/sh")
+        .args(["-c", command])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .map_err(|cause| SecretError::Command(cause.to_string()))?;
+    let secret = Zeroizing::new(output.stdout);
+    if output.status.success() { Ok(secret) } else { Err(SecretError::Command(output.status.to_string())) }
+}
+
+fn drop_line_end(secret: &mut Zeroizing<Vec<u8>>) {
+    if secret.last() == Some(&b'\n') {
+        secret.pop();
+        if secret.last() == Some(&b'\r') {
+            secret.pop();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_relative_to_the_configuration_and_loses_one_line_end() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("key"), "s3cret \r\n").unwrap();
+        let reference = SecretRef::parse("file:key", dir.path()).unwrap();
+        assert_eq!(reference.read().unwrap().as_slice(), b"s3cret ");
+    }
+
+    #[test]
+    fn a_command_is_run_and_its_failure_shows_no_output() {
+        let base = Path::new(".");
+        assert_eq!(SecretRef::parse("cmd:echo abc", base).unwrap().read().unwrap().as_slice(), b"abc");
+        let failed = SecretRef::parse("cmd:echo leaked; exit 3", base).unwrap().read().unwrap_err();
+        assert!(!failed.to_string().contains("leaked"));
+    }
+
+    #[test]
+    fn plain_text_and_empty_secrets_are_refused() {
+        let base = Path::new(".");
+        for plain in ["hunter2", "file:", "http://x"] {
+            assert!(matches!(SecretRef::parse(plain, base), Err(SecretError::NotAReference)), "{plain}");
+        }
+        let empty = SecretRef::parse("cmd:echo", base).unwrap().read();
+        assert!(matches!(empty, Err(SecretError::Empty)));
+    }
+}

@@ -1,0 +1,154 @@
+//! Whom we trust when we connect: the system's CAs, one CA file, or pinned public keys. There is no way to
+//! switch verification off.
+
+use super::fresh::Fresh;
+use super::{TlsError, certificates, provider};
+use aws_lc_rs::digest;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// SHA-256 of a certificate's SubjectPublicKeyInfo, written `sha256/BASE64` (as in RFC 7469 §2.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin([u8; 32]);
+
+impl Pin {
+    pub fn parse(text: &str) -> Option<Self> {
+        let digest = data_encoding::BASE64.decode(text.strip_prefix("sha256/")?.as_bytes()).ok()?;
+        Some(Self(digest.try_into().ok()?))
+    }
+
+    /// The pin of a certificate.
+    pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+        let digest = digest::digest(&digest::SHA256, parsed.public_key().raw);
+        Some(Self(digest.as_ref().try_into().ok()?))
+    }
+}
+
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256/{}", data_encoding::BASE64.encode(&self.0))
+    }
+}
+
+/// What makes a server's certificate good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    SystemRoots,
+    CaFile(PathBuf),
+    /// The server's own key is one of these; chain, name and dates are then not looked at.
+    Pins(Vec<Pin>),
+}
+
+/// Client side set-up that follows its CA file.
+#[derive(Clone)]
+pub struct ClientTls(Arc<Fresh<Arc<ClientConfig>>>);
+
+impl ClientTls {
+    /// # Errors
+    /// Says which file cannot be used and why.
+    pub fn load(trust: Trust) -> Result<Self, TlsError> {
+        let files = match &trust {
+            Trust::CaFile(path) => vec![path.clone()],
+            Trust::SystemRoots | Trust::Pins(_) => Vec::new(),
+        };
+        Ok(Self(Arc::new(Fresh::new(files, move || config(&trust).map(Arc::new))?)))
+    }
+
+    pub fn config(&self) -> Arc<ClientConfig> {
+        (*self.0.get()).clone()
+    }
+}
+
+impl fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientTls")
+    }
+}
+
+fn config(trust: &Trust) -> Result<ClientConfig, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports TLS 1.2 and 1.3");
+    let config = match trust {
+        Trust::SystemRoots => builder.with_root_certificates(system_roots()?).with_no_client_auth(),
+        Trust::CaFile(path) => builder.with_root_certificates(roots_of(path)?).with_no_client_auth(),
+        Trust::Pins(pins) => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(PinVerifier::new(pins.clone())))
+            .with_no_client_auth(),
+    };
+    Ok(config)
+}
+
+fn system_roots() -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() { Err(TlsError::NoSystemRoots) } else { Ok(roots) }
+}
+
+fn roots_of(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|cause| TlsError::Unusable(path.into(), cause))?;
+    }
+    Ok(roots)
+}
+
+/// Accepts a server by its public key alone, and still checks that it holds the private key.
+#[derive(Debug)]
+struct PinVerifier {
+    pins: Vec<Pin>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl PinVerifier {
+    fn new(pins: Vec<Pin>) -> Self {
+        Self { pins, provider: provider() }
+    }
+}
+
+impl ServerCertVerifier for PinVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let pin = Pin::of(end_entity).ok_or(CertificateError::BadEncoding)?;
+        if self.pins.contains(&pin) {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(CertificateError::ApplicationVerificationFailure.into())
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

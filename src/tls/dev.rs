@@ -1,0 +1,99 @@
+//! A certificate authority for one machine: `init`, `demo` and tests make theirs with it, and its key is
+//! never written anywhere.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
+use zeroize::Zeroizing;
+
+/// Makes certificates for names of this machine.
+pub struct DevAuthority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A certificate with its private key, both in PEM form.
+pub struct DevIdentity {
+    pub certificate_pem: String,
+    pub key_pem: Zeroizing<String>,
+}
+
+impl DevAuthority {
+    /// # Errors
+    /// Only when the crypto provider cannot make a key.
+    pub fn new(name: &str) -> Result<Self, rcgen::Error> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        Ok(Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)? })
+    }
+
+    pub fn certificate_pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// A server certificate for DNS names and IP addresses.
+    ///
+    /// # Errors
+    /// When a name is not a DNS name.
+    pub fn issue(&self, names: &[&str]) -> Result<DevIdentity, rcgen::Error> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(names.iter().map(|n| (*n).into()).collect::<Vec<_>>())?;
+        params.distinguished_name.push(DnType::CommonName, names.first().copied().unwrap_or("tokenrelay"));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok(DevIdentity { certificate_pem: certificate.pem(), key_pem: Zeroizing::new(key.serialize_pem()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::SecretRef;
+    use crate::tls::{ClientTls, Pin, ServerFiles, ServerTls, Trust};
+    use rustls_pki_types::ServerName;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_rustls::TlsConnector;
+
+    async fn handshake(server: &ServerTls, client: &ClientTls, name: &'static str) -> std::io::Result<()> {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let acceptor = server.acceptor();
+        tokio::spawn(async move {
+            if let Ok(mut stream) = acceptor.accept(far).await {
+                let _ = stream.write_all(b"ok").await;
+                let _ = stream.flush().await;
+            }
+        });
+        let name = ServerName::try_from(name).unwrap();
+        let mut stream = TlsConnector::from(client.config()).connect(name, near).await?;
+        stream.read_exact(&mut [0; 2]).await.map(drop)
+    }
+
+    #[tokio::test]
+    async fn the_authority_is_trusted_for_its_names_only_and_a_pin_for_its_key_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let authority = DevAuthority::new("test authority").unwrap();
+        let identity = authority.issue(&["mta.test", "127.0.0.1"]).unwrap();
+        std::fs::write(at("ca.pem"), authority.certificate_pem()).unwrap();
+        std::fs::write(at("mta.pem"), &identity.certificate_pem).unwrap();
+        std::fs::write(at("mta.key"), identity.key_pem.as_bytes()).unwrap();
+        let files = ServerFiles { certificate: at("mta.pem"), key: SecretRef::File(at("mta.key")) };
+        let server = ServerTls::load(files, &[]).unwrap();
+
+        let by_ca = ClientTls::load(Trust::CaFile(at("ca.pem"))).unwrap();
+        handshake(&server, &by_ca, "mta.test").await.unwrap();
+        handshake(&server, &by_ca, "127.0.0.1").await.unwrap();
+        handshake(&server, &by_ca, "other.test").await.unwrap_err();
+
+        let pin = Pin::of(&crate::tls::certificates(&at("mta.pem")).unwrap()[0]).unwrap();
+        let pin = Pin::parse(&pin.to_string()).unwrap();
+        let by_pin = ClientTls::load(Trust::Pins(vec![pin])).unwrap();
+        handshake(&server, &by_pin, "any.test").await.unwrap();
+        let other = Pin::of(&crate::tls::certificates(&at("ca.pem")).unwrap()[0]).unwrap();
+        let by_other = ClientTls::load(Trust::Pins(vec![other])).unwrap();
+        handshake(&server, &by_other, "mta.test").await.unwrap_err();
+    }
+}

@@ -1,0 +1,49 @@
+//! The only room that names rustls' set-up: who we are (server) and whom we trust (client).
+//! Files are read again when they change, so a renewed certificate needs no restart.
+
+mod client;
+mod dev;
+mod fresh;
+mod server;
+
+pub use client::{ClientTls, Pin, Trust};
+pub use dev::DevAuthority;
+pub use server::{ServerFiles, ServerTls};
+
+use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Why TLS material could not be used; says which file and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("cannot read {0}: {1}")]
+    Unreadable(PathBuf, pem::Error),
+    #[error("{0} holds no certificate in PEM form")]
+    NoCertificate(PathBuf),
+    #[error("the private key for {0} cannot be used: {1}")]
+    Key(PathBuf, String),
+    #[error("{0} cannot be used: {1}")]
+    Unusable(PathBuf, rustls::Error),
+    #[error("the system has no usable CA certificates; install ca-certificates or set ca = \"...\"")]
+    NoSystemRoots,
+}
+
+/// The one crypto provider of this program.
+pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let unreadable = |cause| TlsError::Unreadable(path.into(), cause);
+    let chain = CertificateDer::pem_file_iter(path)
+        .map_err(unreadable)?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(unreadable)?;
+    if chain.is_empty() { Err(TlsError::NoCertificate(path.into())) } else { Ok(chain) }
+}
+
+fn private_key(pem: &[u8], certificate: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|cause| TlsError::Key(certificate.into(), cause.to_string()))
+}
