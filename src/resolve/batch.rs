@@ -1,0 +1,263 @@
+//! Misses become batches: while a reader is busy, further misses gather, and the next read takes them all.
+//! Under light load a read starts at once; there is no timer to wait for.
+
+use super::cache::Cache;
+use super::{Known, ResolveStats};
+use crate::fault::{Fault, Reason};
+use crate::job::Token;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+
+/// One reading thread's way into the vault: an answer per token, in order.
+pub type ReadBatch = Box<dyn FnMut(&[Token]) -> Result<Vec<Known>, Fault> + Send>;
+
+type Answer = Result<Known, Fault>;
+
+/// Gathers misses and hands them to the reading threads.
+pub struct Batcher {
+    shared: Arc<Shared>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    // Plain data, held for a few lines; std's, because the readers are threads that block.
+    queue: Mutex<Queue>,
+    more: Condvar,
+    cache: Arc<Cache>,
+    stats: Arc<ResolveStats>,
+    batch_tokens_max: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Who waits for each token, whether it is still in `next` or being read: at most one read per token.
+    waiting: HashMap<Token, Vec<oneshot::Sender<Answer>>>,
+    next: VecDeque<Token>,
+    closed: bool,
+}
+
+impl Batcher {
+    pub fn start(
+        batch_tokens_max: usize,
+        readers: Vec<ReadBatch>,
+        cache: Arc<Cache>,
+        stats: Arc<ResolveStats>,
+    ) -> Self {
+        let queue = Mutex::new(Queue::default());
+        let shared = Arc::new(Shared { queue, more: Condvar::new(), cache, stats, batch_tokens_max });
+        let spawn = |(number, read): (usize, ReadBatch)| {
+            let shared = shared.clone();
+            std::thread::Builder::new()
+                .name(format!("vault-read-{number}"))
+                .spawn(move || read_until_closed(&shared, read))
+                .expect("the system starts a thread")
+        };
+        let readers = readers.into_iter().enumerate().map(spawn).collect();
+        Self { shared, readers }
+    }
+
+    pub async fn read(&self, token: &Token) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut queue = self.shared.lock();
+            let waiting = queue.waiting.entry(token.clone()).or_default();
+            waiting.push(answer);
+            if waiting.len() == 1 {
+                queue.next.push_back(token.clone());
+                self.shared.more.notify_one();
+            }
+        }
+        answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+impl Drop for Batcher {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.more.notify_all();
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("no holder of this lock panics")
+    }
+
+    /// Waits for misses and takes up to one batch of them; `None` when the house closes.
+    fn take(&self) -> Option<Vec<Token>> {
+        let mut queue = self.lock();
+        while queue.next.is_empty() {
+            if queue.closed {
+                return None;
+            }
+            queue = self.more.wait(queue).expect("no holder of this lock panics");
+        }
+        let count = queue.next.len().min(self.batch_tokens_max);
+        Some(queue.next.drain(..count).collect())
+    }
+
+    fn answer(&self, token: Token, answer: &Answer) {
+        if let Ok(known) = answer {
+            self.cache.put(token.clone(), known);
+        }
+        let waiting = self.lock().waiting.remove(&token).unwrap_or_default();
+        for waiter in waiting {
+            let _ = waiter.send(answer.clone());
+        }
+    }
+}
+
+fn read_until_closed(shared: &Shared, mut read: ReadBatch) {
+    while let Some(tokens) = shared.take() {
+        shared.stats.batches.fetch_add(1, Relaxed);
+        match read_safely(&mut read, &tokens) {
+            Ok(found) => {
+                for (token, known) in tokens.into_iter().zip(found) {
+                    shared.answer(token, &Ok(known));
+                }
+            }
+            Err(fault) => {
+                shared.stats.faults.fetch_add(1, Relaxed);
+                tokens.into_iter().for_each(|token| shared.answer(token, &Err(fault.clone())));
+            }
+        }
+    }
+}
+
+/// A panic in the store must not leave jobs waiting for ever.
+fn read_safely(read: &mut ReadBatch, tokens: &[Token]) -> Result<Vec<Known>, Fault> {
+    let found =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| read(tokens))).unwrap_or_else(|_| {
+            Err(Fault::new(Reason::VaultUnavailable, "the vault reader failed; see the log"))
+        })?;
+    if found.len() == tokens.len() {
+        Ok(found)
+    } else {
+        Err(Fault::new(Reason::VaultUnavailable, "the vault answered for other tokens than asked"))
+    }
+}
+
+fn gone() -> Fault {
+    Fault::new(Reason::VaultUnavailable, "the relay is shutting down")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::person::PersonBuilder;
+    use crate::resolve::{Resolver, Settings};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    fn token(number: usize) -> Token {
+        Token::from_local(&format!("e_{number:08}")).unwrap()
+    }
+
+    fn somebody() -> Known {
+        Known::Person(Arc::new(PersonBuilder::default().field("email", "a@example.test").build()))
+    }
+
+    /// A reader that reports each batch and waits for leave to answer it.
+    fn gated_reader() -> (ReadBatch, mpsc::Receiver<Vec<Token>>, mpsc::Sender<Result<(), Fault>>) {
+        let (seen, batches) = mpsc::channel();
+        let (leave, may_answer) = mpsc::channel::<Result<(), Fault>>();
+        let read = move |tokens: &[Token]| {
+            seen.send(tokens.to_vec()).unwrap();
+            may_answer.recv().unwrap()?;
+            Ok(tokens
+                .iter()
+                .map(|t| if t.as_str() == "e_00000404" { Known::Nobody } else { somebody() })
+                .collect())
+        };
+        (Box::new(read), batches, leave)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn concurrent_misses_become_one_read_and_each_token_is_read_once() {
+        let (read, batches, leave) = gated_reader();
+        let resolver = Resolver::start(&Settings::default(), vec![read]);
+        let ask = |number: usize| {
+            let resolver = resolver.clone();
+            tokio::spawn(async move { resolver.person(&token(number)).await.map(drop) })
+        };
+        let mut asked = vec![ask(0)];
+        assert_eq!(batches.recv().unwrap(), [token(0)]);
+        asked.extend((1..=50).chain(0..=50).map(ask));
+        while resolver.stats().misses.load(Relaxed) < 102 {
+            tokio::task::yield_now().await;
+        }
+        leave.send(Ok(())).unwrap();
+        leave.send(Ok(())).unwrap();
+        let mut rest = batches.recv().unwrap();
+        rest.sort();
+        assert_eq!(rest, (1..=50).map(token).collect::<Vec<_>>());
+        for asked in asked {
+            asked.await.unwrap().unwrap();
+        }
+        assert!(batches.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_vault_fault_reaches_everybody_and_is_not_cached_while_nobody_is() {
+        let (read, batches, leave) = gated_reader();
+        let resolver = Resolver::start(&Settings::default(), vec![read]);
+        leave.send(Err(Fault::new(Reason::VaultUnavailable, "disk"))).unwrap();
+        assert_eq!(resolver.person(&token(1)).await.unwrap_err().reason, Reason::VaultUnavailable);
+        leave.send(Ok(())).unwrap();
+        resolver.person(&token(1)).await.unwrap();
+        leave.send(Ok(())).unwrap();
+        assert_eq!(resolver.person(&token(404)).await.unwrap_err().reason, Reason::UnknownToken);
+        assert_eq!(resolver.person(&token(404)).await.unwrap_err().reason, Reason::UnknownToken);
+        assert_eq!(batches.try_iter().count(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_record_past_its_time_to_live_is_read_again_and_forgetting_is_at_once() {
+        let (read, batches, leave) = gated_reader();
+        let short = Settings { ttl: Duration::ZERO, ..Settings::default() };
+        let resolver = Resolver::start(&short, vec![read]);
+        (0..2).for_each(|_| leave.send(Ok(())).unwrap());
+        resolver.person(&token(1)).await.unwrap();
+        resolver.person(&token(1)).await.unwrap();
+        assert_eq!(batches.try_iter().count(), 2);
+
+        let (read, batches, leave) = gated_reader();
+        let resolver = Resolver::start(&Settings::default(), vec![read]);
+        (0..2).for_each(|_| leave.send(Ok(())).unwrap());
+        resolver.person(&token(1)).await.unwrap();
+        resolver.forget_all();
+        assert_eq!(resolver.cached_bytes(), 0);
+        resolver.person(&token(1)).await.unwrap();
+        assert_eq!(batches.try_iter().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_panicking_reader_answers_and_lives_on() {
+        let mut first = true;
+        let read = move |tokens: &[Token]| {
+            assert!(!std::mem::take(&mut first), "planned");
+            Ok(tokens.iter().map(|_| somebody()).collect())
+        };
+        let resolver = Resolver::start(&Settings::default(), vec![Box::new(read)]);
+        assert_eq!(resolver.person(&token(1)).await.unwrap_err().reason, Reason::VaultUnavailable);
+        resolver.person(&token(1)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_cache_stays_within_its_bytes() {
+        let read = |tokens: &[Token]| Ok(tokens.iter().map(|_| somebody()).collect());
+        let small = Settings { cache_bytes_max: 20_000, ..Settings::default() };
+        let resolver = Resolver::start(&small, vec![Box::new(read)]);
+        for number in 0..1_000 {
+            resolver.person(&token(number)).await.unwrap();
+        }
+        resolver.cache.settle();
+        assert!(resolver.cached_bytes() <= 20_000);
+    }
+}
