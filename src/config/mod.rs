@@ -1,0 +1,197 @@
+//! The configuration: the file as written becomes the configuration as meant, and every mistake in it is
+//! reported at once with its line and column.
+
+mod node;
+mod read;
+mod section;
+mod units;
+
+pub use node::{ENV_PREFIX, Origin};
+pub use section::Problem;
+
+use crate::resolve::ConsentRule;
+use crate::secret::SecretRef;
+use crate::tls::{ServerFiles, Trust};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// File used when no `-c` is given.
+pub const DEFAULT_FILE: &str = "tokenrelay.toml";
+
+/// The configuration as meant: every default applied, every path absolute or relative to the working
+/// directory, every secret still a reference.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub file: PathBuf,
+    pub state_dir: PathBuf,
+    pub vault_key: SecretRef,
+    pub cache: CacheConfig,
+    pub templates_dir: Option<PathBuf>,
+    pub consent: ConsentRule,
+    pub limits: Limits,
+    pub log: LogConfig,
+    pub listeners: Vec<Listener>,
+    pub targets: Vec<Target>,
+    pub engines: Vec<EngineConfig>,
+}
+
+#[derive(Debug, Clone)]
+pub struct CacheConfig {
+    pub bytes_max: u64,
+    pub ttl: Duration,
+    pub negative_ttl: Duration,
+}
+
+/// Bounds on what may be inside the relay at once. Memory follows from them.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    pub jobs_in_flight_max: usize,
+    pub bytes_in_flight_max: u32,
+    pub message_bytes_max: usize,
+    pub job_line_bytes_max: usize,
+    pub connections_max: usize,
+    pub connections_per_source_max: usize,
+    /// How long a job may wait for the first MTA before it is given back as deferred.
+    pub handoff_wait: Duration,
+    /// How long `serve` waits for work in flight when it is asked to stop.
+    pub drain_wait: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// Filter directives, such as `info` or `tokenrelay=debug`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenerKind {
+    Smtp,
+    Http,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    Implicit,
+    StartTls,
+    None,
+}
+
+/// A door for engines.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    pub kind: ListenerKind,
+    pub bind: SocketAddr,
+    pub tls: TlsMode,
+    /// Present unless `tls` is `none`.
+    pub identity: Option<ServerFiles>,
+    pub token_domains: Vec<String>,
+}
+
+/// A first MTA.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub name: String,
+    pub host: String,
+    pub port: u16,
+    pub tls: TlsMode,
+    pub trust: Trust,
+    /// Name the certificate must have.
+    pub server_name: String,
+    pub helo_name: String,
+    pub auth: Option<(String, SecretRef)>,
+    pub connections_max: usize,
+    pub messages_per_connection_max: u32,
+    pub connection_age_max: Duration,
+    pub idle_max: Duration,
+    pub connect_timeout: Duration,
+    pub reply_timeout: Duration,
+    pub rate_per_second_max: Option<u32>,
+    pub weight: u32,
+    pub priority: u32,
+}
+
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    pub name: String,
+    pub secret: SecretRef,
+    pub templates: Vec<String>,
+    pub fields: Vec<String>,
+    pub purposes: Vec<String>,
+    pub purpose_default: Option<String>,
+    pub rate_per_second_max: Option<u32>,
+}
+
+impl Config {
+    /// Reads a file and lays the environment over it.
+    ///
+    /// # Errors
+    /// Every mistake at once.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let source = std::fs::read_to_string(file)
+            .map_err(|cause| ConfigError::Unreadable { file: file.into(), cause })?;
+        Self::parse(&source, file, std::env::vars())
+    }
+
+    /// The same from text; `file` names it in errors and is what paths are relative to.
+    ///
+    /// # Errors
+    /// Every mistake at once.
+    pub fn parse(
+        source: &str,
+        file: &Path,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let wrong = |problems| ConfigError::Wrong { file: file.into(), problems };
+        let mut root =
+            node::parse(source).map_err(|(origin, cause)| wrong(vec![Problem { origin, cause }]))?;
+        node::lay_over(&mut root, environment);
+        read::config(&root, file).map_err(wrong)
+    }
+
+    /// Every key that exists, as `section.key`: what documentation has to list.
+    pub fn keys() -> Vec<String> {
+        read::keys()
+    }
+
+    pub fn vault_dir(&self) -> PathBuf {
+        self.state_dir.join("vault")
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug)]
+pub enum ConfigError {
+    Unreadable { file: PathBuf, cause: std::io::Error },
+    Wrong { file: PathBuf, problems: Vec<Problem> },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { file, cause } => write!(f, "cannot read {}: {cause}", file.display()),
+            Self::Wrong { file, problems } => {
+                for (number, problem) in problems.iter().enumerate() {
+                    let separator = if number == 0 { "" } else { "\n" };
+                    match &problem.origin {
+                        Origin::Env(_) => write!(f, "{separator}{}: {}", problem.origin, problem.cause)?,
+                        Origin::File { .. } => {
+                            write!(f, "{separator}{}:{}: {}", file.display(), problem.origin, problem.cause)?;
+                        }
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}

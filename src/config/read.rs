@@ -1,0 +1,458 @@
+//! Section by section from the tree to the configuration as meant.
+
+use super::node::{Node, Origin, Value};
+use super::section::{Problem, Reading, Section};
+use super::{
+    CacheConfig, Config, EngineConfig, Limits, Listener, ListenerKind, LogConfig, LogFormat, Target, TlsMode,
+};
+use crate::resolve::ConsentRule;
+use crate::secret::SecretRef;
+use crate::tls::{Pin, ServerFiles, Trust};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const NOT_YET: &str = "is not available in this version";
+
+pub fn config(root: &Node, file: &Path) -> Result<Config, Vec<Problem>> {
+    let base = file.parent().unwrap_or(Path::new(""));
+    let reading = Reading::new(base);
+    let config = read(&Section::root(&reading, root), file);
+    let mut problems = reading.problems.into_inner();
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => {
+            problems.sort_by_key(|problem| match &problem.origin {
+                Origin::File { line, column } => (*line, *column),
+                Origin::Env(_) => (0, 0),
+            });
+            Err(problems)
+        }
+    }
+}
+
+/// Every key that can be asked for, found by reading one of each section.
+pub fn keys() -> Vec<String> {
+    let origin = Origin::File { line: 1, column: 1 };
+    let empty = || Node { value: Value::Table(BTreeMap::new()), origin: origin.clone() };
+    let one = || Node { value: Value::List(vec![empty()]), origin: origin.clone() };
+    let mut auth = BTreeMap::new();
+    auth.insert("auth".to_owned(), (origin.clone(), empty()));
+    let target = Node { value: Value::Table(auth), origin: origin.clone() };
+    let sections = [
+        ("listener", one()),
+        ("target", Node { value: Value::List(vec![target]), origin: origin.clone() }),
+        ("engine", one()),
+    ];
+    let entries = sections.into_iter().map(|(name, node)| (name.into(), (origin.clone(), node))).collect();
+    let root = Node { value: Value::Table(entries), origin };
+    let reading = Reading::new(Path::new(""));
+    read(&Section::root(&reading, &root), Path::new(""));
+    let asked: BTreeSet<String> = reading.asked.into_inner().into_iter().collect();
+    asked.into_iter().collect()
+}
+
+fn read(root: &Section<'_>, file: &Path) -> Option<Config> {
+    let state_dir = root.path_if_given("state_dir").unwrap_or_else(|| sibling(file, "state"));
+    let vault_key = vault_key(root.section("vault"));
+    let cache = cache(root.section("cache"));
+    let templates_dir = templates(root.section("templates"));
+    let consent = policy(root.section("policy"));
+    let limits = limits(root.section("limits"));
+    let log = log(root.section("log"));
+    let listeners = root.sections("listener").into_iter().filter_map(listener).collect();
+    let targets: Vec<Target> = root.sections("target").into_iter().filter_map(target).collect();
+    let engines: Vec<EngineConfig> = root.sections("engine").into_iter().filter_map(engine).collect();
+    unique(root, "target", targets.iter().map(|target| target.name.as_str()));
+    unique(root, "engine", engines.iter().map(|engine| engine.name.as_str()));
+    root.report_unknown();
+    let file = file.into();
+    let vault_key = vault_key?;
+    Some(Config {
+        file,
+        state_dir,
+        vault_key,
+        cache,
+        templates_dir,
+        consent,
+        limits,
+        log,
+        listeners,
+        targets,
+        engines,
+    })
+}
+
+fn sibling(file: &Path, name: &str) -> PathBuf {
+    file.parent().unwrap_or(Path::new("")).join(name)
+}
+
+fn vault_key(section: Section<'_>) -> Option<SecretRef> {
+    let backend = section.text("backend").unwrap_or_else(|| "embedded".into());
+    match backend.as_str() {
+        "embedded" => {}
+        "postgres" | "token-server" => {
+            section.problem("backend", format!("backend \"{backend}\" {NOT_YET}; use \"embedded\""))
+        }
+        _ => section.problem("backend", "vault.backend is one of embedded, postgres, token-server"),
+    }
+    let key = section.secret("key");
+    if key.is_none() && !section.has("key") {
+        section.problem(
+            "key",
+            "vault.key is missing: a reference to 32 random bytes, such as \"file:keys/vault.key\"",
+        );
+    }
+    section.finish();
+    key
+}
+
+fn cache(section: Section<'_>) -> CacheConfig {
+    let ttl = section.duration("ttl", Duration::from_secs(300));
+    let cache = CacheConfig {
+        bytes_max: section.bytes("max_bytes", 64 << 20),
+        ttl,
+        negative_ttl: section.duration("negative_ttl", Duration::from_secs(30)).min(ttl),
+    };
+    section.finish();
+    cache
+}
+
+fn templates(section: Section<'_>) -> Option<PathBuf> {
+    let dir = section.path_if_given("dir");
+    section.finish();
+    dir
+}
+
+fn policy(section: Section<'_>) -> ConsentRule {
+    let rules = [("opt-out", ConsentRule::OptOut), ("opt-in", ConsentRule::OptIn)];
+    let rule = section.choice("consent", &rules).unwrap_or(ConsentRule::OptOut);
+    section.finish();
+    rule
+}
+
+fn limits(section: Section<'_>) -> Limits {
+    let count = |key, default| usize::try_from(section.integer(key, default)).unwrap_or(usize::MAX).max(1);
+    let limits = Limits {
+        jobs_in_flight_max: count("jobs_in_flight_max", 512),
+        bytes_in_flight_max: u32::try_from(section.bytes("bytes_in_flight_max", 64 << 20))
+            .unwrap_or(u32::MAX >> 3),
+        message_bytes_max: section.bytes("message_bytes_max", 25 << 20) as usize,
+        job_line_bytes_max: section.bytes("job_line_bytes_max", 1 << 20) as usize,
+        connections_max: count("connections_max", 1_000),
+        connections_per_source_max: count("connections_per_source_max", 200),
+        handoff_wait: section.duration("handoff_wait", Duration::from_secs(10)),
+        drain_wait: section.duration("drain_wait", Duration::from_secs(30)),
+    };
+    section.finish();
+    limits
+}
+
+fn log(section: Section<'_>) -> LogConfig {
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let log = LogConfig {
+        level: section.text("level").unwrap_or_else(|| "info".into()),
+        format: section.choice("format", &formats).unwrap_or(LogFormat::Text),
+    };
+    section.finish();
+    log
+}
+
+const TLS_MODES: [(&str, TlsMode); 3] =
+    [("implicit", TlsMode::Implicit), ("starttls", TlsMode::StartTls), ("none", TlsMode::None)];
+
+fn listener(section: Section<'_>) -> Option<Listener> {
+    let kind = listener_kind(&section);
+    let bind = bind(&section);
+    let tls = section.choice("tls", &TLS_MODES).unwrap_or(TlsMode::StartTls);
+    let certificate = section.path_if_given("cert");
+    let key = section.secret("key");
+    check_accept(&section);
+    let token_domains = section.texts("token_domains").unwrap_or_default();
+    if token_domains.is_empty() {
+        section.problem(
+            "token_domains",
+            "listener.token_domains is missing: the domains whose addresses are tokens",
+        );
+    }
+    let identity = certificate.zip(key).map(|(certificate, key)| ServerFiles { certificate, key });
+    check_listener_tls(&section, kind, tls, bind, identity.is_some());
+    section.finish();
+    Some(Listener { kind: kind?, bind: bind?, tls, identity, token_domains })
+}
+
+fn listener_kind(section: &Section<'_>) -> Option<ListenerKind> {
+    let kinds = [("smtp", Some(ListenerKind::Smtp)), ("http", Some(ListenerKind::Http)), ("lmtp", None)];
+    if !section.has("kind") {
+        section.problem("kind", "listener.kind is missing: smtp or http");
+    }
+    let kind = section.choice("kind", &kinds)?;
+    if kind.is_none() {
+        section.problem("kind", format!("listener.kind \"lmtp\" {NOT_YET}; use \"smtp\" or \"http\""));
+    }
+    kind
+}
+
+fn bind(section: &Section<'_>) -> Option<SocketAddr> {
+    let text = section.required_text("bind", "the address to listen on, such as \"127.0.0.1:2525\"");
+    let address = text.parse().ok();
+    if address.is_none() && !text.is_empty() {
+        section.problem(
+            "bind",
+            format!("listener.bind is an IP address and port such as \"127.0.0.1:2525\", not \"{text}\""),
+        );
+    }
+    address
+}
+
+fn check_accept(section: &Section<'_>) {
+    match section.text("accept").as_deref() {
+        Some("handoff") => {}
+        Some("journal" | "auto") => section.problem(
+            "accept",
+            format!("listener.accept \"journal\" and \"auto\" need the journal, which {NOT_YET}; write accept = \"handoff\""),
+        ),
+        None => section.problem(
+            "accept",
+            format!("listener.accept defaults to \"auto\", which {NOT_YET}; write accept = \"handoff\""),
+        ),
+        Some(_) => section.problem("accept", "listener.accept is one of handoff, journal, auto"),
+    }
+}
+
+fn check_listener_tls(
+    section: &Section<'_>,
+    kind: Option<ListenerKind>,
+    tls: TlsMode,
+    bind: Option<SocketAddr>,
+    has_identity: bool,
+) {
+    if tls == TlsMode::None {
+        if bind.is_some_and(|address| !address.ip().is_loopback()) {
+            section.problem(
+                "tls",
+                "tls = \"none\" is for loopback only; use \"starttls\" or \"implicit\" with cert and key",
+            );
+        }
+        return;
+    }
+    if kind == Some(ListenerKind::Http) && tls == TlsMode::StartTls {
+        section.problem("tls", "an http listener takes tls = \"implicit\" or, on loopback, \"none\"");
+    }
+    if !has_identity {
+        section.problem("cert", "this listener needs cert = \"...pem\" and key = \"file:...\" for TLS");
+    }
+}
+
+fn target(section: Section<'_>) -> Option<Target> {
+    let name = section.required_text("name", "a short name for this target");
+    let host = section.required_text("host", "the first MTA's host name or address");
+    let tls = section.choice("tls", &TLS_MODES).unwrap_or(TlsMode::StartTls);
+    let default_port = if tls == TlsMode::Implicit { 465 } else { 587 };
+    let port = u16::try_from(section.integer("port", default_port)).unwrap_or_default();
+    if port == 0 {
+        section.problem("port", "target.port is a number from 1 to 65535");
+    }
+    if tls == TlsMode::None && !is_loopback(&host) {
+        section.problem("tls", "tls = \"none\" is for loopback only; use \"starttls\" or \"implicit\"");
+    }
+    let target = Target {
+        server_name: section.text("server_name").unwrap_or_else(|| host.clone()),
+        helo_name: section.text("helo_name").unwrap_or_else(host_name),
+        trust: trust(&section),
+        auth: auth(&section),
+        connections_max: usize::try_from(section.integer("connections_max", 16))
+            .unwrap_or(16)
+            .clamp(1, 10_000),
+        messages_per_connection_max: u32::try_from(section.integer("messages_per_connection_max", 1_000))
+            .unwrap_or(u32::MAX)
+            .max(1),
+        connection_age_max: section.duration("connection_age_max", Duration::from_secs(600)),
+        idle_max: section.duration("idle_max", Duration::from_secs(30)),
+        connect_timeout: section.duration("connect_timeout", Duration::from_secs(10)),
+        reply_timeout: section.duration("reply_timeout", Duration::from_secs(60)),
+        rate_per_second_max: section.rate_per_second("rate_max"),
+        weight: u32::try_from(section.integer("weight", 10)).unwrap_or(10).max(1),
+        priority: u32::try_from(section.integer("priority", 0)).unwrap_or_default(),
+        name,
+        host,
+        port,
+        tls,
+    };
+    section.finish();
+    Some(target)
+}
+
+fn trust(section: &Section<'_>) -> Trust {
+    let ca = section.path_if_given("ca");
+    let Some(pins) = section.texts("pin") else {
+        return ca.map_or(Trust::SystemRoots, Trust::CaFile);
+    };
+    if ca.is_some() {
+        section.problem("pin", "give ca or pin, not both");
+    }
+    let parse = |text: &String| {
+        let pin = Pin::parse(text);
+        if pin.is_none() {
+            section.problem("pin", "target.pin holds \"sha256/BASE64\" of the server's public key");
+        }
+        pin
+    };
+    Trust::Pins(pins.iter().filter_map(parse).collect())
+}
+
+fn auth(section: &Section<'_>) -> Option<(String, SecretRef)> {
+    let auth = section.section_if_given("auth")?;
+    let user = auth.required_text("user", "the user name for AUTH");
+    let password = auth.secret("password");
+    if password.is_none() && !auth.has("password") {
+        auth.problem(
+            "password",
+            "target.auth.password is missing: a reference such as \"file:keys/mta1.pass\"",
+        );
+    }
+    auth.finish();
+    Some((user, password?))
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "localhost".into() } else { name }
+}
+
+fn engine(section: Section<'_>) -> Option<EngineConfig> {
+    let name = section.required_text("name", "the engine's name, also its SMTP user name");
+    let secret = section.secret("secret");
+    if secret.is_none() && !section.has("secret") {
+        section.problem(
+            "secret",
+            "engine.secret is missing: a reference such as \"file:keys/campaigns.secret\"",
+        );
+    }
+    if section.text("client_cert_san").is_some() {
+        section.problem("client_cert_san", format!("engine.client_cert_san {NOT_YET}; use secret"));
+    }
+    let engine = EngineConfig {
+        templates: section.texts("templates").unwrap_or_default(),
+        fields: section.texts("fields").unwrap_or_default(),
+        purposes: section.texts("purposes").unwrap_or_default(),
+        purpose_default: section.text("purpose_default"),
+        rate_per_second_max: section.rate_per_second("rate_max"),
+        secret: secret.clone().unwrap_or(SecretRef::Env(String::new())),
+        name,
+    };
+    section.finish();
+    secret.map(|_| engine)
+}
+
+fn unique<'a>(root: &Section<'_>, key: &str, names: impl Iterator<Item = &'a str>) {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !name.is_empty() && !seen.insert(name) {
+            root.problem(key, format!("two {key}s are named \"{name}\"; names must differ"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ConfigError;
+
+    const GOOD: &str = r#"
+[vault]
+key = "file:keys/vault.key"
+[[listener]]
+kind = "smtp"
+bind = "127.0.0.1:2525"
+tls = "none"
+accept = "handoff"
+token_domains = ["tokens.example"]
+[[target]]
+name = "mta1"
+host = "127.0.0.1"
+port = 2587
+auth = { user = "relay", password = "env:PASS" }
+rate_max = "500/s"
+[[engine]]
+name = "campaigns"
+secret = "file:keys/campaigns.secret"
+"#;
+
+    fn parse(source: &str, environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        Config::parse(source, Path::new("dir/tokenrelay.toml"), environment).map_err(|error| match error {
+            ConfigError::Unreadable { .. } => Vec::new(),
+            ConfigError::Wrong { .. } => error.to_string().lines().map(str::to_owned).collect(),
+        })
+    }
+
+    #[test]
+    fn defaults_apply_and_paths_are_relative_to_the_file() {
+        let config = parse(GOOD, &[]).unwrap();
+        assert_eq!(config.state_dir, Path::new("dir/state"));
+        assert_eq!(config.vault_key, SecretRef::File("dir/keys/vault.key".into()));
+        assert_eq!(config.cache.bytes_max, 64 << 20);
+        assert_eq!(config.targets[0].rate_per_second_max, Some(500));
+        assert_eq!(config.targets[0].tls, TlsMode::StartTls);
+    }
+
+    #[test]
+    fn the_environment_lies_over_the_file() {
+        let config =
+            parse(GOOD, &[("TOKENRELAY__CACHE__TTL", "1m"), ("TOKENRELAY__CACHE__MAX_BYTES", "1024")]);
+        let config = config.unwrap();
+        assert_eq!((config.cache.ttl, config.cache.bytes_max), (Duration::from_secs(60), 1024));
+        let wrong = parse(GOOD, &[("TOKENRELAY__CACHE__TTTL", "1m")]).unwrap_err();
+        assert_eq!(wrong, ["$TOKENRELAY__CACHE__TTTL: unknown key cache.tttl; did you mean ttl?"]);
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once_with_its_place() {
+        let source = GOOD
+            .replace("rate_max = \"500/s\"", "rate_maxx = \"500/s\"\nweight = \"heavy\"")
+            .replace("accept = \"handoff\"", "accept = \"auto\"")
+            .replace("key = \"file:keys/vault.key\"", "key = \"hunter2\"");
+        let wrong = parse(&source, &[]).unwrap_err();
+        assert_eq!(wrong.len(), 4, "{wrong:#?}");
+        assert!(wrong[0].starts_with("dir/tokenrelay.toml:3:1: vault.key: a secret is given by reference"));
+        assert!(
+            wrong[1].starts_with("dir/tokenrelay.toml:8:1: listener.accept \"journal\" and \"auto\" need")
+        );
+        assert_eq!(
+            wrong[2],
+            "dir/tokenrelay.toml:15:1: unknown key target.rate_maxx; did you mean rate_max?"
+        );
+        assert_eq!(wrong[3], "dir/tokenrelay.toml:16:1: target.weight is a number, not a string");
+        assert!(!wrong.join("").contains("hunter2"));
+    }
+
+    #[test]
+    fn clear_text_is_for_loopback_only() {
+        let wrong = parse(&GOOD.replace("127.0.0.1:2525", "0.0.0.0:2525"), &[]).unwrap_err();
+        assert!(wrong[0].contains("loopback only"), "{wrong:?}");
+        let remote = GOOD.replace("host = \"127.0.0.1\"", "host = \"mta.example\"\ntls = \"none\"");
+        assert!(parse(&remote, &[]).unwrap_err()[0].contains("loopback only"));
+    }
+
+    #[test]
+    fn a_syntax_error_names_its_line() {
+        let wrong = parse("[vault\nkey = 1", &[]).unwrap_err();
+        assert!(wrong[0].starts_with("dir/tokenrelay.toml:1:"), "{wrong:?}");
+    }
+
+    #[test]
+    fn the_list_of_keys_names_nested_ones() {
+        let keys = keys();
+        for key in
+            ["state_dir", "vault.key", "listener.token_domains", "target.auth.password", "engine.fields"]
+        {
+            assert!(keys.iter().any(|k| k == key), "{key}");
+        }
+    }
+}
