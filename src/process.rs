@@ -1,0 +1,21 @@
+//! What the process itself must not give away: no core dump, no reading by a tracer of the same user, no
+//! values in panic messages.
+
+/// Switches off core dumps and ptrace by others, and replaces the panic message by its place: a message such
+/// as "byte index 1 is not a char boundary of `…`" quotes the value.
+pub fn harden() {
+    let no_core = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, no_core);
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map_or_else(String::new, ToString::to_string);
+        tracing::error!(%place, "a task failed (panic); its job is reported as lost");
+    }));
+}
+
+/// Lets the process hold as many connections as the system allows it to.
+pub fn raise_file_limit() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised);
+}
