@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod data;
+pub mod encoded_word;
 pub mod line;
 pub mod params;
 pub mod path;
