@@ -1,1 +1,9 @@
-//! (room to be built)
+//! The SMTP grammar: bytes in, values out. No I/O and no await; "need more" is a value.
+
+pub mod command;
+pub mod data;
+pub mod encoded_word;
+pub mod line;
+pub mod params;
+pub mod path;
+pub mod sasl;

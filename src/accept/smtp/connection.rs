@@ -1,0 +1,415 @@
+//! Carries out what the session decides on one connection: reads, writes, encrypts, waits, and never longer
+//! than the limits say.
+
+use crate::accept::smtp::DoorTls;
+use crate::accept::smtp::inbox::Inbox;
+use crate::accept::smtp::incoming::{Framing, Incoming, Received};
+use crate::accept::smtp::serve::Door;
+use crate::accept::smtp::session::{Act, Channel, Envelope, Event, Login, Session, Step, Unread};
+use crate::accept::smtp::sources::source_of;
+use crate::accept::smtp::submission;
+use crate::fault::{Fault, Reason};
+use crate::ticket::Outcome;
+use crate::wire::line::{Framed, LineFramer, LineKind};
+use crate::wire::sasl::Credentials;
+use std::future::Future;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// Replies held back while a client pipelines.
+const OUTBOX_OCTETS_MAX: usize = 8 * 1024;
+/// What a client that is sent away may still send before it notices, so that it can read its last reply.
+const LINGER_OCTETS_MAX: usize = 1024 * 1024;
+const LINGER_MAX: Duration = Duration::from_secs(1);
+
+/// How talking on one stream ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The session is over; the stream may be closed.
+    Closed,
+    /// The client went away, or took no reply in time.
+    Gone,
+    Encrypt,
+}
+
+impl From<io::Error> for Ended {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+/// One client, from its first octet to its last.
+pub(super) async fn run(door: Arc<Door>, mut stream: TcpStream, peer: IpAddr) {
+    // Replies are small and awaited: Nagle's algorithm would only delay them.
+    let _ = stream.set_nodelay(true);
+    let channel = match door.settings.tls {
+        DoorTls::None => Channel::Loopback,
+        DoorTls::StartTls(_) => Channel::Clear,
+        DoorTls::Implicit(_) => Channel::Encrypted,
+    };
+    let mut conversation = Conversation::new(door.clone(), peer, channel);
+    match &door.settings.tls {
+        DoorTls::Implicit(acceptor) => {
+            let Some(mut stream) = conversation.encrypt(acceptor().accept(stream)).await else { return };
+            conversation.converse(&mut stream, Event::Connected).await;
+        }
+        DoorTls::StartTls(acceptor) => {
+            let ended = conversation.converse(&mut stream, Event::Connected).await;
+            if ended == Ended::Encrypt {
+                let Some(mut stream) = conversation.encrypt(acceptor().accept(stream)).await else { return };
+                conversation.converse(&mut stream, Event::Encrypted).await;
+            }
+        }
+        DoorTls::None => {
+            conversation.converse(&mut stream, Event::Connected).await;
+        }
+    }
+    let messages = conversation.session.messages();
+    tracing::debug!(%peer, messages, "SMTP connection ended");
+}
+
+pub(super) struct Conversation {
+    door: Arc<Door>,
+    session: Session,
+    source: IpAddr,
+    inbox: Inbox,
+    outbox: Vec<u8>,
+    lines: LineFramer,
+    incoming: Option<Incoming>,
+    received: Option<Received>,
+    began: Instant,
+}
+
+impl Conversation {
+    pub(super) fn new(door: Arc<Door>, peer: IpAddr, channel: Channel) -> Self {
+        let session = Session::new(door.policy.clone(), channel);
+        Self {
+            door,
+            session,
+            source: source_of(peer),
+            inbox: Inbox::default(),
+            outbox: Vec::new(),
+            lines: LineFramer::default(),
+            incoming: None,
+            received: None,
+            began: Instant::now(),
+        }
+    }
+
+    async fn encrypt<T>(&self, handshake: impl Future<Output = io::Result<T>>) -> Option<T> {
+        match timeout(self.door.settings.limits.handshake_max, handshake).await {
+            Ok(Ok(stream)) => Some(stream),
+            Ok(Err(fault)) => {
+                tracing::debug!(source = %self.source, %fault, "TLS handshake failed");
+                None
+            }
+            Err(_) => {
+                tracing::debug!(source = %self.source, "TLS handshake took too long");
+                None
+            }
+        }
+    }
+
+    /// Talks until the session ends or wants another stream.
+    pub(super) async fn converse<S>(&mut self, stream: &mut S, first: Event<'_>) -> Ended
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut step = self.session.handle(first);
+        let ended = loop {
+            match self.carry_out(step, stream).await {
+                Ok(next) => step = next,
+                Err(ended) => break ended,
+            }
+        };
+        if ended == Ended::Closed {
+            self.linger(stream).await;
+        }
+        ended
+    }
+
+    /// Sends the reply, does the one thing, and asks the session what follows from it.
+    async fn carry_out<S>(&mut self, step: Step, stream: &mut S) -> Result<Step, Ended>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if let Some(reply) = step.reply {
+            reply.write_to(&mut self.outbox);
+            if self.outbox.len() > OUTBOX_OCTETS_MAX {
+                self.flush(stream).await?;
+            }
+        }
+        if !self.session.is_within_message() {
+            self.incoming = None;
+        }
+        match step.act {
+            Act::ReadLine(kind) => self.read_line(kind, stream).await,
+            Act::Encrypt => {
+                self.flush(stream).await?;
+                Err(Ended::Encrypt)
+            }
+            Act::CheckPassword(credentials) => {
+                let login = self.check(&credentials).await;
+                Ok(self.session.handle(Event::PasswordChecked(login)))
+            }
+            Act::FindToken(token) => {
+                let look_up = self.door.house.known(token);
+                let found = timeout(self.door.settings.limits.lookup_max, look_up).await;
+                let found = found.unwrap_or_else(|_| Err(too_slow_to_know()));
+                Ok(self.session.handle(Event::TokenChecked(found)))
+            }
+            Act::ReadContent { declared } => {
+                self.incoming = Some(self.begin_message(declared));
+                self.read_content(Framing::Dot, true, stream).await
+            }
+            Act::ReadChunk { octets, is_last } => {
+                let mut incoming = self.incoming.take().unwrap_or_else(|| self.begin_message(None));
+                incoming.begin_chunk(octets);
+                self.incoming = Some(incoming);
+                self.read_content(Framing::Chunk, is_last, stream).await
+            }
+            Act::SkipChunk { octets } => self.skip(octets, stream).await,
+            Act::Submit(envelope) => {
+                self.flush(stream).await?;
+                Ok(self.submit(envelope).await)
+            }
+            Act::Close => {
+                self.flush(stream).await?;
+                Err(Ended::Closed)
+            }
+        }
+    }
+
+    async fn read_line<S>(&mut self, kind: LineKind, stream: &mut S) -> Result<Step, Ended>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let limits = &self.door.settings.limits;
+        let (line_max, idle_max) = (limits.line_max, limits.idle_max);
+        let session_end = match self.session.engine() {
+            None => self.began + limits.login_max,
+            Some(_) => self.began + limits.connection_age_max,
+        };
+        if self.door.stop.is_cancelled() {
+            return Ok(self.session.handle(Event::ShuttingDown));
+        }
+        if Instant::now() >= session_end {
+            return Ok(self.session.handle(Event::TooOld));
+        }
+        let mut line_end = None;
+        loop {
+            match self.lines.frame(self.inbox.unused(), kind) {
+                Ok(Framed::Line { length }) => return Ok(self.take_line(length, kind)),
+                Ok(Framed::NeedMore) => {}
+                Err(fault) => return Ok(self.session.handle(Event::BadLine(fault))),
+            }
+            if !self.inbox.is_empty() && line_end.is_none() {
+                line_end = Some(Instant::now() + line_max);
+            }
+            let deadline = line_end.unwrap_or_else(|| Instant::now() + idle_max).min(session_end);
+            self.flush(stream).await?;
+            let stop = self.door.stop.clone();
+            // Cancel-safe: `fill` reads whole or not at all.
+            let filled = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(self.session.handle(Event::ShuttingDown)),
+                filled = timeout_at(deadline, self.inbox.fill(stream)) => filled,
+            };
+            match filled {
+                Ok(Ok(0)) | Ok(Err(_)) => return Err(Ended::Gone),
+                Ok(Ok(_)) => {}
+                Err(_) if Instant::now() >= session_end => return Ok(self.session.handle(Event::TooOld)),
+                Err(_) => return Ok(self.session.handle(Event::TimedOut)),
+            }
+        }
+    }
+
+    fn take_line(&mut self, length: usize, kind: LineKind) -> Step {
+        let unused = self.inbox.unused();
+        let line = &unused[..length];
+        let is_pipelined = unused.len() > length + 2;
+        let is_secret =
+            kind == LineKind::Sasl || line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH"));
+        let step = self.session.handle(Event::Line { line, is_pipelined });
+        if is_secret {
+            self.inbox.consume_secret(length + 2);
+        } else {
+            self.inbox.consume(length + 2);
+        }
+        step
+    }
+
+    async fn check(&self, credentials: &Credentials) -> Login {
+        let (guesses, user) = (&self.door.guesses, credentials.user.as_str());
+        let login = if guesses.is_locked(self.source, user) {
+            Login::Locked
+        } else {
+            match self.door.house.engines().by_password(user, &credentials.password) {
+                Some(engine) => Login::As(engine),
+                None => Login::Wrong,
+            }
+        };
+        match &login {
+            Login::As(engine) => {
+                guesses.succeeded(self.source, user);
+                tracing::debug!(source = %self.source, engine = %engine.name, "engine logged in");
+            }
+            Login::Wrong | Login::Locked => {
+                let is_locked = matches!(login, Login::Locked);
+                if !is_locked {
+                    guesses.failed(self.source, user);
+                }
+                tracing::info!(source = %self.source, is_locked, "login failed");
+                tokio::time::sleep(self.door.settings.limits.login_failure_delay).await;
+            }
+        }
+        login
+    }
+
+    fn begin_message(&self, declared: Option<u64>) -> Incoming {
+        Incoming::new(self.door.settings.limits.message_bytes_max, declared)
+    }
+
+    /// Reads content to its end, or to the end of its chunk.
+    async fn read_content<S>(
+        &mut self,
+        framing: Framing,
+        is_last: bool,
+        stream: &mut S,
+    ) -> Result<Step, Ended>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let limits = &self.door.settings.limits;
+        let (content_end, idle_max) = (Instant::now() + limits.content_max, limits.idle_max);
+        loop {
+            let outcome = timeout_at(content_end, self.take_content(framing, is_last)).await;
+            match outcome {
+                Err(_) => return Ok(self.session.handle(Event::TimedOut)),
+                Ok(Some(read)) => return Ok(self.session.handle(Event::ContentRead(read))),
+                Ok(None) => {}
+            }
+            self.flush(stream).await?;
+            let deadline = content_end.min(Instant::now() + idle_max);
+            match timeout_at(deadline, self.inbox.fill(stream)).await {
+                Ok(Ok(0)) | Ok(Err(_)) => return Err(Ended::Gone),
+                Ok(Ok(_)) => {}
+                Err(_) => return Ok(self.session.handle(Event::TimedOut)),
+            }
+        }
+    }
+
+    /// Moves content from the inbox to the message; `None` when there is more to come. When it is cancelled the
+    /// session ends.
+    async fn take_content(&mut self, framing: Framing, is_last: bool) -> Option<Result<(), Unread>> {
+        let incoming = self.incoming.as_mut().expect("content is read into a message");
+        let gate = self.door.house.gate();
+        incoming.make_room(self.inbox.unused().len(), gate).await;
+        let taken = match incoming.take(self.inbox.unused(), framing) {
+            Ok(taken) => taken,
+            Err(fault) => return Some(Err(fault)),
+        };
+        self.inbox.consume(taken.octets);
+        if !taken.is_complete {
+            return None;
+        }
+        if !is_last {
+            return Some(Ok(()));
+        }
+        match incoming.finish(framing, gate).await {
+            Ok(received) => {
+                self.received = Some(received);
+                Some(Ok(()))
+            }
+            Err(fault) => Some(Err(fault)),
+        }
+    }
+
+    async fn skip<S>(&mut self, octets: u64, stream: &mut S) -> Result<Step, Ended>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let deadline = Instant::now() + self.door.settings.limits.content_max;
+        let mut left = octets;
+        while left > 0 {
+            let here = left.min(self.inbox.unused().len() as u64);
+            self.inbox.consume(here as usize);
+            left -= here;
+            if left == 0 {
+                break;
+            }
+            self.flush(stream).await?;
+            match timeout_at(deadline, self.inbox.fill(stream)).await {
+                Ok(Ok(0)) | Ok(Err(_)) => return Err(Ended::Gone),
+                Ok(Ok(_)) => {}
+                Err(_) => return Ok(self.session.handle(Event::TimedOut)),
+            }
+        }
+        Ok(self.session.handle(Event::ChunkSkipped))
+    }
+
+    /// Hands the job to the house and waits for its outcome. The job has its own task: it is settled even when
+    /// this connection is not there any more to hear it.
+    async fn submit(&mut self, envelope: Envelope) -> Step {
+        let Received { octets, entries } = self.received.take().expect("a message was received");
+        let house = self.door.house.clone();
+        let engine = envelope.engine.name.clone();
+        let job = match submission::job(&house, envelope, octets) {
+            Ok(job) => job,
+            Err(fault) => {
+                tracing::info!(%engine, reason = fault.reason.as_str(), "message refused");
+                return self.session.handle(Event::Refused(fault));
+            }
+        };
+        let first_number = job.send.clone();
+        let walk = self.door.tasks.spawn(async move {
+            let (send, outcome) = house.submit(job).await;
+            tracing::info!(%engine, %send, state = outcome.state().as_str(), "job ended");
+            drop(entries);
+            (send, outcome)
+        });
+        // A task that fell over has reported its ticket as lost.
+        let (send, outcome) = walk.await.unwrap_or((first_number, Outcome::Lost));
+        self.session.handle(Event::Settled(send, outcome))
+    }
+
+    async fn flush<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Result<(), Ended> {
+        if self.outbox.is_empty() {
+            return Ok(());
+        }
+        let write = async {
+            stream.write_all(&self.outbox).await?;
+            stream.flush().await
+        };
+        timeout(self.door.settings.limits.write_max, write).await.map_err(|_| Ended::Gone)??;
+        self.outbox.clear();
+        Ok(())
+    }
+
+    /// Closes so that the last reply arrives: a socket closed with unread octets in it is reset, and what was
+    /// on its way to the client is lost.
+    async fn linger<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) {
+        let drain = async {
+            stream.shutdown().await?;
+            let mut read = 0;
+            while read < LINGER_OCTETS_MAX {
+                self.inbox.consume(self.inbox.unused().len());
+                match self.inbox.fill(stream).await? {
+                    0 => break,
+                    octets => read += octets,
+                }
+            }
+            Ok::<(), io::Error>(())
+        };
+        let _ = timeout(LINGER_MAX, drain).await;
+    }
+}
+
+fn too_slow_to_know() -> Fault {
+    Fault::new(Reason::VaultUnavailable, "the vault did not answer in time; try again later")
+}

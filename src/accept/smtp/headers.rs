@@ -1,0 +1,236 @@
+//! Takes the `X-TokenRelay-` fields off a message: what the engine asks of the relay, never part of what is
+//! sent on.
+
+use crate::fault::{Fault, Reason};
+use crate::job::Data;
+use crate::wire::encoded_word;
+use std::ops::Range;
+use std::time::SystemTime;
+
+/// Most header fields of a message, and most octets of them together.
+pub const FIELDS_MAX: usize = 1000;
+pub const HEADER_OCTETS_MAX: usize = 256 * 1024;
+const PREFIX: &[u8] = b"X-TokenRelay-";
+const WORD_OCTETS_MAX: usize = 128;
+/// Job ids are the engine's own, so they may be longer than names.
+const JOB_ID_OCTETS_MAX: usize = 255;
+/// RFC 5646 §4.4.1 asks for 35.
+const LOCALE_OCTETS_MAX: usize = 35;
+
+/// What the engine asks for in header fields.
+#[derive(Debug, Default, PartialEq)]
+pub struct Asked {
+    pub template: Option<Box<str>>,
+    pub data: Option<Data>,
+    pub campaign: Option<Box<str>>,
+    pub job_id: Option<Box<str>>,
+    pub locale: Option<Box<str>>,
+    pub purpose: Option<Box<str>>,
+    pub target: Option<Box<str>>,
+    pub expires: Option<SystemTime>,
+}
+
+/// Reads the fields and removes them from the message, folded lines included. All else keeps its octets.
+///
+/// # Errors
+/// `bad-job` when the header is not well formed or too large, or one of our fields cannot be used.
+pub fn take(message: &mut Vec<u8>) -> Result<Asked, Fault> {
+    let mut asked = Asked::default();
+    let ours = find_ours(message)?;
+    for field in &ours {
+        let (name, value) = split(&message[field.clone()]).ok_or_else(malformed)?;
+        asked.read(&name[PREFIX.len()..], value)?;
+    }
+    remove(message, &ours);
+    Ok(asked)
+}
+
+impl Asked {
+    fn read(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
+        let unfolded: Vec<u8> =
+            value.iter().copied().filter(|octet| !matches!(octet, b'\r' | b'\n')).collect();
+        let text = std::str::from_utf8(&unfolded).map_err(|_| unusable("a field is not UTF-8"))?;
+        let text = encoded_word::decode(text.trim_matches([' ', '\t']))
+            .ok_or_else(|| unusable("a field has an encoded-word that cannot be decoded; use UTF-8"))?;
+        let is = |ours: &str| name.eq_ignore_ascii_case(ours.as_bytes());
+        match () {
+            () if is("Template") => put(&mut self.template, word(&text, WORD_OCTETS_MAX)),
+            () if is("Campaign") => put(&mut self.campaign, word(&text, WORD_OCTETS_MAX)),
+            () if is("Purpose") => put(&mut self.purpose, word(&text, WORD_OCTETS_MAX)),
+            () if is("Target") => put(&mut self.target, word(&text, WORD_OCTETS_MAX)),
+            () if is("Job-Id") => put(&mut self.job_id, word(&text, JOB_ID_OCTETS_MAX)),
+            () if is("Locale") => put(&mut self.locale, locale(&text)),
+            () if is("Expires") => put(&mut self.expires, time(&text)),
+            () if is("Data") => put(&mut self.data, data(&text)),
+            () => Err(unusable(
+                "there is no such field; known are Template, Data, Campaign, Job-Id, Locale, Purpose, Target, Expires",
+            )),
+        }
+    }
+}
+
+/// Where our fields are, each with its folded lines and last line end.
+fn find_ours(message: &[u8]) -> Result<Vec<Range<usize>>, Fault> {
+    let (mut ours, mut fields, mut at) = (Vec::new(), 0, 0);
+    while at < message.len() && !message[at..].starts_with(b"\r\n") {
+        let end = field_end(message, at);
+        fields += 1;
+        if fields > FIELDS_MAX || end > HEADER_OCTETS_MAX {
+            return Err(unusable("the message's header has more than 1000 fields or 256 KiB"));
+        }
+        let (name, _) = split(&message[at..end]).ok_or_else(malformed)?;
+        if name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX)) {
+            ours.push(at..end);
+        }
+        at = end;
+    }
+    Ok(ours)
+}
+
+/// The end of the field at `start`: the first line end that no white space follows (RFC 5322 §2.2.3).
+fn field_end(message: &[u8], start: usize) -> usize {
+    let line_ends = memchr::memchr_iter(b'\n', &message[start..]);
+    line_ends
+        .map(|at| start + at + 1)
+        .find(|&next| !matches!(message.get(next), Some(b' ' | b'\t')))
+        .unwrap_or(message.len())
+}
+
+/// Name and value of one field; the obsolete blank before the colon is let through (RFC 5322 §4.5.8).
+fn split(field: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr::memchr(b':', field)?;
+    let name = field[..colon].trim_ascii_end();
+    let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+    is_name.then_some((name, &field[colon + 1..]))
+}
+
+fn remove(message: &mut Vec<u8>, ranges: &[Range<usize>]) {
+    let Some(first) = ranges.first() else { return };
+    let mut kept = first.start;
+    for (at, range) in ranges.iter().enumerate() {
+        let next = ranges.get(at + 1).map_or(message.len(), |next| next.start);
+        message.copy_within(range.end..next, kept);
+        kept += next - range.end;
+    }
+    message.truncate(kept);
+}
+
+fn put<T>(place: &mut Option<T>, value: Option<T>) -> Result<(), Fault> {
+    if place.is_some() {
+        return Err(unusable("a field is given twice"));
+    }
+    *place = Some(value.ok_or_else(|| unusable("the value of a field is not well formed"))?);
+    Ok(())
+}
+
+fn word(text: &str, octets_max: usize) -> Option<Box<str>> {
+    let is_well_formed = (1..=octets_max).contains(&text.len()) && !text.chars().any(char::is_control);
+    is_well_formed.then(|| text.into())
+}
+
+fn locale(text: &str) -> Option<Box<str>> {
+    let is_tag = text
+        .split('-')
+        .all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|octet| octet.is_ascii_alphanumeric()));
+    (is_tag && text.len() <= LOCALE_OCTETS_MAX).then(|| text.into())
+}
+
+/// RFC 3339.
+fn time(text: &str) -> Option<SystemTime> {
+    text.parse::<jiff::Timestamp>().ok().map(SystemTime::from)
+}
+
+/// A JSON object, as it is or as `base64:...`.
+fn data(text: &str) -> Option<Data> {
+    let Some(encoded) = text.strip_prefix("base64:") else {
+        return serde_json::from_str(text).ok();
+    };
+    let encoded: Vec<u8> = encoded.bytes().filter(|octet| !octet.is_ascii_whitespace()).collect();
+    serde_json::from_slice(&data_encoding::BASE64.decode(&encoded).ok()?).ok()
+}
+
+fn malformed() -> Fault {
+    Fault::new(Reason::BadJob, "the message's header is not well formed (RFC 5322)")
+}
+
+fn unusable(detail: &'static str) -> Fault {
+    Fault::new(Reason::BadJob, format!("X-TokenRelay header: {detail}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(message: &str) -> Result<(Asked, String), Fault> {
+        let mut octets = message.replace('\n', "\r\n").into_bytes();
+        let asked = take(&mut octets)?;
+        Ok((asked, String::from_utf8(octets).unwrap().replace("\r\n", "\n")))
+    }
+
+    #[test]
+    fn our_fields_are_read_and_removed() {
+        let (asked, rest) = taken(
+            "X-TokenRelay-Template: welcome\nSubject: hi\n there\nx-tokenrelay-DATA: {\"order\":\n \"A-17\"}\n\
+             X-TokenRelay-Job-Id: c42-17\nX-TokenRelay-Locale: he-IL\nTo: e_1234567@tokens.example\n\
+             X-TokenRelay-Expires: 2030-01-01T00:00:00Z\n\nX-TokenRelay-Template: body\n",
+        )
+        .unwrap();
+        assert_eq!(
+            rest,
+            "Subject: hi\n there\nTo: e_1234567@tokens.example\n\nX-TokenRelay-Template: body\n"
+        );
+        assert_eq!(asked.template.as_deref(), Some("welcome"));
+        assert_eq!(asked.data.unwrap()["order"], "A-17");
+        assert_eq!(asked.job_id.as_deref(), Some("c42-17"));
+        assert_eq!(asked.locale.as_deref(), Some("he-IL"));
+        assert!(asked.expires.is_some() && asked.campaign.is_none());
+    }
+
+    #[test]
+    fn data_comes_plain_encoded_or_as_encoded_words() {
+        let json = "{\"name\":\"שלום\"}";
+        let base64 = data_encoding::BASE64.encode(json.as_bytes());
+        let (first, second) = base64.split_at(8);
+        for value in [
+            String::from(json),
+            format!("base64:{first}\n {second}"),
+            format!("=?utf-8?b?{first}?=\n =?utf-8?b?{second}?="),
+        ] {
+            let (asked, _) = taken(&format!("X-TokenRelay-Data: {value}\n\nx\n")).unwrap();
+            assert_eq!(asked.data.unwrap()["name"], "שלום");
+        }
+    }
+
+    #[test]
+    fn a_message_without_our_fields_keeps_every_octet() {
+        let message = "Received: a\n\tb\nX-Tokenrelayed: y\nSubject : x\n\nbody\n";
+        assert_eq!(taken(message).unwrap(), (Asked::default(), String::from(message)));
+        assert_eq!(taken("Subject: only a header\n").unwrap().1, "Subject: only a header\n");
+        assert_eq!(taken("\nonly a body\n").unwrap().1, "\nonly a body\n");
+    }
+
+    #[test]
+    fn unusable_headers_are_refused() {
+        let many = "a: b\n".repeat(FIELDS_MAX + 1);
+        let long = format!("a: {}\n", "b".repeat(HEADER_OCTETS_MAX));
+        for message in [
+            "no colon\n\n",
+            " folded: first\n\n",
+            ": nameless\n\n",
+            "דנה: x\n\n",
+            "X-TokenRelay-Template: a\nX-TokenRelay-Template: b\n\n",
+            "X-TokenRelay-Template:\n\n",
+            "X-TokenRelay-Tempalte: a\n\n",
+            "X-TokenRelay-Data: [1]\n\n",
+            "X-TokenRelay-Data: {\n\n",
+            "X-TokenRelay-Data: base64:!\n\n",
+            "X-TokenRelay-Locale: ../etc\n\n",
+            "X-TokenRelay-Expires: tomorrow\n\n",
+            "X-TokenRelay-Campaign: =?utf-8?q?a=0D=0Ab?=\n\n",
+            &many,
+            &long,
+        ] {
+            assert_eq!(taken(message).unwrap_err().reason, Reason::BadJob, "{:.60}", message);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The message that is being received: its octets, and the room in the house they were given.
+//!
+//! A small message is held against the bound on connections and enters the house when it is complete, so a slow
+//! sender holds no place that others wait for. A larger one enters as soon as it stops being small, before more
+//! of it is read.
+
+use crate::accept::smtp::session::Unread;
+use crate::gate::{Entry, Gate};
+use crate::wire::data::{BadData, ChunkFramer, DataFramer, Taken};
+use futures_util::FutureExt;
+
+/// Octets of a message that are held without having entered the house.
+pub const SMALL_OCTETS_MAX: usize = 64 * 1024;
+/// Content beyond the bound that is read and dropped so that its end can be answered.
+const OVERRUN_FACTOR: usize = 2;
+
+/// Whether the octets are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Keep,
+    Drop(Unread),
+}
+
+#[derive(Debug)]
+pub struct Incoming {
+    octets: Vec<u8>,
+    octets_max: usize,
+    /// All that came, kept or not.
+    read: usize,
+    declared: Option<u64>,
+    entries: Vec<Entry>,
+    reserved: usize,
+    fate: Fate,
+    data: DataFramer,
+    chunks: ChunkFramer,
+}
+
+/// A message that came to its end, with its room in the house.
+#[derive(Debug)]
+pub struct Received {
+    pub octets: Vec<u8>,
+    pub entries: Vec<Entry>,
+}
+
+/// How the content is delimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    Dot,
+    Chunk,
+}
+
+impl Incoming {
+    pub fn new(octets_max: usize, declared: Option<u64>) -> Self {
+        Self {
+            octets: Vec::new(),
+            octets_max,
+            read: 0,
+            declared,
+            entries: Vec::new(),
+            reserved: SMALL_OCTETS_MAX,
+            fate: Fate::Keep,
+            data: DataFramer::default(),
+            chunks: ChunkFramer::default(),
+        }
+    }
+
+    pub fn begin_chunk(&mut self, octets: u64) {
+        self.chunks.begin(octets);
+    }
+
+    /// Takes what belongs to the content; the caller made room for it first.
+    ///
+    /// # Errors
+    /// [`Unread::Bad`] and [`Unread::Endless`], after which the session closes.
+    pub fn take(&mut self, input: &[u8], framing: Framing) -> Result<Taken, Unread> {
+        let taken = match framing {
+            Framing::Dot => self.data.take(input, &mut self.octets),
+            Framing::Chunk => self.chunks.take(input, &mut self.octets),
+        };
+        let taken = taken.map_err(Unread::Bad)?;
+        self.read += taken.octets;
+        if self.read / OVERRUN_FACTOR > self.octets_max + SMALL_OCTETS_MAX {
+            return Err(Unread::Endless);
+        }
+        if self.octets.len() > self.octets_max {
+            self.drop_content(Unread::TooLarge);
+        }
+        if self.fate != Fate::Keep {
+            self.octets.clear();
+        }
+        Ok(taken)
+    }
+
+    /// Makes sure that `more` octets may be held. Waits only while nothing is held of the house yet, so two
+    /// senders never wait for each other; without room later the message is read to its end and refused.
+    pub async fn make_room(&mut self, more: usize, gate: &Gate) {
+        let needed = self.octets.len() + more;
+        if needed <= self.reserved || self.fate != Fate::Keep {
+            return;
+        }
+        if self.entries.is_empty() {
+            let declared = self.declared.map_or(0, |size| usize::try_from(size).unwrap_or(usize::MAX));
+            let wanted = declared.max(needed * 2).min(self.octets_max + more);
+            self.entries.push(gate.enter(wanted).await);
+            self.reserved = wanted;
+            self.octets.reserve_exact(wanted - self.octets.len());
+            return;
+        }
+        let wanted = self.reserved;
+        match gate.enter(wanted).now_or_never() {
+            Some(entry) => {
+                self.entries.push(entry);
+                self.reserved += wanted;
+            }
+            None => self.drop_content(Unread::NoRoom),
+        }
+    }
+
+    /// The content came to its end. Cancel-safe: nothing is given away before it has entered.
+    ///
+    /// # Errors
+    /// [`Unread`] when it was dropped on the way, or ends in half a line end.
+    pub async fn finish(&mut self, framing: Framing, gate: &Gate) -> Result<Received, Unread> {
+        if let Fate::Drop(reason) = self.fate {
+            return Err(reason);
+        }
+        if framing == Framing::Chunk {
+            self.chunks.finish(&mut self.octets).map_err(Unread::Bad)?;
+        }
+        if self.entries.is_empty() {
+            self.entries.push(gate.enter(self.octets.len()).await);
+        }
+        Ok(Received { octets: std::mem::take(&mut self.octets), entries: std::mem::take(&mut self.entries) })
+    }
+
+    fn drop_content(&mut self, reason: Unread) {
+        self.fate = Fate::Drop(reason);
+        self.octets = Vec::new();
+        self.entries.clear();
+    }
+}
+
+impl From<BadData> for Unread {
+    fn from(fault: BadData) -> Self {
+        Self::Bad(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn received(content: &[u8], octets_max: usize, gate: &Gate) -> Result<Received, Unread> {
+        let mut incoming = Incoming::new(octets_max, None);
+        for piece in content.chunks(1000) {
+            incoming.make_room(piece.len(), gate).await;
+            if incoming.take(piece, Framing::Dot)?.is_complete {
+                return incoming.finish(Framing::Dot, gate).await;
+            }
+        }
+        panic!("no end")
+    }
+
+    fn message(octets: usize) -> Vec<u8> {
+        [b"x".repeat(octets - 2).as_slice(), b"\r\n.\r\n"].concat()
+    }
+
+    #[tokio::test]
+    async fn a_small_message_enters_when_it_is_complete() {
+        let gate = Gate::new(10, 1 << 20);
+        let mut incoming = Incoming::new(1 << 20, Some(500));
+        incoming.make_room(500, &gate).await;
+        incoming.take(b"a\r\n", Framing::Dot).unwrap();
+        assert_eq!(gate.free(), 10);
+        incoming.take(b".\r\n", Framing::Dot).unwrap();
+        let received = incoming.finish(Framing::Dot, &gate).await.unwrap();
+        assert_eq!((received.octets.as_slice(), gate.free()), (&b"a\r\n"[..], 9));
+    }
+
+    #[tokio::test]
+    async fn a_large_message_enters_on_the_way_and_leaves_whole() {
+        let gate = Gate::new(10, 1 << 20);
+        let received = received(&message(500_000), 1 << 20, &gate).await.unwrap();
+        assert_eq!(received.octets.len(), 500_000);
+        assert!(gate.free() < 10);
+        drop(received);
+        assert_eq!(gate.free(), 10);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_refused_at_its_end_and_holds_nothing() {
+        let gate = Gate::new(10, 1 << 20);
+        assert_eq!(received(&message(100_001), 100_000, &gate).await.unwrap_err(), Unread::TooLarge);
+        assert!(received(&message(100_000), 100_000, &gate).await.is_ok());
+        assert_eq!(received(&message(1_000_000), 100_000, &gate).await.unwrap_err(), Unread::Endless);
+        assert_eq!(gate.free(), 10);
+    }
+
+    #[tokio::test]
+    async fn without_room_to_grow_the_message_is_refused() {
+        let gate = Gate::new(10, 300_000);
+        assert_eq!(received(&message(900_000), 1 << 20, &gate).await.unwrap_err(), Unread::NoRoom);
+        assert_eq!(gate.free(), 10);
+    }
+}

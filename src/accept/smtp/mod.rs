@@ -1,0 +1,113 @@
+//! The SMTP submission door: an engine logs in, addresses a token, sends a message and gets its outcome.
+//!
+//! `session` decides (no I/O), `connection` carries out, `serve` lets in.
+
+pub mod answer;
+mod connection;
+mod guesses;
+mod headers;
+mod inbox;
+mod incoming;
+pub mod reply;
+mod serve;
+pub mod session;
+mod sources;
+mod submission;
+#[cfg(test)]
+mod tests;
+
+pub use guesses::GuessLimits;
+pub use serve::serve;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Gives the acceptor for the next handshake, so a renewed certificate is used at once.
+pub type Acceptor = Arc<dyn Fn() -> tokio_rustls::TlsAcceptor + Send + Sync>;
+
+/// What protects the door.
+#[derive(Clone)]
+pub enum DoorTls {
+    /// Clear text. Logins are taken from loopback only.
+    None,
+    StartTls(Acceptor),
+    Implicit(Acceptor),
+}
+
+impl fmt::Debug for DoorTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::StartTls(_) => "StartTls",
+            Self::Implicit(_) => "Implicit",
+        })
+    }
+}
+
+/// One SMTP door, as meant.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The name in the greeting.
+    pub host_name: String,
+    pub tls: DoorTls,
+    /// Recipients in these domains are tokens; all others are refused.
+    pub token_domains: Vec<String>,
+    pub limits: Limits,
+}
+
+/// Bounds of one door.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    pub message_bytes_max: usize,
+    pub connections_max: usize,
+    pub connections_per_source_max: usize,
+    /// Refused commands after which a client is sent away.
+    pub errors_max: u32,
+    pub commands_per_message_max: u32,
+    pub messages_per_connection_max: u32,
+    pub guesses: GuessLimits,
+    /// Waited before a failed login is answered.
+    pub login_failure_delay: Duration,
+    pub handshake_max: Duration,
+    /// From connecting to being logged in, TLS included.
+    pub login_max: Duration,
+    /// Without any octet, between commands and within content.
+    pub idle_max: Duration,
+    /// From the first to the last octet of a command line.
+    pub line_max: Duration,
+    /// From `354` to the final dot, waiting for room included.
+    pub content_max: Duration,
+    /// After this age a connection is closed between two commands.
+    pub connection_age_max: Duration,
+    /// For the vault to say whether a recipient is known.
+    pub lookup_max: Duration,
+    /// For one reply to be taken by the client.
+    pub write_max: Duration,
+    /// For sessions and jobs to end after shutdown was asked for.
+    pub drain_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 25 * 1024 * 1024,
+            connections_max: 2000,
+            connections_per_source_max: 200,
+            errors_max: 10,
+            commands_per_message_max: 2000,
+            messages_per_connection_max: 10_000,
+            guesses: GuessLimits::default(),
+            login_failure_delay: Duration::from_secs(1),
+            handshake_max: Duration::from_secs(10),
+            login_max: Duration::from_secs(60),
+            idle_max: Duration::from_secs(300),
+            line_max: Duration::from_secs(30),
+            content_max: Duration::from_secs(600),
+            connection_age_max: Duration::from_secs(3600),
+            lookup_max: Duration::from_secs(30),
+            write_max: Duration::from_secs(30),
+            drain_max: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Lets clients in: one task a connection, so many at a time, so many from one source.
+
+use crate::accept::door::House;
+use crate::accept::smtp::connection;
+use crate::accept::smtp::guesses::Guesses;
+use crate::accept::smtp::session::Policy;
+use crate::accept::smtp::sources::{Admission, Sources, source_of};
+use crate::accept::smtp::{DoorTls, Settings};
+use std::future::Future;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Waited after a failed accept (out of file descriptors, for one), so the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What every connection of one door shares.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub settings: Settings,
+    pub policy: Arc<Policy>,
+    pub house: House,
+    pub guesses: Guesses,
+    /// Connections and, apart from them, jobs: a job goes on when its client has gone.
+    pub tasks: TaskTracker,
+    pub stop: CancellationToken,
+    sources: Arc<Sources>,
+    places: Arc<Semaphore>,
+}
+
+/// The right to be connected; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    _place: OwnedSemaphorePermit,
+    _admission: Admission,
+}
+
+/// Serves the door until `shutdown` resolves, then lets sessions and jobs end for `drain_max`. Clients that wait
+/// between commands are sent away at once; a message whose content has begun is still taken and answered.
+pub async fn serve(
+    listener: TcpListener,
+    settings: Settings,
+    house: House,
+    shutdown: impl Future<Output = ()>,
+) {
+    let door = Arc::new(Door::new(settings, house));
+    tokio::select! {
+        () = accept_all(&listener, &door) => {}
+        () = shutdown => {}
+    }
+    drop(listener);
+    door.stop.cancel();
+    door.tasks.close();
+    let drained = tokio::time::timeout(door.settings.limits.drain_max, door.tasks.wait()).await;
+    if drained.is_err() {
+        tracing::warn!(tasks = door.tasks.len(), "SMTP door closed before all its sessions had ended");
+    }
+}
+
+/// Cancel-safe: a connection is either with the listener or has its task.
+async fn accept_all(listener: &TcpListener, door: &Arc<Door>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => let_in(door, stream, peer),
+            Err(fault) => {
+                tracing::warn!(%fault, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn let_in(door: &Arc<Door>, stream: TcpStream, peer: SocketAddr) {
+    match door.place(peer) {
+        Ok(place) => {
+            let session = connection::run(door.clone(), stream, peer.ip());
+            door.tasks.spawn(async move {
+                session.await;
+                drop(place);
+            });
+        }
+        Err(refusal) => {
+            tracing::debug!(peer = %peer.ip(), refusal, "connection refused");
+            // Best effort and without waiting. A client of implicit TLS would not understand it.
+            if !matches!(door.settings.tls, DoorTls::Implicit(_)) {
+                let _ = stream.into_std().and_then(|mut stream| stream.write(refusal.as_bytes()));
+            }
+        }
+    }
+}
+
+impl Door {
+    pub fn new(settings: Settings, house: House) -> Self {
+        let limits = &settings.limits;
+        let policy = Policy {
+            host_name: settings.host_name.clone(),
+            token_domains: settings.token_domains.clone(),
+            message_bytes_max: limits.message_bytes_max,
+            errors_max: limits.errors_max,
+            messages_max: limits.messages_per_connection_max,
+            commands_per_message_max: limits.commands_per_message_max,
+        };
+        Self {
+            policy: Arc::new(policy),
+            house,
+            guesses: Guesses::new(limits.guesses.clone()),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            sources: Arc::new(Sources::new(limits.connections_per_source_max)),
+            places: Arc::new(Semaphore::new(limits.connections_max)),
+            settings,
+        }
+    }
+
+    fn place(&self, peer: SocketAddr) -> Result<Place, &'static str> {
+        if matches!(self.settings.tls, DoorTls::None) && !peer.ip().to_canonical().is_loopback() {
+            return Err("554 5.7.0 this door serves its own machine only\r\n");
+        }
+        let place = self.places.clone().try_acquire_owned();
+        let place = place.map_err(|_| "421 4.3.2 too many connections; try again later\r\n")?;
+        let admission = self.sources.admit(source_of(peer.ip()));
+        let admission = admission.ok_or("421 4.7.0 too many connections from your address\r\n")?;
+        Ok(Place { _place: place, _admission: admission })
+    }
+}

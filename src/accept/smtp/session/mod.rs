@@ -1,0 +1,377 @@
+//! The dialogue with one SMTP client as a state machine without I/O: an event comes in, a reply and the one
+//! thing to do next go out (RFC 5321 §4, 3207, 4954, 3030).
+
+mod login;
+#[cfg(test)]
+mod tests;
+mod transaction;
+
+use crate::accept::smtp::reply::Reply;
+use crate::engine::Engine;
+use crate::fault::{Fault, ReplyCode};
+use crate::job::{SendNumber, Token};
+use crate::ticket::Outcome;
+use crate::wire::command::{self, BadCommand, Command};
+use crate::wire::data::BadData;
+use crate::wire::line::{BadLine, LineKind};
+use crate::wire::params::BadParams;
+use crate::wire::sasl::Credentials;
+use std::mem;
+use std::sync::Arc;
+
+/// What the dialogue has to know of the door's settings.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub host_name: String,
+    /// Recipients in these domains are tokens; all others are refused.
+    pub token_domains: Vec<String>,
+    pub message_bytes_max: usize,
+    /// Refused commands after which the client is sent away.
+    pub errors_max: u32,
+    pub messages_max: u32,
+    /// Commands since the last message, or since the start.
+    pub commands_per_message_max: u32,
+}
+
+/// What protects the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// Nothing yet: STARTTLS is offered, and nothing else is done before it.
+    Clear,
+    /// The machine itself: loopback on a door without TLS.
+    Loopback,
+    Encrypted,
+}
+
+/// What happened to the connection, or what became of an [`Act`].
+#[derive(Debug)]
+pub enum Event<'a> {
+    Connected,
+    Line {
+        line: &'a [u8],
+        /// More octets came with the line. They were sent before its answer.
+        is_pipelined: bool,
+    },
+    BadLine(BadLine),
+    Encrypted,
+    PasswordChecked(Login),
+    TokenChecked(Result<(), Fault>),
+    ContentRead(Result<(), Unread>),
+    ChunkSkipped,
+    /// The message was not made a job.
+    Refused(Fault),
+    Settled(SendNumber, Outcome),
+    TimedOut,
+    /// The time to log in, or the age of the connection, is over.
+    TooOld,
+    ShuttingDown,
+}
+
+/// What became of an offered password.
+#[derive(Debug)]
+pub enum Login {
+    As(Arc<Engine>),
+    Wrong,
+    /// Too many wrong ones lately; this one was not looked at.
+    Locked,
+}
+
+/// Why the content of a message cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unread {
+    Bad(BadData),
+    /// Read to its end and dropped.
+    TooLarge,
+    /// Read to its end and dropped: no memory free for it.
+    NoRoom,
+    /// Far beyond the bound and no end in sight.
+    Endless,
+}
+
+/// The envelope of one message.
+#[derive(Debug)]
+pub struct Envelope {
+    pub engine: Arc<Engine>,
+    /// Empty for the null reverse-path.
+    pub sender: Box<str>,
+    pub token: Token,
+}
+
+/// The answer to an event and what to do then.
+#[derive(Debug)]
+pub struct Step {
+    pub reply: Option<Reply>,
+    pub act: Act,
+}
+
+/// The one thing to do next. Each ends in an [`Event`].
+#[derive(Debug)]
+pub enum Act {
+    ReadLine(LineKind),
+    Encrypt,
+    CheckPassword(Credentials),
+    FindToken(Token),
+    ReadContent {
+        /// Octets the client declared.
+        declared: Option<u64>,
+    },
+    ReadChunk {
+        octets: u64,
+        is_last: bool,
+    },
+    SkipChunk {
+        octets: u64,
+    },
+    Submit(Envelope),
+    Close,
+}
+
+/// `MAIL` was accepted.
+#[derive(Debug)]
+struct Transaction {
+    engine: Arc<Engine>,
+    sender: Box<str>,
+    declared: Option<u64>,
+}
+
+/// What is known of a LOGIN or PLAIN exchange so far.
+#[derive(Debug)]
+enum Exchange {
+    Plain,
+    LoginUser,
+    LoginPassword(zeroize::Zeroizing<String>),
+}
+
+#[derive(Debug)]
+enum State {
+    /// No EHLO or HELO yet, or forgotten after STARTTLS.
+    Fresh,
+    Named,
+    Encrypting,
+    Sasl(Exchange),
+    CheckingPassword,
+    Ready(Arc<Engine>),
+    Mail(Transaction),
+    FindingToken(Transaction, Token),
+    Addressed(Transaction, Token),
+    ReadingContent(Envelope),
+    /// Between two chunks; how many octets of the message are there.
+    Chunking(Envelope, u64),
+    ReadingChunk {
+        envelope: Envelope,
+        octets: u64,
+        is_last: bool,
+    },
+    Settling(Arc<Engine>),
+    Closed,
+}
+
+type Turn = (State, Step);
+
+/// One client's session.
+#[derive(Debug)]
+pub struct Session {
+    policy: Arc<Policy>,
+    channel: Channel,
+    state: State,
+    errors: u32,
+    messages: u32,
+    commands: u32,
+}
+
+impl Session {
+    pub fn new(policy: Arc<Policy>, channel: Channel) -> Self {
+        Self { policy, channel, state: State::Fresh, errors: 0, messages: 0, commands: 0 }
+    }
+
+    /// Takes the next event. An event that does not belong to the state closes the session.
+    pub fn handle(&mut self, event: Event<'_>) -> Step {
+        let state = mem::replace(&mut self.state, State::Closed);
+        let (next, step) = self.turn(state, event);
+        self.state = next;
+        step
+    }
+
+    /// Messages that got their final answer.
+    pub fn messages(&self) -> u32 {
+        self.messages
+    }
+
+    /// Who is submitting, once that is known.
+    pub fn engine(&self) -> Option<&Arc<Engine>> {
+        self.state.engine()
+    }
+
+    /// Whether content read so far still belongs to a message.
+    pub fn is_within_message(&self) -> bool {
+        matches!(self.state, State::ReadingContent(_) | State::Chunking(..) | State::ReadingChunk { .. })
+    }
+
+    fn turn(&mut self, state: State, event: Event<'_>) -> Turn {
+        match (state, event) {
+            (_, Event::TimedOut) => close(421, (4, 4, 2), "too slow; closing the connection"),
+            (_, Event::TooOld) => close(421, (4, 3, 2), "this connection's time is over; connect again"),
+            (_, Event::ShuttingDown) => close(421, (4, 3, 2), "the relay is going down; connect again"),
+            (_, Event::BadLine(fault)) => refuse_line(fault),
+            (State::Fresh, Event::Connected) => {
+                let greeting = format!("{} ESMTP tokenrelay", self.policy.host_name);
+                read_line(State::Fresh, Some(Reply::bare(220, greeting)))
+            }
+            (State::Sasl(exchange), Event::Line { line, .. }) => self.on_sasl(exchange, line),
+            (state, Event::Line { line, is_pipelined }) => self.on_line(state, line, is_pipelined),
+            (State::Encrypting, Event::Encrypted) => {
+                // Whatever was said in the clear is forgotten (RFC 3207 §4.2).
+                self.channel = Channel::Encrypted;
+                read_line(State::Fresh, None)
+            }
+            (State::CheckingPassword, Event::PasswordChecked(login)) => self.on_password_checked(login),
+            (State::FindingToken(transaction, token), Event::TokenChecked(found)) => {
+                transaction::on_token_checked(transaction, token, found)
+            }
+            (State::ReadingContent(envelope), Event::ContentRead(read)) => {
+                transaction::on_content_read(envelope, read)
+            }
+            (State::ReadingChunk { envelope, octets, is_last }, Event::ContentRead(read)) => {
+                transaction::on_chunk_read(envelope, octets, is_last, read)
+            }
+            (state, Event::ChunkSkipped) => read_line(state, None),
+            (State::Settling(engine), Event::Refused(fault)) => self.on_refused(engine, &fault),
+            (State::Settling(engine), Event::Settled(send, outcome)) => {
+                self.on_settled(engine, &send, &outcome)
+            }
+            _ => close(421, (4, 3, 0), "the relay lost the thread; connect again"),
+        }
+    }
+
+    fn on_line(&mut self, state: State, line: &[u8], is_pipelined: bool) -> Turn {
+        self.commands += 1;
+        if self.commands > self.policy.commands_per_message_max {
+            return close(421, (4, 7, 0), "too many commands without a message; closing the connection");
+        }
+        let command = match command::parse(line) {
+            Ok(command) => command,
+            Err(fault) => return self.protest(state, syntax_error(fault)),
+        };
+        match command {
+            Command::Ehlo(_) => self.on_ehlo(state),
+            Command::Helo(_) => {
+                read_line(state.reset_to_named(), Some(Reply::bare(250, self.policy.host_name.clone())))
+            }
+            Command::StartTls => self.on_starttls(state, is_pipelined),
+            Command::Auth(mechanism, initial) => self.on_auth(state, mechanism, initial),
+            Command::Mail(sender, params) => self.on_mail(state, sender, params),
+            Command::Rcpt(recipient) => self.on_rcpt(state, recipient),
+            Command::Data => self.on_data(state, is_pipelined),
+            Command::Bdat { octets, is_last } => self.on_bdat(state, octets, is_last),
+            Command::Rset => read_line(state.reset(), Some(reply(250, (2, 0, 0), "Ok"))),
+            Command::Noop => read_line(state, Some(reply(250, (2, 0, 0), "Ok"))),
+            Command::Help => {
+                let text = "EHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP QUIT; see RFC 5321";
+                read_line(state, Some(reply(214, (2, 0, 0), text)))
+            }
+            Command::Verify => {
+                read_line(state, Some(reply(252, (2, 5, 2), "addresses are not verified; send to a token")))
+            }
+            Command::Quit => close(221, (2, 0, 0), "Bye"),
+            Command::Etrn | Command::Lhlo(_) => {
+                self.protest(state, reply(502, (5, 5, 1), "the command is not available on this door"))
+            }
+        }
+    }
+
+    fn on_ehlo(&self, state: State) -> Turn {
+        let next = state.reset_to_named();
+        let mut offers = vec![
+            "PIPELINING".into(),
+            format!("SIZE {}", self.policy.message_bytes_max).into(),
+            "8BITMIME".into(),
+            "SMTPUTF8".into(),
+            "CHUNKING".into(),
+            "ENHANCEDSTATUSCODES".into(),
+        ];
+        match (self.channel, &next) {
+            (Channel::Clear, _) => offers.push("STARTTLS".into()),
+            (_, State::Named) => offers.push("AUTH PLAIN LOGIN".into()),
+            _ => {}
+        }
+        read_line(next, Some(Reply::bare(250, self.policy.host_name.clone()).lines(offers)))
+    }
+
+    /// Refuses a command, and the client after too many of them.
+    fn protest(&mut self, state: State, answer: Reply) -> Turn {
+        self.errors += 1;
+        if self.errors >= self.policy.errors_max {
+            return close(421, (4, 7, 0), "too many errors; closing the connection");
+        }
+        read_line(state, Some(answer))
+    }
+}
+
+impl State {
+    fn engine(&self) -> Option<&Arc<Engine>> {
+        match self {
+            Self::Ready(engine) | Self::Settling(engine) => Some(engine),
+            Self::Mail(transaction)
+            | Self::FindingToken(transaction, _)
+            | Self::Addressed(transaction, _) => Some(&transaction.engine),
+            Self::ReadingContent(envelope)
+            | Self::Chunking(envelope, _)
+            | Self::ReadingChunk { envelope, .. } => Some(&envelope.engine),
+            _ => None,
+        }
+    }
+
+    /// RSET: the transaction goes, the login stays (RFC 5321 §4.1.1.5).
+    fn reset(self) -> Self {
+        match self.engine() {
+            Some(engine) => Self::Ready(engine.clone()),
+            None => self,
+        }
+    }
+
+    /// EHLO: as RSET, and the client has a name now.
+    fn reset_to_named(self) -> Self {
+        match self.reset() {
+            Self::Fresh => Self::Named,
+            other => other,
+        }
+    }
+}
+
+fn refuse_line(fault: BadLine) -> Turn {
+    match fault {
+        BadLine::TooLong => close(500, (5, 5, 6), "line too long; closing the connection"),
+        BadLine::BareCr | BadLine::BareLf | BadLine::Nul => {
+            close(500, (5, 5, 2), &format!("{fault} received; lines end in CR LF; closing the connection"))
+        }
+    }
+}
+
+fn syntax_error(fault: BadCommand) -> Reply {
+    let (basic, enhanced) = match fault {
+        BadCommand::Unknown => (500, (5, 5, 1)),
+        BadCommand::Arguments(_) => (501, (5, 5, 4)),
+        BadCommand::Sender(_) => (501, (5, 1, 7)),
+        BadCommand::Recipient(_) => (501, (5, 1, 3)),
+        BadCommand::Params(BadParams::Unknown) => (555, (5, 5, 4)),
+        BadCommand::Params(_) => (501, (5, 5, 4)),
+    };
+    reply(basic, enhanced, fault.to_string())
+}
+
+fn reply(
+    basic: u16,
+    (class, subject, detail): (u8, u16, u16),
+    text: impl Into<std::borrow::Cow<'static, str>>,
+) -> Reply {
+    Reply::new(ReplyCode::new(basic, class, subject, detail), text)
+}
+
+fn read_line(next: State, answer: Option<Reply>) -> Turn {
+    (next, Step { reply: answer, act: Act::ReadLine(LineKind::Command) })
+}
+
+fn close(basic: u16, enhanced: (u8, u16, u16), text: &str) -> Turn {
+    let reply = Some(reply(basic, enhanced, String::from(text)));
+    (State::Closed, Step { reply, act: Act::Close })
+}

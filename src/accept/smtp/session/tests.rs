@@ -1,0 +1,388 @@
+use super::*;
+use crate::engine::Credential;
+use crate::fault::Reason;
+use crate::ticket::{Relayed, StageTimes};
+use proptest::strategy::Strategy;
+
+const LOGIN: &str = "AUTH PLAIN AGNhbXBhaWducwBzM2NyZXQ=";
+const WRONG: &str = "AUTH PLAIN AGNhbXBhaWducwB3cm9uZw==";
+const MAIL: &str = "MAIL FROM:<bounce@shop.example>";
+const RCPT: &str = "RCPT TO:<e_11111111@tokens.example>";
+
+fn policy() -> Policy {
+    Policy {
+        host_name: "relay.example".into(),
+        token_domains: vec!["tokens.example".into()],
+        message_bytes_max: 1000,
+        errors_max: 5,
+        messages_max: 3,
+        commands_per_message_max: 30,
+    }
+}
+
+fn engine() -> Arc<Engine> {
+    Arc::new(Engine {
+        name: "campaigns".into(),
+        credential: Credential::of(b"s3cret"),
+        templates: vec!["*".into()],
+        fields: vec!["*".into()],
+        purposes: vec!["service".into()],
+        purpose_default: None,
+        rate_per_second_max: None,
+    })
+}
+
+fn relayed() -> Outcome {
+    let code = ReplyCode::new(250, 2, 0, 0);
+    Outcome::Relayed(Relayed { target: "mta1".into(), code, attempt: 1, times: StageTimes::default() })
+}
+
+/// A session whose world answers at once: the password is `s3cret`, `e_unknown1` is unknown.
+struct Stage {
+    session: Session,
+    submitted: Vec<Envelope>,
+    content: Result<(), Unread>,
+}
+
+impl Stage {
+    fn new(channel: Channel) -> Self {
+        let session = Session::new(Arc::new(policy()), channel);
+        let mut stage = Self { session, submitted: Vec::new(), content: Ok(()) };
+        assert!(stage.event(Event::Connected).starts_with("220 relay.example ESMTP"));
+        stage
+    }
+
+    fn logged_in() -> Self {
+        let mut stage = Self::new(Channel::Encrypted);
+        stage.play(&[("EHLO x", "250"), (LOGIN, "235 2.7.0")]);
+        stage
+    }
+
+    /// Every reply until the session waits for a line; `[closed]` at the end when it does not any more.
+    fn event(&mut self, event: Event<'_>) -> String {
+        let mut out = Vec::new();
+        let mut step = self.session.handle(event);
+        loop {
+            if let Some(reply) = &step.reply {
+                reply.write_to(&mut out);
+            }
+            step = match step.act {
+                Act::ReadLine(_) => break,
+                Act::Close => {
+                    out.extend_from_slice(b"[closed]");
+                    break;
+                }
+                Act::Encrypt => self.session.handle(Event::Encrypted),
+                Act::CheckPassword(offered) => {
+                    let is_right = *offered.user == "campaigns" && *offered.password == b"s3cret";
+                    let login = if is_right { Login::As(engine()) } else { Login::Wrong };
+                    self.session.handle(Event::PasswordChecked(login))
+                }
+                Act::FindToken(token) => {
+                    let fault = Fault::new(Reason::UnknownToken, "nobody has this token");
+                    let found = if token.as_str() == "e_unknown1" { Err(fault) } else { Ok(()) };
+                    self.session.handle(Event::TokenChecked(found))
+                }
+                Act::ReadContent { .. } | Act::ReadChunk { .. } => {
+                    self.session.handle(Event::ContentRead(self.content))
+                }
+                Act::SkipChunk { .. } => self.session.handle(Event::ChunkSkipped),
+                Act::Submit(envelope) => {
+                    self.submitted.push(envelope);
+                    self.session.handle(Event::Settled(SendNumber::from_bits([1; 16]), relayed()))
+                }
+            };
+        }
+        String::from_utf8(out).unwrap()
+    }
+
+    fn line(&mut self, line: &str) -> String {
+        self.event(Event::Line { line: line.as_bytes(), is_pipelined: false })
+    }
+
+    fn play(&mut self, script: &[(&str, &str)]) {
+        for (line, expected) in script {
+            let said = self.line(line);
+            assert!(said.starts_with(expected), "{line}: {said} instead of {expected}");
+            assert_eq!(
+                said.ends_with("[closed]"),
+                expected.starts_with("421") || *line == "QUIT",
+                "{line}: {said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_message_goes_from_login_to_its_outcome() {
+    let mut stage = Stage::new(Channel::Clear);
+    stage.play(&[
+        ("EHLO engine.example", "250-relay.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME"),
+        ("STARTTLS", "220 2.0.0"),
+        ("EHLO engine.example", "250-relay.example"),
+        (LOGIN, "235 2.7.0"),
+        (MAIL, "250 2.1.0"),
+        (RCPT, "250 2.1.5"),
+        ("DATA", "354 end data with <CR><LF>.<CR><LF>\r\n250 2.0.0 Ok: relayed as s_"),
+        ("MAIL FROM:<>", "250 2.1.0"),
+        ("RCPT TO:<\"E_2222\\2222\"@TOKENS.example>", "250 2.1.5"),
+        ("BDAT 10", "250 2.0.0 Ok: 10 octets so far"),
+        ("BDAT 0 LAST", "250 2.0.0 Ok: relayed as s_"),
+        ("QUIT", "221 2.0.0"),
+    ]);
+    let [first, second] = stage.submitted.as_slice() else { panic!("two messages") };
+    assert_eq!((&*first.sender, first.token.as_str()), ("bounce@shop.example", "e_11111111"));
+    assert_eq!((&*second.sender, second.token.as_str()), ("", "e_22222222"));
+}
+
+#[test]
+fn what_ehlo_offers_depends_on_the_channel_and_the_login() {
+    let offer = |stage: &mut Stage| {
+        let said = stage.line("EHLO x");
+        (said.contains("STARTTLS"), said.contains("AUTH PLAIN LOGIN"))
+    };
+    assert_eq!(offer(&mut Stage::new(Channel::Clear)), (true, false));
+    assert_eq!(offer(&mut Stage::new(Channel::Encrypted)), (false, true));
+    assert_eq!(offer(&mut Stage::new(Channel::Loopback)), (false, true));
+    assert_eq!(offer(&mut Stage::logged_in()), (false, false));
+}
+
+#[test]
+fn nothing_is_done_before_encryption_and_login() {
+    let script = [("EHLO x", "250"), (MAIL, "530 5.7.0"), (LOGIN, "538 5.7.11"), (RCPT, "530 5.7.0")];
+    Stage::new(Channel::Clear).play(&script);
+    let script = [(LOGIN, "503"), ("EHLO x", "250"), (MAIL, "530 5.7.0"), ("DATA", "530 5.7.0")];
+    Stage::new(Channel::Encrypted).play(&script);
+    let mut stage = Stage::new(Channel::Encrypted);
+    stage.play(&[("EHLO x", "250"), ("STARTTLS", "503 5.5.1")]);
+    assert!(stage.line("BDAT 10 LAST").starts_with("530 5.7.0") && stage.submitted.is_empty());
+    Stage::new(Channel::Loopback).play(&[("STARTTLS", "502 5.5.1")]);
+}
+
+#[test]
+fn every_failed_login_gets_one_answer() {
+    let other_identity = "AUTH PLAIN b3RoZXIAY2FtcGFpZ25zAHMzY3JldA==";
+    let unknown_user = "AUTH PLAIN AG5vYm9keQBzM2NyZXQ=";
+    for attempt in [WRONG, other_identity, unknown_user] {
+        let mut stage = Stage::new(Channel::Encrypted);
+        stage.play(&[("EHLO x", "250"), (attempt, "535 5.7.8 the credentials are not accepted\r\n")]);
+        stage.play(&[(MAIL, "530"), (LOGIN, "235"), (LOGIN, "503")]);
+    }
+    let mut stage = Stage::new(Channel::Encrypted);
+    stage.play(&[
+        ("EHLO x", "250"),
+        ("AUTH CRAM-MD5", "504 5.5.4"),
+        ("AUTH PLAIN", "334 \r\n"),
+        ("*", "501 5.7.0"),
+    ]);
+    stage.play(&[
+        ("AUTH LOGIN", "334 VXNlcm5hbWU6"),
+        ("Y2FtcGFpZ25z", "334 UGFzc3dvcmQ6"),
+        ("czNjcmV0", "235"),
+    ]);
+    let mut stage = Stage::new(Channel::Encrypted);
+    stage.play(&[
+        ("EHLO x", "250"),
+        ("AUTH LOGIN Y2FtcGFpZ25z", "334"),
+        ("not base64", "501 5.5.2"),
+        (MAIL, "530"),
+    ]);
+    let mut stage = Stage::new(Channel::Encrypted);
+    stage.play(&[
+        ("EHLO x", "250"),
+        (WRONG, "535"),
+        (WRONG, "535"),
+        (WRONG, "535"),
+        (WRONG, "535"),
+        (WRONG, "421"),
+    ]);
+}
+
+#[test]
+fn only_known_tokens_are_recipients() {
+    let mut stage = Stage::logged_in();
+    stage.play(&[
+        (RCPT, "503 5.5.1"),
+        (MAIL, "250"),
+        (MAIL, "503 5.5.1"),
+        ("RCPT TO:<dana@example.test>", "550 5.7.1 not-a-token"),
+        ("RCPT TO:<dana@tokens.example>", "550 5.7.1 not-a-token"),
+        ("RCPT TO:<\"e_1111111 1\"@tokens.example>", "550 5.7.1 not-a-token"),
+        ("RCPT TO:<postmaster>", "550 5.7.1 not-a-token"),
+        ("RCPT TO:<e_unknown1@tokens.example>", "550 5.1.1 unknown-token"),
+        ("DATA", "554 5.5.1"),
+        (RCPT, "250 2.1.5"),
+        (RCPT, "250 2.1.5"),
+        ("RCPT TO:<e_22222222@tokens.example>", "452 4.5.3"),
+        ("RCPT TO:<dana@example.test>", "550 5.7.1"),
+        ("RSET", "250 2.0.0"),
+        ("DATA", "503 5.5.1"),
+    ]);
+    assert!(stage.submitted.is_empty());
+}
+
+#[test]
+fn a_refused_address_is_never_repeated() {
+    let mut stage = Stage::logged_in();
+    stage.play(&[(MAIL, "250")]);
+    for line in ["RCPT TO:<dana@example.test>", "RCPT TO:<dana@@>", "MAIL FROM:<dana"] {
+        assert!(!stage.line(line).contains("dana"), "{line}");
+    }
+}
+
+#[test]
+fn parameters_are_judged_at_mail() {
+    let mut stage = Stage::logged_in();
+    stage.play(&[
+        ("MAIL FROM:<a@b.example> SIZE=1001", "552 5.3.4"),
+        ("MAIL FROM:<a@b.example> REQUIRETLS", "555 5.5.4"),
+        ("MAIL FROM:<דנה@b.example>", "553 5.6.7"),
+        ("MAIL FROM:<a@b.example> SIZE=x", "501 5.5.4"),
+        ("MAIL FROM:<a@b.example> XYZ=x", "555 5.5.4"),
+        ("MAIL FROM:<@a,@b:c@d.example>", "501 5.1.7"),
+        ("MAIL FROM:<דנה@b.example> SMTPUTF8 SIZE=1000 BODY=8BITMIME", "250 2.1.0"),
+    ]);
+}
+
+#[test]
+fn commands_outside_the_flow() {
+    let mut stage = Stage::new(Channel::Encrypted);
+    stage.play(&[
+        ("NOOP", "250 2.0.0"),
+        ("HELP", "214 2.0.0"),
+        ("VRFY dana", "252 2.5.2"),
+        ("EXPN list", "252 2.5.2"),
+        ("RSET", "250 2.0.0"),
+        ("HELO x", "250 relay.example"),
+        ("ETRN x", "502 5.5.1"),
+        ("LHLO x", "502 5.5.1"),
+        ("XYZZY", "500 5.5.1"),
+        ("EHLO", "501 5.5.4"),
+        ("XYZZY", "421 4.7.0"),
+    ]);
+}
+
+#[test]
+fn what_follows_starttls_or_a_refused_data_is_never_read() {
+    let mut stage = Stage::new(Channel::Clear);
+    stage.play(&[("EHLO x", "250")]);
+    let said = stage.event(Event::Line { line: b"STARTTLS", is_pipelined: true });
+    assert!(said.starts_with("554 5.5.1") && said.ends_with("[closed]"));
+    let mut stage = Stage::logged_in();
+    stage.play(&[(MAIL, "250")]);
+    let said = stage.event(Event::Line { line: b"DATA", is_pipelined: true });
+    assert!(said.starts_with("554 5.5.1") && said.ends_with("[closed]"));
+}
+
+#[test]
+fn unreadable_content_is_answered_or_ends_the_session() {
+    for (content, expected, is_closed) in [
+        (Unread::TooLarge, "552 5.3.4", false),
+        (Unread::NoRoom, "452 4.3.1", false),
+        (Unread::Endless, "552 5.3.4", true),
+        (Unread::Bad(BadData::BareLf), "554 5.5.2 bare LF", true),
+        (Unread::Bad(BadData::BareCr), "554 5.5.2 bare CR", true),
+        (Unread::Bad(BadData::Nul), "554 5.5.2 NUL", true),
+    ] {
+        for (command, prefix) in [("DATA", "354 end data with <CR><LF>.<CR><LF>\r\n"), ("BDAT 5 LAST", "")] {
+            let mut stage = Stage::logged_in();
+            stage.play(&[(MAIL, "250"), (RCPT, "250")]);
+            stage.content = Err(content);
+            let said = stage.line(command);
+            assert!(said.starts_with(&format!("{prefix}{expected}")), "{said}");
+            assert_eq!(said.ends_with("[closed]"), is_closed);
+            assert!(stage.submitted.is_empty() && !stage.session.is_within_message());
+        }
+    }
+}
+
+#[test]
+fn chunks_are_counted_and_belong_to_one_message() {
+    let mut stage = Stage::logged_in();
+    stage.play(&[
+        ("BDAT 5", "503 5.5.1"),
+        (MAIL, "250"),
+        ("BDAT 5", "554 5.5.1"),
+        (RCPT, "250"),
+        ("BDAT 600", "250 2.0.0"),
+        ("DATA", "503 5.5.1"),
+        (MAIL, "503 5.5.1"),
+        ("BDAT 401", "552 5.3.4"),
+        ("BDAT 1 LAST", "503 5.5.1"),
+        (MAIL, "250"),
+    ]);
+    assert!(stage.submitted.is_empty());
+    assert!(stage.line("BDAT 1001").ends_with("[closed]"), "larger than any message may be");
+}
+
+#[test]
+fn limits_send_the_client_away() {
+    let mut stage = Stage::logged_in();
+    for _ in 0..3 {
+        stage.play(&[(MAIL, "250"), (RCPT, "250"), ("DATA", "354")]);
+    }
+    stage.play(&[(MAIL, "421 4.7.0")]);
+    let mut stage = Stage::logged_in();
+    for _ in 0..28 {
+        stage.play(&[("NOOP", "250")]);
+    }
+    stage.play(&[("NOOP", "421 4.7.0")]);
+    for (event, expected) in [
+        (Event::TimedOut, "421 4.4.2"),
+        (Event::TooOld, "421 4.3.2"),
+        (Event::ShuttingDown, "421 4.3.2"),
+        (Event::BadLine(BadLine::TooLong), "500 5.5.6"),
+        (Event::BadLine(BadLine::BareLf), "500 5.5.2 bare LF"),
+        (Event::ChunkSkipped, ""),
+        (Event::Encrypted, "421 4.3.0"),
+    ] {
+        let said = Stage::logged_in().event(event);
+        assert!(said.starts_with(expected) && said.ends_with("[closed]") != expected.is_empty(), "{said}");
+    }
+}
+
+#[test]
+fn refused_tokens_of_a_pipelining_client_are_no_errors() {
+    let mut stage = Stage::logged_in();
+    for _ in 0..9 {
+        stage.play(&[(MAIL, "250"), ("RCPT TO:<e_unknown1@tokens.example>", "550"), ("DATA", "554")]);
+        stage.session.commands = 0;
+        stage.play(&[("RSET", "250")]);
+    }
+}
+
+#[test]
+fn a_refused_message_says_why_and_the_session_goes_on() {
+    let mut session = Session::new(Arc::new(policy()), Channel::Encrypted);
+    session.state = State::Settling(engine());
+    let step = session.handle(Event::Refused(Fault::new(Reason::BadJob, "the message is empty")));
+    let reply = step.reply.unwrap();
+    assert_eq!((reply.code().basic, reply.text()), (550, "bad-job: the message is empty"));
+    assert!(matches!((step.act, &session.state), (Act::ReadLine(_), State::Ready(_))));
+}
+
+proptest::proptest! {
+    /// Any line in any state: no panic, and nothing is submitted without a login.
+    #[test]
+    fn no_line_breaks_a_session(lines in proptest::collection::vec(
+        proptest::prop_oneof![
+            "[ -~]{0,20}",
+            proptest::sample::select(vec![
+                "EHLO x", "STARTTLS", "AUTH LOGIN", "AUTH PLAIN", WRONG, LOGIN, MAIL, RCPT, "DATA", "BDAT 3",
+                "BDAT 3 LAST", "RSET", "*", "QUIT",
+            ]).prop_map(String::from),
+        ], 0..30),
+    ) {
+        let mut stage = Stage::new(Channel::Clear);
+        let mut is_logged_in = false;
+        for line in lines {
+            let said = stage.line(&line);
+            is_logged_in |= said.starts_with("235");
+            proptest::prop_assert!(!said.is_empty(), "every line is answered");
+            proptest::prop_assert!(is_logged_in || stage.submitted.is_empty());
+            if said.ends_with("[closed]") {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The mail transaction: MAIL, RCPT, then DATA or BDAT, and the outcome (RFC 5321 §3.3, RFC 3030).
+//!
+//! The answer after the content is the outcome of the one recipient, so a transaction takes one recipient only;
+//! the client sends the others in the next transactions (RFC 5321 §4.5.3.1.10).
+
+use super::{
+    Act, Channel, Envelope, Session, State, Step, Transaction, Turn, Unread, close, read_line, reply,
+};
+use crate::accept::smtp::answer;
+use crate::accept::smtp::reply::Reply;
+use crate::engine::Engine;
+use crate::fault::Fault;
+use crate::job::{SendNumber, Token};
+use crate::ticket::Outcome;
+use crate::wire::params::MailParams;
+use crate::wire::path::Address;
+use std::sync::Arc;
+
+impl Session {
+    pub(super) fn on_mail(&mut self, state: State, sender: Option<Address<'_>>, params: MailParams) -> Turn {
+        let engine = match state {
+            State::Ready(engine) => engine,
+            State::Fresh | State::Named => return self.not_logged_in(state),
+            state => return self.protest(state, reply(503, (5, 5, 1), "a transaction is already open")),
+        };
+        if self.messages >= self.policy.messages_max {
+            return close(421, (4, 7, 0), "enough messages on this connection; connect again");
+        }
+        let refused = if params.size.is_some_and(|size| size > self.policy.message_bytes_max as u64) {
+            Some(too_large())
+        } else if params.requires_tls {
+            Some(reply(555, (5, 5, 4), "REQUIRETLS is not available yet on this door"))
+        } else if sender.is_some_and(Address::is_international) && !params.is_utf8 {
+            Some(reply(553, (5, 6, 7), "the sender's address needs the SMTPUTF8 parameter"))
+        } else {
+            None
+        };
+        if let Some(refusal) = refused {
+            return read_line(State::Ready(engine), Some(refusal));
+        }
+        let sender = sender.map(Address::written).unwrap_or_default().into();
+        let transaction = Transaction { engine, sender, declared: params.size };
+        read_line(State::Mail(transaction), Some(reply(250, (2, 1, 0), "Ok")))
+    }
+
+    pub(super) fn on_rcpt(&mut self, state: State, recipient: Address<'_>) -> Turn {
+        if !matches!(state, State::Mail(_) | State::Addressed(..)) {
+            return match state {
+                State::Fresh | State::Named => self.not_logged_in(state),
+                state => self.protest(state, reply(503, (5, 5, 1), "MAIL comes first")),
+            };
+        }
+        let token = match token_of(recipient, &self.policy.token_domains) {
+            Ok(token) => token,
+            Err(fault) => return read_line(state, Some(answer::to_refusal(&fault))),
+        };
+        match state {
+            State::Mail(transaction) => {
+                let act = Act::FindToken(token.clone());
+                (State::FindingToken(transaction, token), Step { reply: None, act })
+            }
+            // The same mailbox twice is one recipient, not one for the next transaction.
+            State::Addressed(_, ref first) if *first == token => {
+                read_line(state, Some(reply(250, (2, 1, 5), "Ok")))
+            }
+            state => {
+                let text = "one recipient a transaction; send this one in the next";
+                read_line(state, Some(reply(452, (4, 5, 3), text)))
+            }
+        }
+    }
+
+    pub(super) fn on_data(&mut self, state: State, is_pipelined: bool) -> Turn {
+        let (next, refusal) = match state {
+            State::Addressed(transaction, token) => {
+                let declared = transaction.declared;
+                let reply = Some(Reply::bare(354, "end data with <CR><LF>.<CR><LF>"));
+                let next = State::ReadingContent(transaction.into_envelope(token));
+                return (next, Step { reply, act: Act::ReadContent { declared } });
+            }
+            State::Mail(_) => (state, no_recipient()),
+            State::Fresh | State::Named => (state, login_required(self.channel)),
+            state => (state, reply(503, (5, 5, 1), "MAIL and RCPT come first")),
+        };
+        if is_pipelined {
+            // What follows may be the content of a client that did not wait; it must not be read as commands.
+            return (State::Closed, Step { reply: Some(refusal), act: Act::Close });
+        }
+        // A pipelining client sends DATA before it knows that its recipient was refused; that is no error.
+        if matches!(next, State::Mail(_)) {
+            read_line(next, Some(refusal))
+        } else {
+            self.protest(next, refusal)
+        }
+    }
+
+    pub(super) fn on_bdat(&mut self, state: State, octets: u64, is_last: bool) -> Turn {
+        let message_octets_max = self.policy.message_bytes_max as u64;
+        let (envelope, before) = match state {
+            State::Addressed(transaction, token) => (transaction.into_envelope(token), 0),
+            State::Chunking(envelope, before) => (envelope, before),
+            State::Mail(_) => return self.skip_chunk(state, octets, no_recipient()),
+            State::Fresh | State::Named => {
+                let refusal = login_required(self.channel);
+                return self.skip_chunk(state, octets, refusal);
+            }
+            state => {
+                return self.skip_chunk(state, octets, reply(503, (5, 5, 1), "MAIL and RCPT come first"));
+            }
+        };
+        let octets_so_far = before.saturating_add(octets);
+        if octets_so_far > message_octets_max {
+            return self.skip_chunk(State::Ready(envelope.engine), octets, too_large());
+        }
+        let next = State::ReadingChunk { envelope, octets: octets_so_far, is_last };
+        (next, Step { reply: None, act: Act::ReadChunk { octets, is_last } })
+    }
+
+    pub(super) fn on_settled(&mut self, engine: Arc<Engine>, send: &SendNumber, outcome: &Outcome) -> Turn {
+        self.message_done();
+        read_line(State::Ready(engine), Some(answer::to_outcome(send, outcome)))
+    }
+
+    pub(super) fn on_refused(&mut self, engine: Arc<Engine>, fault: &Fault) -> Turn {
+        self.message_done();
+        read_line(State::Ready(engine), Some(answer::to_refusal(fault)))
+    }
+
+    fn message_done(&mut self) {
+        self.messages += 1;
+        self.commands = 0;
+    }
+
+    fn not_logged_in(&mut self, state: State) -> Turn {
+        let refusal = login_required(self.channel);
+        self.protest(state, refusal)
+    }
+
+    /// The octets of a refused chunk are content, so they are passed over (RFC 3030 §2); a client whose chunk
+    /// is larger than any message may be, or who may not submit at all, is sent away instead.
+    fn skip_chunk(&mut self, state: State, octets: u64, refusal: Reply) -> Turn {
+        let is_bounded = octets <= self.policy.message_bytes_max as u64 && state.engine().is_some();
+        if !is_bounded && octets > 0 {
+            return (State::Closed, Step { reply: Some(refusal), act: Act::Close });
+        }
+        (state, Step { reply: Some(refusal), act: Act::SkipChunk { octets } })
+    }
+}
+
+impl Transaction {
+    fn into_envelope(self, token: Token) -> Envelope {
+        Envelope { engine: self.engine, sender: self.sender, token }
+    }
+}
+
+pub(super) fn on_token_checked(transaction: Transaction, token: Token, found: Result<(), Fault>) -> Turn {
+    match found {
+        Ok(()) => read_line(State::Addressed(transaction, token), Some(reply(250, (2, 1, 5), "Ok"))),
+        Err(fault) => read_line(State::Mail(transaction), Some(answer::to_refusal(&fault))),
+    }
+}
+
+pub(super) fn on_content_read(envelope: Envelope, read: Result<(), Unread>) -> Turn {
+    match read {
+        Ok(()) => {
+            (State::Settling(envelope.engine.clone()), Step { reply: None, act: Act::Submit(envelope) })
+        }
+        Err(Unread::TooLarge) => read_line(State::Ready(envelope.engine), Some(too_large())),
+        Err(Unread::NoRoom) => {
+            let text = "the relay is busy; send it again later";
+            read_line(State::Ready(envelope.engine), Some(reply(452, (4, 3, 1), text)))
+        }
+        Err(Unread::Endless) => close(552, (5, 3, 4), "the message has no end; closing the connection"),
+        Err(Unread::Bad(fault)) => close(
+            554,
+            (5, 5, 2),
+            &format!("{fault} in the message; lines end in CR LF; closing the connection"),
+        ),
+    }
+}
+
+pub(super) fn on_chunk_read(
+    envelope: Envelope,
+    octets: u64,
+    is_last: bool,
+    read: Result<(), Unread>,
+) -> Turn {
+    match read {
+        Ok(()) if !is_last => {
+            let reply = reply(250, (2, 0, 0), format!("Ok: {octets} octets so far"));
+            read_line(State::Chunking(envelope, octets), Some(reply))
+        }
+        read => on_content_read(envelope, read),
+    }
+}
+
+/// The token a path stands for, its quoting undone, so the mailbox judged is the mailbox meant.
+fn token_of(recipient: Address<'_>, domains: &[String]) -> Result<Token, Fault> {
+    let written = recipient.written();
+    if written.starts_with('"') {
+        return Token::from_address(&format!("{}@{}", recipient.local_part(), recipient.domain()), domains);
+    }
+    Token::from_address(written, domains)
+}
+
+fn no_recipient() -> Reply {
+    reply(554, (5, 5, 1), "no valid recipients")
+}
+
+fn too_large() -> Reply {
+    reply(552, (5, 3, 4), "too-large: the message is larger than this relay takes")
+}
+
+fn login_required(channel: Channel) -> Reply {
+    match channel {
+        Channel::Clear => reply(530, (5, 7, 0), "use STARTTLS first, then AUTH"),
+        Channel::Loopback | Channel::Encrypted => reply(530, (5, 7, 0), "authentication is required"),
+    }
+}

@@ -1,0 +1,605 @@
+//! The door with real sockets and real TLS, or over an in-memory stream where time is paused.
+
+use super::connection::{Conversation, Ended};
+use super::serve::Door;
+use super::session::{Channel, Event};
+use super::*;
+use crate::accept::door::House;
+use crate::engine::{Credential, Engine, Engines};
+use crate::fault::{Fault, Reason, ReplyCode};
+use crate::gate::Gate;
+use crate::job::{Content, Job, SendNumber, Token};
+use crate::ticket::{Outcome, Relayed, StageTimes};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Mutex;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, rustls};
+
+const LOGIN: &str = "AUTH PLAIN AGNhbXBhaWducwBzM2NyZXQ=";
+const WRONG: &str = "AUTH PLAIN AGNhbXBhaWducwB3cm9uZw==";
+const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+const TO_DATA: &str = "MAIL FROM:<bounce@shop.example>\r\nRCPT TO:<e_11111111@tokens.example>\r\nDATA\r\n";
+
+/// A house that keeps what it was given. `e_unknown1` is nobody; a job for `e_waiting1` waits to be let go.
+struct FakeHouse {
+    house: House,
+    jobs: Arc<Mutex<Vec<Job>>>,
+    gate: Gate,
+    let_go: Option<oneshot::Sender<()>>,
+}
+
+fn fake_house() -> FakeHouse {
+    let engine = Engine {
+        name: "campaigns".into(),
+        credential: Credential::of(b"s3cret"),
+        templates: vec!["*".into()],
+        fields: vec!["*".into()],
+        purposes: vec!["service".into()],
+        purpose_default: None,
+        rate_per_second_max: None,
+    };
+    let (_, engines) = watch::channel(Arc::new(Engines::new(vec![Arc::new(engine)])));
+    let gate = Gate::new(100, 10 << 20);
+    let jobs: Arc<Mutex<Vec<Job>>> = Arc::default();
+    let (let_go, wait) = oneshot::channel();
+    let (kept, wait) = (jobs.clone(), Mutex::new(Some(wait)));
+    let submit = move |job: Job| -> futures_util::future::BoxFuture<'static, (SendNumber, Outcome)> {
+        let waiting = if job.token.as_str() == "e_waiting1" { wait.lock().unwrap().take() } else { None };
+        let kept = kept.clone();
+        Box::pin(async move {
+            if let Some(waiting) = waiting {
+                let _ = waiting.await;
+            }
+            let (send, outcome) = (job.send.clone(), outcome_of(&job));
+            kept.lock().unwrap().push(job);
+            (send, outcome)
+        })
+    };
+    let known = |token: Token| -> futures_util::future::BoxFuture<'static, Result<(), Fault>> {
+        Box::pin(async move {
+            match token.as_str() {
+                "e_unknown1" => Err(Fault::new(Reason::UnknownToken, "nobody has this token")),
+                "e_sealed11" => Err(Fault::new(Reason::VaultSealed, "the vault is sealed; unseal it")),
+                _ => Ok(()),
+            }
+        })
+    };
+    let number = |engine: &str, job_id: &str| {
+        let mut bits = [0; 16];
+        let name = format!("{engine}/{job_id}");
+        bits[..name.len().min(16)].copy_from_slice(&name.as_bytes()[..name.len().min(16)]);
+        SendNumber::from_bits(bits)
+    };
+    let house = House::new(engines, gate.clone(), submit, known, number);
+    FakeHouse { house, jobs, gate, let_go: Some(let_go) }
+}
+
+fn outcome_of(job: &Job) -> Outcome {
+    let code = ReplyCode::new(250, 2, 0, 0);
+    match job.token.as_str() {
+        "e_refused1" => {
+            Outcome::Failed(Fault::refused(ReplyCode::new(550, 5, 1, 1), "mta1 refused the recipient"))
+        }
+        "e_indoubt1" => Outcome::Failed(Fault::in_doubt("mta1 was lost after the final dot")),
+        "e_defect11" => panic!("a defect"),
+        _ => Outcome::Relayed(Relayed {
+            target: "mta1".into(),
+            code,
+            attempt: 1,
+            times: StageTimes::default(),
+        }),
+    }
+}
+
+struct Tls {
+    acceptor: Acceptor,
+    connector: TlsConnector,
+}
+
+fn tls() -> Tls {
+    let made = rcgen::generate_simple_self_signed(vec!["relay.example".into()]).unwrap();
+    let certificate = CertificateDer::from(made.cert.der().to_vec());
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let server = rustls::ServerConfig::builder_with_provider(crate::tls::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let client = rustls::ClientConfig::builder_with_provider(crate::tls::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let acceptor = TlsAcceptor::from(Arc::new(server));
+    Tls { acceptor: Arc::new(move || acceptor.clone()), connector: TlsConnector::from(Arc::new(client)) }
+}
+
+fn settings(tls: DoorTls) -> Settings {
+    let limits = Limits {
+        message_bytes_max: 200_000,
+        login_failure_delay: Duration::from_millis(1),
+        ..Limits::default()
+    };
+    Settings { host_name: "relay.example".into(), tls, token_domains: vec!["tokens.example".into()], limits }
+}
+
+/// The door on a free loopback port.
+struct World {
+    fake: FakeHouse,
+    address: SocketAddr,
+    shutdown: Option<oneshot::Sender<()>>,
+    served: JoinHandle<()>,
+}
+
+impl World {
+    async fn new(settings: Settings) -> Self {
+        let fake = fake_house();
+        let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (shutdown, asked) = oneshot::channel::<()>();
+        let until = async move {
+            let _ = asked.await;
+        };
+        let served = tokio::spawn(serve(listener, settings, fake.house.clone(), until));
+        Self { fake, address, shutdown: Some(shutdown), served }
+    }
+
+    async fn client(&self) -> Client<TcpStream> {
+        Client::greeted(TcpStream::connect(self.address).await.unwrap()).await
+    }
+
+    async fn client_in(&self) -> Client<TcpStream> {
+        let mut client = self.client().await;
+        client.log_in().await;
+        client
+    }
+
+    /// Shuts down and checks that nothing is held any more; the jobs that were submitted.
+    async fn end(mut self) -> Vec<Job> {
+        self.shutdown.take();
+        self.served.await.unwrap();
+        assert_eq!(self.fake.gate.free(), 100, "a place in the house was not given back");
+        std::mem::take(&mut self.fake.jobs.lock().unwrap())
+    }
+}
+
+struct Client<S>(S, Vec<u8>);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    async fn greeted(stream: S) -> Self {
+        let mut client = Self(stream, Vec::new());
+        assert!(client.reply().await.starts_with("220 relay.example"));
+        client
+    }
+
+    async fn log_in(&mut self) {
+        assert!(self.ask("EHLO engine.example").await.contains("250 "));
+        assert!(self.ask(LOGIN).await.starts_with("235"));
+    }
+
+    async fn write(&mut self, octets: impl AsRef<[u8]>) {
+        // The door may have hung up already; its reply is what counts.
+        let _ = self.0.write_all(octets.as_ref()).await;
+        let _ = self.0.flush().await;
+    }
+
+    async fn ask(&mut self, line: &str) -> String {
+        self.write(format!("{line}\r\n")).await;
+        self.reply().await
+    }
+
+    /// One reply with all its lines, or what was left at the end of the stream.
+    async fn reply(&mut self) -> String {
+        loop {
+            if let Some(end) = end_of_reply(&self.1) {
+                return String::from_utf8(self.1.drain(..end).collect()).unwrap();
+            }
+            if self.0.read_buf(&mut self.1).await.unwrap_or(0) == 0 {
+                return String::from_utf8(std::mem::take(&mut self.1)).unwrap();
+            }
+        }
+    }
+
+    async fn rest(&mut self) -> String {
+        while self.0.read_buf(&mut self.1).await.unwrap_or(0) > 0 {}
+        String::from_utf8(std::mem::take(&mut self.1)).unwrap()
+    }
+
+    async fn send(&mut self, token: &str, message: &str) -> String {
+        let envelope =
+            format!("MAIL FROM:<bounce@shop.example>\r\nRCPT TO:<{token}@tokens.example>\r\nDATA\r\n");
+        self.write(envelope).await;
+        for expected in ["250", "250", "354"] {
+            assert!(self.reply().await.starts_with(expected));
+        }
+        self.write(format!("{message}.\r\n")).await;
+        self.reply().await
+    }
+}
+
+fn end_of_reply(octets: &[u8]) -> Option<usize> {
+    let mut start = 0;
+    while let Some(end) = memchr::memmem::find(&octets[start..], b"\r\n") {
+        if octets.get(start + 3) == Some(&b' ') {
+            return Some(start + end + 2);
+        }
+        start += end + 2;
+    }
+    None
+}
+
+async fn encrypt(client: Client<TcpStream>, tls: &Tls) -> std::io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from("relay.example").unwrap();
+    tls.connector.connect(name, client.0).await
+}
+
+#[tokio::test]
+async fn a_message_comes_in_over_starttls() {
+    let tls = tls();
+    let world = World::new(settings(DoorTls::StartTls(tls.acceptor.clone()))).await;
+    let mut client = world.client().await;
+    assert!(client.ask("EHLO x").await.contains("250 STARTTLS"));
+    assert!(client.ask("STARTTLS").await.starts_with("220"));
+    let mut client = Client(encrypt(client, &tls).await.unwrap(), Vec::new());
+    assert!(client.ask("MAIL FROM:<>").await.starts_with("530"), "all was forgotten");
+    client.log_in().await;
+    let message = "To: e_11111111@tokens.example\r\nSubject: Hi {{person.first_name}}\r\n\r\n..dot\r\n";
+    assert!(client.send("e_11111111", message).await.starts_with("250 2.0.0 Ok: relayed as s_"));
+    assert!(client.ask("QUIT").await.starts_with("221"));
+    assert_eq!(client.rest().await, "");
+    let jobs = world.end().await;
+    let [job] = jobs.as_slice() else { panic!("one job") };
+    assert_eq!((&*job.engine.name, job.token.as_str()), ("campaigns", "e_11111111"));
+    assert_eq!(job.sender.as_deref(), Some("bounce@shop.example"));
+    let Content::Message(octets) = &job.content else { panic!("the message is the template") };
+    assert_eq!(octets, message.replace("..dot", ".dot").as_bytes());
+}
+
+#[tokio::test]
+async fn a_template_is_named_in_a_header_over_implicit_tls() {
+    let tls = tls();
+    let world = World::new(settings(DoorTls::Implicit(tls.acceptor.clone()))).await;
+    let stream = Client(TcpStream::connect(world.address).await.unwrap(), Vec::new());
+    let mut client = Client::greeted(encrypt(stream, &tls).await.unwrap()).await;
+    client.log_in().await;
+    let message = "X-TokenRelay-Template: welcome\r\nX-TokenRelay-Data: {\"order\":\"A-17\"}\r\n\
+                   X-TokenRelay-Job-Id: c42-17\r\nX-TokenRelay-Campaign: c42\r\n\r\nignored\r\n";
+    let first = client.send("e_11111111", message).await;
+    assert!(first.starts_with("250 2.0.0 Ok: relayed as s_"));
+    assert_eq!(client.send("e_11111111", message).await, first, "the same job id has the same number");
+    drop(client);
+    let jobs = world.end().await;
+    assert!(matches!(&jobs[0].content, Content::Template(name) if &**name == "welcome"));
+    assert_eq!((&jobs[0].data["order"], jobs[0].campaign.as_deref()), (&"A-17".into(), Some("c42")));
+}
+
+#[tokio::test]
+async fn what_was_injected_behind_starttls_is_not_obeyed() {
+    let tls = tls();
+    let world = World::new(settings(DoorTls::StartTls(tls.acceptor.clone()))).await;
+    let mut client = world.client().await;
+    client.ask("EHLO x").await;
+    client.write("STARTTLS\r\nEHLO evil\r\n").await;
+    assert!(client.rest().await.starts_with("554 5.5.1"));
+    let mut client = world.client().await;
+    client.ask("EHLO x").await;
+    client.ask("STARTTLS").await;
+    // Later, yet before the handshake: it is taken for one and fails.
+    client.write(format!("EHLO evil\r\n{LOGIN}\r\n")).await;
+    assert!(!client.rest().await.contains("250"));
+    assert!(world.end().await.is_empty());
+}
+
+#[tokio::test]
+async fn outcomes_and_refusals_are_answered() {
+    let world = World::new(settings(DoorTls::None)).await;
+    let mut client = world.client_in().await;
+    for (token, expected) in [
+        ("e_refused1", "550 5.1.1 target-rejected: mta1 refused the recipient (s_"),
+        ("e_indoubt1", "554 5.4.2 outcome unknown, not sent again: "),
+        ("e_11111111", "250 2.0.0 Ok"),
+    ] {
+        let answer = client.send(token, "Subject: x\r\n\r\nhi\r\n").await;
+        assert!(answer.starts_with(expected), "{answer}");
+    }
+    assert!(client.send("e_11111111", "").await.starts_with("550 5.6.0 bad-job"));
+    assert!(client.send("e_11111111", "no header\r\n").await.starts_with("550 5.6.0 bad-job"));
+    let large = format!("Subject: x\r\n\r\n{}", "0123456789abcdef\r\n".repeat(12_000));
+    assert!(client.send("e_11111111", &large).await.starts_with("552 5.3.4 too-large"));
+    client.ask("MAIL FROM:<>").await;
+    assert!(client.ask("RCPT TO:<e_sealed11@tokens.example>").await.starts_with("451 4.3.0 vault-sealed"));
+    assert!(client.ask("RCPT TO:<e_unknown1@tokens.example>").await.starts_with("550 5.1.1"));
+    assert!(client.ask("QUIT").await.starts_with("221"));
+    assert_eq!(world.end().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_defect_in_one_job_is_answered_and_harms_nobody_else() {
+    let world = World::new(settings(DoorTls::None)).await;
+    let mut client = world.client_in().await;
+    assert!(client.send("e_defect11", "Subject: x\r\n\r\n").await.starts_with("451 4.3.0"));
+    assert!(client.send("e_11111111", "Subject: x\r\n\r\n").await.starts_with("250"));
+    drop(client);
+    assert_eq!(world.end().await.len(), 1);
+}
+
+#[tokio::test]
+async fn large_messages_and_chunks_arrive_whole() {
+    let world = World::new(settings(DoorTls::None)).await;
+    let mut client = world.client_in().await;
+    let message = format!("Subject: x\r\n\r\n{}", "0123456789abcdef\r\n".repeat(11_000));
+    assert!(client.send("e_11111111", &message).await.starts_with("250"));
+    let (head, tail) = message.split_at(100_000);
+    let pipelined = format!(
+        "{}BDAT {}\r\n{head}BDAT {} LAST\r\n{tail}NOOP\r\n",
+        TO_DATA.replace("DATA\r\n", ""),
+        head.len(),
+        tail.len()
+    );
+    client.write(pipelined).await;
+    for expected in ["250 2.1.0", "250 2.1.5", "250 2.0.0 Ok: 100000 octets", "250 2.0.0 Ok: relayed", "250"]
+    {
+        let reply = client.reply().await;
+        assert!(reply.starts_with(expected), "{reply}");
+    }
+    drop(client);
+    for job in world.end().await {
+        assert!(matches!(&job.content, Content::Message(octets) if octets == message.as_bytes()));
+    }
+}
+
+#[tokio::test]
+async fn a_refused_chunk_is_not_read_as_commands() {
+    let world = World::new(settings(DoorTls::None)).await;
+    let mut client = world.client_in().await;
+    let inner = format!("{TO_DATA}Subject: smuggled\r\n\r\n.\r\n");
+    client
+        .write(format!(
+            "MAIL FROM:<>\r\nRCPT TO:<e_unknown1@tokens.example>\r\nBDAT {} LAST\r\n{inner}NOOP\r\n",
+            inner.len()
+        ))
+        .await;
+    for expected in ["250 2.1.0", "550 5.1.1", "554 5.5.1", "250 2.0.0"] {
+        assert!(client.reply().await.starts_with(expected));
+    }
+    drop(client);
+    assert!(world.end().await.is_empty());
+}
+
+#[tokio::test]
+async fn guessing_is_answered_the_same_until_it_is_locked_out() {
+    let mut strict = settings(DoorTls::None);
+    strict.limits.guesses.per_source_max = 3;
+    let world = World::new(strict).await;
+    let mut client = world.client().await;
+    client.ask("EHLO x").await;
+    for _ in 0..3 {
+        assert_eq!(client.ask(WRONG).await, "535 5.7.8 the credentials are not accepted\r\n");
+    }
+    assert!(client.ask(WRONG).await.starts_with("454 4.7.0"));
+    assert!(client.ask(LOGIN).await.starts_with("454 4.7.0"), "a right guess is not told from a wrong one");
+    drop(client);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn too_many_connections_are_told_so() {
+    for (total, per_source, expected) in [(1, 10, "421 4.3.2"), (10, 1, "421 4.7.0")] {
+        let mut narrow = settings(DoorTls::None);
+        (narrow.limits.connections_max, narrow.limits.connections_per_source_max) = (total, per_source);
+        let world = World::new(narrow).await;
+        let mut first = world.client().await;
+        let mut second = Client(TcpStream::connect(world.address).await.unwrap(), Vec::new());
+        assert!(second.rest().await.starts_with(expected));
+        assert!(first.ask("QUIT").await.starts_with("221"));
+        first.rest().await;
+        drop(first);
+        // The place is given back after the close that the client has seen.
+        let mut third = loop {
+            let mut third = Client(TcpStream::connect(world.address).await.unwrap(), Vec::new());
+            if third.reply().await.starts_with("220") {
+                break third;
+            }
+        };
+        assert!(third.ask("NOOP").await.starts_with("250"));
+        drop(third);
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_it_waits_does_not_stop_its_job() {
+    let mut world = World::new(settings(DoorTls::None)).await;
+    let mut client = world.client_in().await;
+    client.write(TO_DATA.replace("e_11111111", "e_waiting1")).await;
+    for expected in ["250", "250", "354"] {
+        assert!(client.reply().await.starts_with(expected));
+    }
+    client.write("Subject: x\r\n\r\nhi\r\n.\r\n").await;
+    while world.fake.gate.free() == 100 {
+        tokio::task::yield_now().await;
+    }
+    drop(client);
+    let let_go = world.fake.let_go.take().unwrap();
+    let jobs = world.fake.jobs.clone();
+    world.shutdown.take();
+    assert!(jobs.lock().unwrap().is_empty());
+    let_go.send(()).unwrap();
+    assert_eq!(world.end().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_message_without_its_final_dot_is_not_submitted() {
+    let world = World::new(settings(DoorTls::None)).await;
+    for content in ["Subject: x\r\n\r\nhalf", "Subject: x\r\n\r\n.\r", &"x: y\r\n".repeat(20_000)] {
+        let mut client = world.client_in().await;
+        client.write(TO_DATA).await;
+        client.write(content).await;
+        client.0.shutdown().await.unwrap();
+        assert!(!client.rest().await.contains("relayed"));
+    }
+    assert!(world.end().await.is_empty());
+}
+
+#[tokio::test]
+async fn shutdown_sends_waiting_clients_away_and_keeps_what_has_begun() {
+    let mut world = World::new(settings(DoorTls::None)).await;
+    let (mut idle, mut sending) = (world.client_in().await, world.client_in().await);
+    sending.write(TO_DATA).await;
+    for expected in ["250", "250", "354"] {
+        assert!(sending.reply().await.starts_with(expected));
+    }
+    world.shutdown.take();
+    assert!(idle.reply().await.starts_with("421 4.3.2"));
+    drop(idle);
+    sending.write("Subject: x\r\n\r\nhi\r\n.\r\n").await;
+    assert!(sending.reply().await.starts_with("250 2.0.0 Ok: relayed"));
+    assert!(sending.rest().await.starts_with("421 4.3.2"));
+    drop(sending);
+    assert_eq!(world.end().await.len(), 1);
+}
+
+/// A session over an in-memory stream.
+fn in_memory(settings: Settings) -> (FakeHouse, DuplexStream, JoinHandle<Ended>) {
+    let fake = fake_house();
+    let door = Arc::new(Door::new(settings, fake.house.clone()));
+    let (client, mut server) = duplex(4096);
+    let session = tokio::spawn(async move {
+        let mut conversation = Conversation::new(door, LOOPBACK, Channel::Encrypted);
+        conversation.converse(&mut server, Event::Connected).await
+    });
+    (fake, client, session)
+}
+
+/// The sequences of one message that try to bring in a second, as a whole and cut in two.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_smuggled_through_a_session() {
+    const ENDS: [&str; 8] = ["\r\n", "\n", "\r", "\r\r", "\n\n", "\n\r", "\r\r\n", "\r\0\n"];
+    for (before, after) in ENDS.iter().flat_map(|before| ENDS.iter().map(move |after| (*before, *after))) {
+        let is_true_end = before == "\r\n" && after == "\r\n";
+        let smuggled = TO_DATA.replace("e_11111111", "e_22222222");
+        let content = format!("Subject: x\r\n\r\ntext{before}.{after}{smuggled}Subject: y\r\n\r\n\r\n.\r\n");
+        for cut in [0, 18, 19, 20, 21, 22, content.len()] {
+            let (fake, stream, session) = in_memory(settings(DoorTls::None));
+            let mut client = Client::greeted(stream).await;
+            client.log_in().await;
+            client.write(TO_DATA).await;
+            for expected in ["250", "250", "354"] {
+                assert!(client.reply().await.starts_with(expected));
+            }
+            client.write(&content[..cut]).await;
+            tokio::task::yield_now().await;
+            client.write(&content[cut..]).await;
+            let answer = client.reply().await;
+            let jobs =
+                || fake.jobs.lock().unwrap().iter().map(|job| job.token.to_string()).collect::<Vec<_>>();
+            if is_true_end {
+                // What follows the true end are commands, whoever wrote them.
+                assert!(answer.starts_with("250 2.0.0") && jobs()[0] == "e_11111111");
+            } else {
+                assert!(answer.starts_with("554 5.5.2"), "{}: {answer}", content.escape_debug());
+                assert_eq!(client.rest().await, "");
+                assert!(jobs().is_empty());
+            }
+            drop(client);
+            session.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_that_do_not_end_in_crlf_end_the_session() {
+    for (line, expected) in
+        [("NOOP\n", "500 5.5.2 bare LF"), ("NO\rOP\r\n", "500 5.5.2 bare CR"), ("\0", "500 5.5.2 NUL")]
+    {
+        let (_, stream, session) = in_memory(settings(DoorTls::None));
+        let mut client = Client::greeted(stream).await;
+        client.write(format!("{line}NOOP\r\n")).await;
+        let said = client.rest().await;
+        assert!(said.starts_with(expected) && said.lines().count() == 1, "{said}");
+        drop(client);
+        assert_eq!(session.await.unwrap(), Ended::Closed);
+    }
+    let (_, stream, session) = in_memory(settings(DoorTls::None));
+    let mut client = Client::greeted(stream).await;
+    client.write("x".repeat(100_000)).await;
+    assert!(client.rest().await.starts_with("500 5.5.6"));
+    drop(client);
+    session.await.unwrap();
+}
+
+/// Every phase, with a client that goes silent, sends a byte every ten seconds, or reads no reply.
+#[tokio::test(start_paused = true)]
+async fn slow_clients_are_sent_away_in_every_phase() {
+    for (prologue, drip, expected, within) in [
+        ("", "", "421 4.3.2", 61),
+        ("", "x", "421 4.4.2", 41),
+        ("EHLO x\r\n", "NOOP\r\n", "421 4.3.2", 61),
+        ("EHLO x\r\nAUTH LOGIN\r\n", "Y", "421 4.4.2", 41),
+        (&*format!("EHLO x\r\n{LOGIN}\r\n"), "", "421 4.4.2", 301),
+        (&*format!("EHLO x\r\n{LOGIN}\r\n{TO_DATA}"), "", "421 4.4.2", 301),
+        (&*format!("EHLO x\r\n{LOGIN}\r\n{TO_DATA}"), "a: b\r\n", "421 4.4.2", 601),
+        (
+            &*format!("EHLO x\r\n{LOGIN}\r\n{}BDAT 1000\r\n", TO_DATA.replace("DATA\r\n", "")),
+            "x",
+            "421 4.4.2",
+            601,
+        ),
+    ] {
+        let (fake, stream, session) = in_memory(settings(DoorTls::None));
+        let began = tokio::time::Instant::now();
+        let (mut read, mut write) = tokio::io::split(stream);
+        write.write_all(prologue.as_bytes()).await.unwrap();
+        let dripping = tokio::spawn(async move {
+            while write.write_all(drip.as_bytes()).await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+            }
+        });
+        let mut said = String::new();
+        read.read_to_string(&mut said).await.unwrap();
+        let last = said.lines().last().unwrap_or_default();
+        assert!(last.starts_with(expected), "{prologue:?} {drip:?}: {last}");
+        assert!(began.elapsed() <= Duration::from_secs(within), "{prologue:?}: {:?}", began.elapsed());
+        dripping.abort();
+        drop(read);
+        session.await.unwrap();
+        assert!(fake.jobs.lock().unwrap().is_empty() && fake.gate.free() == 100);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_no_reply_is_dropped() {
+    let (_, mut stream, session) = in_memory(settings(DoorTls::None));
+    let noops = "NOOP\r\n".repeat(1900);
+    let _ = tokio::time::timeout(Duration::from_secs(31), stream.write_all(noops.as_bytes())).await;
+    assert_eq!(session.await.unwrap(), Ended::Gone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_house_holds_back_the_answer_and_then_refuses() {
+    let (fake, stream, session) = in_memory(settings(DoorTls::None));
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        held.push(fake.gate.enter(1).await);
+    }
+    let mut client = Client::greeted(stream).await;
+    client.log_in().await;
+    client.write(TO_DATA).await;
+    for expected in ["250", "250", "354"] {
+        assert!(client.reply().await.starts_with(expected));
+    }
+    client.write("Subject: x\r\n\r\nhi\r\n.\r\n").await;
+    assert!(tokio::time::timeout(Duration::from_secs(60), client.reply()).await.is_err());
+    held.pop();
+    assert!(client.reply().await.starts_with("250 2.0.0 Ok: relayed"));
+    drop(client);
+    session.await.unwrap();
+}
