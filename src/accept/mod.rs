@@ -1,1 +1,8 @@
-//! (room to be built)
+//! The doors: what engines speak to us, turned into jobs. A door checks who is there, bounds what comes in,
+//! hands jobs to the house and answers with their outcome.
+
+pub mod door;
+pub mod http;
+pub mod jobs;
+pub mod ndjson;
+pub mod quota;

@@ -1,0 +1,74 @@
+//! What a door needs from the house behind it. Doors know these calls and the nouns, never another room.
+
+use crate::engine::Engines;
+use crate::fault::Fault;
+use crate::gate::Gate;
+use crate::job::{Job, SendNumber, Token};
+use crate::ticket::Outcome;
+use futures_util::future::BoxFuture;
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+type Submit = dyn Fn(Job) -> BoxFuture<'static, (SendNumber, Outcome)> + Send + Sync;
+type Known = dyn Fn(Token) -> BoxFuture<'static, Result<(), Fault>> + Send + Sync;
+type Number = dyn Fn(&str, &str) -> SendNumber + Send + Sync;
+
+/// The house as a door sees it. Cheap to clone: every session holds one.
+#[derive(Clone)]
+pub struct House {
+    engines: watch::Receiver<Arc<Engines>>,
+    gate: Gate,
+    submit: Arc<Submit>,
+    known: Arc<Known>,
+    number: Arc<Number>,
+}
+
+impl House {
+    /// * `engines` changes when the configuration is reloaded; the sender may be dropped, the last value stays.
+    /// * `submit` walks a job to its one outcome. Its future must not be cancelled half-way: doors run it in a
+    ///   task of its own.
+    /// * `known` answers early, at `RCPT`, whether a token stands for somebody.
+    /// * `number` makes the same send number from the same engine and job id.
+    pub fn new(
+        engines: watch::Receiver<Arc<Engines>>,
+        gate: Gate,
+        submit: impl Fn(Job) -> BoxFuture<'static, (SendNumber, Outcome)> + Send + Sync + 'static,
+        known: impl Fn(Token) -> BoxFuture<'static, Result<(), Fault>> + Send + Sync + 'static,
+        number: impl Fn(&str, &str) -> SendNumber + Send + Sync + 'static,
+    ) -> Self {
+        Self { engines, gate, submit: Arc::new(submit), known: Arc::new(known), number: Arc::new(number) }
+    }
+
+    /// Who may submit right now.
+    pub fn engines(&self) -> Arc<Engines> {
+        self.engines.borrow().clone()
+    }
+
+    /// Entered by a door before it holds more than a small message.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// The outcome of the job, under the send number it finally got.
+    pub fn submit(&self, job: Job) -> BoxFuture<'static, (SendNumber, Outcome)> {
+        (self.submit)(job)
+    }
+
+    /// # Errors
+    /// `unknown-token` and its kin, or a temporary fault of the vault.
+    pub fn known(&self, token: Token) -> BoxFuture<'static, Result<(), Fault>> {
+        (self.known)(token)
+    }
+
+    /// The stable number of a job the engine named.
+    pub fn send_number(&self, engine: &str, job_id: &str) -> SendNumber {
+        (self.number)(engine, job_id)
+    }
+}
+
+impl fmt::Debug for House {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("House").field("gate", &self.gate).finish_non_exhaustive()
+    }
+}
