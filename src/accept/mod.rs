@@ -2,4 +2,8 @@
 //! hands jobs to the house and answers with their outcome.
 
 pub mod door;
+pub mod http;
+pub mod jobs;
+pub mod ndjson;
+pub mod quota;
 pub mod smtp;

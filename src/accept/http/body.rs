@@ -1,0 +1,80 @@
+//! The bytes of a request body, decompressed where the engine compressed them.
+
+use super::problem::Problem;
+use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
+use async_compression::zstd::DParameter;
+use axum::body::{Body, BodyDataStream};
+use axum::http::header::CONTENT_ENCODING;
+use axum::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio_util::io::{ReaderStream, StreamReader};
+
+/// Largest window a zstd body may ask for, as a power of two: 8 MiB (RFC 9659 §3).
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// Decompressed bytes handed on at a time.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// Chunks of the body. A decompressing one holds a window and a chunk, whatever the body swells to.
+pub(super) enum JobBytes {
+    Plain(BodyDataStream),
+    Gzip(Box<ReaderStream<GzipDecoder<StreamReader<PlainBytes, Bytes>>>>),
+    Zstd(Box<ReaderStream<ZstdDecoder<StreamReader<PlainBytes, Bytes>>>>),
+}
+
+type PlainBytes = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
+impl JobBytes {
+    /// # Errors
+    /// 415 for an encoding other than gzip and zstd, or more than one.
+    pub fn new(headers: &HeaderMap, body: Body) -> Result<Self, Problem> {
+        let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+        let encoding = encodings.next().map_or(&b"identity"[..], |value| value.as_bytes());
+        let unsupported = || {
+            Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-encoding",
+                "Content-Encoding has to be absent, gzip or zstd",
+            )
+        };
+        if encodings.next().is_some() {
+            return Err(unsupported());
+        }
+        let reader = |body: Body| -> StreamReader<PlainBytes, Bytes> {
+            StreamReader::new(Box::pin(body.into_data_stream().map_err(io::Error::other)))
+        };
+        if encoding.eq_ignore_ascii_case(b"identity") {
+            Ok(Self::Plain(body.into_data_stream()))
+        } else if encoding.eq_ignore_ascii_case(b"gzip") || encoding.eq_ignore_ascii_case(b"x-gzip") {
+            let mut decoder = GzipDecoder::new(reader(body));
+            decoder.multiple_members(true);
+            Ok(Self::Gzip(Box::new(ReaderStream::with_capacity(decoder, CHUNK_BYTES))))
+        } else if encoding.eq_ignore_ascii_case(b"zstd") {
+            let window = [DParameter::window_log_max(ZSTD_WINDOW_LOG_MAX)];
+            let mut decoder = ZstdDecoder::with_params(reader(body), &window);
+            decoder.multiple_members(true);
+            Ok(Self::Zstd(Box::new(ReaderStream::with_capacity(decoder, CHUNK_BYTES))))
+        } else {
+            Err(unsupported())
+        }
+    }
+
+    pub fn is_compressed(&self) -> bool {
+        !matches!(self, Self::Plain(_))
+    }
+}
+
+impl Stream for JobBytes {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &mut *self {
+            Self::Plain(body) => body.poll_next_unpin(cx).map_err(io::Error::other),
+            Self::Gzip(reader) => reader.poll_next_unpin(cx),
+            Self::Zstd(reader) => reader.poll_next_unpin(cx),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! `POST /v1/jobs`: who asks, what kind of body, and the task that walks each job to its one outcome.
+
+use super::answer::Answer;
+use super::body::JobBytes;
+use super::connection::{Door, Peer};
+use super::problem::Problem;
+use super::{Counts, auth, single, stream};
+use crate::accept::jobs::JobReader;
+use crate::accept::quota::Meter;
+use crate::engine::Engine;
+use crate::gate::Entry;
+use crate::job::{Job, SendNumber};
+use crate::ticket::Outcome;
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, EXPECT};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+
+/// One request of an engine that has shown who it is.
+pub(super) struct Call {
+    pub door: Door,
+    pub peer: Arc<Peer>,
+    pub engine: Arc<Engine>,
+    pub meter: Meter,
+    /// The client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
+    pub expects_continue: bool,
+}
+
+impl Call {
+    pub fn job_reader(&self) -> JobReader {
+        JobReader::new(self.engine.clone(), self.door.settings.token_domains.clone())
+    }
+}
+
+/// Submit jobs
+///
+/// `application/json` is one job and is answered when its outcome is known. The status says what became of it: 200
+/// relayed; 202 held by the relay, or in doubt because the connection was lost after the message was handed over
+/// (`state` says which; do not repeat it by yourself); 4xx not sent, and sending the same again will not help; 429
+/// and 503 not sent, nothing is held, submit it again after `Retry-After`. A status of 400 and above carries the
+/// result's members inside a problem document.
+///
+/// `application/x-ndjson` is a stream of jobs, one JSON object a line, of any length. It is answered 200 at once,
+/// and with one result a line, each as soon as it is known and in no particular order: match them by `job_id`. A line that is
+/// no job, or is too long, gets a result that names the line, and the stream goes on. The relay reads a job only when
+/// it has room for it: read results while you write jobs. A client that writes everything first and reads afterwards
+/// is held back by flow control once some thousand results wait for it, and loses the request when it has taken
+/// none for a while (`stall_seconds_max` of `/v1/limits`). Jobs without a result (the connection broke, the relay was
+/// stopped) may be submitted again under the same `job_id`: they keep their send number and Message-ID.
+#[utoipa::path(
+    post, path = "/v1/jobs", tag = "jobs", security(("engine_key" = [])),
+    params(("Content-Encoding" = Option<String>, Header, description = "`gzip` or `zstd` (window of at most 8 MiB)")),
+    request_body(
+        description = "One job, or a stream of them.",
+        content((super::openapi::JobDoc = "application/json"), (super::openapi::JobDoc = "application/x-ndjson"))
+    ),
+    responses(
+        (status = 200, description = "One job: relayed. A stream: one result a line.", content(
+            (super::answer::ResultText = "application/json"), (super::answer::ResultText = "application/x-ndjson"))),
+        (status = 202, description = "Journaled, or unknown.", body = super::answer::ResultText),
+        (status = 400, description = "Not a job (`bad-job`).", body = super::openapi::ProblemWithResultDoc,
+            content_type = "application/problem+json"),
+        (status = 401, description = "The key is missing, given twice or wrong.", body = super::problem::ProblemText,
+            content_type = "application/problem+json"),
+        (status = 408, description = "The body took too long.", body = super::problem::ProblemText,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`duplicate`", body = super::openapi::ProblemWithResultDoc,
+            content_type = "application/problem+json"),
+        (status = 413, description = "`too-large`", body = super::openapi::ProblemWithResultDoc,
+            content_type = "application/problem+json"),
+        (status = 415, description = "Another Content-Type or Content-Encoding.", body = super::problem::ProblemText,
+            content_type = "application/problem+json"),
+        (status = 422, description = "Rejected or suppressed; `reason` says why.",
+            body = super::openapi::ProblemWithResultDoc, content_type = "application/problem+json"),
+        (status = 429, description = "`over-quota`, or too many wrong keys.",
+            body = super::openapi::ProblemWithResultDoc, content_type = "application/problem+json"),
+        (status = 503, description = "Deferred; nothing is held.", body = super::openapi::ProblemWithResultDoc,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn post_jobs(
+    State(door): State<Door>,
+    Extension(peer): Extension<Arc<Peer>>,
+    request: Request,
+) -> Response {
+    let busy = peer.busy();
+    let (head, body) = request.into_parts();
+    let headers = &head.headers;
+    let engine = match auth::engine(&door, &peer, headers).await {
+        Ok(engine) => engine,
+        Err(problem) => return problem.into_response(),
+    };
+    let checked = checked_head(&door, headers).and_then(|kind| Ok((kind, JobBytes::new(headers, body)?)));
+    let (kind, bytes) = match checked {
+        Ok(checked) => checked,
+        Err(problem) => return problem.into_response(),
+    };
+    let meter = door.settings.quotas.meter(&engine);
+    let call = Call { door, peer, engine, meter, expects_continue: headers.contains_key(EXPECT) };
+    let answered = match kind {
+        Kind::One => single::answer(call, headers, bytes).await,
+        Kind::Stream => stream::answer(call, bytes, busy).await,
+    };
+    answered.unwrap_or_else(Problem::into_response)
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    One,
+    Stream,
+}
+
+fn checked_head(door: &Door, headers: &HeaderMap) -> Result<Kind, Problem> {
+    if door.stop.is_cancelled() {
+        return Err(closing());
+    }
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let media = match (types.next(), types.next()) {
+        (Some(only), None) => only.as_bytes(),
+        _ => b"",
+    };
+    let media = media.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    if media.eq_ignore_ascii_case(b"application/json") {
+        return Ok(Kind::One);
+    }
+    let streams: [&[u8]; 3] = [b"application/x-ndjson", b"application/ndjson", b"application/jsonl"];
+    if streams.iter().any(|stream| media.eq_ignore_ascii_case(stream)) {
+        return Ok(Kind::Stream);
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported-media-type",
+        "send one job as application/json, or many as application/x-ndjson",
+    ))
+}
+
+pub(super) fn closing() -> Problem {
+    let detail = "the relay is stopping; submit to another one, or here again when it is back";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "closing", detail)
+        .retry_after(std::time::Duration::from_secs(5))
+}
+
+/// Where a job's answer goes.
+pub(super) trait Reply: Send + 'static {
+    /// Returns whether somebody is there to read it.
+    fn answer(self, answer: Answer) -> bool;
+}
+
+/// A job on its way, owing exactly one answer: if its task breaks, the answer is `lost`.
+struct Owed<R: Reply> {
+    reply: Option<R>,
+    line: Option<u64>,
+    job_id: Option<Box<str>>,
+    send: Option<SendNumber>,
+    counts: Arc<Counts>,
+}
+
+/// Starts the job in a task of its own, since its outcome must be reached even if the client goes away.
+pub(super) fn start(call: &Call, job_id: Box<str>, job: Job, entry: Entry, to: (Option<u64>, impl Reply)) {
+    let (line, reply) = to;
+    let settings = &call.door.settings;
+    Counts::add(&settings.counts.jobs_taken);
+    let mut owed = Owed {
+        reply: Some(reply),
+        line,
+        job_id: Some(job_id),
+        send: Some(job.send.clone()),
+        counts: settings.counts.clone(),
+    };
+    let outcome = settings.house.submit(job);
+    call.door.tasks.spawn(async move {
+        let (send, outcome) = outcome.await;
+        drop(entry);
+        owed.send = Some(send);
+        owed.pay(outcome);
+    });
+}
+
+impl<R: Reply> Owed<R> {
+    fn pay(&mut self, outcome: Outcome) {
+        let Some(reply) = self.reply.take() else { return };
+        let answer = Answer { line: self.line, job_id: self.job_id.take(), send: self.send.take(), outcome };
+        if !reply.answer(answer) {
+            Counts::add(&self.counts.results_undelivered);
+        }
+    }
+}
+
+impl<R: Reply> Drop for Owed<R> {
+    fn drop(&mut self) {
+        self.pay(Outcome::Lost);
+    }
+}

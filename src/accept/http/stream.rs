@@ -1,0 +1,301 @@
+//! A stream of jobs in, a stream of results out, in one request of any length and flat memory.
+//!
+//! A job is read when the request's queue has a place for its result and the house has room for the job; the
+//! place is held until the client took the result. So a slow client holds back its own jobs only, and no job
+//! ever waits for a client.
+
+use super::Counts;
+use super::answer::Answer;
+use super::body::JobBytes;
+use super::connection::Busy;
+use super::jobs_route::{Call, Reply, start};
+use super::problem::Problem;
+use super::single::over_quota;
+use crate::accept::jobs::JobReader;
+use crate::accept::ndjson::{Frame, Framer};
+use crate::fault::{Fault, Reason};
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt, stream};
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::sync::mpsc::{self, OwnedPermit};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Results written into one chunk at most.
+const BATCH_MAX: usize = 128;
+const BUFFER_BYTES: usize = 32 * 1024;
+/// After the door closed: how long what a client still sends is thrown away, so that it can read its results
+/// before the connection ends.
+const LINGER: Duration = Duration::from_secs(1);
+
+pub(super) async fn answer(call: Call, mut bytes: JobBytes, busy: Busy) -> Result<Response, Problem> {
+    let mut first = None;
+    if call.expects_continue {
+        // Asking for the body is what sends `100 Continue`; the response head must not overtake it.
+        first = match timeout(call.door.settings.limits.body_read_max, bytes.next()).await {
+            Ok(first) => first,
+            Err(_) => {
+                let detail = "the body did not begin";
+                return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", detail));
+            }
+        };
+    }
+    let (results, waiting) = mpsc::channel(call.door.settings.limits.stream_jobs_max);
+    let progress = Arc::new(Progress::default());
+    let ended = CancellationToken::new();
+    let tasks = call.door.tasks.clone();
+    tasks.spawn(watch(call_watch(&call), progress.clone(), ended.clone()));
+    let output = ResultStream {
+        waiting,
+        batch: Vec::with_capacity(BATCH_MAX),
+        buffer: BytesMut::with_capacity(BUFFER_BYTES),
+        progress: progress.clone(),
+        _busy: busy,
+        _ended: ended.drop_guard(),
+    };
+    let reader = Reader {
+        jobs: call.job_reader(),
+        framer: Framer::new(call.door.settings.limits.job_line_bytes_max),
+        call,
+        results,
+        progress,
+    };
+    tasks.spawn(reader.run(stream::iter(first).chain(bytes)));
+    let mut response = Response::new(Body::from_stream(output));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    Ok(response)
+}
+
+/// Results ready for the client, and results it took.
+#[derive(Debug, Default)]
+struct Progress {
+    ready: AtomicU64,
+    taken: AtomicU64,
+}
+
+/// Why a stream was not read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    ClientGone,
+    /// The body broke off, or is not compressed as it says.
+    Broken,
+    DoorClosed,
+}
+
+/// Reads jobs and starts them. Ends with the body, with the client, or with the door.
+struct Reader {
+    call: Call,
+    jobs: JobReader,
+    framer: Framer,
+    results: mpsc::Sender<Answer>,
+    progress: Arc<Progress>,
+}
+
+impl Reader {
+    async fn run(mut self, bytes: impl Stream<Item = io::Result<Bytes>> + Send) {
+        let mut bytes = std::pin::pin!(bytes);
+        let cut = self.read(bytes.as_mut()).await.err();
+        if cut == Some(Cut::Broken) {
+            self.report_break().await;
+        }
+        tracing::info!(
+            engine = %self.call.engine.name,
+            lines = self.framer.line_number(),
+            ?cut,
+            "http stream read"
+        );
+        if cut == Some(Cut::DoorClosed) {
+            let rest = async { while let Some(Ok(_)) = bytes.next().await {} };
+            let _ = timeout(LINGER, rest).await;
+        }
+    }
+
+    async fn read(
+        &mut self,
+        mut bytes: Pin<&mut (impl Stream<Item = io::Result<Bytes>> + Send)>,
+    ) -> Result<(), Cut> {
+        while let Some(chunk) = self.or_cut(bytes.next()).await? {
+            self.framer.push(chunk.map_err(|_| Cut::Broken)?);
+            while let Some(frame) = self.framer.next_frame() {
+                self.take(frame).await?;
+            }
+            // A compressed body can go on for long without ever waiting on its socket.
+            tokio::task::consume_budget().await;
+        }
+        match self.framer.finish() {
+            Some(frame) => self.take(frame).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits, unless the client goes or the door closes. `wait` is asked first: what is ready costs nothing more.
+    async fn or_cut<T>(&self, wait: impl Future<Output = T>) -> Result<T, Cut> {
+        if self.call.door.stop.is_cancelled() {
+            return Err(Cut::DoorClosed);
+        }
+        tokio::select! {
+            biased;
+            value = wait => Ok(value),
+            () = self.results.closed() => Err(Cut::ClientGone),
+            () = self.call.door.stop.cancelled() => Err(Cut::DoorClosed),
+        }
+    }
+
+    async fn take(&mut self, frame: Frame) -> Result<(), Cut> {
+        let place = self.place().await?;
+        match frame {
+            Frame::TooLong { number } => {
+                let bytes_max = self.call.door.settings.limits.job_line_bytes_max;
+                let detail = format!("line {number} is over {bytes_max} bytes and was skipped");
+                self.refuse(place, number, None, Fault::new(Reason::BadJob, detail));
+                Ok(())
+            }
+            Frame::Line { number, bytes } => self.take_line(place, number, bytes).await,
+        }
+    }
+
+    async fn take_line(&mut self, place: Place, number: u64, bytes: Bytes) -> Result<(), Cut> {
+        let entry = self.or_cut(self.call.door.settings.house.gate().enter(bytes.len())).await?;
+        let house = &self.call.door.settings.house;
+        let (job_id, job) = match self.jobs.read(&bytes, |engine, id| house.send_number(engine, id)) {
+            Ok(read) => read,
+            Err(bad) => {
+                self.refuse(place, number, bad.job_id, bad.fault);
+                return Ok(());
+            }
+        };
+        if self.over_quota().await? {
+            self.refuse(place, number, Some(job_id), over_quota());
+            return Ok(());
+        }
+        start(&self.call, job_id, job, entry, (Some(number), place));
+        Ok(())
+    }
+
+    async fn place(&self) -> Result<Place, Cut> {
+        let permit = match self.results.clone().try_reserve_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let waiting = self.results.clone().reserve_owned();
+                self.or_cut(waiting).await?.map_err(|_| Cut::ClientGone)?
+            }
+        };
+        Ok(Place { permit, progress: self.progress.clone() })
+    }
+
+    fn refuse(&self, place: Place, number: u64, job_id: Option<Box<str>>, fault: Fault) {
+        Counts::add(&self.call.door.settings.counts.jobs_refused);
+        place.answer(Answer::refused(Some(number), job_id, fault));
+    }
+
+    /// An engine over its rate is slowed down first; only a wait that grows too long is refused.
+    async fn over_quota(&self) -> Result<bool, Cut> {
+        let mut patience = self.call.door.settings.limits.quota_wait_max;
+        while let Err(wait) = self.call.meter.take() {
+            let Some(left) = patience.checked_sub(wait) else { return Ok(true) };
+            patience = left;
+            self.or_cut(sleep(wait)).await?;
+        }
+        Ok(false)
+    }
+
+    /// The client may still be there to learn that its body was not read to the end.
+    async fn report_break(&self) {
+        let number = self.framer.line_number().max(1);
+        let detail = format!("the body broke off in line {number}, or is not what Content-Encoding says");
+        if let Ok(place) = self.place().await {
+            self.refuse(place, number, None, Fault::new(Reason::BadJob, detail));
+        }
+    }
+}
+
+/// A place in the queue of results, held from before the job is read.
+struct Place {
+    permit: OwnedPermit<Answer>,
+    progress: Arc<Progress>,
+}
+
+impl Reply for Place {
+    fn answer(self, answer: Answer) -> bool {
+        self.progress.ready.fetch_add(1, Relaxed);
+        !self.permit.send(answer).is_closed()
+    }
+}
+
+/// The response body: every result that is ready goes into one chunk, and nothing waits for more.
+struct ResultStream {
+    waiting: mpsc::Receiver<Answer>,
+    batch: Vec<Answer>,
+    buffer: BytesMut,
+    progress: Arc<Progress>,
+    _busy: Busy,
+    _ended: DropGuard,
+}
+
+impl Stream for ResultStream {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let count = ready!(this.waiting.poll_recv_many(cx, &mut this.batch, BATCH_MAX));
+        if count == 0 {
+            return Poll::Ready(None);
+        }
+        this.progress.taken.fetch_add(count as u64, Relaxed);
+        for answer in this.batch.drain(..) {
+            answer.write_line(&mut this.buffer);
+        }
+        Poll::Ready(Some(Ok(this.buffer.split().freeze())))
+    }
+}
+
+struct Watched {
+    stall_max: Duration,
+    peer: Arc<super::connection::Peer>,
+    engine: Arc<str>,
+    counts: Arc<Counts>,
+}
+
+fn call_watch(call: &Call) -> Watched {
+    Watched {
+        stall_max: call.door.settings.limits.stall_max,
+        peer: call.peer.clone(),
+        engine: call.engine.name.clone(),
+        counts: call.door.settings.counts.clone(),
+    }
+}
+
+/// Ends the connection of a client that takes none of its results for too long.
+async fn watch(watched: Watched, progress: Arc<Progress>, ended: CancellationToken) {
+    let mut taken_before = 0;
+    let mut since = Instant::now();
+    loop {
+        tokio::select! {
+            () = ended.cancelled() => return,
+            () = sleep(watched.stall_max / 4) => {}
+        }
+        let (ready, taken) = (progress.ready.load(Relaxed), progress.taken.load(Relaxed));
+        if taken != taken_before || ready <= taken {
+            taken_before = taken;
+            since = Instant::now();
+        } else if since.elapsed() >= watched.stall_max {
+            let waiting = ready - taken;
+            tracing::warn!(engine = %watched.engine, waiting, "http stream ended: the client takes no results; \
+                read results while writing jobs");
+            Counts::add(&watched.counts.streams_stalled);
+            watched.peer.cut.cancel();
+            return;
+        }
+    }
+}

@@ -1,0 +1,675 @@
+//! The HTTP door against a scripted house, over real sockets on loopback.
+
+use super::*;
+use crate::engine::{Credential, Engine, Engines};
+use crate::fault::{Fault, Reason, ReplyCode};
+use crate::gate::Gate;
+use crate::job::{Job, SendNumber};
+use crate::ticket::{Board, Outcome, Relayed, StageTimes};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use hyper::body::Frame;
+use hyper::client::conn::http1::SendRequest;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::JoinHandle;
+
+type TestBody = BoxBody<Bytes, Infallible>;
+
+const KEY: &str = "Bearer k-campaigns";
+
+/// A door with a house behind it whose outcome is told by `data.then`.
+struct World {
+    address: SocketAddr,
+    gate: Gate,
+    board: Arc<Board>,
+    counts: Arc<Counts>,
+    /// Jobs with `"then":"wait"` settle when permits are added.
+    released: Arc<Semaphore>,
+    stop: Option<oneshot::Sender<()>>,
+    door: JoinHandle<()>,
+}
+
+const JOBS_MAX: usize = 64;
+
+impl World {
+    async fn new() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    async fn with(limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let gate = Gate::new(JOBS_MAX, 8 * 1024 * 1024);
+        let board = Arc::new(Board::default());
+        let released = Arc::new(Semaphore::new(0));
+        let counts = Arc::new(Counts::default());
+        let settings = Settings {
+            house: house(gate.clone(), board.clone(), released.clone()),
+            token_domains: vec![String::from("tokens.example")].into(),
+            quotas: Arc::new(Quotas::default()),
+            limits,
+            ready: Arc::new(|| Ready { ok: false, problems: vec!["vault: sealed".into()] }),
+            metrics: Arc::new(|| String::from("jobs_total 1\n# EOF\n")),
+            counts: counts.clone(),
+        };
+        let (stop, stopped) = oneshot::channel();
+        let door = tokio::spawn(serve(listener, DoorTls::None, settings, async move {
+            let _ = stopped.await;
+        }));
+        Self { address, gate, board, counts, released, stop: Some(stop), door }
+    }
+
+    async fn client(&self) -> SendRequest<TestBody> {
+        let socket = TcpStream::connect(self.address).await.unwrap();
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+
+    async fn send(&self, request: Request<TestBody>) -> (u16, Value, Response<()>) {
+        let response = self.client().await.send_request(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        (head.status.as_u16(), value, Response::from_parts(head, ()))
+    }
+
+    /// Sends chunks of a stream and reads every result.
+    async fn stream(&self, chunks: Vec<Bytes>, encoding: Option<&str>) -> Vec<Value> {
+        let frames = stream::iter(chunks).map(|chunk| Ok(Frame::data(chunk)));
+        let mut request = post("application/x-ndjson", BodyExt::boxed(StreamBody::new(frames)));
+        if let Some(encoding) = encoding {
+            request.headers_mut().insert("content-encoding", encoding.parse().unwrap());
+        }
+        let response = self.client().await.send_request(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        body.split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect()
+    }
+
+    /// Stops the door; every job has its outcome, and all room in the house is free again.
+    async fn close(mut self) -> Arc<Counts> {
+        let _ = self.stop.take().unwrap().send(());
+        (&mut self.door).await.unwrap();
+        assert_eq!(self.board.open(), 0);
+        assert_eq!(self.gate.free(), JOBS_MAX);
+        assert_eq!(self.counts.connections_open.load(Relaxed), 0);
+        self.counts.clone()
+    }
+}
+
+fn engine(name: &str, rate: Option<u32>) -> Arc<Engine> {
+    Arc::new(Engine {
+        name: name.into(),
+        credential: Credential::of(format!("k-{name}").as_bytes()),
+        templates: vec!["*".into()],
+        fields: vec!["first_name".into()],
+        purposes: vec!["service".into()],
+        purpose_default: None,
+        rate_per_second_max: rate,
+    })
+}
+
+fn house(gate: Gate, board: Arc<Board>, released: Arc<Semaphore>) -> House {
+    let engines = Engines::new(vec![engine("campaigns", None), engine("slow", Some(2))]);
+    let (_, engines) = watch::channel(Arc::new(engines));
+    House::new(
+        engines,
+        gate,
+        move |job: Job| {
+            let (ticket, outcome) = board.issue(job.send.clone());
+            let released = released.clone();
+            Box::pin(async move {
+                let then = job.data.get("then").and_then(Value::as_str).unwrap_or_default();
+                match then {
+                    "wait" => released.acquire().await.unwrap().forget(),
+                    "break" => panic!("a defect in the house"),
+                    _ => tokio::task::yield_now().await,
+                }
+                ticket.settle(outcome_of(then));
+                (job.send.clone(), outcome.await.unwrap())
+            })
+        },
+        |_| Box::pin(async { Ok(()) }),
+        |engine, job_id| {
+            let digest = aws_lc_rs::digest::digest(
+                &aws_lc_rs::digest::SHA256,
+                format!("{engine}/{job_id}").as_bytes(),
+            );
+            SendNumber::from_bits(digest.as_ref()[..16].try_into().unwrap())
+        },
+    )
+}
+
+fn outcome_of(then: &str) -> Outcome {
+    let fault = |reason| Outcome::Failed(Fault::new(reason, "as scripted"));
+    match then {
+        "unknown-token" => fault(Reason::UnknownToken),
+        "no-consent" => fault(Reason::NoConsent),
+        "deferred" => fault(Reason::TargetUnavailable),
+        "in-doubt" => Outcome::Failed(Fault::in_doubt("as scripted")),
+        _ => Outcome::Relayed(Relayed {
+            target: "mta1".into(),
+            code: ReplyCode::new(250, 2, 0, 0),
+            attempt: 1,
+            times: StageTimes::default(),
+        }),
+    }
+}
+
+fn job_then(job_id: &str, then: &str) -> String {
+    json!({"job_id": job_id, "to": "e_684384628@tokens.example", "template": "welcome", "data": {"then": then}})
+        .to_string()
+}
+
+fn job(job_id: &str) -> String {
+    job_then(job_id, "")
+}
+
+fn full(body: impl Into<Bytes>) -> TestBody {
+    Full::new(body.into()).boxed()
+}
+
+fn post(content_type: &str, body: TestBody) -> Request<TestBody> {
+    Request::post("/v1/jobs")
+        .header("host", "relay")
+        .header("authorization", KEY)
+        .header("content-type", content_type)
+        .body(body)
+        .unwrap()
+}
+
+fn get(path: &str) -> Request<TestBody> {
+    Request::get(path).header("host", "relay").header("authorization", KEY).body(full("")).unwrap()
+}
+
+/// Reads one HTTP/1.1 answer, head and body as they came, until the peer closes.
+async fn read_all(socket: &mut TcpStream) -> String {
+    let mut all = Vec::new();
+    let _ = socket.read_to_end(&mut all).await;
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+#[tokio::test]
+async fn one_job_is_answered_with_its_outcome() {
+    let world = World::new().await;
+    let (status, result, _) = world.send(post("application/json; charset=utf-8", full(job("c1")))).await;
+    assert_eq!((status, &result["state"], &result["job_id"]), (200, &json!("relayed"), &json!("c1")));
+    let (_, again, _) = world.send(post("application/json", full(job("c1")))).await;
+    assert_eq!(result["send"], again["send"]);
+    for (then, expected, reason) in [
+        ("unknown-token", 422, "unknown-token"),
+        ("no-consent", 422, "no-consent"),
+        ("deferred", 503, "target-unavailable"),
+        ("in-doubt", 202, "target-unavailable"),
+    ] {
+        let (status, result, head) = world.send(post("application/json", full(job_then("c2", then)))).await;
+        assert_eq!((status, &result["reason"]), (expected, &json!(reason)), "{then}");
+        assert_eq!(head.headers().contains_key("retry-after"), status == 503);
+    }
+    let (status, result, _) =
+        world.send(post("application/json", full("{\"job_id\":\"c3\",\"to\":1}"))).await;
+    assert_eq!((status, &result["reason"], &result["job_id"]), (400, &json!("bad-job"), &json!("c3")));
+    let (status, result, _) = world.send(post("application/json", full(job_then("c4", "break")))).await;
+    assert_eq!((status, &result["state"]), (500, &json!("lost")));
+    let (status, result, _) = world.send(post("application/json", full(vec![b' '; 1 << 21]))).await;
+    assert_eq!((status, &result["reason"]), (413, &json!("too-large")));
+    world.close().await;
+}
+
+#[tokio::test]
+async fn ten_thousand_jobs_in_odd_pieces_have_one_result_each() {
+    let world = World::new().await;
+    let mut all = Bytes::from((0..10_000).map(|n| job(&format!("c{n}")) + "\n").collect::<String>());
+    let mut chunks = Vec::new();
+    for cut in (1..5000).map(|n| n * 7919 % 4001 + 1).cycle() {
+        if all.is_empty() {
+            break;
+        }
+        chunks.push(all.split_to(cut.min(all.len())));
+    }
+    let results = world.stream(chunks, None).await;
+    let mut seen: HashMap<&str, u32> = HashMap::new();
+    for result in &results {
+        assert_eq!(result["state"], "relayed");
+        *seen.entry(result["job_id"].as_str().unwrap()).or_default() += 1;
+    }
+    assert_eq!((results.len(), seen.len()), (10_000, 10_000));
+    let counts = world.close().await;
+    assert_eq!(counts.jobs_taken.load(Relaxed), 10_000);
+}
+
+#[tokio::test]
+async fn bad_lines_are_named_and_the_stream_goes_on() {
+    let world = World::with(Limits { job_line_bytes_max: 4096, ..Limits::default() }).await;
+    let text = [
+        format!("\u{feff}{}\r\n", job("c1")).into_bytes(),
+        b"\n{\"job_id\":\"c3\",\"job_id\":\"c3\"}\n".to_vec(),
+        vec![b'x'; 5_000_000],
+        b"\n{\"job_id\":\"c5\",\"data\":\"\xff\"}\n".to_vec(),
+        b"{\"job_id\":\"c6\",\"colour\":1}\n".to_vec(),
+        br#"{"job_id":"c7","to":"dana@example.test","template":"t"}"#.to_vec(),
+        format!("\n{}", job("c8")).into_bytes(),
+    ]
+    .concat();
+    let results = world.stream(vec![Bytes::from(text)], None).await;
+    let by_line: HashMap<u64, &Value> =
+        results.iter().filter_map(|result| Some((result["line"].as_u64()?, result))).collect();
+    let relayed: Vec<&Value> = results.iter().filter(|result| result["state"] == "relayed").collect();
+    assert_eq!((results.len(), relayed.len(), by_line.len()), (7, 2, 5));
+    for (line, job_id, reason) in [
+        (3, json!("c3"), "bad-job"),
+        (4, Value::Null, "bad-job"),
+        (5, json!("c5"), "bad-job"),
+        (6, json!("c6"), "bad-job"),
+        (7, json!("c7"), "not-a-token"),
+    ] {
+        let result = by_line[&line];
+        assert_eq!((&result["job_id"], &result["reason"]), (&job_id, &json!(reason)), "{result}");
+        assert_eq!(result["state"], "rejected");
+        assert!(!result.to_string().contains("dana") && !result.to_string().contains("colour"));
+    }
+    world.close().await;
+}
+
+#[tokio::test]
+async fn compressed_bodies_are_read_and_their_bombs_are_bounded() {
+    use std::io::Write;
+    let gzip = |text: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(text).unwrap();
+        Bytes::from(encoder.finish().unwrap())
+    };
+    let world = World::new().await;
+    let lines = format!("{}\n{}\n", job("c1"), job("c2"));
+    assert_eq!(world.stream(vec![gzip(lines.as_bytes())], Some("gzip")).await.len(), 2);
+    assert_eq!(world.stream(vec![zstd_frame(lines.as_bytes(), 17)], Some("zstd")).await.len(), 2);
+
+    let bomb = [vec![b'a'; 64 << 20], format!("\n{}\n", job("c3")).into_bytes()].concat();
+    let results = world.stream(vec![gzip(&bomb)], Some("gzip")).await;
+    assert_eq!((&results[0]["line"], &results[1]["job_id"]), (&json!(1), &json!("c3")));
+
+    let mut single = post("application/json", full(gzip(&bomb)));
+    single.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+    assert_eq!(world.send(single).await.0, 413);
+
+    // A frame that asks for a window of 128 MiB is refused before anything is set aside for it.
+    let results = world.stream(vec![zstd_frame(lines.as_bytes(), 27)], Some("zstd")).await;
+    assert_eq!((results.len(), &results[0]["reason"]), (1, &json!("bad-job")));
+
+    // What came before the break is neither lost nor doubled.
+    let mut cut = gzip(lines.as_bytes());
+    cut.truncate(cut.len() - 4);
+    let results = world.stream(vec![cut], Some("gzip")).await;
+    let states: Vec<&Value> = results.iter().map(|result| &result["state"]).collect();
+    assert_eq!(states.iter().filter(|state| **state == "relayed").count(), 2);
+    assert_eq!(states.len(), 3);
+
+    let mut other = post("application/x-ndjson", full(""));
+    other.headers_mut().insert("content-encoding", "br".parse().unwrap());
+    assert_eq!(world.send(other).await.0, 415);
+    world.close().await;
+}
+
+/// A zstd frame of one raw block, asking for a window of `2^window_log` bytes (RFC 8878 §3.1.1).
+fn zstd_frame(text: &[u8], window_log: u8) -> Bytes {
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, (window_log - 10) << 3];
+    let header = (text.len() as u32) << 3 | 1;
+    frame.extend_from_slice(&header.to_le_bytes()[..3]);
+    frame.extend_from_slice(text);
+    Bytes::from(frame)
+}
+
+#[tokio::test]
+async fn results_come_while_jobs_are_still_written() {
+    let world = World::new().await;
+    let (lines, body) = tokio::sync::mpsc::channel::<Bytes>(1);
+    let frames =
+        stream::unfold(body, |mut body| async move { Some((Ok(Frame::data(body.recv().await?)), body)) });
+    let request = post("application/x-ndjson", BodyExt::boxed(StreamBody::new(SyncStream(Box::pin(frames)))));
+    let mut response = world.client().await.send_request(request).await.unwrap().into_body();
+    for n in 0..20 {
+        lines.send(Bytes::from(job(&format!("c{n}")) + "\n")).await.unwrap();
+        let result = response.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&result).unwrap()["job_id"], format!("c{n}"));
+    }
+    drop(lines);
+    assert!(response.frame().await.is_none());
+    world.close().await;
+}
+
+/// `BoxBody` asks for `Sync`; a stream is only ever polled by one task.
+struct SyncStream(
+    std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<Frame<Bytes>, Infallible>> + Send + Sync>>,
+);
+
+impl futures_util::Stream for SyncStream {
+    type Item = Result<Frame<Bytes>, Infallible>;
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        self.0.as_mut().poll_next(cx)
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_no_job_unsettled_and_its_half_line_is_no_job() {
+    let world = World::new().await;
+    let mut socket = TcpStream::connect(world.address).await.unwrap();
+    let lines: String = (0..10).map(|n| job_then(&format!("c{n}"), "wait") + "\n").collect();
+    let half = job("half");
+    let chunk = format!("{lines}{half}");
+    let head = format!(
+        "POST /v1/jobs HTTP/1.1\r\nhost: relay\r\nauthorization: {KEY}\r\ncontent-type: application/x-ndjson\r\n\
+         transfer-encoding: chunked\r\n\r\n{:x}\r\n{chunk}\r\n",
+        chunk.len()
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    while world.board.accepted() < 10 {
+        tokio::task::yield_now().await;
+    }
+    drop(socket);
+    while world.counts.connections_open.load(Relaxed) > 0 {
+        tokio::task::yield_now().await;
+    }
+    world.released.add_permits(10);
+    let board = world.board.clone();
+    let counts = world.close().await;
+    assert_eq!((board.accepted(), board.settled(crate::fault::State::Relayed)), (10, 10));
+    assert_eq!(counts.results_undelivered.load(Relaxed), 10);
+}
+
+#[tokio::test]
+async fn jobs_are_read_only_as_far_as_there_is_room() {
+    let world = World::with(Limits { stream_jobs_max: 8, ..Limits::default() }).await;
+    let body: String = (0..5000).map(|n| job_then(&format!("c{n}"), "wait") + "\n").collect();
+    let request = post("application/x-ndjson", full(body));
+    let response = world.client().await.send_request(request).await.unwrap();
+    while world.board.accepted() < 8 {
+        tokio::task::yield_now().await;
+    }
+    // Nothing settles, so nothing more is read, however long one looks.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((world.board.accepted(), world.gate.free()), (8, JOBS_MAX - 8));
+    world.released.add_permits(5000);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(memchr::memchr_iter(b'\n', &body).count(), 5000);
+    world.close().await;
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_results_loses_its_request_and_no_job() {
+    let limits = Limits { stall_max: Duration::from_millis(200), ..Limits::default() };
+    let world = World::with(limits).await;
+    let mut socket = TcpStream::connect(world.address).await.unwrap();
+    let head = format!(
+        "POST /v1/jobs HTTP/1.1\r\nhost: relay\r\nauthorization: {KEY}\r\ncontent-type: application/x-ndjson\r\n\
+         content-length: 1000000000\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let lines: String = (0..500).map(|n| job(&format!("c{n}")) + "\n").collect();
+    // Writing goes on until the relay ends it: first flow control, then the stall deadline.
+    while socket.write_all(lines.as_bytes()).await.is_ok() {}
+    let counts = world.close().await;
+    assert_eq!(counts.streams_stalled.load(Relaxed), 1);
+}
+
+#[tokio::test]
+async fn keys_are_refused_in_the_same_words() {
+    let world = World::with(Limits { wrong_key_delay: Duration::ZERO, ..Limits::default() }).await;
+    let request = |key: &[&str]| {
+        let mut request = post("application/json", full(job("c1")));
+        request.headers_mut().remove("authorization");
+        key.iter().for_each(|key| {
+            request.headers_mut().append("authorization", key.parse().unwrap());
+        });
+        request
+    };
+    let mut told = Vec::new();
+    for key in [&[] as &[&str], &["Bearer wrong"], &[KEY, KEY], &["Basic k-campaigns"]] {
+        let (status, problem, head) = world.send(request(key)).await;
+        assert_eq!(status, 401, "{key:?}");
+        assert_eq!(head.headers()["content-type"], "application/problem+json");
+        assert!(head.headers().contains_key("www-authenticate"));
+        told.push(problem.to_string());
+    }
+    told.dedup();
+    assert_eq!(told.len(), 1);
+    assert_eq!(world.board.accepted(), 0);
+    world.close().await;
+}
+
+#[tokio::test]
+async fn a_guessing_source_is_locked_out_but_not_a_connection_that_had_a_right_key() {
+    let limits = Limits { wrong_keys_max: 3, wrong_key_delay: Duration::ZERO, ..Limits::default() };
+    let world = World::with(limits).await;
+    let mut good = world.client().await;
+    let mut ask = async || {
+        let response = good.send_request(get("/v1/limits")).await.unwrap();
+        let status = response.status().as_u16();
+        response.into_body().collect().await.unwrap();
+        status
+    };
+    assert_eq!(ask().await, 200);
+    let wrong = || {
+        let mut request = get("/v1/limits");
+        request.headers_mut().insert("authorization", "Bearer guess".parse().unwrap());
+        request
+    };
+    for expected in [401, 401, 401, 429] {
+        assert_eq!(world.send(wrong()).await.0, expected);
+    }
+    assert_eq!(world.send(get("/v1/limits")).await.0, 429);
+    assert_eq!(ask().await, 200);
+    world.close().await;
+}
+
+#[tokio::test]
+async fn an_engine_over_its_rate_is_told_so() {
+    let world = World::with(Limits { quota_wait_max: Duration::ZERO, ..Limits::default() }).await;
+    let body: String = (0..5).map(|n| job(&format!("c{n}")) + "\n").collect();
+    let mut request = post("application/x-ndjson", full(body));
+    request.headers_mut().insert("authorization", "Bearer k-slow".parse().unwrap());
+    let response = world.client().await.send_request(request).await.unwrap();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let text = std::str::from_utf8(&body).unwrap();
+    assert_eq!((text.matches("relayed").count(), text.matches("over-quota").count()), (2, 3), "{text}");
+    let mut single = post("application/json", full(job("c9")));
+    single.headers_mut().insert("authorization", "Bearer k-slow".parse().unwrap());
+    assert_eq!(world.send(single).await.0, 429);
+    world.close().await;
+}
+
+#[tokio::test]
+async fn pages_and_problems() {
+    let world = World::new().await;
+    assert_eq!(world.send(get("/livez")).await.0, 200);
+    let (status, ready, _) = world.send(get("/readyz")).await;
+    assert_eq!((status, &ready["problems"][0]), (503, &json!("vault: sealed")));
+    let (status, _, head) = world.send(get("/metrics")).await;
+    assert_eq!(status, 200);
+    assert!(head.headers()["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
+    let (status, limits, _) = world.send(get("/v1/limits")).await;
+    assert_eq!(
+        (status, &limits["job_bytes_max"], &limits["engine"]),
+        (200, &json!(1048576), &json!("campaigns"))
+    );
+    assert_eq!(world.send(get("/openapi.json")).await.1["info"]["title"], "tokenrelay");
+    for path in ["/v1/jobs/c1", "/v1/campaigns/c42", "/v1/events"] {
+        let (status, problem, _) = world.send(get(path)).await;
+        assert_eq!((status, &problem["status"]), (501, &json!(501)));
+        let mut nobody = get(path);
+        nobody.headers_mut().remove("authorization");
+        assert_eq!(world.send(nobody).await.0, 401);
+    }
+    let (status, problem, _) = world.send(get("/no/such")).await;
+    assert_eq!((status, &problem["type"]), (404, &json!("urn:tokenrelay:problem:not-found")));
+    let (status, _, head) = world.send(get("/v1/jobs")).await;
+    assert_eq!((status, head.headers()["allow"].to_str().unwrap()), (405, "POST"));
+    assert_eq!(world.send(post("text/plain", full(""))).await.0, 415);
+    world.close().await;
+}
+
+#[tokio::test]
+async fn odd_requests_have_one_answer_each() {
+    let world = World::new().await;
+    let job = job("c1");
+    let length = job.len();
+    for (headers, body, expected) in [
+        (
+            format!("content-length: {length}\r\ntransfer-encoding: chunked"),
+            format!("{length:x}\r\n{job}\r\n0\r\n\r\n"),
+            "200",
+        ),
+        (format!("content-length: {length}\r\ncontent-length: 5"), job.clone(), "400"),
+        (format!("content-length: {length}\r\nexpect: 100-continue"), job.clone(), "100"),
+    ] {
+        let mut socket = TcpStream::connect(world.address).await.unwrap();
+        let request = format!(
+            "POST /v1/jobs HTTP/1.1\r\nhost: relay\r\nconnection: close\r\nauthorization: {KEY}\r\n\
+             content-type: application/json\r\n{headers}\r\n\r\n{body}"
+        );
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let answer = read_all(&mut socket).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{headers}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1 + usize::from(expected == "100"), "{answer}");
+    }
+    assert_eq!(world.board.accepted(), 2);
+    world.close().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_waits_for_100_continue_gets_it() {
+    let world = World::new().await;
+    let mut socket = TcpStream::connect(world.address).await.unwrap();
+    let job = job("c1");
+    let head = format!(
+        "POST /v1/jobs HTTP/1.1\r\nhost: relay\r\nconnection: close\r\nauthorization: {KEY}\r\n\
+         content-type: application/x-ndjson\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        job.len()
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut interim = [0u8; 25];
+    socket.read_exact(&mut interim).await.unwrap();
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    socket.write_all(job.as_bytes()).await.unwrap();
+    let answer = read_all(&mut socket).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("relayed"), "{answer}");
+    world.close().await;
+}
+
+#[tokio::test]
+async fn idle_connections_end_and_those_over_the_bound_are_turned_away() {
+    let limits = Limits { connections_max: 1, idle_max: Duration::from_millis(50), ..Limits::default() };
+    let world = World::with(limits).await;
+    let mut silent = TcpStream::connect(world.address).await.unwrap();
+    while world.counts.connections_open.load(Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut second = TcpStream::connect(world.address).await.unwrap();
+    assert!(read_all(&mut second).await.starts_with("HTTP/1.1 503"));
+    assert_eq!(read_all(&mut silent).await, "");
+    let counts = world.close().await;
+    assert_eq!(counts.connections_refused.load(Relaxed), 1);
+}
+
+#[tokio::test]
+async fn closing_takes_no_more_jobs_and_answers_those_taken() {
+    let world = World::new().await;
+    let mut socket = TcpStream::connect(world.address).await.unwrap();
+    let line = job_then("c1", "wait") + "\n";
+    let head = format!(
+        "POST /v1/jobs HTTP/1.1\r\nhost: relay\r\nauthorization: {KEY}\r\ncontent-type: application/x-ndjson\r\n\
+         transfer-encoding: chunked\r\n\r\n{:x}\r\n{line}\r\n",
+        line.len()
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    while world.board.accepted() < 1 {
+        tokio::task::yield_now().await;
+    }
+    let released = world.released.clone();
+    let closing = tokio::spawn(world.close());
+    tokio::task::yield_now().await;
+    released.add_permits(1);
+    let answer = read_all(&mut socket).await;
+    assert!(answer.contains("\"state\":\"relayed\"") && answer.ends_with("0\r\n\r\n"), "{answer}");
+    closing.await.unwrap();
+}
+
+#[tokio::test]
+async fn http2_over_tls_takes_streams_too() {
+    let made = rcgen::generate_simple_self_signed(vec![String::from("localhost")]).unwrap();
+    let chain = vec![made.cert.der().clone()];
+    let key = rustls_pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let builder = rustls::ServerConfig::builder_with_provider(crate::tls::provider());
+    let mut server = builder
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain.clone(), key)
+        .unwrap();
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(server));
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let board = Arc::new(Board::default());
+    let settings = Settings {
+        house: house(Gate::new(JOBS_MAX, 1 << 20), board.clone(), Arc::new(Semaphore::new(0))),
+        token_domains: vec![String::from("tokens.example")].into(),
+        quotas: Arc::default(),
+        limits: Limits::default(),
+        ready: Arc::new(Ready::default),
+        metrics: Arc::new(String::new),
+        counts: Arc::default(),
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let tls = DoorTls::Implicit(Arc::new(move || acceptor.clone()));
+    let door = tokio::spawn(serve(listener, tls, settings, async move { drop(stopped.await) }));
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(chain[0].clone()).unwrap();
+    let builder = rustls::ClientConfig::builder_with_provider(crate::tls::provider());
+    let mut client = builder
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    client.alpn_protocols = vec![b"h2".to_vec()];
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+    let socket = TcpStream::connect(address).await.unwrap();
+    let socket = connector.connect("localhost".try_into().unwrap(), socket).await.unwrap();
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake::<_, _, TestBody>(executor, TokioIo::new(socket))
+            .await
+            .unwrap();
+    let connection = tokio::spawn(connection);
+    let body: String = (0..2000).map(|n| job(&format!("c{n}")) + "\n").collect();
+    let mut request = post("application/x-ndjson", full(body));
+    *request.uri_mut() = "https://localhost/v1/jobs".parse().unwrap();
+    request.headers_mut().remove("host");
+    let response = sender.send_request(request).await.unwrap();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(memchr::memchr_iter(b'\n', &body).count(), 2000);
+    assert_eq!((board.accepted(), board.open()), (2000, 0));
+    drop(sender);
+    let _ = connection.await;
+    stop.send(()).unwrap();
+    door.await.unwrap();
+}

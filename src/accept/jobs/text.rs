@@ -1,0 +1,320 @@
+//! The job as the engine wrote it: every key at most once, of the right type, strings borrowed where they can be.
+
+use crate::fault::{Fault, Reason};
+use crate::job::{Data, InlineContent};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use serde_json::error::Category;
+use std::borrow::Cow;
+use std::fmt;
+
+/// Most values in `data`, nested ones included: a value in memory is many times its text.
+pub const DATA_VALUES_MAX: usize = 10_000;
+
+/// What could be read of a job; all of it, when no fault came with it.
+#[derive(Debug, Default)]
+pub(super) struct JobText<'a> {
+    pub job_id: Option<Cow<'a, str>>,
+    pub to: Option<Cow<'a, str>>,
+    pub template: Option<Cow<'a, str>>,
+    pub content: Option<InlineContent>,
+    pub locale: Option<Cow<'a, str>>,
+    pub data: Option<Data>,
+    pub campaign: Option<Cow<'a, str>>,
+    pub purpose: Option<Cow<'a, str>>,
+    pub expires: Option<Cow<'a, str>>,
+    pub target: Option<Cow<'a, str>>,
+}
+
+impl<'a> JobText<'a> {
+    /// Reads as far as it can; the fault says what stopped it.
+    pub fn read(json: &'a [u8]) -> (Self, Option<Fault>) {
+        let mut reading = Reading::default();
+        let mut source = serde_json::Deserializer::from_slice(json);
+        let result = source.deserialize_map(&mut reading).and_then(|()| source.end());
+        let fault = result.err().map(|error| reading.fault(&error, json));
+        (reading.text, fault)
+    }
+}
+
+const KEYS: [&str; 10] =
+    ["job_id", "to", "template", "content", "locale", "data", "campaign", "purpose", "expires", "target"];
+
+/// What is wrong, where serde's own words would echo a value or say too little.
+#[derive(Debug, Clone, Copy)]
+enum Flaw {
+    UnknownKey { nearest: Option<&'static str> },
+    KeyTwice,
+    DataKeyTwice,
+    DataTooMany,
+}
+
+#[derive(Debug, Default)]
+struct Reading<'a> {
+    text: JobText<'a>,
+    seen: [bool; KEYS.len()],
+    key: Option<&'static str>,
+    flaw: Option<Flaw>,
+}
+
+impl<'de> Reading<'de> {
+    fn value<M: MapAccess<'de>>(&mut self, key: &'static str, map: &mut M) -> Result<(), M::Error> {
+        if key == "content" {
+            self.text.content = map.next_value()?;
+            return Ok(());
+        }
+        if key == "data" {
+            let mut left = DATA_VALUES_MAX;
+            let strict = StrictData { left: &mut left, flaw: &mut self.flaw };
+            self.text.data = map.next_value_seed(OptionalData(strict))?;
+            return Ok(());
+        }
+        let text = map.next_value_seed(Text)?;
+        let place = match key {
+            "job_id" => &mut self.text.job_id,
+            "to" => &mut self.text.to,
+            "template" => &mut self.text.template,
+            "locale" => &mut self.text.locale,
+            "campaign" => &mut self.text.campaign,
+            "purpose" => &mut self.text.purpose,
+            "expires" => &mut self.text.expires,
+            _ => &mut self.text.target,
+        };
+        *place = text;
+        Ok(())
+    }
+
+    fn fault(&self, error: &serde_json::Error, json: &[u8]) -> Fault {
+        // Lines of a stream hold one job each, so the column alone says where.
+        let column = error.column();
+        let detail = match (error.classify(), self.flaw, self.key) {
+            (_, Some(flaw), key) => flaw.detail(key.unwrap_or_default(), column),
+            (Category::Data, None, Some("content")) => content_detail(&error.to_string(), column),
+            (Category::Data, None, Some(key)) => wrong_type(key, column),
+            (Category::Data, None, None) => {
+                String::from("a job is one JSON object; one per line in a stream")
+            }
+            _ if std::str::from_utf8(json).is_err() => String::from("not valid UTF-8; send JSON in UTF-8"),
+            _ => format!("not valid JSON (column {column})"),
+        };
+        Fault::new(Reason::BadJob, detail)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Reading<'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a job")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
+        while let Some(key) = map.next_key_seed(Text)? {
+            let key = key.unwrap_or_default();
+            let Some(index) = KEYS.iter().position(|known| *known == key) else {
+                self.flaw = Some(Flaw::UnknownKey { nearest: nearest(&key) });
+                return Err(de::Error::custom("unknown key"));
+            };
+            self.key = Some(KEYS[index]);
+            if std::mem::replace(&mut self.seen[index], true) {
+                self.flaw = Some(Flaw::KeyTwice);
+                return Err(de::Error::custom("key twice"));
+            }
+            self.value(KEYS[index], &mut map)?;
+            self.key = None;
+        }
+        Ok(())
+    }
+}
+
+impl Flaw {
+    fn detail(self, key: &str, column: usize) -> String {
+        match self {
+            Self::UnknownKey { nearest: Some(nearest) } => {
+                format!("unknown key (column {column}); did you mean '{nearest}'?")
+            }
+            Self::UnknownKey { nearest: None } => {
+                format!("unknown key (column {column}); known are {}", KEYS.join(", "))
+            }
+            Self::KeyTwice => format!("'{key}' is there twice (column {column})"),
+            Self::DataKeyTwice => format!("'data' holds a key twice (column {column})"),
+            Self::DataTooMany => format!("'data' holds more than {DATA_VALUES_MAX} values"),
+        }
+    }
+}
+
+fn wrong_type(key: &str, column: usize) -> String {
+    let takes = if matches!(key, "data" | "content") { "an object" } else { "a string" };
+    format!("'{key}' is of the wrong type (column {column}): it takes {takes}")
+}
+
+/// serde's words for a struct, kept only where they name one of the struct's own keys.
+fn content_detail(words: &str, column: usize) -> String {
+    let own_key = words.split('`').nth(1).unwrap_or_default();
+    if words.starts_with("missing field") {
+        format!("'content' lacks '{own_key}'")
+    } else if words.starts_with("duplicate field") {
+        format!("'content' holds '{own_key}' twice (column {column})")
+    } else if words.starts_with("unknown field") {
+        format!(
+            "'content' holds an unknown key (column {column}); known are from, subject, text, html, reply_to"
+        )
+    } else {
+        wrong_type("content", column)
+    }
+}
+
+fn nearest(key: &str) -> Option<&'static str> {
+    if key.len() > 32 {
+        return None;
+    }
+    let scored = KEYS.iter().map(|known| (strsim::damerau_levenshtein(known, key), *known));
+    scored.min().filter(|(distance, known)| *distance <= 1 + known.len() / 4).map(|(_, known)| known)
+}
+
+/// A string or null, borrowed from the input unless it holds escapes.
+struct Text;
+
+impl<'de> DeserializeSeed<'de> for Text {
+    type Value = Option<Cow<'de, str>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Self::Value, D::Error> {
+        source.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Text {
+    type Value = Option<Cow<'de, str>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+}
+
+struct OptionalData<'a>(StrictData<'a>);
+
+impl<'de> DeserializeSeed<'de> for OptionalData<'_> {
+    type Value = Option<Data>;
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Self::Value, D::Error> {
+        source.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for OptionalData<'_> {
+    type Value = Option<Data>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_map<M: MapAccess<'de>>(mut self, map: M) -> Result<Self::Value, M::Error> {
+        self.0.object(map).map(Some)
+    }
+}
+
+/// Any JSON value, but no key twice in one object, and no more values than `left`.
+struct StrictData<'a> {
+    left: &'a mut usize,
+    flaw: &'a mut Option<Flaw>,
+}
+
+impl StrictData<'_> {
+    fn again(&mut self) -> StrictData<'_> {
+        StrictData { left: self.left, flaw: self.flaw }
+    }
+
+    fn count<E: de::Error>(&mut self) -> Result<(), E> {
+        let Some(left) = self.left.checked_sub(1) else {
+            *self.flaw = Some(Flaw::DataTooMany);
+            return Err(E::custom("too many values"));
+        };
+        *self.left = left;
+        Ok(())
+    }
+
+    fn object<'de, M: MapAccess<'de>>(&mut self, mut map: M) -> Result<Data, M::Error> {
+        let mut object = Data::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let value = map.next_value_seed(self.again())?;
+            if object.insert(key, value).is_some() {
+                *self.flaw = Some(Flaw::DataKeyTwice);
+                return Err(de::Error::custom("key twice"));
+            }
+        }
+        Ok(object)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for StrictData<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(mut self, source: D) -> Result<Value, D::Error> {
+        self.count()?;
+        source.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for StrictData<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(mut self, mut seq: S) -> Result<Value, S::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = seq.next_element_seed(self.again())? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<M: MapAccess<'de>>(mut self, map: M) -> Result<Value, M::Error> {
+        self.object(map).map(Value::Object)
+    }
+}
