@@ -1,0 +1,1 @@
+//! Makes a value harmless for the place it lands in.
