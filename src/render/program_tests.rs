@@ -279,7 +279,7 @@ fn what_is_not_in_the_language_is_refused_where_it_stands() {
         ("{{/if}}", "closes nothing"),
         ("{{#if data.x}}{{/each}}", "closes nothing"),
         ("{{data.x", "not closed"),
-        ("{{data.items[0]}}", "not handlebars"),
+        ("{{data.items[0]}}", "quote or bracket"),
         ("{{data.}}", "not handlebars"),
     ] {
         assert!(lint_of(line).contains(part), "{line}: {}", lint_of(line));
