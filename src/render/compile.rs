@@ -116,7 +116,7 @@ impl<'a> Compiler<'a> {
             self.call(tag, Read::Written, at)
         };
         let (expr, origin) = read?;
-        if matches!(&expr, Expr::Data(names) if names.is_empty()) {
+        if matches!(&expr, Expr::Data(path) if path.parts.is_empty()) {
             self.lint(at, "data is not one value", "name a part: data.NAME");
         }
         Some(Op::Value(Box::new(ValueOp { expr, raw, escape: Escape::Html, origin, at })))

@@ -10,15 +10,23 @@ use std::cmp::Ordering;
 pub(super) enum Expr {
     Literal(Json),
     Person(Box<str>),
-    /// A path below `data`; its text for faults.
-    Data(Box<[Box<str>]>),
+    /// A path below `data`.
+    Data(DataPath),
     SendNumber,
     SendCampaign,
     SendDate,
     /// A path below the value of the nth enclosing `#each` or `#with`, from the outermost.
-    Frame(usize, Box<[Box<str>]>),
+    Frame(usize, DataPath),
     Local(usize, Local),
     Call(Helper, Box<[Expr]>),
+}
+
+/// Where to go from a value, part by part.
+#[derive(Debug, Clone)]
+pub(super) struct DataPath {
+    pub(super) parts: Box<[Box<str>]>,
+    /// The same from the root, for rules and faults: `items[].name`.
+    pub(super) text: Box<str>,
 }
 
 /// `@index` and its like, and the second name of `as |item index|`.
@@ -113,30 +121,40 @@ pub(super) fn evaluate<'a>(
     frames: &[Frame<'a>],
     need: Need,
 ) -> Result<Value<'a>, Fault> {
-    let value = match expr {
-        Expr::Literal(json) => return Ok(Value::Json(json)),
-        Expr::Person(field) => return person(field, scope, need),
-        Expr::SendNumber => return Ok(Value::Text(scope.send.as_str())),
-        Expr::SendCampaign => return Ok(scope.campaign.map_or(Value::Absent, Value::Text)),
-        Expr::SendDate => return Ok(Value::Text(scope.date)),
-        Expr::Data(names) => below(Value::Object(scope.data), names),
-        Expr::Frame(level, names) => below(frames.get(*level).map_or(Value::Absent, |f| f.value), names),
-        Expr::Local(level, local) => {
-            return Ok(frames
-                .get(*level)
-                .and_then(|f| f.turn)
-                .map_or(Value::Absent, |turn| turn.local(*local)));
+    match expr {
+        Expr::Literal(json) => Ok(Value::Json(json)),
+        Expr::Person(field) => person(field, scope, need),
+        Expr::SendNumber => Ok(Value::Text(scope.send.as_str())),
+        Expr::SendCampaign => Ok(scope.campaign.map_or(Value::Absent, Value::Text)),
+        Expr::SendDate => Ok(Value::Text(scope.date)),
+        Expr::Data(path) => data(Value::Object(scope.data), path, scope, need),
+        Expr::Frame(level, path) => {
+            data(frames.get(*level).map_or(Value::Absent, |frame| frame.value), path, scope, need)
         }
-        Expr::Call(helper, given) => call(*helper, given, |given| evaluate(given, scope, frames, need))?,
-    };
-    if need == Need::Written && value.is_nothing() {
-        return Err(absent(expr));
+        Expr::Local(level, local) => {
+            Ok(frames.get(*level).and_then(|f| f.turn).map_or(Value::Absent, |turn| turn.local(*local)))
+        }
+        Expr::Call(helper, given) => {
+            let value = call(*helper, given, |given| evaluate(given, scope, frames, need))?;
+            if need == Need::Written && value.is_nothing() {
+                return Err(absent("entry looked up in data"));
+            }
+            Ok(value)
+        }
     }
-    Ok(value)
 }
 
-fn below<'a>(value: Value<'a>, names: &[Box<str>]) -> Value<'a> {
-    names.iter().fold(value, |value, name| value.part(name))
+fn data<'a>(from: Value<'a>, path: &DataPath, scope: &Scope<'a>, need: Need) -> Result<Value<'a>, Fault> {
+    let value = path.parts.iter().fold(from, |value, part| value.part(part));
+    if !value.is_nothing() {
+        return Ok(value);
+    }
+    match scope.fields.lookup_data(&path.text) {
+        Some(Rule::Default(text)) => Ok(Value::Text(text)),
+        Some(Rule::Optional) => Ok(Value::Absent),
+        None if need == Need::Asked => Ok(Value::Absent),
+        None | Some(Rule::Required) => Err(absent(&format!("data.{}", path.text))),
+    }
 }
 
 fn person<'a>(field: &str, scope: &Scope<'a>, need: Need) -> Result<Value<'a>, Fault> {
@@ -155,18 +173,11 @@ fn person<'a>(field: &str, scope: &Scope<'a>, need: Need) -> Result<Value<'a>, F
 }
 
 /// Names the path, never what stood around it.
-fn absent(expr: &Expr) -> Fault {
-    let joined = |names: &[Box<str>]| names.iter().map(|name| format!(".{name}")).collect::<String>();
-    let path = match expr {
-        Expr::Data(names) => format!("data{}", joined(names)),
-        Expr::Frame(_, names) if names.is_empty() => String::from("an item of a list in data"),
-        Expr::Frame(_, names) => format!("{} of an item in data", joined(names).trim_start_matches('.')),
-        _ => String::from("the looked-up entry of data"),
-    };
-    Fault::new(
-        Reason::MissingField,
-        format!("the job has no {path}; send it, or put the place into an {{{{#if}}}} of the template"),
-    )
+fn absent(what: &str) -> Fault {
+    let detail = format!(
+        "the job has no {what}; send it, or put the place into an {{{{#if}}}}, or declare it in [data]"
+    );
+    Fault::new(Reason::MissingField, detail)
 }
 
 fn call<'a>(

@@ -117,9 +117,7 @@ fn what_is_missing_is_named() {
     assert_eq!((why, text.contains("nick")), (Reason::MissingField, true));
     assert!(reason("{{data.order.id}}", json!({"order": {}})).1.contains("data.order.id"));
     assert!(reason("{{data.order}}", json!({"order": null})).1.contains("data.order"));
-    assert!(
-        reason("{{#each data.l}}{{n}}{{/each}}", json!({"l": [{"n": 1}, {}]})).1.contains("n of an item")
-    );
+    assert!(reason("{{#each data.l}}{{n}}{{/each}}", json!({"l": [{"n": 1}, {}]})).1.contains("data.l[].n"));
     assert_eq!(reason("{{lookup data.m person.country}}", json!({"m": {}})).0, Reason::MissingField);
     assert_eq!(run("{{#if data.order}}{{data.order}}{{/if}}.", json!({})), ".");
 }
@@ -130,8 +128,16 @@ fn rules_decide_about_absent_fields() {
     rules.declare("nick", Rule::Default("you & me".into()));
     rules.declare("title", Rule::Optional);
     rules.declare("city", Rule::Required);
+    rules.declare_data("shop", Rule::Default("Shop".into()));
+    rules.declare_data("l[].n", Rule::Optional);
+    rules.declare_data("order", Rule::Required);
     let run = |source| run_with(source, Syntax::Html, json!({}), &rules);
     assert_eq!(run("{{person.nick}}{{#if person.nick}}!{{/if}}{{person.title}}.").unwrap(), "you &amp; me!.");
+    assert_eq!(run("{{data.shop}}{{#if data.shop}}!{{/if}}").unwrap(), "Shop!");
+    assert_eq!(run("{{#if data.order}}x{{/if}}").unwrap_err().reason, Reason::MissingField);
+    let items =
+        run_with("{{#each data.l}}{{n}},{{/each}}", Syntax::Text, json!({"l": [{"n": 1}, {}]}), &rules);
+    assert_eq!(items.unwrap(), "1,,");
     assert_eq!(run("{{#if person.city}}{{person.city}}{{/if}}").unwrap_err().reason, Reason::MissingField);
 }
 

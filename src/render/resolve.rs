@@ -1,7 +1,7 @@
 //! What a path means where it stands: names of the root, of the enclosing loops, and of their parameters.
 //! Keeps the account of everything that is read.
 
-use super::expression::{Expr, Local};
+use super::expression::{DataPath, Expr, Local};
 use super::path::PathText;
 use super::program::{Origin, Uses};
 use crate::person::FIELD_NAME_BYTES_MAX;
@@ -225,8 +225,10 @@ fn under(head: &str, names: &[String]) -> Vec<String> {
     std::iter::once(head.to_owned()).chain(names.iter().cloned()).collect()
 }
 
-fn boxed(names: &[String]) -> Box<[Box<str>]> {
-    names.iter().map(|name| name.as_str().into()).collect()
+/// `name` is that of the origin: with `data.` in front where it is known to be data.
+fn data_path(name: &str, parts: &[String]) -> DataPath {
+    let text = name.strip_prefix("data.").unwrap_or(name).into();
+    DataPath { parts: parts.iter().map(|part| part.as_str().into()).collect(), text }
 }
 
 /// `data.items[].name`, an index as `[0]`.
@@ -238,7 +240,7 @@ fn joined(head: &str, names: &[String]) -> String {
 
 fn below(index: usize, origin: &Origin, names: &[String]) -> (Expr, Origin) {
     let origin = Origin { name: joined(&origin.name, names), person: origin.person.clone() };
-    (Expr::Frame(index, boxed(names)), origin)
+    (Expr::Frame(index, data_path(&origin.name, names)), origin)
 }
 
 fn root_path(text: &str, names: &[String]) -> Result<(Expr, Origin), Meaningless> {
@@ -263,7 +265,7 @@ fn root_path(text: &str, names: &[String]) -> Result<(Expr, Origin), Meaningless
                 "use send.number, send.campaign or send.date".into(),
             ));
         }
-        ["data", ..] => Expr::Data(boxed(&names[1..])),
+        ["data", ..] => Expr::Data(data_path(&joined("data", &names[1..]), &names[1..])),
         [] => return Err((format!("{text} means nothing outside #each and #with"), "name data.NAME".into())),
         [name, ..] => {
             let cause = format!("{name} is not known here");
