@@ -49,6 +49,15 @@ impl Output {
         Some(&mut self.bytes[start..])
     }
 
+    /// Takes nothing more: something that belongs here was too large already.
+    pub fn overflow(&mut self) {
+        self.overflowed = true;
+    }
+
+    pub fn has_overflowed(&self) -> bool {
+        self.overflowed
+    }
+
     /// Takes the last byte back.
     pub fn pop(&mut self) {
         self.bytes.pop();
