@@ -1,14 +1,18 @@
 //! Render: templates become plans once, at load; per person only the dynamic values are resolved, escaped and
 //! encoded, in memory.
 
+pub mod body;
 mod compile;
+pub mod encode;
 pub mod escape;
 mod expression;
 mod html;
 pub mod leak;
 pub mod lint;
+pub mod message;
 mod path;
 mod place;
+pub mod plan;
 pub mod program;
 #[cfg(test)]
 mod program_tests;
