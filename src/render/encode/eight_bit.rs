@@ -1,0 +1,130 @@
+//! Bodies sent as they are (RFC 6152): CRLF line ends, no NUL, and a watch on the longest line.
+
+use super::output::Output;
+use memchr::memmem;
+
+/// Longest line, without its CRLF (RFC 5322 §2.1.1).
+pub const LINE_OCTETS_MAX: usize = 998;
+
+/// A fixed text with CRLF line ends, and what is known of its lines.
+#[derive(Debug)]
+pub struct Piece {
+    text: Box<[u8]>,
+    /// Octets before the first CRLF, or of all when there is none.
+    first_line: usize,
+    /// Octets after the last CRLF; `None` when there is no CRLF.
+    last_line: Option<usize>,
+    has_long_line: bool,
+}
+
+impl Piece {
+    pub fn new(text: &str) -> Self {
+        let mut out = Output::unbounded();
+        let mut writer = Writer::new(&mut out);
+        writer.value(text);
+        let has_long_line = writer.has_long_line;
+        let text: Box<[u8]> = out.as_bytes().into();
+        Self {
+            first_line: memchr::memchr(b'\r', &text).unwrap_or(text.len()),
+            last_line: memchr::memrchr(b'\n', &text).map(|at| text.len() - at - 1),
+            text,
+            has_long_line,
+        }
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text
+    }
+
+    pub fn has_long_line(&self) -> bool {
+        self.has_long_line
+    }
+
+    /// Whether a line in it could be taken for a MIME boundary.
+    pub fn has_dash_line(&self) -> bool {
+        has_dash_line(&self.text)
+    }
+}
+
+/// Whether a line begins with `--`, as every MIME boundary does (RFC 2046 §5.1.1).
+pub fn has_dash_line(text: &[u8]) -> bool {
+    text.starts_with(b"--") || memmem::find(text, b"\n--").is_some()
+}
+
+/// Writes one body.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    out: &'a mut Output,
+    start: usize,
+    /// Octets on the current line.
+    column: usize,
+    has_long_line: bool,
+}
+
+impl<'a> Writer<'a> {
+    pub fn new(out: &'a mut Output) -> Self {
+        let start = out.len();
+        Self { out, start, column: 0, has_long_line: false }
+    }
+
+    pub fn fixed(&mut self, piece: &Piece) {
+        self.out.put(&piece.text);
+        self.has_long_line |= piece.has_long_line || self.column + piece.first_line > LINE_OCTETS_MAX;
+        self.column = piece.last_line.unwrap_or(self.column + piece.first_line);
+    }
+
+    pub fn value(&mut self, text: &str) {
+        let mut rest = text.as_bytes();
+        while let Some(at) = memchr::memchr3(b'\r', b'\n', 0, rest) {
+            self.run(&rest[..at]);
+            let is_crlf = rest[at..].starts_with(b"\r\n");
+            if rest[at] != 0 {
+                self.out.put(b"\r\n");
+                self.column = 0;
+            }
+            rest = &rest[at + 1 + usize::from(is_crlf)..];
+        }
+        self.run(rest);
+    }
+
+    /// Whether the text may stand as it is. In a multipart no line may begin like a boundary.
+    pub fn finish(self, in_multipart: bool) -> bool {
+        let body = &self.out.as_bytes()[self.start.min(self.out.len())..];
+        !self.has_long_line && !(in_multipart && has_dash_line(body))
+    }
+
+    fn run(&mut self, text: &[u8]) {
+        self.out.put(text);
+        self.column += text.len();
+        self.has_long_line |= self.column > LINE_OCTETS_MAX;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn encode(pieces: &[(bool, String)]) -> (Vec<u8>, bool) {
+        let mut out = Output::unbounded();
+        let mut writer = Writer::new(&mut out);
+        for (is_fixed, text) in pieces {
+            if *is_fixed { writer.fixed(&Piece::new(text)) } else { writer.value(text) }
+        }
+        let may_stand = writer.finish(true);
+        (out.as_bytes().to_vec(), may_stand)
+    }
+
+    proptest! {
+        #[test]
+        fn what_may_stand_has_only_lawful_lines(
+            pieces in prop::collection::vec((any::<bool>(), "[a\0\r\n\\-]{0,6}|x{0,600}|\\PC{0,9}"), 0..6)
+        ) {
+            let (bytes, may_stand) = encode(&pieces);
+            let text = String::from_utf8(bytes).unwrap();
+            let lawful = |line: &str| line.len() <= 998 && !line.starts_with("--");
+            prop_assert!(text.split("\r\n").all(|line| !line.contains(['\r', '\n', '\0'])));
+            prop_assert_eq!(may_stand, text.split("\r\n").all(lawful));
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! A mistake in a template: where it is, what is wrong, what to change.
+
+use std::fmt;
+
+/// One mistake. Holds names and positions of the template's own text, never a value of a person.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Lint {
+    /// The file or part, such as `welcome/he/body.html.hbs`.
+    pub place: String,
+    /// From 1; 0 when the mistake belongs to no line.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+    pub cause: String,
+    pub fix: String,
+}
+
+impl Lint {
+    pub fn new(place: &str, at: (usize, usize), cause: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { place: place.to_owned(), line: at.0, column: at.1, cause: cause.into(), fix: fix.into() }
+    }
+}
+
+impl fmt::Display for Lint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}; fix: {}", self.place, self.line, self.column, self.cause, self.fix)
+    }
+}
+
+impl std::error::Error for Lint {}

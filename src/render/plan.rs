@@ -1,0 +1,231 @@
+//! A plan: a whole message with everything that is the same for every person written out already. Rendering
+//! fills in the rest.
+
+pub mod boundary;
+pub mod builder;
+pub mod mailbox;
+pub mod piece;
+
+pub use super::body::Transfer;
+pub use builder::PlanBuilder;
+
+use super::encode::{Address, Output};
+use super::program::Program;
+use super::scope::{FieldRules, Scope};
+use crate::fault::{Fault, Reason};
+use crate::job::{Data, SendNumber, Token};
+use crate::person::Person;
+use crate::personal::Personal;
+use piece::Piece;
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+use zeroize::Zeroizing;
+
+/// Room kept for each value when the buffer of a message is reserved, in octets.
+const VALUE_OCTETS: usize = 48;
+/// Room kept for the header fields of a message, in octets.
+const HEADER_OCTETS: usize = 1024;
+
+/// A message, ready to be filled in for one person after another.
+#[derive(Debug)]
+pub struct Plan {
+    pieces: Vec<Piece>,
+    /// Whose domain stands in Message-ID, and the envelope sender where nothing else says one.
+    from: Address,
+    return_path: Option<Address>,
+    purpose: Option<Box<str>>,
+    fields: FieldRules,
+    person_fields: BTreeSet<String>,
+    /// Octets of a message, nearly.
+    reserve: usize,
+    cost: usize,
+    /// An address other than the recipient's has letters outside ASCII in its local part.
+    needs_smtputf8: bool,
+}
+
+/// One person's message to be made.
+#[derive(Clone, Copy)]
+pub struct RenderRequest<'a> {
+    pub person: &'a Person,
+    /// The token the job was addressed to. In a message that is its own template it is replaced wherever an
+    /// address header names it.
+    pub token: &'a Token,
+    pub data: &'a Data,
+    pub send: &'a SendNumber,
+    pub campaign: Option<&'a str>,
+    /// Envelope sender asked for by the engine; `Some("")` is the null reverse-path.
+    pub sender: Option<&'a str>,
+    pub transfer: Transfer,
+    /// Which fields may stand in `To` where the template names none.
+    pub may_reveal: &'a dyn Fn(&str) -> bool,
+    /// Octets of the finished message, at most.
+    pub size_max: usize,
+    pub now: &'a Moment,
+}
+
+/// A message as it goes to the target.
+#[derive(Debug)]
+pub struct Finished {
+    /// CRLF line ends, the last line included; not dot-stuffed. Wiped when dropped.
+    pub message: Personal<Vec<u8>>,
+    /// Envelope sender, empty for the null reverse-path.
+    pub sender: String,
+    pub recipient: Personal<String>,
+    /// The target must be told `BODY=8BITMIME`.
+    pub eight_bit: bool,
+    /// The target must be told `SMTPUTF8`.
+    pub smtputf8: bool,
+}
+
+/// A point in time in the two forms messages need. Made once a second rather than once a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// RFC 5322 §3.3, in UTC.
+    header: String,
+    /// `YYYY-MM-DD`.
+    day: String,
+}
+
+impl Moment {
+    pub fn at(time: SystemTime) -> Self {
+        let timestamp = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let utc = timestamp.to_zoned(jiff::tz::TimeZone::UTC);
+        Self {
+            header: utc.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string(),
+            day: utc.strftime("%Y-%m-%d").to_string(),
+        }
+    }
+
+    pub fn header(&self) -> &str {
+        &self.header
+    }
+
+    pub fn day(&self) -> &str {
+        &self.day
+    }
+}
+
+/// What a plan knows besides its pieces.
+#[derive(Debug)]
+pub(super) struct Envelope {
+    pub from: Address,
+    pub return_path: Option<Address>,
+    pub purpose: Option<Box<str>>,
+    pub fields: FieldRules,
+    pub needs_smtputf8: bool,
+}
+
+impl Plan {
+    pub(super) fn assemble(pieces: Vec<Piece>, envelope: Envelope) -> Self {
+        let mut person_fields = BTreeSet::new();
+        let mut values = 0;
+        for program in pieces.iter().flat_map(Piece::programs) {
+            person_fields.extend(fields_read(program).cloned());
+            values += program.fixed().len();
+        }
+        let octets: usize = pieces.iter().map(Piece::fixed_octets).sum();
+        let cost = pieces.iter().map(Piece::cost_bytes).sum::<usize>() + size_of::<Self>();
+        Self {
+            reserve: octets + octets / 32 + VALUE_OCTETS * values + HEADER_OCTETS,
+            cost,
+            pieces,
+            person_fields,
+            from: envelope.from,
+            return_path: envelope.return_path,
+            purpose: envelope.purpose,
+            fields: envelope.fields,
+            needs_smtputf8: envelope.needs_smtputf8,
+        }
+    }
+
+    /// The person fields that the text reveals. The address in `To` and in RCPT is not counted: the engine
+    /// asked for mail to it.
+    pub fn person_fields(&self) -> impl Iterator<Item = &str> {
+        self.person_fields.iter().map(String::as_str)
+    }
+
+    pub fn purpose(&self) -> Option<&str> {
+        self.purpose.as_deref()
+    }
+
+    /// Octets of memory held, nearly.
+    pub fn cost_bytes(&self) -> usize {
+        self.cost
+    }
+
+    /// Makes one person's message.
+    ///
+    /// # Errors
+    /// `missing-field` when a required field or the address is absent or not usable, `too-large` past
+    /// `size_max`, `bad-job` for data that cannot stand where it lands or a sender that is not an address.
+    pub fn render(&self, request: &RenderRequest<'_>) -> Result<Finished, Fault> {
+        let recipient = recipient(request.person)?;
+        let sender = self.sender(request.sender)?;
+        let scope = Scope {
+            person: request.person,
+            data: request.data,
+            send: request.send,
+            campaign: request.campaign,
+            date: request.now.day(),
+            fields: &self.fields,
+        };
+        let filling =
+            piece::Filling { scope, request, recipient: &recipient, from_domain: self.from.domain() };
+        let mut out = Output::new(self.reserve, request.size_max);
+        for piece in &self.pieces {
+            piece.write(&filling, &mut out)?;
+        }
+        if !out.as_bytes().ends_with(b"\r\n") {
+            out.put(b"\r\n");
+        }
+        let message = out.finish().map_err(|_| too_large(request.size_max))?;
+        let needs_smtputf8 = self.needs_smtputf8 || recipient.needs_smtputf8() || !sender.is_ascii();
+        Ok(Finished {
+            eight_bit: !message.is_ascii(),
+            message: personal(message),
+            sender,
+            recipient: Personal::new(recipient.as_str().to_owned()),
+            smtputf8: needs_smtputf8,
+        })
+    }
+
+    fn sender(&self, asked: Option<&str>) -> Result<String, Fault> {
+        match asked {
+            Some("") => Ok(String::new()),
+            Some(asked) => Address::parse(asked)
+                .map(|address| address.as_str().to_owned())
+                .map_err(|_| Fault::new(Reason::BadJob, "the envelope sender is not an address")),
+            None => Ok(self.return_path.as_ref().unwrap_or(&self.from).as_str().to_owned()),
+        }
+    }
+}
+
+/// Every person field a program reads.
+pub(super) fn fields_read(program: &Program) -> impl Iterator<Item = &String> {
+    let uses = program.uses();
+    uses.person.iter().chain(&uses.person_guarded)
+}
+
+fn recipient(person: &Person) -> Result<Address, Fault> {
+    let email = person.email().ok_or_else(|| {
+        Fault::new(Reason::MissingField, "the person has no e-mail address; add the field email in the vault")
+    })?;
+    Address::parse(email).map_err(|_| {
+        Fault::new(
+            Reason::MissingField,
+            "the person's email field is not an address of the form local@domain; correct it in the vault",
+        )
+    })
+}
+
+fn too_large(size_max: usize) -> Fault {
+    Fault::new(Reason::TooLarge, format!("the finished message is larger than {size_max} bytes"))
+}
+
+/// Moves the octets without a copy.
+fn personal(mut bytes: Zeroizing<Vec<u8>>) -> Personal<Vec<u8>> {
+    Personal::new(std::mem::take(&mut *bytes))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,391 @@
+//! Builds a plan from the parts of a template: sender, subject, text, HTML, attachments.
+
+use super::boundary::{Boundary, Kind};
+use super::mailbox::{self, Mailbox, Mailboxes, Name, Who};
+use super::piece::Piece;
+use super::{Envelope, Plan, fields_read};
+use crate::render::body::{Body, Place};
+use crate::render::encode::{Address, Output, base64, header, parameter, word};
+use crate::render::leak;
+use crate::render::lint::Lint;
+use crate::render::program::{Program, Syntax};
+use crate::render::scope::FieldRules;
+
+/// Collects the parts of a message. `place` names the template in mistakes.
+#[derive(Debug)]
+pub struct PlanBuilder {
+    place: String,
+    fields: FieldRules,
+    from: Option<(Name, Address)>,
+    reply_to: Option<(Name, Address)>,
+    to_name: Option<Program>,
+    subject: Option<Program>,
+    headers: Vec<Piece>,
+    text: Option<Program>,
+    html: Option<Program>,
+    inline: Vec<Leaf>,
+    attachments: Vec<Leaf>,
+    purpose: Option<Box<str>>,
+    return_path: Option<Address>,
+}
+
+/// A part that is the same for everybody, header and base64 body.
+#[derive(Debug)]
+struct Leaf(Vec<u8>);
+
+impl PlanBuilder {
+    pub fn new(place: &str, fields: FieldRules) -> Self {
+        Self {
+            place: place.to_owned(),
+            fields,
+            from: None,
+            reply_to: None,
+            to_name: None,
+            subject: None,
+            headers: Vec::new(),
+            text: None,
+            html: None,
+            inline: Vec::new(),
+            attachments: Vec::new(),
+            purpose: None,
+            return_path: None,
+        }
+    }
+
+    /// `news@shop.example` or `The Shop <news@shop.example>`; the name may hold placeholders.
+    ///
+    /// # Errors
+    /// When it is not one mailbox, or the name is not a template.
+    pub fn from(&mut self, mailbox: &str) -> Result<&mut Self, Vec<Lint>> {
+        self.from = Some(self.mailbox("from", mailbox)?);
+        Ok(self)
+    }
+
+    /// As [`PlanBuilder::from`].
+    ///
+    /// # Errors
+    /// As [`PlanBuilder::from`].
+    pub fn reply_to(&mut self, mailbox: &str) -> Result<&mut Self, Vec<Lint>> {
+        self.reply_to = Some(self.mailbox("reply_to", mailbox)?);
+        Ok(self)
+    }
+
+    /// Compiled as [`Syntax::Header`].
+    pub fn subject(&mut self, program: Program) -> &mut Self {
+        self.subject = Some(program);
+        self
+    }
+
+    /// The recipient's display name. Without it the person's own name stands there, as far as the engine may
+    /// reveal it. Compiled as [`Syntax::Header`].
+    pub fn to_name(&mut self, program: Program) -> &mut Self {
+        self.to_name = Some(program);
+        self
+    }
+
+    /// Another header field, such as `List-Unsubscribe`. Compiled as [`Syntax::Header`].
+    ///
+    /// # Errors
+    /// For a name that is none or that the relay writes itself, and for `person.*` in a field for machines.
+    pub fn header(&mut self, name: &str, program: Program) -> Result<&mut Self, Vec<Lint>> {
+        if !header::is_name(name) || is_ours(name) {
+            let cause = format!("the header '{}' cannot be set", name.escape_debug());
+            return Err(self.lint(cause, "remove it; the relay writes the structural headers itself"));
+        }
+        if fields_read(&program).next().is_some() && !leak::header_may_hold_person(name) {
+            let cause = format!("person.* in the header {name}, which machines log");
+            return Err(self.lint(cause, "use send.number or data.* there"));
+        }
+        let name: Box<str> = name.into();
+        self.headers.push(if is_for_machines(&name) {
+            Piece::Verbatim { name, program }
+        } else {
+            Piece::Text { name, program }
+        });
+        Ok(self)
+    }
+
+    /// Compiled as [`Syntax::Text`].
+    pub fn text(&mut self, program: Program) -> &mut Self {
+        self.text = Some(program);
+        self
+    }
+
+    /// Compiled as [`Syntax::Html`].
+    pub fn html(&mut self, program: Program) -> &mut Self {
+        self.html = Some(program);
+        self
+    }
+
+    /// A picture or the like that the HTML names as `cid:` and this id.
+    ///
+    /// # Errors
+    /// For an id or a content type that cannot stand in a header.
+    pub fn inline(&mut self, cid: &str, content_type: &str, bytes: &[u8]) -> Result<&mut Self, Vec<Lint>> {
+        let is_id = !cid.is_empty() && cid.bytes().all(|b| word::is_atext(b) || b == b'.' || b == b'@');
+        if !is_id || cid.len() > 200 {
+            let cause = format!("'{}' cannot be a Content-ID", cid.escape_debug());
+            return Err(self.lint(cause, "use letters, digits, '.', '-' and '_'"));
+        }
+        let mut out = self.leaf(content_type)?;
+        out.put(format!("Content-ID: <{cid}>\r\nContent-Disposition: inline\r\n\r\n").as_bytes());
+        base64::write(bytes, &mut out);
+        self.inline.push(Leaf(out.as_bytes().to_vec()));
+        Ok(self)
+    }
+
+    /// # Errors
+    /// For a content type that cannot stand in a header.
+    pub fn attachment(
+        &mut self,
+        name: &str,
+        content_type: &str,
+        bytes: &[u8],
+    ) -> Result<&mut Self, Vec<Lint>> {
+        let mut out = self.leaf(content_type)?;
+        out.put(b"Content-Disposition: attachment");
+        let mut clean = Output::unbounded();
+        word::put_clean(name, &mut clean);
+        parameter::write("filename", clean.as_text(), &mut out);
+        out.put(b"\r\n\r\n");
+        base64::write(bytes, &mut out);
+        self.attachments.push(Leaf(out.as_bytes().to_vec()));
+        Ok(self)
+    }
+
+    pub fn purpose(&mut self, purpose: &str) -> &mut Self {
+        self.purpose = Some(purpose.into());
+        self
+    }
+
+    /// The envelope sender where the engine names none; without it, the address of `from`.
+    ///
+    /// # Errors
+    /// When it is not an address.
+    pub fn return_path(&mut self, address: &str) -> Result<&mut Self, Vec<Lint>> {
+        match Address::parse(address) {
+            Ok(address) => self.return_path = Some(address),
+            Err(cause) => return Err(self.lint(format!("return_path is {cause}"), "write local@domain")),
+        }
+        Ok(self)
+    }
+
+    /// # Errors
+    /// When there is no sender, or neither text nor HTML.
+    pub fn build(self) -> Result<Plan, Vec<Lint>> {
+        if self.text.is_none() && self.html.is_none() {
+            return Err(self.lint("there is no body", "add body.txt.hbs, body.html.hbs or both"));
+        }
+        let Some((from_name, from)) = self.from else {
+            return Err(self.lint("there is no sender", "set from = \"Name <local@domain>\""));
+        };
+        let reply_to = self.reply_to.map(|(name, address)| Mailbox { name, who: Who::Literal(address) });
+        let is_international =
+            |mailbox: &Mailbox| matches!(&mailbox.who, Who::Literal(a) if a.needs_smtputf8());
+        let envelope = Envelope {
+            needs_smtputf8: from.needs_smtputf8() || reply_to.as_ref().is_some_and(is_international),
+            from: from.clone(),
+            return_path: self.return_path,
+            purpose: self.purpose,
+            fields: self.fields,
+        };
+        let mut assembly = Assembly::default();
+        assembly.mailbox("From", Mailbox { name: from_name, who: Who::Literal(from) });
+        let to_name = self.to_name.map_or(Name::Default, Name::Program);
+        assembly.mailbox("To", Mailbox { name: to_name, who: Who::Recipient });
+        if let Some(reply_to) = reply_to {
+            assembly.mailbox("Reply-To", reply_to);
+        }
+        if let Some(program) = self.subject {
+            assembly.add(Piece::Text { name: "Subject".into(), program });
+        }
+        assembly.add(Piece::Date);
+        assembly.add(Piece::MessageId);
+        for piece in self.headers {
+            assembly.add(piece);
+        }
+        assembly.put(b"MIME-Version: 1.0\r\n");
+        let content =
+            Content { text: self.text, html: self.html, inline: self.inline, attachments: self.attachments };
+        content.write(&mut assembly);
+        Ok(Plan::assemble(assembly.finish(), envelope))
+    }
+
+    fn mailbox(&self, what: &str, written: &str) -> Result<(Name, Address), Vec<Lint>> {
+        let wrong = |cause: String| self.lint(cause, "write local@domain or Name <local@domain>");
+        let mut list = mailbox::read_list(written.as_bytes());
+        let (Some(only), None) = (list.pop(), list.pop()) else {
+            return Err(wrong(format!("{what} is not one mailbox")));
+        };
+        let address = Address::parse(&only.address).map_err(|cause| wrong(format!("{what} is {cause}")))?;
+        let name = match only.name {
+            None => Name::Literal("".into()),
+            Some(name) if name.contains("{{") => {
+                Name::Program(Program::compile(&name, Syntax::Header, &format!("{}: {what}", self.place))?)
+            }
+            Some(name) => Name::Literal(name.into()),
+        };
+        Ok((name, address))
+    }
+
+    fn leaf(&self, content_type: &str) -> Result<Output, Vec<Lint>> {
+        let is_token =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| word::is_atext(byte) || byte == b'.');
+        let is_type = content_type.split_once('/').is_some_and(|(kind, sub)| is_token(kind) && is_token(sub));
+        if !is_type || content_type.len() > 100 {
+            let cause = format!("'{}' is not a content type", content_type.escape_debug());
+            return Err(self.lint(cause, "write it as image/png"));
+        }
+        let mut out = Output::unbounded();
+        let fields = format!("Content-Type: {content_type}\r\nContent-Transfer-Encoding: base64\r\n");
+        out.put(fields.as_bytes());
+        Ok(out)
+    }
+
+    fn lint(&self, cause: impl Into<String>, fix: &str) -> Vec<Lint> {
+        vec![Lint::new(&self.place, (0, 0), cause, fix)]
+    }
+}
+
+/// Fields the relay writes, or that would change what the message is.
+fn is_ours(name: &str) -> bool {
+    const OURS: [&str; 10] = [
+        "from",
+        "to",
+        "cc",
+        "bcc",
+        "reply-to",
+        "subject",
+        "date",
+        "message-id",
+        "mime-version",
+        "return-path",
+    ];
+    let name = name.to_ascii_lowercase();
+    OURS.contains(&name.as_str()) || name.starts_with("content-") || name.starts_with("resent-")
+}
+
+/// Fields whose values are URLs and ids: encoded words would break them.
+pub(in crate::render) fn is_for_machines(name: &str) -> bool {
+    const EXACT: [&str; 6] =
+        ["message-id", "references", "in-reply-to", "feedback-id", "auto-submitted", "precedence"];
+    let name = name.to_ascii_lowercase();
+    EXACT.contains(&name.as_str()) || name.starts_with("list-")
+}
+
+/// Pieces in order, with neighbouring fixed octets drawn together.
+#[derive(Default)]
+pub(in crate::render) struct Assembly {
+    pieces: Vec<Piece>,
+    fixed: Vec<u8>,
+}
+
+impl Assembly {
+    pub fn put(&mut self, bytes: &[u8]) {
+        self.fixed.extend_from_slice(bytes);
+    }
+
+    pub fn add(&mut self, piece: Piece) {
+        if !self.fixed.is_empty() {
+            self.pieces.push(Piece::fixed(std::mem::take(&mut self.fixed)));
+        }
+        self.pieces.push(piece);
+    }
+
+    pub fn finish(mut self) -> Vec<Piece> {
+        if !self.fixed.is_empty() {
+            self.pieces.push(Piece::fixed(self.fixed));
+        }
+        self.pieces
+    }
+
+    fn mailbox(&mut self, header_name: &str, mailbox: Mailbox) {
+        let (Name::Literal(name), Who::Literal(address)) = (&mailbox.name, &mailbox.who) else {
+            return self.add(Piece::Mailboxes(Mailboxes {
+                name: header_name.into(),
+                list: vec![mailbox],
+                never_empty: true,
+            }));
+        };
+        let mut clean = Output::unbounded();
+        word::put_clean(name, &mut clean);
+        let mut out = Output::unbounded();
+        let column = header::start(header_name, &mut out);
+        mailbox::put(clean.as_text().trim(), address.as_str(), column, &mut out);
+        out.put(b"\r\n");
+        self.put(out.as_bytes());
+    }
+}
+
+/// What stands below the header: mixed( alternative( text, related( html, inline ) ), attachments ), each level
+/// only where it is needed.
+struct Content {
+    text: Option<Program>,
+    html: Option<Program>,
+    inline: Vec<Leaf>,
+    attachments: Vec<Leaf>,
+}
+
+impl Content {
+    fn write(self, assembly: &mut Assembly) {
+        let boundary = Boundary::random();
+        let Self { text, html, inline, attachments } = self;
+        let is_alternative = text.is_some() && html.is_some();
+        let is_related = html.is_some() && !inline.is_empty();
+        let in_multipart = is_alternative || is_related || !attachments.is_empty();
+        let mixed = (!attachments.is_empty()).then(|| Multipart::open(Kind::Mixed, &boundary, assembly));
+        mixed.iter().for_each(|mixed| mixed.next(assembly));
+        let alternative = is_alternative.then(|| Multipart::open(Kind::Alternative, &boundary, assembly));
+        if let Some(text) = text {
+            alternative.iter().for_each(|alternative| alternative.next(assembly));
+            put_body(text, "plain", in_multipart, assembly);
+        }
+        if let Some(html) = html {
+            alternative.iter().for_each(|alternative| alternative.next(assembly));
+            let related = is_related.then(|| Multipart::open(Kind::Related, &boundary, assembly));
+            related.iter().for_each(|related| related.next(assembly));
+            put_body(html, "html", in_multipart, assembly);
+            if let Some(related) = related {
+                inline.iter().for_each(|leaf| related.leaf(leaf, assembly));
+                related.close(assembly);
+            }
+        }
+        alternative.iter().for_each(|alternative| alternative.close(assembly));
+        if let Some(mixed) = mixed {
+            attachments.iter().for_each(|leaf| mixed.leaf(leaf, assembly));
+            mixed.close(assembly);
+        }
+    }
+}
+
+fn put_body(program: Program, subtype: &str, in_multipart: bool, assembly: &mut Assembly) {
+    assembly.put(format!("Content-Type: text/{subtype}; charset=utf-8\r\n").as_bytes());
+    let place = Place { in_multipart, values_on_one_line: false };
+    assembly.add(Piece::Body(Box::new(Body::new(program, place))));
+}
+
+/// An open multipart (RFC 2046 §5.1).
+struct Multipart(String);
+
+impl Multipart {
+    /// The empty line below the header is the one that [`Multipart::next`] begins with.
+    fn open(kind: Kind, boundary: &Boundary, assembly: &mut Assembly) -> Self {
+        let own = boundary.of(kind);
+        let subtype = kind.subtype();
+        assembly.put(format!("Content-Type: multipart/{subtype};\r\n boundary=\"{own}\"\r\n").as_bytes());
+        Self(own)
+    }
+
+    fn next(&self, assembly: &mut Assembly) {
+        assembly.put(format!("\r\n--{}\r\n", self.0).as_bytes());
+    }
+
+    fn leaf(&self, leaf: &Leaf, assembly: &mut Assembly) {
+        self.next(assembly);
+        assembly.put(&leaf.0);
+    }
+
+    fn close(&self, assembly: &mut Assembly) {
+        assembly.put(format!("\r\n--{}--\r\n", self.0).as_bytes());
+    }
+}

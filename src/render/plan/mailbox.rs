@@ -1,0 +1,158 @@
+//! Mailboxes of address headers (RFC 5322 §3.4): literal ones, the person's, and tokens.
+
+use super::piece::{Filling, clean_text};
+use crate::fault::Fault;
+use crate::job::Token;
+use crate::person::Person;
+use crate::render::encode::{Address, Output, header, word};
+use crate::render::program::Program;
+use mail_parser::parsers::MessageStream;
+use mail_parser::{Addr, Address as Parsed, HeaderValue};
+
+/// One mailbox of a header.
+#[derive(Debug)]
+pub struct Mailbox {
+    pub name: Name,
+    pub who: Who,
+}
+
+/// The display name.
+#[derive(Debug)]
+pub enum Name {
+    /// The person's own name, as far as the engine may reveal it; none where `who` is not the person.
+    Default,
+    Literal(Box<str>),
+    Program(Program),
+}
+
+/// The address.
+#[derive(Debug)]
+pub enum Who {
+    Literal(Address),
+    /// The person the message is for.
+    Recipient,
+    /// The person, if this is the token of the job; else nobody: other people's tokens are never resolved.
+    Token(Token),
+}
+
+impl Mailbox {
+    pub fn program(&self) -> Option<&Program> {
+        match &self.name {
+            Name::Program(program) => Some(program),
+            Name::Default | Name::Literal(_) => None,
+        }
+    }
+}
+
+/// A header of mailboxes.
+#[derive(Debug)]
+pub struct Mailboxes {
+    pub name: Box<str>,
+    pub list: Vec<Mailbox>,
+    /// Where nobody is left: name the recipient (`To`), or leave the header out.
+    pub never_empty: bool,
+}
+
+impl Mailboxes {
+    /// # Errors
+    /// Those of [`Program::run`], and `too-large` for a name past the limit of header text.
+    pub fn write(&self, filling: &Filling<'_>, out: &mut Output) -> Result<(), Fault> {
+        let is_named = |mailbox: &&Mailbox| match &mailbox.who {
+            Who::Literal(_) | Who::Recipient => true,
+            Who::Token(token) => token == filling.request.token,
+        };
+        let fallback = Mailbox { name: Name::Default, who: Who::Recipient };
+        let mut named = self.list.iter().filter(is_named).peekable();
+        let only = (named.peek().is_none() && self.never_empty).then_some(&fallback);
+        let mut column = 0;
+        for (index, mailbox) in named.chain(only).enumerate() {
+            if index == 0 {
+                column = header::start(&self.name, out);
+            } else {
+                out.push(b',');
+                column = header::separate(1, column + 1, out);
+            }
+            column = mailbox.write(filling, column, out)?;
+        }
+        if column > 0 {
+            out.put(b"\r\n");
+        }
+        Ok(())
+    }
+}
+
+impl Mailbox {
+    fn write(&self, filling: &Filling<'_>, column: usize, out: &mut Output) -> Result<usize, Fault> {
+        let address = match &self.who {
+            Who::Literal(address) => address,
+            Who::Recipient | Who::Token(_) => filling.recipient,
+        };
+        let name = self.name_text(filling)?;
+        Ok(put(name.as_text().trim(), address.as_str(), column, out))
+    }
+
+    fn name_text(&self, filling: &Filling<'_>) -> Result<Output, Fault> {
+        match (&self.name, &self.who) {
+            (Name::Program(program), _) => clean_text(program, filling),
+            (Name::Literal(text), _) => {
+                let mut clean = Output::new(text.len(), usize::MAX);
+                word::put_clean(text, &mut clean);
+                Ok(clean)
+            }
+            (Name::Default, Who::Literal(_)) => Ok(Output::unbounded()),
+            (Name::Default, _) => Ok(own_name(filling.request.person, filling.request.may_reveal)),
+        }
+    }
+}
+
+/// Writes `name <address>`, or the address alone. `name` is clean ([`word::put_clean`]).
+pub fn put(name: &str, address: &str, column: usize, out: &mut Output) -> usize {
+    if name.is_empty() {
+        return word::fold_before(address.len(), column, out, |out| out.put(address.as_bytes()));
+    }
+    let column = word::phrase(name, column, out);
+    let column = header::separate(address.len() + 2, column, out);
+    out.push(b'<');
+    out.put(address.as_bytes());
+    out.push(b'>');
+    column + address.len() + 2
+}
+
+/// `name`, else first and last name; only what may be revealed.
+fn own_name(person: &Person, may_reveal: &dyn Fn(&str) -> bool) -> Output {
+    let field = |name: &str| if may_reveal(name) { person.field(name) } else { None };
+    let mut clean = Output::new(128, super::piece::HEADER_TEXT_OCTETS_MAX);
+    if let Some(name) = field("name") {
+        word::put_clean(name, &mut clean);
+        return clean;
+    }
+    for part in ["first_name", "last_name"].into_iter().filter_map(field) {
+        if !clean.is_empty() {
+            clean.push(b' ');
+        }
+        word::put_clean(part, &mut clean);
+    }
+    clean
+}
+
+/// A mailbox as written: display name and address, encoded words decoded, groups dissolved.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Written {
+    pub name: Option<String>,
+    pub address: String,
+}
+
+/// Reads the value of an address header. An entry without an address has an empty one.
+pub fn read_list(value: &[u8]) -> Vec<Written> {
+    let line = [value, b"\n"].concat();
+    let HeaderValue::Address(parsed) = MessageStream::new(&line).parse_address() else { return Vec::new() };
+    let written = |addr: Addr<'_>| {
+        let address = addr.address.unwrap_or_default().into_owned();
+        let name = addr.name.map(|name| name.into_owned()).filter(|name| !name.trim().is_empty());
+        Written { name, address }
+    };
+    match parsed {
+        Parsed::List(list) => list.into_iter().map(written).collect(),
+        Parsed::Group(groups) => groups.into_iter().flat_map(|group| group.addresses).map(written).collect(),
+    }
+}

@@ -1,0 +1,145 @@
+//! The pieces of a plan, each writing its own stretch of the message.
+
+use super::RenderRequest;
+use super::mailbox::Mailboxes;
+use crate::fault::{Fault, Reason};
+use crate::render::body::{Body, Transfer};
+use crate::render::encode::{Address, Output, header, word};
+use crate::render::program::{Program, Sink};
+use crate::render::scope::Scope;
+
+/// Longest text of a header field before it is encoded, in octets.
+pub const HEADER_TEXT_OCTETS_MAX: usize = 16 * 1024;
+
+/// A stretch of the message.
+#[derive(Debug)]
+pub enum Piece {
+    /// Written out already.
+    Fixed(Box<[u8]>),
+    /// The same for everybody, but in a form the target takes.
+    ByTransfer {
+        eight_bit: Box<[u8]>,
+        seven_bit: Box<[u8]>,
+    },
+    /// A header field for people.
+    Text {
+        name: Box<str>,
+        program: Program,
+    },
+    /// A header field for machines: URLs, ids.
+    Verbatim {
+        name: Box<str>,
+        program: Program,
+    },
+    Mailboxes(Mailboxes),
+    Date,
+    MessageId,
+    SendNumber,
+    /// Content-Transfer-Encoding, empty line, text.
+    Body(Box<Body>),
+}
+
+/// What fills a plan for one person.
+pub struct Filling<'a> {
+    pub scope: Scope<'a>,
+    pub request: &'a RenderRequest<'a>,
+    pub recipient: &'a Address,
+    pub from_domain: &'a str,
+}
+
+impl Piece {
+    pub fn fixed(bytes: impl Into<Box<[u8]>>) -> Self {
+        Self::Fixed(bytes.into())
+    }
+
+    /// # Errors
+    /// Those of [`Program::run`], and `too-large` for header text past [`HEADER_TEXT_OCTETS_MAX`].
+    pub fn write(&self, filling: &Filling<'_>, out: &mut Output) -> Result<(), Fault> {
+        let request = filling.request;
+        match self {
+            Self::Fixed(bytes) => out.put(bytes),
+            Self::ByTransfer { eight_bit, seven_bit } => match request.transfer {
+                Transfer::EightBit => out.put(eight_bit),
+                Transfer::SevenBit => out.put(seven_bit),
+            },
+            Self::Text { name, program } => {
+                header::unstructured(name, clean_text(program, filling)?.as_text(), out);
+            }
+            Self::Verbatim { name, program } => {
+                header::verbatim(name, clean_text(program, filling)?.as_text(), out);
+            }
+            Self::Mailboxes(mailboxes) => mailboxes.write(filling, out)?,
+            Self::Date => header::unstructured("Date", request.now.header(), out),
+            Self::MessageId => {
+                out.put(b"Message-ID: <");
+                out.put(request.send.as_str().as_bytes());
+                out.push(b'@');
+                out.put(filling.from_domain.as_bytes());
+                out.put(b">\r\n");
+            }
+            Self::SendNumber => header::verbatim("X-Send-Number", request.send.as_str(), out),
+            Self::Body(body) => body.write(&filling.scope, request.transfer, out)?,
+        }
+        Ok(())
+    }
+
+    pub fn programs(&self) -> Vec<&Program> {
+        match self {
+            Self::Text { program, .. } | Self::Verbatim { program, .. } => vec![program],
+            Self::Mailboxes(mailboxes) => {
+                mailboxes.list.iter().filter_map(|mailbox| mailbox.program()).collect()
+            }
+            Self::Body(body) => vec![body.program()],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Octets on the wire that are known already.
+    pub fn fixed_octets(&self) -> usize {
+        match self {
+            Self::Fixed(bytes) => bytes.len(),
+            Self::ByTransfer { eight_bit, seven_bit } => eight_bit.len().max(seven_bit.len()),
+            Self::Body(body) => body.fixed_octets(),
+            _ => 0,
+        }
+    }
+
+    /// Octets of memory held, nearly.
+    pub fn cost_bytes(&self) -> usize {
+        let held = match self {
+            Self::ByTransfer { eight_bit, seven_bit } => eight_bit.len() + seven_bit.len(),
+            Self::Body(body) => body.cost_bytes(),
+            Self::Mailboxes(mailboxes) => mailboxes.list.len() * 256,
+            other => other.fixed_octets() + 256,
+        };
+        held + size_of::<Self>()
+    }
+}
+
+/// Runs a program for a header field; what comes out holds no line end and no other control character.
+pub fn clean_text(program: &Program, filling: &Filling<'_>) -> Result<Output, Fault> {
+    let mut sink = HeaderSink { program, text: Output::new(256, HEADER_TEXT_OCTETS_MAX) };
+    program.run(&filling.scope, &mut sink)?;
+    let is_whole = !sink.text.has_overflowed();
+    if is_whole { Ok(sink.text) } else { Err(too_long()) }
+}
+
+fn too_long() -> Fault {
+    let text = format!("a header field has more than {HEADER_TEXT_OCTETS_MAX} bytes of text");
+    Fault::new(Reason::TooLarge, text)
+}
+
+struct HeaderSink<'p> {
+    program: &'p Program,
+    text: Output,
+}
+
+impl Sink for HeaderSink<'_> {
+    fn fixed(&mut self, index: usize) {
+        word::put_clean(&self.program.fixed()[index], &mut self.text);
+    }
+
+    fn value(&mut self, escaped: &str) {
+        word::put_clean(escaped, &mut self.text);
+    }
+}
