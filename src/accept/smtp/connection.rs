@@ -362,14 +362,14 @@ impl Conversation {
         let job = match submission::job(&house, envelope, octets) {
             Ok(job) => job,
             Err(fault) => {
-                tracing::info!(%engine, reason = fault.reason.as_str(), "message refused");
+                tracing::debug!(%engine, reason = fault.reason.as_str(), "message refused");
                 return self.session.handle(Event::Refused(fault));
             }
         };
         let first_number = job.send.clone();
         let walk = self.door.tasks.spawn(async move {
             let (send, outcome) = house.submit(job).await;
-            tracing::info!(%engine, %send, state = outcome.state().as_str(), "job ended");
+            tracing::debug!(%engine, %send, state = outcome.state().as_str(), "job ended");
             drop(entries);
             (send, outcome)
         });

@@ -6,7 +6,7 @@
 
 use crate::accept::smtp::session::Unread;
 use crate::gate::{Entry, Gate};
-use crate::wire::data::{BadData, ChunkFramer, DataFramer, Taken};
+use crate::wire::data::{ChunkFramer, DataFramer, Taken};
 use futures_util::FutureExt;
 
 /// Octets of a message that are held without having entered the house.
@@ -137,12 +137,6 @@ impl Incoming {
         self.fate = Fate::Drop(reason);
         self.octets = Vec::new();
         self.entries.clear();
-    }
-}
-
-impl From<BadData> for Unread {
-    fn from(fault: BadData) -> Self {
-        Self::Bad(fault)
     }
 }
 

@@ -1,8 +1,9 @@
 //! A reply to an SMTP client: code, enhanced code, text. Whatever its text was made from, what goes out is
 //! printable ASCII on lines of bounded length.
 
-use crate::fault::{Enhanced, ReplyCode};
+use crate::fault::ReplyCode;
 use std::borrow::Cow;
+use std::io::Write;
 
 /// Longest text on one reply line; with code and line end below the 512 octets of RFC 5321 §4.5.3.1.5.
 pub const TEXT_OCTETS_MAX: usize = 400;
@@ -44,9 +45,10 @@ impl Reply {
         let last = self.more.len();
         for (at, line) in std::iter::once(&self.text).chain(&self.more).enumerate() {
             let separator = if at == last { ' ' } else { '-' };
-            out.extend_from_slice(format!("{}{separator}", self.code.basic).as_bytes());
-            if let Some(Enhanced(class, subject, detail)) = self.code.enhanced {
-                out.extend_from_slice(format!("{class}.{subject}.{detail} ").as_bytes());
+            // Writing to a Vec cannot fail.
+            let _ = write!(out, "{}{separator}", self.code.basic);
+            if let Some(enhanced) = self.code.enhanced {
+                let _ = write!(out, "{enhanced} ");
             }
             let printable = |c: char| if c == ' ' || c.is_ascii_graphic() { c as u8 } else { b'?' };
             out.extend(line.chars().take(TEXT_OCTETS_MAX).map(printable));

@@ -584,7 +584,7 @@ async fn a_client_that_reads_no_reply_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_house_holds_back_the_answer_and_then_refuses() {
+async fn a_full_house_holds_back_the_answer() {
     let (fake, stream, session) = in_memory(settings(DoorTls::None));
     let mut held = Vec::new();
     for _ in 0..100 {

@@ -209,7 +209,7 @@ impl Session {
 
     fn turn(&mut self, state: State, event: Event<'_>) -> Turn {
         match (state, event) {
-            (_, Event::TimedOut) => close(421, (4, 4, 2), "too slow; closing the connection"),
+            (_, Event::TimedOut) => close(421, (4, 4, 2), "it took too long; closing the connection"),
             (_, Event::TooOld) => close(421, (4, 3, 2), "this connection's time is over; connect again"),
             (_, Event::ShuttingDown) => close(421, (4, 3, 2), "the relay is going down; connect again"),
             (_, Event::BadLine(fault)) => refuse_line(fault),
