@@ -89,9 +89,9 @@ impl Body {
     }
 
     fn may_be_eight_bit(&self) -> bool {
-        self.plain().iter().all(|piece| {
-            !piece.has_long_line() && !(self.place.in_multipart && piece.has_dash_line())
-        })
+        self.plain()
+            .iter()
+            .all(|piece| !piece.has_long_line() && !(self.place.in_multipart && piece.has_dash_line()))
     }
 
     /// Writes the Content-Transfer-Encoding field, the empty line and the text, without a line end behind it.

@@ -18,9 +18,15 @@ mod tests {
         for name in ["Subject", "TO", "cc", "Reply-To", "From", "Sender"] {
             assert!(header_may_hold_person(name), "{name}");
         }
-        for name in
-            ["Message-ID", "Return-Path", "List-Unsubscribe", "X-Mailer", "References", "In-Reply-To", "Received"]
-        {
+        for name in [
+            "Message-ID",
+            "Return-Path",
+            "List-Unsubscribe",
+            "X-Mailer",
+            "References",
+            "In-Reply-To",
+            "Received",
+        ] {
             assert!(!header_may_hold_person(name), "{name}");
         }
     }

@@ -44,7 +44,7 @@ impl Plan {
         let (fields, body) = field::split(raw)?;
         header::check(&fields)?;
         reader.from = header::sender(&fields);
-        reader.part(Part { fields, body, whole: raw, is_root: true }, Inside::default())?;
+        reader.part(Part { fields, body, is_root: true }, Inside::default())?;
         let from = reader.from.ok_or_else(|| bad_job("the message has no From header with an address"))?;
         let envelope = Envelope {
             needs_smtputf8: reader.needs_smtputf8 || from.needs_smtputf8(),
@@ -61,8 +61,6 @@ impl Plan {
 struct Part<'m> {
     fields: Vec<Field<'m>>,
     body: &'m [u8],
-    /// Both, with the empty line between them.
-    whole: &'m [u8],
     is_root: bool,
 }
 
@@ -127,7 +125,7 @@ impl<'t> Reader<'t> {
                 multipart::Section::Between(octets) => self.assembly.put(octets),
                 multipart::Section::Part(whole) => {
                     let (fields, body) = field::split(whole)?;
-                    self.part(Part { fields, body, whole, is_root: false }, inside)?;
+                    self.part(Part { fields, body, is_root: false }, inside)?;
                 }
             }
         }

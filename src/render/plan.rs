@@ -169,7 +169,8 @@ impl Plan {
             date: request.now.day(),
             fields: &self.fields,
         };
-        let filling = piece::Filling { scope, request, recipient: &recipient, from_domain: self.from.domain() };
+        let filling =
+            piece::Filling { scope, request, recipient: &recipient, from_domain: self.from.domain() };
         let mut out = Output::new(self.reserve, request.size_max);
         for piece in &self.pieces {
             piece.write(&filling, &mut out)?;

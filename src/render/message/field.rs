@@ -43,7 +43,8 @@ impl Field<'_> {
 
     /// Whether it cannot go out as it is: letters outside ASCII, or a line past the limit.
     pub fn is_unlawful(&self) -> bool {
-        !self.raw.is_ascii() || self.raw.split(|byte| *byte == b'\n').any(|line| line.len() > LINE_OCTETS_MAX + 1)
+        !self.raw.is_ascii()
+            || self.raw.split(|byte| *byte == b'\n').any(|line| line.len() > LINE_OCTETS_MAX + 1)
     }
 }
 

@@ -143,7 +143,8 @@ impl Reader<'_> {
         // The sender is the engine's business: a token there is an address like any other.
         let may_be_person = !(field.is("from") || field.is("sender"));
         let written = mailbox::read_list(field.value.trim_ascii_end());
-        let has_token = may_be_person && written.iter().any(|entry| (self.token_of)(&entry.address).is_some());
+        let has_token =
+            may_be_person && written.iter().any(|entry| (self.token_of)(&entry.address).is_some());
         if !has_token && !field.has_placeholder() && !field.is_unlawful() {
             self.assembly.put(field.raw);
             return Ok(());
@@ -209,7 +210,9 @@ fn written_anew(field: &Field<'_>) -> Output {
 }
 
 pub fn sealed() -> Fault {
-    misplaced("a placeholder in a signed or encrypted part, which cannot be changed; sign after personalising")
+    misplaced(
+        "a placeholder in a signed or encrypted part, which cannot be changed; sign after personalising",
+    )
 }
 
 /// `{{person.email}}`, however it is spaced.

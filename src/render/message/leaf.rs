@@ -44,7 +44,8 @@ impl MediaType {
             kind: "text".into(),
             subtype: "plain".into(),
             parameters: Vec::new(),
-            encoding: line("content-transfer-encoding").map_or(TransferEncoding::Identity, |line| encoding(&line)),
+            encoding: line("content-transfer-encoding")
+                .map_or(TransferEncoding::Identity, |line| encoding(&line)),
             is_attachment: false,
         };
         if let Some(line) = line("content-type")
@@ -53,7 +54,8 @@ impl MediaType {
             media.kind = written.c_type.to_ascii_lowercase();
             media.subtype = written.c_subtype.as_deref().unwrap_or_default().to_ascii_lowercase();
             let attributes = written.attributes.into_iter().flatten();
-            media.parameters = attributes.map(|a| (a.name.to_ascii_lowercase(), a.value.into_owned())).collect();
+            media.parameters =
+                attributes.map(|a| (a.name.to_ascii_lowercase(), a.value.into_owned())).collect();
         }
         if let Some(line) = line("content-disposition") {
             media.is_attachment = structured(&line).is_some_and(|written| !written.is_inline());
@@ -78,7 +80,11 @@ impl MediaType {
     }
 
     fn syntax(&self) -> Syntax {
-        if matches!(self.subtype.as_str(), "html" | "x-amp-html" | "watch-html") { Syntax::Html } else { Syntax::Text }
+        if matches!(self.subtype.as_str(), "html" | "x-amp-html" | "watch-html") {
+            Syntax::Html
+        } else {
+            Syntax::Text
+        }
     }
 
     /// The part's Content-Type field in UTF-8, other parameters kept.
@@ -133,8 +139,10 @@ impl Reader<'_> {
             }
             return self.text_leaf(&part, media, &text, inside);
         }
-        let is_encoded = matches!(media.encoding, TransferEncoding::QuotedPrintable | TransferEncoding::Base64);
-        let has_long_line = part.body.split(|byte| *byte == b'\n').any(|line| line.len() > LINE_OCTETS_MAX + 1);
+        let is_encoded =
+            matches!(media.encoding, TransferEncoding::QuotedPrintable | TransferEncoding::Base64);
+        let has_long_line =
+            part.body.split(|byte| *byte == b'\n').any(|line| line.len() > LINE_OCTETS_MAX + 1);
         let is_unlawful = has_long_line || (!is_encoded && !part.body.is_ascii());
         // What cannot be encoded anew keeps its octets: RFC 2046 §5.2.1 for messages, seals for the rest.
         if !is_unlawful || inside.is_sealed || media.kind == "message" || media.kind == "multipart" {
@@ -161,7 +169,9 @@ impl Reader<'_> {
             return Ok(None);
         }
         if charset.is_none() || is_broken {
-            return Err(misplaced("a placeholder in a part that is not valid in its charset; send it in UTF-8"));
+            return Err(misplaced(
+                "a placeholder in a part that is not valid in its charset; send it in UTF-8",
+            ));
         }
         Ok(Some(text.into_owned()))
     }
@@ -173,7 +183,8 @@ impl Reader<'_> {
         text: &str,
         inside: Inside,
     ) -> Result<(), Fault> {
-        let is_replaced = |field: &Field<'_>| field.is("content-type") || field.is("content-transfer-encoding");
+        let is_replaced =
+            |field: &Field<'_>| field.is("content-type") || field.is("content-transfer-encoding");
         self.header(part, inside, |field| !is_replaced(field) && !field.is("content-md5"))?;
         self.add_mime_version(part);
         self.assembly.put(media.field_in_utf8().as_bytes());
@@ -181,7 +192,8 @@ impl Reader<'_> {
         let place = format!("part {} (text/{})", self.parts, media.subtype.escape_debug());
         let text = if syntax == Syntax::Html { html_in_utf8(text) } else { Cow::Borrowed(text) };
         let program = self.compile(&text, syntax, &place)?;
-        let is_prose = syntax == Syntax::Html || matches!(media.subtype.as_str(), "plain" | "enriched" | "markdown");
+        let is_prose =
+            syntax == Syntax::Html || matches!(media.subtype.as_str(), "plain" | "enriched" | "markdown");
         let place = Place { in_multipart: inside.depth > 0, values_on_one_line: !is_prose };
         self.assembly.add(Piece::Body(Box::new(Body::new(program, place))));
         Ok(())
@@ -262,7 +274,8 @@ fn html_in_utf8(text: &str) -> Cow<'_, str> {
     let Some(at) = head.find("<meta").and_then(|meta| Some(meta + head[meta..].find("charset=")?)) else {
         return Cow::Borrowed(text);
     };
-    let label_start = at + "charset=".len() + usize::from(head[at + "charset=".len()..].starts_with(['"', '\'']));
+    let label_start =
+        at + "charset=".len() + usize::from(head[at + "charset=".len()..].starts_with(['"', '\'']));
     let label_len = head[label_start..].find(|c: char| !is_label_char(c)).unwrap_or(0);
     let label_end = label_start + label_len;
     if Encoding::for_label(&head.as_bytes()[label_start..label_end]).is_none() {

@@ -136,7 +136,12 @@ impl PlanBuilder {
 
     /// # Errors
     /// For a content type that cannot stand in a header.
-    pub fn attachment(&mut self, name: &str, content_type: &str, bytes: &[u8]) -> Result<&mut Self, Vec<Lint>> {
+    pub fn attachment(
+        &mut self,
+        name: &str,
+        content_type: &str,
+        bytes: &[u8],
+    ) -> Result<&mut Self, Vec<Lint>> {
         let mut out = self.leaf(content_type)?;
         out.put(b"Content-Disposition: attachment");
         let mut clean = Output::unbounded();
@@ -175,7 +180,8 @@ impl PlanBuilder {
             return Err(self.lint("there is no sender", "set from = \"Name <local@domain>\""));
         };
         let reply_to = self.reply_to.map(|(name, address)| Mailbox { name, who: Who::Literal(address) });
-        let is_international = |mailbox: &Mailbox| matches!(&mailbox.who, Who::Literal(a) if a.needs_smtputf8());
+        let is_international =
+            |mailbox: &Mailbox| matches!(&mailbox.who, Who::Literal(a) if a.needs_smtputf8());
         let envelope = Envelope {
             needs_smtputf8: from.needs_smtputf8() || reply_to.as_ref().is_some_and(is_international),
             from: from.clone(),
@@ -199,12 +205,8 @@ impl PlanBuilder {
             assembly.add(piece);
         }
         assembly.put(b"MIME-Version: 1.0\r\n");
-        let content = Content {
-            text: self.text,
-            html: self.html,
-            inline: self.inline,
-            attachments: self.attachments,
-        };
+        let content =
+            Content { text: self.text, html: self.html, inline: self.inline, attachments: self.attachments };
         content.write(&mut assembly);
         Ok(Plan::assemble(assembly.finish(), envelope))
     }
@@ -227,7 +229,8 @@ impl PlanBuilder {
     }
 
     fn leaf(&self, content_type: &str) -> Result<Output, Vec<Lint>> {
-        let is_token = |text: &str| !text.is_empty() && text.bytes().all(|byte| word::is_atext(byte) || byte == b'.');
+        let is_token =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| word::is_atext(byte) || byte == b'.');
         let is_type = content_type.split_once('/').is_some_and(|(kind, sub)| is_token(kind) && is_token(sub));
         if !is_type || content_type.len() > 100 {
             let cause = format!("'{}' is not a content type", content_type.escape_debug());
@@ -247,7 +250,16 @@ impl PlanBuilder {
 /// Fields the relay writes, or that would change what the message is.
 fn is_ours(name: &str) -> bool {
     const OURS: [&str; 10] = [
-        "from", "to", "cc", "bcc", "reply-to", "subject", "date", "message-id", "mime-version", "return-path",
+        "from",
+        "to",
+        "cc",
+        "bcc",
+        "reply-to",
+        "subject",
+        "date",
+        "message-id",
+        "mime-version",
+        "return-path",
     ];
     let name = name.to_ascii_lowercase();
     OURS.contains(&name.as_str()) || name.starts_with("content-") || name.starts_with("resent-")

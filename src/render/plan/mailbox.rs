@@ -153,8 +153,6 @@ pub fn read_list(value: &[u8]) -> Vec<Written> {
     };
     match parsed {
         Parsed::List(list) => list.into_iter().map(written).collect(),
-        Parsed::Group(groups) => {
-            groups.into_iter().flat_map(|group| group.addresses).map(written).collect()
-        }
+        Parsed::Group(groups) => groups.into_iter().flat_map(|group| group.addresses).map(written).collect(),
     }
 }

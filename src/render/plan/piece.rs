@@ -17,11 +17,20 @@ pub enum Piece {
     /// Written out already.
     Fixed(Box<[u8]>),
     /// The same for everybody, but in a form the target takes.
-    ByTransfer { eight_bit: Box<[u8]>, seven_bit: Box<[u8]> },
+    ByTransfer {
+        eight_bit: Box<[u8]>,
+        seven_bit: Box<[u8]>,
+    },
     /// A header field for people.
-    Text { name: Box<str>, program: Program },
+    Text {
+        name: Box<str>,
+        program: Program,
+    },
     /// A header field for machines: URLs, ids.
-    Verbatim { name: Box<str>, program: Program },
+    Verbatim {
+        name: Box<str>,
+        program: Program,
+    },
     Mailboxes(Mailboxes),
     Date,
     MessageId,
@@ -77,7 +86,9 @@ impl Piece {
     pub fn programs(&self) -> Vec<&Program> {
         match self {
             Self::Text { program, .. } | Self::Verbatim { program, .. } => vec![program],
-            Self::Mailboxes(mailboxes) => mailboxes.list.iter().filter_map(|mailbox| mailbox.program()).collect(),
+            Self::Mailboxes(mailboxes) => {
+                mailboxes.list.iter().filter_map(|mailbox| mailbox.program()).collect()
+            }
             Self::Body(body) => vec![body.program()],
             _ => Vec::new(),
         }

@@ -32,7 +32,9 @@ fn builder() -> PlanBuilder {
 fn plan() -> Plan {
     let mut builder = builder();
     builder.text(program(TEXT, Syntax::Text)).html(program(HTML, Syntax::Html));
-    builder.header("List-Unsubscribe", program("<https://x.example/u/{{send.number}}>", Syntax::Header)).unwrap();
+    builder
+        .header("List-Unsubscribe", program("<https://x.example/u/{{send.number}}>", Syntax::Header))
+        .unwrap();
     builder.build().unwrap()
 }
 
@@ -94,10 +96,7 @@ fn a_message_has_the_expected_shape() {
     let send = SendNumber::from_bits([7; 16]);
     assert_eq!(parsed.message_id().unwrap(), format!("{send}@shop.example"));
     assert_eq!(parsed.date().unwrap().to_rfc3339(), "1970-01-01T00:00:00Z");
-    assert_eq!(
-        parsed.body_text(0).unwrap(),
-        "Hello Zoë,\r\n\r\n-- \r\n.dot A-17\r\nFrom here Zoë\r\n"
-    );
+    assert_eq!(parsed.body_text(0).unwrap(), "Hello Zoë,\r\n\r\n-- \r\n.dot A-17\r\nFrom here Zoë\r\n");
     assert_eq!(parsed.body_html(0).unwrap(), "<p>שלום Zoë</p>\r\n<a href=x>A-17</a>");
 }
 

@@ -1,0 +1,350 @@
+//! Compiles the parsed handlebars tree into a program, and reports everything in it that is not part of the
+//! language here.
+
+use super::expression::{Expr, Helper};
+use super::lint::Lint;
+use super::place::place_values;
+use super::program::{Block, IfOp, LoopOp, Op, Origin, Program, Syntax, Uses, ValueOp};
+use super::resolve::{Level, Names, Read};
+use super::survey::{Survey, survey};
+use crate::render::escape::Escape;
+use handlebars::template::{BlockParam, HelperTemplate, Parameter, Template, TemplateElement};
+use handlebars::{TemplateError, TemplateErrorReason};
+use serde_json::Value as Json;
+
+pub(super) fn compile(source: &str, syntax: Syntax, place: &str) -> Result<Program, Vec<Lint>> {
+    let found = survey(source, place).map_err(|lint| vec![lint])?;
+    let mut program =
+        Program { fixed: Vec::new(), ops: Vec::new(), uses: Uses::default(), first_uses: Vec::new() };
+    if found.tags == 0 && !source.contains("{{") {
+        if !source.is_empty() {
+            program.fixed.push(source.into());
+            program.ops.push(Op::Fixed(0));
+        }
+    } else {
+        let tree = Template::compile(source).map_err(|error| vec![syntax_lint(source, place, &error)])?;
+        let mut compiler = Compiler::new(place, found);
+        program.ops = compiler.template(&tree, (1, 1));
+        program.fixed = compiler.fixed.into_iter().map(String::into_boxed_str).collect();
+        if !compiler.lints.is_empty() {
+            compiler.lints.sort();
+            return Err(compiler.lints);
+        }
+        (program.uses, program.first_uses) = compiler.names.into_uses();
+    }
+    let lints = place_values(&mut program.ops, &program.fixed, syntax, place);
+    if lints.is_empty() { Ok(program) } else { Err(lints) }
+}
+
+/// The parser's own error, with what most often causes it.
+fn syntax_lint(source: &str, place: &str, error: &TemplateError) -> Lint {
+    let at = error.pos().unwrap_or((0, 0));
+    let line = source.lines().nth(at.0.saturating_sub(1)).unwrap_or("");
+    let cause = match error.reason() {
+        TemplateErrorReason::MismatchingClosedHelper(open, close) => {
+            format!("{{{{#{open}}}}} is open, but {{{{/{close}}}}} closes")
+        }
+        _ => String::from("this is not handlebars"),
+    };
+    let fix = if line.contains('[') && line.contains("{{") {
+        "write an index as data.items.[0] (with the dot), a name with odd letters as data.[odd name]"
+    } else if line.contains("../@") {
+        "write @../index"
+    } else {
+        "write {{person.NAME}}, {{data.NAME}}, {{send.number}}, or a block such as {{#if data.NAME}}…{{/if}}"
+    };
+    Lint::new(place, at, cause, fix)
+}
+
+type At = (usize, usize);
+
+struct Compiler<'a> {
+    place: &'a str,
+    fixed: Vec<String>,
+    lints: Vec<Lint>,
+    names: Names,
+    /// Positions of chained else branches, which the tree does not have.
+    chained: std::vec::IntoIter<At>,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(place: &'a str, found: Survey) -> Self {
+        let chained = found.chained.into_iter();
+        Self { place, fixed: Vec::new(), lints: Vec::new(), names: Names::default(), chained }
+    }
+
+    fn template(&mut self, template: &Template, outer: At) -> Vec<Op> {
+        let mut ops = Vec::with_capacity(template.elements.len());
+        for (index, element) in template.elements.iter().enumerate() {
+            let at = template.mapping.get(index).map_or(outer, |mapping| (mapping.0, mapping.1));
+            match element {
+                TemplateElement::RawString(text) => self.text(text, &mut ops),
+                TemplateElement::Comment(_) => {}
+                TemplateElement::Expression(tag) => ops.extend(self.value(tag, false, at)),
+                TemplateElement::HtmlExpression(tag) => ops.extend(self.value(tag, true, at)),
+                TemplateElement::HelperBlock(tag) => self.block(tag, at, &mut ops),
+                TemplateElement::PartialExpression(_) | TemplateElement::PartialBlock(_) => {
+                    self.lint(at, "partials ({{> …}}) are not available", "write the text here");
+                }
+                TemplateElement::DecoratorExpression(_) | TemplateElement::DecoratorBlock(_) => {
+                    self.lint(at, "decorators ({{* …}}) are not available", "write the text here");
+                }
+                _ => self.lint(at, "this tag is not available", "write the text here"),
+            }
+        }
+        ops
+    }
+
+    fn text(&mut self, text: &str, ops: &mut Vec<Op>) {
+        if text.is_empty() {
+            return;
+        }
+        let goes_on = matches!(ops.last(), Some(Op::Fixed(last)) if *last + 1 == self.fixed.len());
+        match self.fixed.last_mut() {
+            Some(piece) if goes_on => piece.push_str(text),
+            _ => {
+                self.fixed.push(text.to_owned());
+                ops.push(Op::Fixed(self.fixed.len() - 1));
+            }
+        }
+    }
+
+    fn value(&mut self, tag: &HelperTemplate, raw: bool, at: At) -> Option<Op> {
+        let read = if tag.params.is_empty() && tag.hash.is_empty() {
+            self.parameter(&tag.name, Read::Written, at)
+        } else {
+            self.call(tag, Read::Written, at)
+        };
+        let (expr, origin) = read?;
+        if matches!(&expr, Expr::Data(path) if path.parts.is_empty()) {
+            self.lint(at, "data is not one value", "name a part: data.NAME");
+        }
+        Some(Op::Value(Box::new(ValueOp { expr, raw, escape: Escape::Html, origin, at })))
+    }
+
+    fn block(&mut self, tag: &HelperTemplate, at: At, ops: &mut Vec<Op>) {
+        let name = tag.name.as_name().unwrap_or("").to_owned();
+        match name.as_str() {
+            "if" | "unless" => ops.extend(self.if_block(tag, name == "unless", at)),
+            "each" | "with" => ops.extend(self.loop_block(tag, name == "each", at)),
+            "raw" => {
+                if let Some(inner) = &tag.template {
+                    ops.extend(self.template(inner, at));
+                }
+            }
+            _ if Helper::named(&name).is_some_and(Helper::is_question) => {
+                ops.extend(self.question_block(tag, at));
+            }
+            _ => {
+                let cause = format!("there is no block {{{{#{name}}}}}");
+                self.lint(at, cause, "use #if, #unless, #each or #with");
+            }
+        }
+    }
+
+    fn if_block(&mut self, tag: &HelperTemplate, negated: bool, at: At) -> Option<Op> {
+        let include_zero = self.include_zero(tag, at);
+        let [given] = tag.params.as_slice() else {
+            let name = if negated { "unless" } else { "if" };
+            let cause = format!("#{name} takes one value");
+            let fix = format!("write {{{{#{name} data.NAME}}}} or {{{{#{name} (eq data.NAME \"x\")}}}}");
+            self.lint(at, cause, fix);
+            return None;
+        };
+        let (test, origin) = self.parameter(given, Read::Asked, at)?;
+        self.branches(tag, IfOp { test, negated, include_zero, block: Block::at(at, origin) })
+    }
+
+    fn question_block(&mut self, tag: &HelperTemplate, at: At) -> Option<Op> {
+        let (test, origin) = self.call(tag, Read::Asked, at)?;
+        let block = Block::at(at, origin);
+        self.branches(tag, IfOp { test, negated: false, include_zero: false, block })
+    }
+
+    fn branches(&mut self, tag: &HelperTemplate, mut op: IfOp) -> Option<Op> {
+        let at = op.block.at;
+        self.names.guard(guards(&op.test, !op.negated));
+        op.block.body = self.inner(tag.template.as_ref(), at);
+        self.names.unguard();
+        self.names.guard(guards(&op.test, op.negated));
+        op.block.other = self.inner(tag.inverse.as_ref(), at);
+        self.names.unguard();
+        Some(Op::If(Box::new(op)))
+    }
+
+    fn loop_block(&mut self, tag: &HelperTemplate, is_each: bool, at: At) -> Option<Op> {
+        let name = if is_each { "each" } else { "with" };
+        let [given] = tag.params.as_slice() else {
+            let fix = format!("write {{{{#{name} data.NAME}}}}");
+            self.lint(at, format!("#{name} takes one value"), fix);
+            return None;
+        };
+        self.no_options(tag, at);
+        let (mut level, over, origin) = self.level(given, is_each, at)?;
+        let given = match &tag.block_param {
+            None => Vec::new(),
+            Some(BlockParam::Single(one)) => vec![one],
+            Some(BlockParam::Pair((one, two))) => vec![one, two],
+            Some(_) => Vec::new(),
+        };
+        level.params = given.iter().filter_map(|param| param.as_name()).map(str::to_owned).collect();
+        let mut block = Block::at(at, origin);
+        self.names.guard(guards(&over, true));
+        self.names.enter(level);
+        block.body = self.inner(tag.template.as_ref(), at);
+        self.names.leave();
+        self.names.unguard();
+        block.other = self.inner(tag.inverse.as_ref(), at);
+        let op = Box::new(LoopOp { over, block });
+        Some(if is_each { Op::Each(op) } else { Op::With(op) })
+    }
+
+    /// What `../` and plain names mean inside the block, and the value it is about.
+    fn level(&mut self, given: &Parameter, is_each: bool, at: At) -> Option<(Level, Expr, Origin)> {
+        if let (Parameter::Path(path), false) = (given, is_each)
+            && let Some(level) = self.names.whole(raw(path))
+        {
+            let origin = Origin { name: raw(path).to_owned(), person: None };
+            return Some((level, Expr::Literal(Json::Bool(true)), origin));
+        }
+        let (expr, origin) = self.parameter(given, Read::Asked, at)?;
+        if let (true, Expr::Person(field)) = (is_each, &expr) {
+            let cause = format!("person.{field} is text: #each has nothing to go through");
+            self.lint(at, cause, format!("write {{{{#if person.{field}}}}}"));
+            return None;
+        }
+        let level = Level::value(&origin, is_each, self.names.is_in_loop());
+        Some((level, expr, origin))
+    }
+
+    fn inner(&mut self, template: Option<&Template>, at: At) -> Vec<Op> {
+        let Some(template) = template else { return Vec::new() };
+        let chained = match template.elements.as_slice() {
+            [TemplateElement::HelperBlock(tag)] if tag.is_chained() && template.mapping.is_empty() => {
+                self.chained.next()
+            }
+            _ => None,
+        };
+        self.template(template, chained.unwrap_or(at))
+    }
+
+    fn parameter(&mut self, given: &Parameter, read: Read, at: At) -> Option<(Expr, Origin)> {
+        match given {
+            Parameter::Literal(json) => {
+                Some((Expr::Literal(json.clone()), Origin { name: json.to_string(), person: None }))
+            }
+            Parameter::Path(path) => self.path(raw(path), read, at),
+            Parameter::Name(name) => self.path(name, read, at),
+            Parameter::Subexpression(inner) => match inner.as_element() {
+                TemplateElement::Expression(tag) => self.call(tag, read, at),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn path(&mut self, text: &str, read: Read, at: At) -> Option<(Expr, Origin)> {
+        match self.names.resolve(text, read, at) {
+            Ok(found) => Some(found),
+            Err((cause, fix)) => {
+                self.lint(at, cause, fix);
+                None
+            }
+        }
+    }
+
+    fn call(&mut self, tag: &HelperTemplate, read: Read, at: At) -> Option<(Expr, Origin)> {
+        let name = tag.name.as_name().unwrap_or("").to_owned();
+        let Some(helper) = Helper::named(&name) else {
+            let cause = match name.as_str() {
+                "if" | "unless" | "each" | "with" => format!("{name} is a block"),
+                _ => format!("there is no helper {name}"),
+            };
+            let fix = match name.as_str() {
+                "if" | "unless" | "each" | "with" => format!("write {{{{#{name} …}}}}…{{{{/{name}}}}}"),
+                _ => {
+                    String::from("use eq ne gt gte lt lte and or not len lookup, or send the finished value")
+                }
+            };
+            self.lint(at, cause, fix);
+            return None;
+        };
+        self.no_options(tag, at);
+        if !helper.takes().contains(&tag.params.len()) {
+            let (from, to) = helper.takes().into_inner();
+            let cause = format!("{name} takes {from} to {to} values, not {}", tag.params.len());
+            self.lint(at, cause, "give it as many");
+            return None;
+        }
+        // `lookup person "x"` is the field itself.
+        if let (Helper::Lookup, [Parameter::Path(path), Parameter::Literal(Json::String(field))]) =
+            (helper, tag.params.as_slice())
+            && raw(path) == "person"
+        {
+            return self.path(&format!("person.[{field}]"), read, at);
+        }
+        let mut origin = Origin { name: name.clone(), person: None };
+        let mut given = Vec::with_capacity(tag.params.len());
+        for param in &tag.params {
+            // What a written value is computed from must be there; what is asked about need not.
+            let (expr, from) = self.parameter(param, read, at)?;
+            origin.name = format!("{} {}", origin.name, from.name);
+            origin.person = origin.person.or(from.person);
+            given.push(expr);
+        }
+        origin.name = format!("({})", origin.name);
+        Some((Expr::Call(helper, given.into_boxed_slice()), origin))
+    }
+
+    fn include_zero(&mut self, tag: &HelperTemplate, at: At) -> bool {
+        let mut include_zero = false;
+        for (name, given) in &tag.hash {
+            match (name.as_str(), given) {
+                ("includeZero", Parameter::Literal(Json::Bool(truth))) => include_zero = *truth,
+                _ => self.unknown_option(name, at),
+            }
+        }
+        include_zero
+    }
+
+    fn no_options(&mut self, tag: &HelperTemplate, at: At) {
+        for name in tag.hash.keys() {
+            self.unknown_option(name, at);
+        }
+    }
+
+    fn unknown_option(&mut self, name: &str, at: At) {
+        self.lint(
+            at,
+            format!("the option {name}= is not available here"),
+            "remove it (includeZero=true goes with #if)",
+        );
+    }
+
+    fn lint(&mut self, at: At, cause: impl Into<String>, fix: impl Into<String>) {
+        self.lints.push(Lint::new(self.place, at, cause, fix));
+    }
+}
+
+impl Block {
+    fn at(at: At, origin: Origin) -> Self {
+        Self { body: Vec::new(), other: Vec::new(), origin, at }
+    }
+}
+
+fn raw(path: &handlebars::Path) -> &str {
+    match path {
+        handlebars::Path::Relative((_, raw)) | handlebars::Path::Local((_, _, raw)) => raw,
+    }
+}
+
+/// The person fields that have a value wherever the test answers `truth`.
+fn guards(test: &Expr, truth: bool) -> Vec<String> {
+    match (test, truth) {
+        (Expr::Person(field), true) => vec![field.to_string()],
+        (Expr::Call(Helper::And, given), true) => given.iter().flat_map(|one| guards(one, true)).collect(),
+        (Expr::Call(Helper::Or, given), false) => given.iter().flat_map(|one| guards(one, false)).collect(),
+        (Expr::Call(Helper::Not, given), _) => given.iter().flat_map(|one| guards(one, !truth)).collect(),
+        _ => Vec::new(),
+    }
+}

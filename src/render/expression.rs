@@ -1,0 +1,228 @@
+//! What stands inside a tag: a path or a helper's call, resolved to where it reads from when it is compiled.
+
+use super::scope::{Rule, Scope};
+use super::value::Value;
+use crate::fault::{Fault, Reason};
+use serde_json::Value as Json;
+use std::cmp::Ordering;
+
+#[derive(Debug, Clone)]
+pub(super) enum Expr {
+    Literal(Json),
+    Person(Box<str>),
+    /// A path below `data`.
+    Data(DataPath),
+    SendNumber,
+    SendCampaign,
+    SendDate,
+    /// A path below the value of the nth enclosing `#each` or `#with`, from the outermost.
+    Frame(usize, DataPath),
+    Local(usize, Local),
+    Call(Helper, Box<[Expr]>),
+}
+
+/// Where to go from a value, part by part.
+#[derive(Debug, Clone)]
+pub(super) struct DataPath {
+    pub(super) parts: Box<[Box<str>]>,
+    /// The same from the root, for rules and faults: `items[].name`.
+    pub(super) text: Box<str>,
+}
+
+/// `@index` and its like, and the second name of `as |item index|`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Local {
+    First,
+    Last,
+    Index,
+    Key,
+    /// The key of an object, else the index.
+    KeyOrIndex,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Helper {
+    Eq,
+    Ne,
+    Gt,
+    Gte,
+    Lt,
+    Lte,
+    And,
+    Or,
+    Not,
+    Len,
+    Lookup,
+}
+
+impl Helper {
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "eq" => Self::Eq,
+            "ne" => Self::Ne,
+            "gt" => Self::Gt,
+            "gte" => Self::Gte,
+            "lt" => Self::Lt,
+            "lte" => Self::Lte,
+            "and" => Self::And,
+            "or" => Self::Or,
+            "not" => Self::Not,
+            "len" => Self::Len,
+            "lookup" => Self::Lookup,
+            _ => return None,
+        })
+    }
+
+    /// How many values it takes.
+    pub(super) fn takes(self) -> std::ops::RangeInclusive<usize> {
+        match self {
+            Self::And | Self::Or => 1..=16,
+            Self::Not | Self::Len => 1..=1,
+            _ => 2..=2,
+        }
+    }
+
+    /// Whether it answers yes or no, and so may be a block.
+    pub(super) fn is_question(self) -> bool {
+        !matches!(self, Self::Len | Self::Lookup)
+    }
+}
+
+/// The value of an enclosing `#each` or `#with`, and where its loop stands.
+#[derive(Clone, Copy)]
+pub(super) struct Frame<'a> {
+    pub(super) value: Value<'a>,
+    pub(super) turn: Option<Turn<'a>>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Turn<'a> {
+    pub(super) index: usize,
+    pub(super) count: usize,
+    pub(super) key: Option<&'a str>,
+}
+
+/// What an absent value means where it is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// It is written into the message: nothing may be missing.
+    Written,
+    /// It is only asked about.
+    Asked,
+}
+
+/// Computes an expression.
+///
+/// # Errors
+/// `missing-field`, naming the field.
+pub(super) fn evaluate<'a>(
+    expr: &'a Expr,
+    scope: &Scope<'a>,
+    frames: &[Frame<'a>],
+    need: Need,
+) -> Result<Value<'a>, Fault> {
+    match expr {
+        Expr::Literal(json) => Ok(Value::Json(json)),
+        Expr::Person(field) => person(field, scope, need),
+        Expr::SendNumber => Ok(Value::Text(scope.send.as_str())),
+        Expr::SendCampaign => Ok(scope.campaign.map_or(Value::Absent, Value::Text)),
+        Expr::SendDate => Ok(Value::Text(scope.date)),
+        Expr::Data(path) => data(Value::Object(scope.data), path, scope, need),
+        Expr::Frame(level, path) => {
+            data(frames.get(*level).map_or(Value::Absent, |frame| frame.value), path, scope, need)
+        }
+        Expr::Local(level, local) => {
+            Ok(frames.get(*level).and_then(|f| f.turn).map_or(Value::Absent, |turn| turn.local(*local)))
+        }
+        Expr::Call(helper, given) => {
+            let value = call(*helper, given, |given| evaluate(given, scope, frames, need))?;
+            if need == Need::Written && value.is_nothing() {
+                return Err(absent("entry looked up in data"));
+            }
+            Ok(value)
+        }
+    }
+}
+
+fn data<'a>(from: Value<'a>, path: &DataPath, scope: &Scope<'a>, need: Need) -> Result<Value<'a>, Fault> {
+    let value = path.parts.iter().fold(from, |value, part| value.part(part));
+    if !value.is_nothing() {
+        return Ok(value);
+    }
+    match scope.fields.lookup_data(&path.text) {
+        Some(Rule::Default(text)) => Ok(Value::Text(text)),
+        Some(Rule::Optional) => Ok(Value::Absent),
+        None if need == Need::Asked => Ok(Value::Absent),
+        None | Some(Rule::Required) => Err(absent(&format!("data.{}", path.text))),
+    }
+}
+
+fn person<'a>(field: &str, scope: &Scope<'a>, need: Need) -> Result<Value<'a>, Fault> {
+    if let Some(value) = scope.person.field(field) {
+        return Ok(Value::Text(value));
+    }
+    match scope.fields.lookup(field) {
+        Rule::Default(text) => Ok(Value::Text(text)),
+        Rule::Optional => Ok(Value::Absent),
+        Rule::Required if need == Need::Asked && !scope.fields.declares(field) => Ok(Value::Absent),
+        Rule::Required => Err(Fault::new(
+            Reason::MissingField,
+            format!("the person has no {field}; import it, or give the field a default or make it optional"),
+        )),
+    }
+}
+
+/// Names the path, never what stood around it.
+fn absent(what: &str) -> Fault {
+    let detail = format!(
+        "the job has no {what}; send it, or put the place into an {{{{#if}}}}, or declare it in [data]"
+    );
+    Fault::new(Reason::MissingField, detail)
+}
+
+fn call<'a>(
+    helper: Helper,
+    given: &'a [Expr],
+    mut value: impl FnMut(&'a Expr) -> Result<Value<'a>, Fault>,
+) -> Result<Value<'a>, Fault> {
+    if let Helper::And | Helper::Or = helper {
+        // No short cut: a required field that is absent is a fault wherever it stands.
+        let (mut all, mut any) = (true, false);
+        for one in given {
+            let truth = value(one)?.is_truthy(false);
+            (all, any) = (all && truth, any || truth);
+        }
+        return Ok(Value::Bool(if helper == Helper::And { all } else { any }));
+    }
+    // The compiler has counted them.
+    let (first, second) = match given {
+        [first, second] => (value(first)?, value(second)?),
+        [first] => (value(first)?, Value::Absent),
+        _ => (Value::Absent, Value::Absent),
+    };
+    let order = || first.order(second);
+    Ok(match helper {
+        Helper::Eq => Value::Bool(first.equals(second)),
+        Helper::Ne => Value::Bool(!first.equals(second)),
+        Helper::Gt => Value::Bool(order() == Some(Ordering::Greater)),
+        Helper::Gte => Value::Bool(order().is_some_and(Ordering::is_ge)),
+        Helper::Lt => Value::Bool(order() == Some(Ordering::Less)),
+        Helper::Lte => Value::Bool(order().is_some_and(Ordering::is_le)),
+        Helper::Not => Value::Bool(!first.is_truthy(false)),
+        Helper::Len => Value::Count(first.count()),
+        Helper::Lookup => first.lookup(second),
+        Helper::And | Helper::Or => Value::Absent,
+    })
+}
+
+impl<'a> Turn<'a> {
+    fn local(self, local: Local) -> Value<'a> {
+        match local {
+            Local::First => Value::Bool(self.index == 0),
+            Local::Last => Value::Bool(self.index + 1 == self.count),
+            Local::Index => Value::Count(self.index),
+            Local::Key => self.key.map_or(Value::Absent, Value::Text),
+            Local::KeyOrIndex => self.key.map_or(Value::Count(self.index), Value::Text),
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! A small HTML tokenizer that runs over fixed text with holes, to know where each hole stands (WHATWG HTML
+//! §13.2.5, as far as a hole's place depends on it). Its state is a small value, so branches can be compared.
+
+/// Whether markup that starts in text ends in text, so that what follows it is read as it would be without it.
+pub(super) fn ends_in_text(markup: &str) -> bool {
+    markup.bytes().fold(State::Text, State::step) == State::Text
+}
+
+/// Where the text stands after everything fed so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Text,
+    /// `title`, `textarea`: character references count, tags do not.
+    Rcdata(Name),
+    /// `script`, `style` and other elements whose content is not markup.
+    Raw(Name),
+    /// Inside [`State::Rcdata`] or [`State::Raw`], behind `</` and this much of a name.
+    RawEnd {
+        element: Name,
+        seen: Name,
+        rcdata: bool,
+    },
+    /// Inside the same, behind `<`.
+    RawLess {
+        element: Name,
+        rcdata: bool,
+    },
+    TagOpen,
+    EndTagOpen,
+    TagName {
+        end: bool,
+        name: Name,
+    },
+    BeforeAttribute(Tag),
+    AttributeName(Tag, Name),
+    AfterAttributeName(Tag, Name),
+    BeforeValue(Tag, Attribute),
+    Value(Tag, Attribute, Quote, Url),
+    /// `<!` and this many dashes.
+    Declaration {
+        dashes: u8,
+    },
+    Comment {
+        dashes: u8,
+    },
+    /// `<!DOCTYPE …>`, `<?…>`, `<![if …]>`: up to the next `>`.
+    Bogus,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tag {
+    pub(super) end: bool,
+    pub(super) name: Name,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quote {
+    Double,
+    Single,
+    None,
+}
+
+/// What an attribute's value means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attribute {
+    Plain,
+    Url,
+    /// No value may stand here; the word says what it is.
+    Closed(&'static str),
+}
+
+/// How far the URL in an attribute has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Url {
+    Start,
+    /// Letters that may become a scheme.
+    Scheme(Name),
+    /// Behind a scheme that takes values, or in a relative URL.
+    Inside,
+    /// Behind `javascript:` or another scheme that takes no values.
+    Foreign,
+}
+
+/// A name in lower case, cut at a length no known name has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Name {
+    bytes: [u8; Name::MAX],
+    length: u8,
+}
+
+impl Name {
+    const MAX: usize = 23;
+    pub(super) const EMPTY: Name = Name { bytes: [0; Self::MAX], length: 0 };
+
+    pub(super) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or("")
+    }
+
+    fn with(mut self, byte: u8) -> Self {
+        if let Some(place) = self.bytes.get_mut(usize::from(self.length)) {
+            *place = byte.to_ascii_lowercase();
+            self.length += 1;
+        }
+        self
+    }
+}
+
+impl std::fmt::Debug for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl State {
+    /// The state behind one more byte of text.
+    pub(super) fn step(self, byte: u8) -> Self {
+        match self {
+            Self::Text if byte == b'<' => Self::TagOpen,
+            Self::Text => Self::Text,
+            Self::Rcdata(element) if byte == b'<' => Self::RawLess { element, rcdata: true },
+            Self::Raw(element) if byte == b'<' => Self::RawLess { element, rcdata: false },
+            Self::Rcdata(_) | Self::Raw(_) => self,
+            Self::RawLess { element, rcdata } => match byte {
+                b'/' => Self::RawEnd { element, seen: Name::EMPTY, rcdata },
+                b'<' => self,
+                _ => inside(element, rcdata),
+            },
+            Self::RawEnd { element, seen, rcdata } => raw_end(element, seen, rcdata, byte),
+            Self::TagOpen => match byte {
+                b'/' => Self::EndTagOpen,
+                b'!' => Self::Declaration { dashes: 0 },
+                b'?' => Self::Bogus,
+                b'<' => Self::TagOpen,
+                _ if byte.is_ascii_alphabetic() => Self::TagName { end: false, name: Name::EMPTY.with(byte) },
+                _ => Self::Text,
+            },
+            Self::EndTagOpen => match byte {
+                b'>' => Self::Text,
+                _ if byte.is_ascii_alphabetic() => Self::TagName { end: true, name: Name::EMPTY.with(byte) },
+                _ => Self::Bogus,
+            },
+            Self::Declaration { .. } | Self::Comment { .. } | Self::Bogus => self.step_comment(byte),
+            _ => self.step_tag(byte),
+        }
+    }
+
+    fn step_comment(self, byte: u8) -> Self {
+        match (self, byte) {
+            (Self::Declaration { dashes: 0 }, b'-') => Self::Declaration { dashes: 1 },
+            (Self::Declaration { dashes: 1 }, b'-') => Self::Comment { dashes: 2 },
+            (Self::Declaration { .. } | Self::Bogus, b'>') => Self::Text,
+            (Self::Declaration { .. } | Self::Bogus, _) => Self::Bogus,
+            (Self::Comment { dashes: 2.. }, b'>') => Self::Text,
+            (Self::Comment { dashes: 2 }, b'!') => Self::Comment { dashes: 3 },
+            (Self::Comment { dashes: 2 }, b'-') => self,
+            (Self::Comment { dashes: 1 }, b'-') => Self::Comment { dashes: 2 },
+            (_, b'-') => Self::Comment { dashes: 1 },
+            _ => Self::Comment { dashes: 0 },
+        }
+    }
+
+    fn step_tag(self, byte: u8) -> Self {
+        let space = byte.is_ascii_whitespace();
+        match self {
+            Self::TagName { end, name } => match byte {
+                b'>' => content(Tag { end, name }),
+                _ if space || byte == b'/' => Self::BeforeAttribute(Tag { end, name }),
+                _ => Self::TagName { end, name: name.with(byte) },
+            },
+            Self::BeforeAttribute(tag) | Self::AfterAttributeName(tag, _) if byte == b'>' => content(tag),
+            Self::BeforeAttribute(_) if space || byte == b'/' => self,
+            Self::BeforeAttribute(tag) => Self::AttributeName(tag, Name::EMPTY.with(byte)),
+            Self::AttributeName(tag, name) => match byte {
+                b'>' => content(tag),
+                b'=' => Self::BeforeValue(tag, attribute(tag, name)),
+                b'/' => Self::BeforeAttribute(tag),
+                _ if space => Self::AfterAttributeName(tag, name),
+                _ => Self::AttributeName(tag, name.with(byte)),
+            },
+            Self::AfterAttributeName(tag, name) => match byte {
+                b'=' => Self::BeforeValue(tag, attribute(tag, name)),
+                b'/' => Self::BeforeAttribute(tag),
+                _ if space => self,
+                _ => Self::AttributeName(tag, Name::EMPTY.with(byte)),
+            },
+            Self::BeforeValue(tag, attribute) => match byte {
+                b'"' => Self::Value(tag, attribute, Quote::Double, Url::Start),
+                b'\'' => Self::Value(tag, attribute, Quote::Single, Url::Start),
+                b'>' => content(tag),
+                _ if space => self,
+                _ => Self::Value(tag, attribute, Quote::None, Url::Start.step(byte)),
+            },
+            Self::Value(tag, attribute, quote, url) => match (quote, byte) {
+                (Quote::Double, b'"') | (Quote::Single, b'\'') => Self::BeforeAttribute(tag),
+                (Quote::None, b'>') => content(tag),
+                (Quote::None, _) if space => Self::BeforeAttribute(tag),
+                _ => Self::Value(tag, attribute, quote, url.step(byte)),
+            },
+            other => other,
+        }
+    }
+
+    /// The state in which two branches go on together, where there is one.
+    pub(super) fn join(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (a, b) if a == b => Some(a),
+            // A finished attribute name and none: an `=` behind the block would belong to an unknown name.
+            (Self::BeforeAttribute(a), Self::AfterAttributeName(b, _))
+            | (Self::AfterAttributeName(b, _), Self::BeforeAttribute(a))
+                if a == b =>
+            {
+                Some(Self::AfterAttributeName(a, Name::EMPTY))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Url {
+    fn step(self, byte: u8) -> Self {
+        match self {
+            Self::Start if byte.is_ascii_whitespace() => Self::Start,
+            Self::Start if byte.is_ascii_alphabetic() => Self::Scheme(Name::EMPTY.with(byte)),
+            Self::Start => Self::Inside,
+            Self::Scheme(name) => match byte {
+                b':' if matches!(name.as_str(), "http" | "https" | "mailto" | "tel" | "sms" | "cid") => {
+                    Self::Inside
+                }
+                // `&` may begin a character reference that stands for the colon.
+                b':' | b'&' => Self::Foreign,
+                b'/' | b'?' | b'#' => Self::Inside,
+                _ => Self::Scheme(name.with(byte)),
+            },
+            Self::Inside | Self::Foreign => self,
+        }
+    }
+}
+
+fn inside(element: Name, rcdata: bool) -> State {
+    if rcdata { State::Rcdata(element) } else { State::Raw(element) }
+}
+
+fn raw_end(element: Name, seen: Name, rcdata: bool, byte: u8) -> State {
+    let tag = Tag { end: true, name: element };
+    match byte {
+        b'>' if seen == element => State::Text,
+        b'/' if seen == element => State::BeforeAttribute(tag),
+        _ if byte.is_ascii_whitespace() && seen == element => State::BeforeAttribute(tag),
+        b'<' => State::RawLess { element, rcdata },
+        _ if byte.is_ascii_alphabetic() => State::RawEnd { element, seen: seen.with(byte), rcdata },
+        _ => inside(element, rcdata),
+    }
+}
+
+/// What follows the `>` of a tag.
+fn content(tag: Tag) -> State {
+    if tag.end {
+        return State::Text;
+    }
+    match tag.name.as_str() {
+        "title" | "textarea" => State::Rcdata(tag.name),
+        "script" | "style" | "xmp" | "iframe" | "noembed" | "noframes" | "plaintext" => State::Raw(tag.name),
+        _ => State::Text,
+    }
+}
+
+/// What the value of an attribute means. Data attributes and namespaced ones count as what they are named after.
+fn attribute(tag: Tag, name: Name) -> Attribute {
+    let name = name.as_str();
+    let name = name.strip_prefix("data-").unwrap_or(name);
+    let name = name.rsplit(':').next().unwrap_or(name);
+    match name {
+        "" => Attribute::Closed("an attribute whose name depends on a block"),
+        "style" => Attribute::Closed("a style attribute"),
+        "srcdoc" => Attribute::Closed("a srcdoc attribute"),
+        "srcset" | "imagesrcset" => Attribute::Closed("a srcset attribute"),
+        "http-equiv" => Attribute::Closed("an http-equiv attribute"),
+        "content" if tag.name.as_str() == "meta" => Attribute::Closed("a meta element's content"),
+        _ if name.starts_with("on") => Attribute::Closed("an event handler attribute"),
+        "href" | "src" | "action" | "formaction" | "background" | "poster" | "cite" | "data" | "longdesc"
+        | "usemap" | "codebase" | "classid" | "archive" | "profile" | "manifest" | "icon" | "ping"
+        | "lowsrc" | "dynsrc" | "base" | "xmlns" => Attribute::Url,
+        // Names nobody listed: data-lazy-src, data-url, imageuri.
+        _ if ["src", "uri", "url", "href"].iter().any(|part| name.contains(part)) => Attribute::Url,
+        _ => Attribute::Plain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(text: &str) -> State {
+        text.bytes().fold(State::Text, State::step)
+    }
+
+    fn is_value(state: State, wanted: Attribute, url: Url) -> bool {
+        matches!(state, State::Value(_, attribute, _, at) if attribute == wanted && at == url)
+    }
+
+    #[test]
+    fn text_and_elements() {
+        assert_eq!(after("<p>a</p><br/> 1 < 2 <3"), State::Text);
+        assert!(matches!(after("<title>a<b>"), State::Rcdata(_)));
+        assert_eq!(after("<title>a</title>"), State::Text);
+        assert_eq!(after("<TEXTAREA x=1></x></textarea >"), State::Text);
+        assert!(matches!(after("<style>p > a { }"), State::Raw(_)));
+        assert!(matches!(after("<script>if (a</b)"), State::Raw(_)));
+        assert_eq!(after("<script>'<script'</script>"), State::Text);
+        assert_eq!(after("<!DOCTYPE html>"), State::Text);
+        assert_eq!(after("<!-- a -- > b -->"), State::Text);
+        assert_eq!(after("<!--> a"), State::Text);
+        assert!(matches!(after("<!--[if mso]> <p>"), State::Comment { .. }));
+        assert_eq!(after("<![if !mso]>x<![endif]>"), State::Text);
+    }
+
+    #[test]
+    fn attributes() {
+        assert!(is_value(after("<a title=\"x"), Attribute::Plain, Url::Scheme(Name::EMPTY.with(b'x'))));
+        assert!(is_value(after("<a href=\""), Attribute::Url, Url::Start));
+        assert!(is_value(after("<a HREF = ' https:"), Attribute::Url, Url::Inside));
+        assert!(is_value(after("<a href=\"JavaScript:"), Attribute::Url, Url::Foreign));
+        assert!(is_value(after("<a href=\"javascript&#58;"), Attribute::Url, Url::Foreign));
+        assert!(is_value(after("<image xlink:href='/x"), Attribute::Url, Url::Inside));
+        assert!(is_value(after("<img data-src='#"), Attribute::Url, Url::Inside));
+        assert!(matches!(after("<p onclick='"), State::Value(_, Attribute::Closed(_), ..)));
+        assert!(matches!(after("<p/style='"), State::Value(_, Attribute::Closed(_), ..)));
+        assert!(matches!(after("<p a='x'b=\""), State::Value(_, Attribute::Plain, ..)));
+        assert!(matches!(after("<p a=b"), State::Value(_, _, Quote::None, _)));
+        assert!(matches!(after("<p a='>'"), State::BeforeAttribute(_)));
+    }
+}

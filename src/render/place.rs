@@ -1,0 +1,270 @@
+//! Walks a compiled program with the tokenizer: decides for every value how it is escaped, and refuses values
+//! where they cannot be made harmless or would leak.
+
+use super::escape::Escape;
+use super::html::{Attribute, Quote, State, Url};
+use super::lint::Lint;
+use super::program::{Block, Op, Origin, Syntax, ValueOp};
+use super::word::Word;
+
+/// Sets the escape of every value in `ops`, and returns what is wrong with their places.
+pub(super) fn place_values(ops: &mut [Op], fixed: &[Box<str>], syntax: Syntax, place: &str) -> Vec<Lint> {
+    let mut walk = Walk { fixed, syntax, place, lints: Vec::new(), person_at: None };
+    let end = walk.ops(ops, Spot { state: State::Text, word: Word::default() });
+    if syntax == Syntax::Html && !matches!(end.state, State::Text | State::TagOpen) {
+        let cause = format!("the HTML ends inside {}", named(end.state));
+        walk.lint((0, 0), cause, "close it");
+    }
+    let mut lints = walk.lints;
+    lints.sort();
+    lints.dedup();
+    lints
+}
+
+/// Where the walk stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Spot {
+    state: State,
+    word: Word,
+}
+
+struct Walk<'a> {
+    fixed: &'a [Box<str>],
+    syntax: Syntax,
+    place: &'a str,
+    lints: Vec<Lint>,
+    /// The last value about the person, for a URL that begins behind it.
+    person_at: Option<((usize, usize), String)>,
+}
+
+impl Walk<'_> {
+    fn ops(&mut self, ops: &mut [Op], mut spot: Spot) -> Spot {
+        for op in ops {
+            spot = match op {
+                Op::Fixed(index) => self.fixed(*index, spot),
+                Op::Value(value) => self.value(value, spot),
+                Op::If(branch) => self.block(&mut branch.block, spot, false),
+                Op::Each(each) => self.block(&mut each.block, spot, true),
+                Op::With(with) => self.block(&mut with.block, spot, false),
+            };
+        }
+        spot
+    }
+
+    fn fixed(&mut self, index: usize, mut spot: Spot) -> Spot {
+        let leaked = spot.word.leaks();
+        for byte in self.fixed[index].bytes() {
+            let before = spot.state;
+            if self.syntax == Syntax::Html {
+                spot.state = spot.state.step(byte);
+            }
+            if is_readable(before) && is_readable(spot.state) {
+                spot.word.step(byte);
+                if spot.word.leaks() && !leaked {
+                    self.leak_behind();
+                    spot.word = Word::default();
+                }
+            } else {
+                spot.word = Word::default();
+            }
+        }
+        spot
+    }
+
+    fn value(&mut self, value: &mut ValueOp, spot: Spot) -> Spot {
+        let (escape, state) = match self.syntax {
+            Syntax::Text => (Some(Escape::Text), spot.state),
+            Syntax::Header => (Some(Escape::Header), spot.state),
+            Syntax::Html => self.in_html(value, spot.state),
+        };
+        let mut word = spot.word;
+        word.value(value.origin.person.is_some());
+        if is_readable(state) && word.leaks() {
+            self.leak(value.at, &value.origin);
+            word = Word::default();
+        } else if let Some(field) = &value.origin.person {
+            self.person_at = Some((value.at, field.clone()));
+        }
+        value.escape = escape.unwrap_or(Escape::Html);
+        Spot { state, word }
+    }
+
+    /// The escape for a value in this state, if it may stand there, and the state behind it.
+    fn in_html(&mut self, value: &ValueOp, state: State) -> (Option<Escape>, State) {
+        let name = value.origin.name.as_str();
+        if value.raw {
+            return (self.raw(value, state), state);
+        }
+        let closed = match state {
+            State::Text | State::Rcdata(_) => return (Some(Escape::Html), state),
+            State::Value(_, Attribute::Plain, Quote::Double | Quote::Single, _) => {
+                return (Some(Escape::Html), state);
+            }
+            State::Value(tag, Attribute::Url, quote @ (Quote::Double | Quote::Single), url) => {
+                let behind = State::Value(tag, Attribute::Url, quote, Url::Inside);
+                return (self.in_url(value, url), behind);
+            }
+            State::BeforeValue(tag, attribute) => {
+                let behind = State::Value(tag, attribute, Quote::None, Url::Inside);
+                self.refuse(
+                    value,
+                    "an attribute value without quotes",
+                    &format!("write =\"{{{{{name}}}}}\""),
+                );
+                return (None, behind);
+            }
+            other => other,
+        };
+        let fix = match closed {
+            State::Value(_, _, Quote::None, _) => "put the attribute's value in double quotes",
+            State::Raw(_) | State::Value(_, Attribute::Closed(_), ..) => {
+                "choose between fixed styles with {{#if}}, or show the value as text"
+            }
+            State::Comment { .. } | State::Bogus | State::Declaration { .. } => "take it out of the comment",
+            _ => "write names of tags and attributes out; choose between them with {{#if}}",
+        };
+        self.refuse(value, &named(closed), fix);
+        (None, closed)
+    }
+
+    /// `{{{…}}}`: markup of the engine, in text only.
+    fn raw(&mut self, value: &ValueOp, state: State) -> Option<Escape> {
+        let name = &value.origin.name;
+        if value.origin.person.is_some() {
+            let cause = format!("{{{{{{{name}}}}}}} would put personal data unescaped into HTML");
+            self.lint(value.at, cause, format!("write {{{{{name}}}}}"));
+        } else if state != State::Text {
+            let cause = format!("{{{{{{{name}}}}}}} stands in {}, where markup cannot", named(state));
+            self.lint(value.at, cause, format!("write {{{{{name}}}}}"));
+        } else {
+            return Some(Escape::Markup);
+        }
+        None
+    }
+
+    fn in_url(&mut self, value: &ValueOp, url: Url) -> Option<Escape> {
+        if value.origin.person.is_some() {
+            self.leak(value.at, &value.origin);
+            return None;
+        }
+        match url {
+            Url::Start => Some(Escape::UrlWhole),
+            Url::Inside => Some(Escape::UrlPart),
+            Url::Scheme(_) => {
+                let fix = "write scheme and host out before the value, or let the value be the whole URL";
+                self.refuse(value, "the scheme of a URL", fix);
+                None
+            }
+            Url::Foreign => {
+                self.refuse(
+                    value,
+                    "a URL that is not http, https, mailto or tel",
+                    "use one of these schemes",
+                );
+                None
+            }
+        }
+    }
+
+    fn block(&mut self, block: &mut Block, start: Spot, repeats: bool) -> Spot {
+        if let (State::Value(_, Attribute::Url, ..), Some(_)) = (start.state, &block.origin.person) {
+            self.leak(block.at, &block.origin);
+        }
+        let mut first = self.ops(&mut block.body, start);
+        if repeats {
+            first = self.again(block, start, first);
+        }
+        let other = self.ops(&mut block.other, start);
+        let Some(state) = first.state.join(other.state) else {
+            let fix = hint(first.state, other.state);
+            let cause =
+                format!("one branch ends in {}, the other in {}", named(first.state), named(other.state));
+            self.lint(block.at, cause, fix);
+            return first;
+        };
+        Spot { state, word: first.word.join(other.word) }
+    }
+
+    /// A loop's second turn starts where its first one ended.
+    fn again(&mut self, block: &mut Block, start: Spot, end: Spot) -> Spot {
+        let Some(state) = start.state.join(end.state) else {
+            let cause = format!("the loop starts in {} and ends in {}", named(start.state), named(end.state));
+            self.lint(block.at, cause, hint(start.state, end.state));
+            return start;
+        };
+        let joined = Spot { state, word: start.word.join(end.word) };
+        if joined == start {
+            return joined;
+        }
+        // The word only gains flags, so the third turn can bring nothing new.
+        let end = self.ops(&mut block.body, joined);
+        Spot { state: joined.state, word: joined.word.join(end.word) }
+    }
+
+    fn refuse(&mut self, value: &ValueOp, place: &str, fix: &str) {
+        let cause =
+            format!("{{{{{}}}}} stands in {place}, where no value can be made safe", value.origin.name);
+        self.lint(value.at, cause, fix);
+    }
+
+    fn leak(&mut self, at: (usize, usize), origin: &Origin) {
+        let field = origin.person.clone().unwrap_or_default();
+        self.leak_of(at, &field);
+    }
+
+    fn leak_behind(&mut self) {
+        if let Some((at, field)) = self.person_at.clone() {
+            self.leak_of(at, &field);
+        }
+    }
+
+    fn leak_of(&mut self, at: (usize, usize), field: &str) {
+        let cause =
+            format!("person.{field}: personal data must not appear in a URL: tracking and logs would see it");
+        self.lint(at, cause, "use send.number, or put a space between the URL and the value");
+    }
+
+    fn lint(&mut self, at: (usize, usize), cause: impl Into<String>, fix: impl Into<String>) {
+        self.lints.push(Lint::new(self.place, at, cause, fix));
+    }
+}
+
+/// Whether people read the text of this state as it stands, so that a word of it may be taken for a URL.
+fn is_readable(state: State) -> bool {
+    match state {
+        State::Text | State::Rcdata(_) => true,
+        State::Value(_, attribute, ..) => attribute == Attribute::Plain,
+        _ => false,
+    }
+}
+
+fn hint(first: State, other: State) -> &'static str {
+    let in_tag =
+        |state| matches!(state, State::TagName { .. } | State::AttributeName(..) | State::BeforeAttribute(_));
+    if in_tag(first) && in_tag(other) {
+        "put the space before an attribute in front of the block, or the space behind its name into it"
+    } else {
+        "open and close tags, attributes and quotes on the same side of the block"
+    }
+}
+
+fn named(state: State) -> String {
+    match state {
+        State::Text => "text".into(),
+        State::Rcdata(name) => format!("a {} element", name.as_str()),
+        State::Raw(element) | State::RawLess { element, .. } | State::RawEnd { element, .. } => {
+            format!("a {} element", element.as_str())
+        }
+        State::TagOpen | State::EndTagOpen | State::TagName { .. } => "a tag's name".into(),
+        State::BeforeAttribute(_) | State::AttributeName(..) | State::AfterAttributeName(..) => {
+            "a tag, where attribute names stand".into()
+        }
+        State::BeforeValue(..) | State::Value(_, _, Quote::None, _) => {
+            "an attribute value without quotes".into()
+        }
+        State::Value(_, Attribute::Closed(what), ..) => what.into(),
+        State::Value(_, Attribute::Url, ..) => "a URL".into(),
+        State::Value(..) => "an attribute value".into(),
+        State::Declaration { .. } | State::Comment { .. } | State::Bogus => "a comment".into(),
+    }
+}
