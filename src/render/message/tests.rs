@@ -399,6 +399,25 @@ proptest! {
     #[test]
     fn no_message_makes_it_stumble(tail in scrambled()) {
         let raw = [b"From: n@shop.example\r\n".as_slice(), &tail].concat();
-        let plan = plan(&raw);
+        let Ok(plan) = plan(&raw) else { return Ok(()) };
+        let (data, send) = (Data::new(), SendNumber::from_bits([1; 16]));
+        let finished = plan.render(&RenderRequest {
+            person: &dana(),
+            token: &Token::from_local(OWN).unwrap(),
+            data: &data,
+            send: &send,
+            campaign: None,
+            sender: None,
+            transfer: Transfer::SevenBit,
+            may_reveal: &|_| true,
+            size_max: 1 << 20,
+            now: &Moment::at(SystemTime::UNIX_EPOCH),
+        });
+        if let Ok(finished) = finished {
+            let message = finished.message.reveal();
+            prop_assert!(message.ends_with(b"\r\n"));
+            prop_assert!(!super::has_stray_control(message));
+            prop_assert!(message.split(|byte| *byte == b'\n').all(|line| line.len() <= 999));
+        }
     }
 }
