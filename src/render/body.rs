@@ -5,6 +5,7 @@ use super::encode::{Output, base64, eight_bit, quoted_printable};
 use super::program::{Program, Sink};
 use super::scope::Scope;
 use crate::fault::Fault;
+use std::sync::OnceLock;
 
 /// What the target takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,15 +23,15 @@ pub struct Place {
     pub values_on_one_line: bool,
 }
 
-/// A text part. Holds its fixed text in every form it may be written in.
+/// A text part. Its fixed text is encoded once, in each form that is asked for.
 #[derive(Debug)]
 pub struct Body {
     program: Program,
     place: Place,
-    quoted: Vec<quoted_printable::Piece>,
-    plain: Vec<eight_bit::Piece>,
-    may_be_eight_bit: bool,
+    quoted: OnceLock<Vec<quoted_printable::Piece>>,
+    plain: OnceLock<Vec<eight_bit::Piece>>,
     compact: Compact,
+    octets: usize,
 }
 
 /// The shorter of the two encodings for targets that take seven bits only.
@@ -42,25 +43,24 @@ enum Compact {
 
 impl Body {
     pub fn new(program: Program, place: Place) -> Self {
-        let quoted: Vec<_> =
-            program.fixed().iter().map(|text| quoted_printable::Piece::encode(text)).collect();
-        let plain: Vec<_> = program.fixed().iter().map(|text| eight_bit::Piece::new(text)).collect();
-        let plain_octets = plain.iter().map(|piece| piece.as_bytes().len()).sum();
-        let quoted_octets: usize = quoted.iter().map(quoted_printable::Piece::encoded_len).sum();
-        let is_lawful = |piece: &eight_bit::Piece| {
-            !piece.has_long_line() && !(place.in_multipart && piece.has_dash_line())
-        };
+        let octets: usize = program.fixed().iter().map(|text| text.len()).sum();
+        let tripled: usize = program.fixed().iter().map(|text| triplets(text)).sum();
+        let is_longer_quoted = octets + 2 * tripled > base64::encoded_len(octets);
         Self {
-            may_be_eight_bit: plain.iter().all(is_lawful),
-            compact: if quoted_octets > base64::encoded_len(plain_octets) {
-                Compact::Base64
-            } else {
-                Compact::QuotedPrintable
-            },
+            compact: if is_longer_quoted { Compact::Base64 } else { Compact::QuotedPrintable },
+            octets: if is_longer_quoted { base64::encoded_len(octets) } else { octets + 2 * tripled },
             program,
             place,
-            quoted,
-            plain,
+            quoted: OnceLock::new(),
+            plain: OnceLock::new(),
+        }
+    }
+
+    /// Encodes the fixed text now rather than with the first message.
+    pub fn prepare(&self) {
+        self.plain();
+        if self.compact == Compact::QuotedPrintable {
+            self.quoted();
         }
     }
 
@@ -68,16 +68,30 @@ impl Body {
         &self.program
     }
 
-    /// Octets of the fixed text on the wire, at most.
+    /// Octets of the fixed text on the wire, nearly.
     pub fn fixed_octets(&self) -> usize {
-        self.quoted.iter().map(quoted_printable::Piece::encoded_len).sum()
+        self.octets
     }
 
-    /// Octets of memory held, nearly.
+    /// Octets of memory held when every form has been asked for, nearly.
     pub fn cost_bytes(&self) -> usize {
-        let plain: usize = self.plain.iter().map(|piece| piece.as_bytes().len()).sum();
-        // The program keeps its own copy of the fixed text.
-        2 * plain + self.fixed_octets() + self.plain.len() * 128
+        3 * self.octets + self.program.fixed().len() * 128
+    }
+
+    fn quoted(&self) -> &[quoted_printable::Piece] {
+        let encode = |text: &Box<str>| quoted_printable::Piece::encode(text);
+        self.quoted.get_or_init(|| self.program.fixed().iter().map(encode).collect())
+    }
+
+    fn plain(&self) -> &[eight_bit::Piece] {
+        let encode = |text: &Box<str>| eight_bit::Piece::new(text);
+        self.plain.get_or_init(|| self.program.fixed().iter().map(encode).collect())
+    }
+
+    fn may_be_eight_bit(&self) -> bool {
+        self.plain()
+            .iter()
+            .all(|piece| !piece.has_long_line() && !(self.place.in_multipart && piece.has_dash_line()))
     }
 
     /// Writes the Content-Transfer-Encoding field, the empty line and the text, without a line end behind it.
@@ -86,7 +100,7 @@ impl Body {
     /// Those of [`Program::run`].
     pub fn write(&self, scope: &Scope<'_>, transfer: Transfer, out: &mut Output) -> Result<(), Fault> {
         let start = out.len();
-        if transfer == Transfer::EightBit && self.may_be_eight_bit {
+        if transfer == Transfer::EightBit && self.may_be_eight_bit() {
             if self.write_eight_bit(scope, out)? {
                 return Ok(());
             }
@@ -101,14 +115,14 @@ impl Body {
 
     fn write_eight_bit(&self, scope: &Scope<'_>, out: &mut Output) -> Result<bool, Fault> {
         out.put(b"Content-Transfer-Encoding: 8bit\r\n\r\n");
-        let mut sink = PlainSink { writer: eight_bit::Writer::new(out), pieces: &self.plain };
+        let mut sink = PlainSink { writer: eight_bit::Writer::new(out), pieces: self.plain() };
         self.run(scope, &mut sink)?;
         Ok(sink.writer.finish(self.place.in_multipart))
     }
 
     fn write_quoted(&self, scope: &Scope<'_>, out: &mut Output) -> Result<(), Fault> {
         out.put(b"Content-Transfer-Encoding: quoted-printable\r\n\r\n");
-        let mut sink = QuotedSink { writer: quoted_printable::Writer::new(out), pieces: &self.quoted };
+        let mut sink = QuotedSink { writer: quoted_printable::Writer::new(out), pieces: self.quoted() };
         self.run(scope, &mut sink)?;
         sink.writer.finish();
         Ok(())
@@ -116,9 +130,9 @@ impl Body {
 
     fn write_base64(&self, scope: &Scope<'_>, out: &mut Output) -> Result<(), Fault> {
         out.put(b"Content-Transfer-Encoding: base64\r\n\r\n");
-        let plain: usize = self.plain.iter().map(|piece| piece.as_bytes().len()).sum();
-        let mut text = Output::new(plain + 32 * self.plain.len(), out.size_max());
-        let mut sink = PlainSink { writer: eight_bit::Writer::new(&mut text), pieces: &self.plain };
+        let room = self.octets + 32 * self.program.fixed().len();
+        let mut text = Output::new(room, out.size_max());
+        let mut sink = PlainSink { writer: eight_bit::Writer::new(&mut text), pieces: self.plain() };
         self.run(scope, &mut sink)?;
         match text.finish() {
             Ok(text) => base64::write(&text, out),
@@ -134,6 +148,11 @@ impl Body {
             self.program.run(scope, sink)
         }
     }
+}
+
+/// Octets that quoted-printable writes as three.
+fn triplets(text: &str) -> usize {
+    text.bytes().filter(|byte| !byte.is_ascii() || *byte == b'=').count()
 }
 
 struct PlainSink<'o, 'p> {

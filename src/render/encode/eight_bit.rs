@@ -15,6 +15,7 @@ pub struct Piece {
     /// Octets after the last CRLF; `None` when there is no CRLF.
     last_line: Option<usize>,
     has_long_line: bool,
+    has_dash_line: bool,
 }
 
 impl Piece {
@@ -27,13 +28,10 @@ impl Piece {
         Self {
             first_line: memchr::memchr(b'\r', &text).unwrap_or(text.len()),
             last_line: memchr::memrchr(b'\n', &text).map(|at| text.len() - at - 1),
+            has_dash_line: has_dash_line(&text),
             text,
             has_long_line,
         }
-    }
-
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.text
     }
 
     pub fn has_long_line(&self) -> bool {
@@ -42,7 +40,7 @@ impl Piece {
 
     /// Whether a line in it could be taken for a MIME boundary.
     pub fn has_dash_line(&self) -> bool {
-        has_dash_line(&self.text)
+        self.has_dash_line
     }
 }
 

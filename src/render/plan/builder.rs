@@ -361,7 +361,9 @@ impl Content {
 fn put_body(program: Program, subtype: &str, in_multipart: bool, assembly: &mut Assembly) {
     assembly.put(format!("Content-Type: text/{subtype}; charset=utf-8\r\n").as_bytes());
     let place = Place { in_multipart, values_on_one_line: false };
-    assembly.add(Piece::Body(Box::new(Body::new(program, place))));
+    let body = Body::new(program, place);
+    body.prepare();
+    assembly.add(Piece::Body(Box::new(body)));
 }
 
 /// An open multipart (RFC 2046 §5.1).

@@ -1,0 +1,87 @@
+//! Header fields as they stand in a message (RFC 5322 §2.2).
+
+use super::{HEADERS_MAX, bad_job, has_placeholder, too_large};
+use crate::fault::Fault;
+use crate::render::encode::eight_bit::LINE_OCTETS_MAX;
+use crate::render::encode::header::is_name;
+use mail_parser::HeaderValue;
+use mail_parser::parsers::MessageStream;
+
+/// One field with its folded lines.
+#[derive(Debug, Clone, Copy)]
+pub struct Field<'m> {
+    pub name: &'m str,
+    /// Behind the colon, folding and the last CRLF included.
+    pub value: &'m [u8],
+    /// All of it.
+    pub raw: &'m [u8],
+}
+
+impl Field<'_> {
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
+    /// The value unfolded, encoded words decoded (RFC 2047).
+    pub fn text(&self) -> String {
+        let line = self.line();
+        match MessageStream::new(&line).parse_unstructured() {
+            HeaderValue::Text(text) => text.into_owned(),
+            _ => String::new(),
+        }
+    }
+
+    /// The value with one line end, as the parsers want it.
+    pub fn line(&self) -> Vec<u8> {
+        [self.value.trim_ascii_end(), b"\n"].concat()
+    }
+
+    pub fn has_placeholder(&self) -> bool {
+        let may_hide = memchr::memmem::find(self.value, b"=?").is_some();
+        memchr::memmem::find(self.value, b"{{").is_some() || (may_hide && has_placeholder(&self.text()))
+    }
+
+    /// Whether it cannot go out as it is: letters outside ASCII, or a line past the limit.
+    pub fn is_unlawful(&self) -> bool {
+        !self.raw.is_ascii()
+            || self.raw.split(|byte| *byte == b'\n').any(|line| line.len() > LINE_OCTETS_MAX + 1)
+    }
+}
+
+/// Cuts a part into its header fields and its body.
+///
+/// # Errors
+/// `bad-job` for a line that is no field, `too-large` past [`HEADERS_MAX`].
+pub fn split(whole: &[u8]) -> Result<(Vec<Field<'_>>, &[u8]), Fault> {
+    let mut fields = Vec::new();
+    let mut rest = whole;
+    while !rest.is_empty() {
+        if let Some(body) = rest.strip_prefix(b"\r\n") {
+            return Ok((fields, body));
+        }
+        let (raw, after) = rest.split_at(field_end(rest));
+        fields.push(parse(raw).ok_or_else(|| {
+            bad_job(format!("line {} of a header is not a header field", fields.len() + 1))
+        })?);
+        if fields.len() > HEADERS_MAX {
+            return Err(too_large(format!("a header has more than {HEADERS_MAX} fields")));
+        }
+        rest = after;
+    }
+    Ok((fields, rest))
+}
+
+/// The end of the first field: a line end that no white space follows.
+fn field_end(text: &[u8]) -> usize {
+    memchr::memchr_iter(b'\n', text)
+        .map(|at| at + 1)
+        .find(|end| !matches!(text.get(*end), Some(b' ' | b'\t')))
+        .unwrap_or(text.len())
+}
+
+fn parse(raw: &[u8]) -> Option<Field<'_>> {
+    let colon = memchr::memchr(b':', raw)?;
+    // White space before the colon is obsolete syntax (RFC 5322 §4.5) and still seen.
+    let name = std::str::from_utf8(&raw[..colon]).ok()?.trim_end_matches([' ', '\t']);
+    is_name(name).then_some(Field { name, value: &raw[colon + 1..], raw })
+}

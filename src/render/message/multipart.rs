@@ -1,0 +1,92 @@
+//! Cuts a multipart body at its boundary lines (RFC 2046 §5.1.1).
+
+use memchr::memmem;
+
+/// A stretch of a multipart body. Put together in order they are the body again, octet by octet.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Section<'m> {
+    /// Preamble, boundary lines, epilogue.
+    Between(&'m [u8]),
+    Part(&'m [u8]),
+}
+
+/// A boundary counts only at the beginning of a line and with nothing but white space behind it.
+pub fn split<'m>(body: &'m [u8], boundary: &str) -> Vec<Section<'m>> {
+    let mut sections = Vec::new();
+    let mut between_start = 0;
+    let mut part_start = None;
+    for line in boundary_lines(body, boundary) {
+        if let Some(part_start) = part_start {
+            // The line end before a boundary belongs to the boundary; an empty part has none of its own.
+            let part_end = line.start.saturating_sub(2).max(part_start);
+            sections.push(Section::Between(&body[between_start..part_start]));
+            sections.push(Section::Part(&body[part_start..part_end]));
+            between_start = part_end;
+        }
+        part_start = Some(line.end);
+        if line.is_last {
+            part_start = None;
+            break;
+        }
+    }
+    match part_start {
+        // The last boundary is missing: the part goes on to the end.
+        Some(part_start) => {
+            sections.push(Section::Between(&body[between_start..part_start]));
+            sections.push(Section::Part(&body[part_start..]));
+        }
+        None => sections.push(Section::Between(&body[between_start..])),
+    }
+    sections
+}
+
+struct BoundaryLine {
+    start: usize,
+    /// Behind the line's CRLF.
+    end: usize,
+    is_last: bool,
+}
+
+fn boundary_lines<'m>(body: &'m [u8], boundary: &str) -> impl Iterator<Item = BoundaryLine> + 'm {
+    let delimiter = [b"--", boundary.as_bytes()].concat();
+    let found: Vec<usize> = memmem::find_iter(body, &delimiter).collect();
+    found.into_iter().filter_map(move |start| {
+        if start > 0 && body[start - 1] != b'\n' {
+            return None;
+        }
+        let tail = &body[start + delimiter.len()..];
+        let line_len = memchr::memchr(b'\n', tail).map_or(tail.len(), |at| at + 1);
+        let line = &tail[..line_len];
+        let after = line.strip_prefix(b"--");
+        let is_blank = after.unwrap_or(line).iter().all(u8::is_ascii_whitespace);
+        let end = start + delimiter.len() + line_len;
+        is_blank.then_some(BoundaryLine { start, end, is_last: after.is_some() })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Section::{Between, Part};
+    use proptest::prelude::*;
+
+    #[test]
+    fn parts_stand_between_boundary_lines_only() {
+        let body = b"pre\r\n--b\r\nA: 1\r\n\r\n--bx\r\nx --b\r\n--b \t\r\n\r\n--b--\r\npost --b\r\n--b\r\n";
+        let parts: Vec<_> = split(body, "b").into_iter().filter(|s| matches!(s, Part(_))).collect();
+        assert_eq!(parts, [Part(b"A: 1\r\n\r\n--bx\r\nx --b"), Part(b"")]);
+        assert_eq!(split(b"nothing", "b"), [Between(b"nothing")]);
+        assert_eq!(split(b"--b\r\nopen", "b"), [Between(b"--b\r\n"), Part(b"open")]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_sections_are_the_body(body in "(--b|--|b|\r\n| |x){0,40}") {
+            let joined: Vec<u8> = split(body.as_bytes(), "b")
+                .iter()
+                .flat_map(|section| match section { Between(octets) | Part(octets) => octets.to_vec() })
+                .collect();
+            prop_assert_eq!(joined, body.as_bytes());
+        }
+    }
+}
