@@ -70,9 +70,9 @@ pub struct Limits {
     /// Waited before a failed login is answered.
     pub login_failure_delay: Duration,
     pub handshake_max: Duration,
-    /// From connecting to being logged in, TLS included.
+    /// From connecting to being logged in, TLS included; a quarter of it when the door is crowded.
     pub login_max: Duration,
-    /// Without any octet, between commands and within content.
+    /// Without any octet, between commands (there a quarter of it when the door is crowded) and within content.
     pub idle_max: Duration,
     /// From the first to the last octet of a command line.
     pub line_max: Duration,

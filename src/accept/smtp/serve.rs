@@ -117,7 +117,14 @@ impl Door {
         }
     }
 
-    fn place(&self, peer: SocketAddr) -> Result<Place, &'static str> {
+    /// How long a client may be waited for: a quarter of the usual when less than a quarter of the places is
+    /// free, so that clients that only hold a place make room for those that use it.
+    pub fn patience(&self, usual: Duration) -> Duration {
+        let is_crowded = self.places.available_permits() < self.settings.limits.connections_max / 4;
+        if is_crowded { usual / 4 } else { usual }
+    }
+
+    pub fn place(&self, peer: SocketAddr) -> Result<Place, &'static str> {
         if matches!(self.settings.tls, DoorTls::None) && !peer.ip().to_canonical().is_loopback() {
             return Err("554 5.7.0 this door serves its own machine only\r\n");
         }

@@ -1,8 +1,7 @@
-//! The door with real sockets and real TLS, or over an in-memory stream where time is paused.
+//! The door with real sockets and real TLS.
 
-use super::connection::{Conversation, Ended};
-use super::serve::Door;
-use super::session::{Channel, Event};
+mod hostile;
+
 use super::*;
 use crate::accept::door::House;
 use crate::engine::{Credential, Engine, Engines};
@@ -13,7 +12,7 @@ use crate::ticket::{Outcome, Relayed, StageTimes};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -465,141 +464,4 @@ async fn shutdown_sends_waiting_clients_away_and_keeps_what_has_begun() {
     assert!(sending.rest().await.starts_with("421 4.3.2"));
     drop(sending);
     assert_eq!(world.end().await.len(), 1);
-}
-
-/// A session over an in-memory stream.
-fn in_memory(settings: Settings) -> (FakeHouse, DuplexStream, JoinHandle<Ended>) {
-    let fake = fake_house();
-    let door = Arc::new(Door::new(settings, fake.house.clone()));
-    let (client, mut server) = duplex(4096);
-    let session = tokio::spawn(async move {
-        let mut conversation = Conversation::new(door, LOOPBACK, Channel::Encrypted);
-        conversation.converse(&mut server, Event::Connected).await
-    });
-    (fake, client, session)
-}
-
-/// The sequences of one message that try to bring in a second, as a whole and cut in two.
-#[tokio::test(start_paused = true)]
-async fn nothing_is_smuggled_through_a_session() {
-    const ENDS: [&str; 8] = ["\r\n", "\n", "\r", "\r\r", "\n\n", "\n\r", "\r\r\n", "\r\0\n"];
-    for (before, after) in ENDS.iter().flat_map(|before| ENDS.iter().map(move |after| (*before, *after))) {
-        let is_true_end = before == "\r\n" && after == "\r\n";
-        let smuggled = TO_DATA.replace("e_11111111", "e_22222222");
-        let content = format!("Subject: x\r\n\r\ntext{before}.{after}{smuggled}Subject: y\r\n\r\n\r\n.\r\n");
-        for cut in [0, 18, 19, 20, 21, 22, content.len()] {
-            let (fake, stream, session) = in_memory(settings(DoorTls::None));
-            let mut client = Client::greeted(stream).await;
-            client.log_in().await;
-            client.write(TO_DATA).await;
-            for expected in ["250", "250", "354"] {
-                assert!(client.reply().await.starts_with(expected));
-            }
-            client.write(&content[..cut]).await;
-            tokio::task::yield_now().await;
-            client.write(&content[cut..]).await;
-            let answer = client.reply().await;
-            let jobs =
-                || fake.jobs.lock().unwrap().iter().map(|job| job.token.to_string()).collect::<Vec<_>>();
-            if is_true_end {
-                // What follows the true end are commands, whoever wrote them.
-                assert!(answer.starts_with("250 2.0.0") && jobs()[0] == "e_11111111");
-            } else {
-                assert!(answer.starts_with("554 5.5.2"), "{}: {answer}", content.escape_debug());
-                assert_eq!(client.rest().await, "");
-                assert!(jobs().is_empty());
-            }
-            drop(client);
-            session.await.unwrap();
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn lines_that_do_not_end_in_crlf_end_the_session() {
-    for (line, expected) in
-        [("NOOP\n", "500 5.5.2 bare LF"), ("NO\rOP\r\n", "500 5.5.2 bare CR"), ("\0", "500 5.5.2 NUL")]
-    {
-        let (_, stream, session) = in_memory(settings(DoorTls::None));
-        let mut client = Client::greeted(stream).await;
-        client.write(format!("{line}NOOP\r\n")).await;
-        let said = client.rest().await;
-        assert!(said.starts_with(expected) && said.lines().count() == 1, "{said}");
-        drop(client);
-        assert_eq!(session.await.unwrap(), Ended::Closed);
-    }
-    let (_, stream, session) = in_memory(settings(DoorTls::None));
-    let mut client = Client::greeted(stream).await;
-    client.write("x".repeat(100_000)).await;
-    assert!(client.rest().await.starts_with("500 5.5.6"));
-    drop(client);
-    session.await.unwrap();
-}
-
-/// Every phase, with a client that goes silent, sends a byte every ten seconds, or reads no reply.
-#[tokio::test(start_paused = true)]
-async fn slow_clients_are_sent_away_in_every_phase() {
-    for (prologue, drip, expected, within) in [
-        ("", "", "421 4.3.2", 61),
-        ("", "x", "421 4.4.2", 41),
-        ("EHLO x\r\n", "NOOP\r\n", "421 4.3.2", 61),
-        ("EHLO x\r\nAUTH LOGIN\r\n", "Y", "421 4.4.2", 41),
-        (&*format!("EHLO x\r\n{LOGIN}\r\n"), "", "421 4.4.2", 301),
-        (&*format!("EHLO x\r\n{LOGIN}\r\n{TO_DATA}"), "", "421 4.4.2", 301),
-        (&*format!("EHLO x\r\n{LOGIN}\r\n{TO_DATA}"), "a: b\r\n", "421 4.4.2", 601),
-        (
-            &*format!("EHLO x\r\n{LOGIN}\r\n{}BDAT 1000\r\n", TO_DATA.replace("DATA\r\n", "")),
-            "x",
-            "421 4.4.2",
-            601,
-        ),
-    ] {
-        let (fake, stream, session) = in_memory(settings(DoorTls::None));
-        let began = tokio::time::Instant::now();
-        let (mut read, mut write) = tokio::io::split(stream);
-        write.write_all(prologue.as_bytes()).await.unwrap();
-        let dripping = tokio::spawn(async move {
-            while write.write_all(drip.as_bytes()).await.is_ok() {
-                tokio::time::sleep(Duration::from_secs(10)).await;
-            }
-        });
-        let mut said = String::new();
-        read.read_to_string(&mut said).await.unwrap();
-        let last = said.lines().last().unwrap_or_default();
-        assert!(last.starts_with(expected), "{prologue:?} {drip:?}: {last}");
-        assert!(began.elapsed() <= Duration::from_secs(within), "{prologue:?}: {:?}", began.elapsed());
-        dripping.abort();
-        drop(read);
-        session.await.unwrap();
-        assert!(fake.jobs.lock().unwrap().is_empty() && fake.gate.free() == 100);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_client_that_reads_no_reply_is_dropped() {
-    let (_, mut stream, session) = in_memory(settings(DoorTls::None));
-    let noops = "NOOP\r\n".repeat(1900);
-    let _ = tokio::time::timeout(Duration::from_secs(31), stream.write_all(noops.as_bytes())).await;
-    assert_eq!(session.await.unwrap(), Ended::Gone);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_full_house_holds_back_the_answer() {
-    let (fake, stream, session) = in_memory(settings(DoorTls::None));
-    let mut held = Vec::new();
-    for _ in 0..100 {
-        held.push(fake.gate.enter(1).await);
-    }
-    let mut client = Client::greeted(stream).await;
-    client.log_in().await;
-    client.write(TO_DATA).await;
-    for expected in ["250", "250", "354"] {
-        assert!(client.reply().await.starts_with(expected));
-    }
-    client.write("Subject: x\r\n\r\nhi\r\n.\r\n").await;
-    assert!(tokio::time::timeout(Duration::from_secs(60), client.reply()).await.is_err());
-    held.pop();
-    assert!(client.reply().await.starts_with("250 2.0.0 Ok: relayed"));
-    drop(client);
-    session.await.unwrap();
 }
