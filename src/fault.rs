@@ -176,6 +176,12 @@ impl Fault {
         Self { state: State::Unknown, ..fault }
     }
 
+    /// The job's own deadline has passed.
+    pub fn expired() -> Self {
+        let fault = Self::new(Reason::BadJob, "the job's 'expires' has passed; it was not sent");
+        Self { state: State::Expired, ..fault }
+    }
+
     pub fn at(mut self, target: &std::sync::Arc<str>) -> Self {
         self.target = Some(target.clone());
         self

@@ -19,6 +19,11 @@ impl<T: Zeroize> Personal<T> {
         &self.0
     }
 
+    /// Hands the value on in a form that still wipes itself.
+    pub fn into_wiped(self) -> Zeroizing<T> {
+        self.0
+    }
+
     pub fn reveal_mut(&mut self) -> &mut T {
         &mut self.0
     }

@@ -1,14 +1,14 @@
 //! The walk of one job: from a token and a template to the first MTA's answer.
 
 use crate::fault::{Fault, Reason};
-use crate::inject::{DeliverError, Delivery, Injector, TargetHandle};
+use crate::inject::{DeliverError, Delivery, Injector};
 use crate::job::{Content, Job, SendNumber};
 use crate::person::Person;
-use crate::render::{Finished, Plan, RenderRequest, Renderer, Transfer};
+use crate::render::{Moment, Plan, RenderRequest, Renderer, Transfer};
 use crate::resolve::{ConsentRule, Resolver, admit};
 use crate::telemetry::StageHistograms;
 use crate::ticket::{Board, Outcome, Relayed, StageTimes};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 
@@ -33,6 +33,7 @@ pub struct Pipeline {
     pub board: Arc<Board>,
     pub stages: StageHistograms,
     pub limits: PipelineLimits,
+    pub clock: Clock,
 }
 
 impl Pipeline {
@@ -93,7 +94,7 @@ impl Pipeline {
         let person = self.resolver.person(&job.token).await;
         times.resolve = started.elapsed();
         let person = person?;
-        admit(&person, purpose, consent, today)?;
+        admit(&person, purpose, consent, || self.clock.now().day().to_owned())?;
         Ok(person)
     }
 
@@ -105,18 +106,101 @@ impl Pipeline {
         times: &mut StageTimes,
     ) -> Result<Relayed, Fault> {
         let target = self.injector.choose(job.target.as_deref())?;
-        let deadline = tokio::time::Instant::now() + self.limits.handoff_wait;
-        let preferred = if target.eight_bit() { Transfer::EightBit } else { Transfer::SevenBit };
-        let delivery = self.render(job, plan, person, preferred, times)?;
+        let give_up_at = tokio::time::Instant::now() + self.limits.handoff_wait;
+        let takes_eight_bit = self.injector.capabilities(&target).await?.eight_bit;
+        let transfer = if takes_eight_bit { Transfer::EightBit } else { Transfer::SevenBit };
+        let delivery = self.render(job, plan, (person, transfer), times)?;
         let started = Instant::now();
-        let delivered = match self.injector.deliver(&target, delivery, deadline).await {
+        let delivered = match self.injector.deliver(&target, delivery, give_up_at).await {
+            // The session that took it offers less than the one asked before: nothing was sent.
             Err(DeliverError::NeedsSevenBit) => {
-                let delivery = self.render(job, plan, person, Transfer::SevenBit, times)?;
-                self.injector.deliver(&target, delivery, deadline).await
+                let delivery = self.render(job, plan, (person, Transfer::SevenBit), times)?;
+                self.injector.deliver(&target, delivery, give_up_at).await
             }
             delivered => delivered,
         };
         times.inject = started.elapsed();
-        relayed(&target, delivered)
+        match delivered {
+            Ok(accepted) => Ok(Relayed {
+                target: accepted.target,
+                code: accepted.code,
+                attempt: accepted.attempts,
+                times: StageTimes::default(),
+            }),
+            Err(DeliverError::Failed(fault)) => Err(fault),
+            Err(DeliverError::NeedsSevenBit) => {
+                Err(Fault::new(Reason::TargetUnavailable, "the target changes what it offers from session to session"))
+            }
+        }
+    }
+
+    fn render(
+        &self,
+        job: &Job,
+        plan: &Plan,
+        (person, transfer): (&Arc<Person>, Transfer),
+        times: &mut StageTimes,
+    ) -> Result<Delivery, Fault> {
+        let started = Instant::now();
+        let now = self.clock.now();
+        let finished = plan.render(&RenderRequest {
+            person,
+            token: &job.token,
+            data: &job.data,
+            send: &job.send,
+            campaign: job.campaign.as_deref(),
+            sender: job.sender.as_deref(),
+            transfer,
+            may_reveal: &|field| job.engine.may_reveal(field),
+            size_max: self.limits.message_bytes_max,
+            now: &now,
+        });
+        times.render = started.elapsed();
+        let finished = finished?;
+        Ok(Delivery {
+            message: finished.message.into_wiped(),
+            sender: finished.sender,
+            recipient: finished.recipient,
+            eight_bit: finished.eight_bit,
+            smtputf8: finished.smtputf8,
+            require_tls: false,
+            person: Some(person.clone()),
+        })
+    }
+}
+
+/// The current time in the forms messages need, made once a second.
+#[derive(Debug, Default)]
+pub struct Clock {
+    // Plain data, held for a comparison and a clone, never across an await.
+    second: Mutex<Option<(u64, Arc<Moment>)>>,
+}
+
+impl Clock {
+    pub fn now(&self) -> Arc<Moment> {
+        let time = SystemTime::now();
+        let second = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let mut kept = self.second.lock().expect("no holder of this lock panics");
+        match &*kept {
+            Some((of, moment)) if *of == second => moment.clone(),
+            _ => {
+                let moment = Arc::new(Moment::at(time));
+                *kept = Some((second, moment.clone()));
+                moment
+            }
+        }
+    }
+}
+
+/// One line a job. A success is worth a line only when somebody looks closely.
+fn log(job: &Job, outcome: &Outcome) {
+    let (send, engine) = (&job.send, &*job.engine.name);
+    match outcome {
+        Outcome::Relayed(relayed) => tracing::debug!(%send, engine, target = %relayed.target, "relayed"),
+        Outcome::Failed(fault) => {
+            let (state, reason) = (fault.state().as_str(), fault.reason.as_str());
+            tracing::info!(%send, engine, state, reason, "not relayed");
+        }
+        Outcome::Lost => tracing::error!(%send, engine, "lost"),
     }
 }

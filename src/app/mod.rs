@@ -1,0 +1,265 @@
+//! The composition root: the only place that knows every room. Puts them together, reads the configuration
+//! again on request, and takes them apart without losing anybody.
+
+mod doors;
+mod settings;
+
+pub use doors::OpenDoor;
+pub use settings::{ENGINE_SECRET_BYTES_MIN, render_settings, target_settings, vault_settings};
+
+use crate::accept::door::House;
+use crate::accept::http::Ready;
+use crate::accept::quota::Quotas;
+use crate::cli::{CliError, Exit};
+use crate::config::Config;
+use crate::engine::Engines;
+use crate::fault::{Fault, Reason, State};
+use crate::gate::Gate;
+use crate::inject::Injector;
+use crate::job::{SendNumber, Token};
+use crate::pipeline::{Pipeline, PipelineLimits, Rules};
+use crate::render::Renderer;
+use crate::resolve::{Known, ReadBatch, Resolver};
+use crate::telemetry::{Page, StageHistograms};
+use crate::ticket::Board;
+use crate::tls::ClientTls;
+use crate::vault::{Vault, VaultError};
+use aws_lc_rs::hmac;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What the send number's key is derived for.
+const SEND_NUMBER_KEY: &str = "send-number";
+
+/// A running relay.
+pub struct App {
+    config: Config,
+    parts: Arc<Parts>,
+    rules: watch::Sender<Arc<Rules>>,
+    engines: watch::Sender<Arc<Engines>>,
+    doors: Vec<OpenDoor>,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// What doors share behind their calls.
+struct Parts {
+    pipeline: Pipeline,
+    gate: Gate,
+    quotas: Arc<Quotas>,
+    http_counts: Arc<crate::accept::http::Counts>,
+}
+
+impl App {
+    /// Opens the vault, loads the templates, binds the doors and takes jobs.
+    ///
+    /// # Errors
+    /// Exit 78 for what the configuration names but cannot be used; 75 for an address in use; 1 for a vault that
+    /// cannot be read.
+    pub async fn start(config: Config) -> Result<Self, CliError> {
+        let wrong = |cause: String| CliError::new(Exit::Config, cause).fix("tokenrelay check names every mistake");
+        let vault_settings = vault_settings(&config).map_err(wrong)?;
+        let vault = Vault::open_or_create(&vault_settings).map_err(vault_error)?;
+        let (engines, engines_seen) = watch::channel(Arc::new(settings::engines(&config).map_err(wrong)?));
+        let (rules, rules_seen) = watch::channel(Arc::new(load_rules(&config).map_err(wrong)?));
+        let pipeline = Pipeline {
+            rules: rules_seen,
+            resolver: resolver(&config, &vault).map_err(vault_error)?,
+            injector: injector(&config).map_err(wrong)?,
+            board: Arc::new(Board::default()),
+            stages: StageHistograms::default(),
+            limits: PipelineLimits {
+                message_bytes_max: config.limits.message_bytes_max,
+                handoff_wait: config.limits.handoff_wait,
+            },
+            clock: crate::pipeline::Clock::default(),
+        };
+        let parts = Arc::new(Parts {
+            pipeline,
+            gate: Gate::new(config.limits.jobs_in_flight_max, config.limits.bytes_in_flight_max),
+            quotas: Arc::default(),
+            http_counts: Arc::default(),
+        });
+        let house = house(&parts, engines_seen, &vault);
+        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let doors = doors::open(&config, &house, &parts, (&shutdown, &tasks)).await?;
+        Ok(Self { config, parts, rules, engines, doors, shutdown, tasks })
+    }
+
+    /// The doors that are open, with the addresses they got.
+    pub fn doors(&self) -> &[OpenDoor] {
+        &self.doors
+    }
+
+    pub fn board(&self) -> &Board {
+        &self.parts.pipeline.board
+    }
+
+    /// Takes engines, templates and policy from a new configuration; returns what was done.
+    ///
+    /// # Errors
+    /// Why the new configuration cannot be used; the old one stays whole.
+    pub async fn reload(&self, config: Config) -> Result<String, String> {
+        let engines = settings::engines(&config)?;
+        let rules = load_rules(&config)?;
+        self.engines.send_replace(Arc::new(engines));
+        self.rules.send_replace(Arc::new(rules));
+        self.parts.pipeline.resolver.forget_all();
+        let fixed = |config: &Config| format!("{:?}{:?}{:?}", config.listeners, config.targets, config.limits);
+        let note = if fixed(&config) == fixed(&self.config) {
+            ""
+        } else {
+            "; changes of listeners, targets and limits take a restart"
+        };
+        Ok(format!("engines, templates and policy are as written now{note}"))
+    }
+
+    /// Takes no more jobs, finishes those in flight within the configured time, closes the sessions. Returns how
+    /// many recipients were left without an outcome.
+    pub async fn stop(self) -> u64 {
+        self.shutdown.cancel();
+        self.tasks.close();
+        let wait = self.config.limits.drain_wait;
+        let _ = tokio::time::timeout(wait, self.tasks.wait()).await;
+        let _ = tokio::time::timeout(wait, self.parts.pipeline.injector.drain()).await;
+        self.parts.pipeline.resolver.forget_all();
+        self.board().open() + self.board().settled(State::Lost)
+    }
+}
+
+fn vault_error(error: VaultError) -> CliError {
+    let exit = if error.is_transient() { Exit::Temporary } else { Exit::Failed };
+    CliError::new(exit, error)
+}
+
+/// Everything a reload replaces, checked before it is used.
+fn load_rules(config: &Config) -> Result<Rules, String> {
+    let lines = |lints: Vec<crate::render::Lint>| {
+        lints.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    let renderer = Renderer::load(render_settings(config)).map_err(lines)?;
+    Ok(Rules { renderer, consent: config.consent })
+}
+
+fn resolver(config: &Config, vault: &Vault) -> Result<Resolver, VaultError> {
+    let settings = settings::resolve_settings(config);
+    let readers = (0..settings.readers).map(|_| read_batch(vault)).collect::<Result<_, _>>()?;
+    Ok(Resolver::start(&settings, readers))
+}
+
+/// One reading thread's way into the vault. What the vault says goes to the log; the fault names no file.
+fn read_batch(vault: &Vault) -> Result<ReadBatch, VaultError> {
+    let mut reader = vault.reader()?;
+    Ok(Box::new(move |tokens: &[Token]| {
+        let found = reader.read_batch(tokens).map_err(|error| {
+            tracing::error!(%error, "the vault cannot be read");
+            Fault::new(Reason::VaultUnavailable, "the vault cannot be read; see the relay's log")
+        })?;
+        let known = |found: crate::vault::Found| match found {
+            Ok(Some(person)) => Known::Person(Arc::new(person)),
+            Ok(None) => Known::Nobody,
+            Err(damaged) => {
+                tracing::error!(%damaged, "a record cannot be used");
+                Known::Damaged
+            }
+        };
+        Ok(found.into_iter().map(known).collect())
+    }))
+}
+
+fn injector(config: &Config) -> Result<Injector, String> {
+    let target = |target: &crate::config::Target| {
+        let tls = ClientTls::load(target.trust.clone())
+            .map_err(|cause| format!("target {}: {cause}", target.name))?;
+        target_settings(target, &tls)
+    };
+    Ok(Injector::start(config.targets.iter().map(target).collect::<Result<_, _>>()?))
+}
+
+/// The house as its doors see it.
+fn house(parts: &Arc<Parts>, engines: watch::Receiver<Arc<Engines>>, vault: &Vault) -> House {
+    let (submit, known) = (parts.clone(), parts.clone());
+    let key = hmac::Key::new(hmac::HMAC_SHA256, vault.derive_key(SEND_NUMBER_KEY).as_slice());
+    House::new(
+        engines,
+        parts.gate.clone(),
+        move |job| {
+            let parts = submit.clone();
+            Box::pin(async move { parts.pipeline.submit(job).await })
+        },
+        move |token| {
+            let parts = known.clone();
+            Box::pin(async move { parts.pipeline.resolver.person(&token).await.map(drop) })
+        },
+        move |engine, job_id| send_number(&key, engine, job_id),
+    )
+}
+
+/// The same job of the same engine keeps its number, so its Message-ID is stable without anything being stored.
+fn send_number(key: &hmac::Key, engine: &str, job_id: &str) -> SendNumber {
+    let mut context = hmac::Context::with_key(key);
+    for part in [engine, job_id] {
+        context.update(&(part.len() as u64).to_le_bytes());
+        context.update(part.as_bytes());
+    }
+    let tag = context.sign();
+    let bits = tag.as_ref().first_chunk::<16>().expect("HMAC-SHA256 has 32 bytes");
+    SendNumber::from_bits(*bits)
+}
+
+impl Parts {
+    fn ready(&self) -> Ready {
+        let down = self.pipeline.injector.targets().filter_map(|(target, _, cause)| {
+            cause.map(|cause| format!("target {}: {}", target.name, cause.detail))
+        });
+        let problems: Vec<String> = down.collect();
+        let targets = self.pipeline.injector.targets().count();
+        Ready { ok: problems.len() < targets, problems }
+    }
+
+    fn metrics(&self) -> String {
+        use std::sync::atomic::Ordering::Relaxed;
+        let resolve = self.pipeline.resolver.stats();
+        let mut page = Page::default();
+        page.jobs(&self.pipeline.board).stages(&self.pipeline.stages).targets(self.target_counts());
+        page.counter("resolve_hits", "Tokens answered from the cache", resolve.hits.load(Relaxed))
+            .counter("resolve_misses", "Tokens read from the vault", resolve.misses.load(Relaxed))
+            .counter("resolve_batches", "Reads of the vault", resolve.batches.load(Relaxed))
+            .counter("resolve_faults", "Reads the vault could not answer", resolve.faults.load(Relaxed))
+            .gauge("cache_bytes", "People in memory, by weight", self.pipeline.resolver.cached_bytes())
+            .gauge("gate_free_jobs", "Jobs that could enter now", self.gate.free() as u64)
+            .counter("http_requests", "HTTP requests", self.http_counts.requests.load(Relaxed))
+            .counter("http_keys_refused", "Wrong or missing keys", self.http_counts.keys_refused.load(Relaxed))
+            .gauge("http_connections", "HTTP connections", self.http_counts.connections_open.load(Relaxed));
+        page.text()
+    }
+
+    fn target_counts(&self) -> impl Iterator<Item = (String, &'static str, u64)> {
+        self.pipeline.injector.targets().flat_map(|(target, stats, _)| {
+            let counts = [
+                ("sessions_made", stats.sessions_made()),
+                ("connect_failures", stats.connect_failures()),
+                ("relayed", stats.relayed()),
+                ("refused", stats.refused()),
+                ("in_doubt", stats.in_doubt()),
+            ];
+            counts.map(|(what, count)| (target.name.to_string(), what, count))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_send_number_is_stable_for_engine_and_job_and_different_otherwise() {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
+        assert_eq!(send_number(&key, "a", "bc"), send_number(&key, "a", "bc"));
+        assert_ne!(send_number(&key, "a", "bc"), send_number(&key, "ab", "c"));
+        let other = hmac::Key::new(hmac::HMAC_SHA256, &[8; 32]);
+        assert_ne!(send_number(&key, "a", "bc"), send_number(&other, "a", "bc"));
+    }
+}

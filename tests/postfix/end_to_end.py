@@ -1,0 +1,293 @@
+#!/usr/bin/env python3
+"""The main job on real parts: 1,000 people of mixed languages from a CSV file, half of the jobs through HTTP as one
+NDJSON stream, half over SMTP from Python's smtplib and from swaks, through the relay into a private Postfix, and
+every delivered message read back and compared.
+
+    end_to_end.py PATH-OF-TOKENRELAY
+"""
+
+import csv
+import http.client
+import json
+import os
+import random
+import re
+import shutil
+import smtplib
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from email.message import EmailMessage
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from postfix import Postfix  # noqa: E402
+from verify import verify  # noqa: E402
+
+PEOPLE = 1000
+SWAKS = 40
+NAMES = {
+    "en": (["Sean", "Mary Ann", "Zoë", "\"Bob\"", "J. R. R."], ["O'Brien", "Smith, Jr.", "de la Cruz", "<Angle>", "& Sons"]),
+    "he": (["דנה", "יוסי", "מיכל", "נועם"], ["כהן", "לוי", "בן־דוד", "מזרחי"]),
+    "fa": (["سارا", "علی‌رضا", "مریم", "نوید"], ["احمدی", "رضایی", "می‌رزا", "کریمی"]),
+    "ja": (["太郎", "花子", "さくら", "健一"], ["山田", "佐藤", "髙橋", "鈴木"]),
+    "de": (["Jürgen", "Käthe", "Björn"], ["Müller-Lüdenscheid", "Groß", "Öztürk"]),
+    "el": (["Γιώργος", "Ελένη"], ["Παπαδόπουλος", "Νικολάου"]),
+}
+ITEMS = [{"name": "Tea & biscuits", "quantity": 2, "price": "€7.00"}, {"name": "茶碗 <small>", "quantity": 1, "price": "€19.50"}]
+
+
+def main():
+    relay = Path(sys.argv[1]).resolve()
+    random.seed(42)
+    folder = Path(tempfile.mkdtemp(prefix="tokenrelay-e2e-"))
+    try:
+        with Postfix() as mta:
+            good, problems, leaks = Run(relay, folder, mta).all()
+        for whom, problem in problems[:40]:
+            print(f"{whom}: {problem}")
+        for leak in leaks[:20]:
+            print(f"personal value on disk: {leak}")
+        failed = len({whom for whom, _ in problems}) + len(leaks)
+        print(f"{PEOPLE} people, {good} messages as expected, {len(leaks)} personal values on disk")
+        print(f"{good} passed, {failed} failed")
+        return 0 if good == PEOPLE and not failed else 1
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Run:
+    def __init__(self, relay, folder, mta):
+        self.relay, self.folder, self.mta = relay, folder, mta
+        self.config = folder / "tokenrelay.toml"
+        self.smtp_port, self.http_port = free_port(), free_port()
+        self.problems = []
+
+    def all(self):
+        self.call("init", self.folder)
+        self.configure()
+        people = [invent(number) for number in range(PEOPLE)]
+        self.import_people(people)
+        self.secret = (self.folder / "keys/campaigns.secret").read_text().strip()
+        log = (self.folder / "relay.log").open("w")
+        serve = subprocess.Popen([self.relay, "serve", "-c", self.config], stdout=log, stderr=log)
+        try:
+            wait_port(self.http_port, serve)
+            check = subprocess.run([self.relay, "check", "-c", self.config], capture_output=True, text=True)
+            if check.returncode != 0:
+                self.problems.append(("check", check.stdout + check.stderr))
+            half = PEOPLE // 2
+            expected = self.over_http(people[:half]) + self.over_smtp(people[half:])
+            self.refusals()
+        finally:
+            serve.terminate()
+            code = serve.wait(60)
+        if code != 0:
+            self.problems.append(("serve", f"ended with {code}"))
+        self.mta.wait(120)
+        good, problems = verify(self.mta.mailbox, expected)
+        return good, self.problems + problems, self.search(people)
+
+    def call(self, *words):
+        done = subprocess.run([self.relay, *map(str, words)], capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"tokenrelay {words[0]} failed with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def configure(self):
+        facts = self.mta.facts()
+        text = self.config.read_text()
+        (self.folder / "keys/mta1.pass").write_text(facts["password"])
+        shutil.copy(facts["ca"], self.folder / "certs/mta-ca.pem")
+        text = text.replace("127.0.0.1:2525", f"127.0.0.1:{self.smtp_port}").replace("8025", str(self.http_port))
+        text = text.replace("port = 2587", f"port = {facts['port']}").replace('ca = "certs/ca.pem"', 'ca = "certs/mta-ca.pem"')
+        auth = f'auth = {{ user = "{facts["user"]}", password = "file:keys/mta1.pass" }}'
+        self.config.write_text(re.sub(r"# auth = .*", auth, text))
+
+    def import_people(self, people):
+        with (self.folder / "people.csv").open("w", newline="", encoding="utf-8") as file:
+            rows = csv.DictWriter(file, fieldnames=[key for key in people[0] if key != "number"], extrasaction="ignore")
+            rows.writeheader()
+            rows.writerows(people)
+        tokens = self.folder / "tokens.csv"
+        self.call("vault", "import", self.folder / "people.csv", "--tokens-out", tokens, "--tokens-with", "customer_id",
+                  "-c", self.config)
+        with tokens.open() as file:
+            by_customer = {row["customer_id"]: row["email_token"] for row in csv.DictReader(file)}
+        for person in people:
+            person["token"] = by_customer[person["customer_id"]]
+        os.remove(self.folder / "people.csv")  # the clear copy is ours, not the relay's
+
+    def over_http(self, people):
+        """One request: jobs go up as a chunked stream while results come down."""
+        context = ssl.create_default_context(cafile=self.folder / "certs/ca.pem")
+        connection = http.client.HTTPSConnection("127.0.0.1", self.http_port, context=context, timeout=120)
+        connection.putrequest("POST", "/v1/jobs")
+        for header in (("Authorization", f"Bearer {self.secret}"), ("Content-Type", "application/x-ndjson"), ("Transfer-Encoding", "chunked")):
+            connection.putheader(*header)
+        connection.endheaders()
+        jobs, expected = zip(*[template_job(person) for person in people])
+
+        def write():
+            for job in jobs:
+                line = json.dumps(job, ensure_ascii=False).encode() + b"\n"
+                connection.send(b"%x\r\n%s\r\n" % (len(line), line))
+            connection.send(b"0\r\n\r\n")
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        results = [json.loads(line) for line in connection.getresponse().read().splitlines()]
+        writer.join()
+        relayed = {result["job_id"] for result in results if result["state"] == "relayed" and result["send"].startswith("s_")}
+        for job in jobs:
+            if job["job_id"] not in relayed:
+                self.problems.append((job["job_id"], "not relayed"))
+        if len(results) != len(jobs):
+            self.problems.append(("http", f"{len(results)} results for {len(jobs)} jobs"))
+        return list(expected)
+
+    def over_smtp(self, people):
+        expected = []
+        with self.login() as smtp:
+            for person in people[SWAKS:]:
+                message, facts = own_message(person)
+                smtp.send_message(message, "news@brand.example", [address(person)])
+                expected.append(facts)
+        for person in people[:SWAKS]:
+            expected.append(self.swaks(person))
+        return expected
+
+    def login(self):
+        context = ssl.create_default_context(cafile=self.folder / "certs/ca.pem")
+        smtp = smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=60)
+        smtp.starttls(context=context)
+        smtp.login("campaigns", self.secret)
+        return smtp
+
+    def swaks(self, person):
+        """A template of the relay, named in headers."""
+        job, facts = template_job(person)
+        done = subprocess.run(
+            ["swaks", "--server", f"127.0.0.1:{self.smtp_port}", "--tls", "--auth", "PLAIN", "--auth-user", "campaigns",
+             "--auth-password", self.secret, "--from", "news@brand.example", "--to", address(person),
+             "--header", "Subject: replaced by the template", "--add-header", f"X-TokenRelay-Template: {job['template']}",
+             "--add-header", f"X-TokenRelay-Data: {json.dumps(job['data'])}",
+             "--add-header", f"X-TokenRelay-Locale: {job['locale']}", "--body", "unused"],
+            capture_output=True, text=True)
+        if done.returncode != 0:
+            self.problems.append((person["customer_id"], f"swaks ended with {done.returncode}: {done.stdout[-400:]}"))
+        return facts
+
+    def refusals(self):
+        """What must not get through, and what the engine is told."""
+        with self.login() as smtp:
+            for recipient, wanted in (("dana@example.test", b"5.7.1"), ("e_0000000000000000@tokens.example", b"5.1.1")):
+                try:
+                    smtp.sendmail("news@brand.example", [recipient], "Subject: x\r\n\r\nx\r\n")
+                    self.problems.append((recipient, "was accepted"))
+                except smtplib.SMTPRecipientsRefused as refused:
+                    code, text = refused.recipients[recipient]
+                    if code != 550 or wanted not in text or b"dana" in text:
+                        self.problems.append((recipient, f"answered {code} {text}"))
+
+    def search(self, people):
+        """Values of people in any file of the relay, as they are and in common encodings."""
+        import base64
+        import quopri
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        contents = [(path, path.read_bytes()) for path in files]
+        found = []
+        for person in people:
+            for key in ("email", "phone", "street"):
+                raw = person[key].encode()
+                inner = base64.b64encode(raw)[:-4]
+                for form in {raw, raw.hex().encode(), inner, quopri.encodestring(raw).strip(), person[key].encode("utf-16-le")}:
+                    found += [f"{key} in {path.name}" for path, content in contents if form in content]
+        return found
+
+
+def address(person):
+    return f"{person['token']}@tokens.example"
+
+
+def invent(number):
+    locale = random.choice(list(NAMES))
+    first, last = (random.choice(names) for names in NAMES[locale])
+    return {
+        "number": number, "email": f"person.{number}@people{number % 7}.test", "phone": f"+99900{number:06}", "first_name": first,
+        "last_name": last, "locale": locale, "city": "Springfield", "street": f"{number} Märchen–Straße", "account_last4": f"{number:04}",
+        "balance": f"€{number}.25", "customer_id": f"cust-{number:05}", "consent": "service marketing",
+    }
+
+
+def shown_name(person, template=None):
+    if person["locale"] == "ja" and template:
+        return f"{person['last_name']} {person['first_name']} 様"
+    return f"{person['first_name']} {person['last_name']}"
+
+
+def template_job(person):
+    """A job with one of the relay's templates, and what has to arrive."""
+    number = person["number"]
+    order = f"A-{number}"
+    name, data, marks = [
+        ("welcome", {"shop": f"Shop {order}"}, [f"Shop {order}"]),
+        ("receipt", {"order": order, "ordered_on": "2026-03-01", "items": ITEMS, "total": "€33.50"}, [order, "茶碗 <small>", "Tea & biscuits"]),
+        ("statement", {"period": f"March {order}", "lines": [{"date": "2026-03-02", "text": "Salary", "amount": "€5", "kind": "in"}]},
+         [f"March {order}", person["balance"], person["account_last4"]]),
+    ][number % 3]
+    locale = person["locale"] if person["locale"] in ("he", "fa", "ja") else "en"
+    job = {"job_id": f"e2e-{number}", "to": address(person), "template": name, "locale": locale, "data": data, "campaign": "e2e",
+           "purpose": "service"}
+    facts = {"to": person["email"], "text": marks, "html": marks}
+    if name != "welcome":
+        facts["name"] = shown_name(person, name)
+    return job, facts
+
+
+def own_message(person):
+    """A message of the engine's own that is the template, in several charsets and transfer encodings."""
+    number = person["number"]
+    message = EmailMessage()
+    message["From"] = "Brand ✓ <news@brand.example>"
+    message["To"] = address(person)
+    message["Subject"] = f"Hé {{{{person.first_name}}}}, order O-{number} ✓"
+    message["X-TokenRelay-Purpose"] = "service"
+    body = f"Dear {{{{person.first_name}}}} {{{{person.last_name}}}},\n\n.order O-{number} — ready\n.\nFrom us\n"
+    transfer = ["quoted-printable", "base64", "8bit"][number % 3]
+    message.set_content(body, cte=transfer)
+    page = f"<p>Dear <b>{{{{person.first_name}}}}</b>, order O-{number} — ready</p><p title=\"{{{{person.last_name}}}}\">bye</p>"
+    message.add_alternative(page, subtype="html", cte=["base64", "quoted-printable"][number % 2])
+    if number % 5 == 0:
+        message.add_attachment(os.urandom(500), "application", "octet-stream", filename="bytes {{person.first_name}}.bin".replace("{{person.first_name}}", "x"))
+    first, last = person["first_name"], person["last_name"]
+    facts = {
+        "to": person["email"], "name": shown_name(person), "subject": f"Hé {first}, order O-{number} ✓",
+        "text": [f"Dear {first} {last},", f".order O-{number} — ready", "From us"], "html": [first, last, f"order O-{number} — ready"],
+    }
+    return message, facts
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_port(port, process):
+    for _ in range(200):
+        if process.poll() is not None:
+            sys.exit(f"the relay ended with {process.returncode}")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    sys.exit("the relay does not listen")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
