@@ -1,7 +1,141 @@
 //! The command line: one file per noun. Every command ends in an [`Exit`] or in an error that says its cause
 //! and the command that fixes it.
 
+pub mod check;
+pub mod demo;
+pub mod init;
+pub mod send;
+pub mod serve;
+pub mod sink;
+pub mod template;
+pub mod vault;
+
+mod context;
+
+use clap::{Args, Parser, Subcommand};
 use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A self-hosted relay for tokenized sending: engines send to tokens, people get personal mail.
+#[derive(Debug, Parser)]
+#[command(name = "tokenrelay", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The main job on this machine, nothing to install: people, vault, test MTA, relay, 1,000 messages
+    Demo(demo::DemoArgs),
+    /// Fill a folder with configuration, keys, development certificates, templates and sample people
+    Init(init::InitArgs),
+    /// Run the relay in the foreground
+    Serve(WithConfig),
+    /// Check configuration, templates, vault, certificates and targets; a fix for each failure
+    Check(check::CheckArgs),
+    /// Submit a file of jobs, with progress, a results file, and resume
+    Send(WithConfigAnd<send::SendArgs>),
+    /// The people: import, put, get, token, stats
+    Vault(WithConfigAnd<vault::VaultArgs>),
+    /// The templates: list, lint, preview
+    Template(WithConfigAnd<template::TemplateArgs>),
+    /// A test MTA that counts, keeps, and misbehaves on request
+    Sink(sink::SinkArgs),
+    #[command(flatten)]
+    NotYet(NotYet),
+}
+
+/// Promised commands that this version does not have; they say so.
+#[derive(Debug, Subcommand)]
+enum NotYet {
+    /// (not available in this version)
+    Target(Ignored),
+    /// (not available in this version)
+    Jobs(Ignored),
+    /// (not available in this version)
+    Events(Ignored),
+    /// (not available in this version)
+    Audit(Ignored),
+    /// (not available in this version)
+    Key(Ignored),
+    /// (not available in this version)
+    Config(Ignored),
+    /// (not available in this version)
+    Load(Ignored),
+    /// (not available in this version)
+    Top(Ignored),
+    /// (not available in this version)
+    Completions(Ignored),
+    /// (not available in this version)
+    Man(Ignored),
+}
+
+#[derive(Debug, Args)]
+struct Ignored {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    _words: Vec<String>,
+}
+
+/// The configuration file of commands that need one.
+#[derive(Debug, Args)]
+pub struct WithConfig {
+    /// Configuration file
+    #[arg(short, long, value_name = "FILE", default_value = crate::config::DEFAULT_FILE, global = true)]
+    pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct WithConfigAnd<T: Args> {
+    #[command(flatten)]
+    with: WithConfig,
+    #[command(flatten)]
+    args: T,
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// What a person should read on stderr, with its exit code.
+    pub fn run(self) -> Result<Exit, CliError> {
+        match self.command {
+            Command::Demo(args) => block_on(demo::run(args)),
+            Command::Init(args) => init::run(&args),
+            Command::Serve(with) => block_on(serve::run(with)),
+            Command::Check(args) => block_on(check::run(args)),
+            Command::Send(WithConfigAnd { with, args }) => {
+                block_on(async move { send::run(args, context::send_defaults(&with.config)).await })
+            }
+            Command::Vault(WithConfigAnd { with, args }) => {
+                vault::run(args, context::vault_settings(&context::config(&with.config)?)?)
+            }
+            Command::Template(WithConfigAnd { with, args }) => {
+                template::run(args, context::render_settings(&context::config(&with.config)?))
+            }
+            Command::Sink(args) => block_on(sink::run(args)),
+            Command::NotYet(_) => Err(CliError::failed("this command is not available in this version")
+                .fix("tokenrelay --help lists what is")),
+        }
+    }
+}
+
+/// Prints the error and turns it into the exit code.
+#[expect(clippy::print_stderr, reason = "this is where the command line talks to a person")]
+pub fn complain(error: &CliError) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::from(error.exit as u8)
+}
+
+fn block_on(command: impl Future<Output = Result<Exit, CliError>>) -> Result<Exit, CliError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|cause| CliError::failed(format!("cannot start: {cause}")))?
+        .block_on(command)
+}
 
 /// Exit codes promised to scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
