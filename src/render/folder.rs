@@ -213,12 +213,13 @@ impl Reader {
     }
 }
 
-/// The shape of a language tag (RFC 5646 §2.1): parts of one to eight letters or digits, the first of letters.
+/// The shape of a language tag (RFC 5646 §2.1): a language of two or three letters, then parts of one
+/// to eight letters or digits.
 pub fn is_language_tag(tag: &str) -> bool {
     let mut parts = tag.split('-');
     let language = parts.next().unwrap_or("");
     tag.len() <= 35
-        && (2..=8).contains(&language.len())
+        && (2..=3).contains(&language.len())
         && language.bytes().all(|b| b.is_ascii_alphabetic())
         && parts.all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
 }

@@ -21,6 +21,8 @@ pub mod program;
 #[cfg(test)]
 mod program_tests;
 pub mod renderer;
+#[cfg(test)]
+mod renderer_tests;
 mod resolve;
 pub mod scope;
 mod survey;
