@@ -6,7 +6,7 @@ use crate::person::{Person, PersonBuilder};
 use crate::render::body::Transfer;
 use crate::render::plan::{Finished, Moment, Plan, RenderRequest};
 use data_encoding::BASE64;
-use mail_parser::{MessageParser, MimeHeaders};
+use mail_parser::MessageParser;
 use proptest::prelude::*;
 use std::time::SystemTime;
 
