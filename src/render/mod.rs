@@ -2,26 +2,37 @@
 //! encoded, in memory.
 
 pub mod body;
+mod cache;
 mod compile;
 pub mod encode;
 pub mod escape;
 mod expression;
+pub mod folder;
 mod html;
 pub mod leak;
 pub mod lint;
+pub mod manifest;
 pub mod message;
+mod mjml;
 mod path;
 mod place;
 pub mod plan;
 pub mod program;
 #[cfg(test)]
 mod program_tests;
+pub mod renderer;
+#[cfg(test)]
+mod renderer_tests;
 mod resolve;
 pub mod scope;
 mod survey;
+pub mod template;
 mod value;
 mod word;
 
 pub use lint::Lint;
+pub use plan::{Finished, Moment, Plan, RenderRequest, Transfer};
 pub use program::{Program, Sink, Syntax, Uses};
+pub use renderer::{Renderer, Settings};
 pub use scope::{FieldRules, Rule, Scope};
+pub use template::TemplateInfo;

@@ -1,0 +1,276 @@
+//! Reads template folders from disk: `NAME/{template.toml,subject.hbs,body.*.hbs,assets/}` and
+//! `NAME/LOCALE/…`. Bounded, UTF-8 only, and never outside the template directory.
+
+use super::lint::Lint;
+use super::survey::SOURCE_BYTES_MAX;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Largest file in `assets/`, in bytes.
+pub const ASSET_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Most folders below the template directory, and most locales of one template.
+pub const FOLDERS_MAX: usize = 2000;
+/// Most files in one `assets/`.
+pub const ASSETS_MAX: usize = 100;
+
+/// One template's files.
+#[derive(Debug, Default)]
+pub struct Folder {
+    pub name: String,
+    pub base: Files,
+    /// By language tag as written.
+    pub locales: BTreeMap<String, Files>,
+    pub assets: BTreeMap<String, Vec<u8>>,
+}
+
+/// The texts of one folder.
+#[derive(Debug, Default, Clone)]
+pub struct Files {
+    pub manifest: Option<String>,
+    pub subject: Option<String>,
+    pub text: Option<String>,
+    pub html: Option<String>,
+    pub mjml: Option<String>,
+}
+
+/// Reads every template below `dir`, in the order of their names.
+///
+/// # Errors
+/// Every file that cannot be taken.
+pub fn read_folders(dir: &Path) -> Result<Vec<Folder>, Vec<Lint>> {
+    let mut reader = match fs::canonicalize(dir) {
+        Ok(root) => Reader { root, lints: Vec::new() },
+        Err(error) => {
+            let cause = format!("the template directory cannot be read: {}", error.kind());
+            let fix = "set [templates] dir to a folder that the relay may read";
+            return Err(vec![Lint::new(&dir.display().to_string(), (0, 0), cause, fix)]);
+        }
+    };
+    let root = reader.root.clone();
+    let names = reader.entries(&root, "");
+    let mut folders = Vec::new();
+    for (name, path) in names.into_iter().filter(|(_, path)| path.is_dir()) {
+        folders.extend(reader.template(name, &path));
+    }
+    if reader.lints.is_empty() { Ok(folders) } else { Err(reader.lints) }
+}
+
+struct Reader {
+    root: PathBuf,
+    lints: Vec<Lint>,
+}
+
+impl Reader {
+    fn template(&mut self, name: String, path: &Path) -> Option<Folder> {
+        let well_named =
+            name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) && name.len() <= 64;
+        if !well_named {
+            self.lint(
+                &name,
+                "a template's name has letters, digits, '-', '_' and '.' only",
+                "rename the folder",
+            );
+            return None;
+        }
+        let base = self.files(&name, path);
+        let mut folder = Folder { base, ..Folder::default() };
+        for (entry, path) in self.entries(path, &name).into_iter().filter(|(_, path)| path.is_dir()) {
+            let place = format!("{name}/{entry}");
+            if entry == "assets" {
+                folder.assets = self.assets(&place, &path);
+            } else if is_language_tag(&entry) {
+                let files = self.files(&place, &path);
+                folder.locales.insert(entry, files);
+            } else {
+                self.lint(
+                    &place,
+                    "the folder is neither assets nor a language tag",
+                    "name it like he or pt-BR",
+                );
+            }
+        }
+        if folder.base.manifest.is_none() {
+            let place = format!("{name}/template.toml");
+            self.lint(&place, "it is missing", "add it, with at least from = \"Name <local@domain>\"");
+        }
+        folder.name = name;
+        Some(folder)
+    }
+
+    fn files(&mut self, place: &str, path: &Path) -> Files {
+        let mut files = Files::default();
+        for (entry, path) in self.entries(path, place).into_iter().filter(|(_, path)| !path.is_dir()) {
+            let slot = match entry.as_str() {
+                "template.toml" => &mut files.manifest,
+                "subject.hbs" => &mut files.subject,
+                "body.txt.hbs" => &mut files.text,
+                "body.html.hbs" => &mut files.html,
+                "body.mjml.hbs" => &mut files.mjml,
+                _ => {
+                    if entry.ends_with(".hbs") || entry.ends_with(".toml") {
+                        let fix = "name it subject.hbs, body.txt.hbs, body.html.hbs, body.mjml.hbs or template.toml";
+                        self.lint(&format!("{place}/{entry}"), "no template file has this name", fix);
+                    }
+                    continue;
+                }
+            };
+            *slot = self.text(&format!("{place}/{entry}"), &path);
+        }
+        files
+    }
+
+    fn text(&mut self, place: &str, path: &Path) -> Option<String> {
+        let bytes = self.bytes(place, path, SOURCE_BYTES_MAX as u64)?;
+        match String::from_utf8(bytes) {
+            Ok(text) => Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
+            Err(error) => {
+                let line =
+                    error.as_bytes()[..error.utf8_error().valid_up_to()].split(|b| *b == b'\n').count();
+                let fix = "save the file as UTF-8";
+                self.lints.push(Lint::new(place, (line, 1), "the file is not UTF-8", fix));
+                None
+            }
+        }
+    }
+
+    fn assets(&mut self, place: &str, path: &Path) -> BTreeMap<String, Vec<u8>> {
+        let mut assets = BTreeMap::new();
+        for (entry, path) in self.entries(path, place).into_iter().filter(|(_, path)| !path.is_dir()) {
+            if assets.len() == ASSETS_MAX {
+                self.lint(place, format!("more than {ASSETS_MAX} files"), "remove those that are not used");
+                break;
+            }
+            if let Some(bytes) = self.bytes(&format!("{place}/{entry}"), &path, ASSET_BYTES_MAX) {
+                assets.insert(entry, bytes);
+            }
+        }
+        assets
+    }
+
+    fn bytes(&mut self, place: &str, path: &Path, bytes_max: u64) -> Option<Vec<u8>> {
+        let length = match fs::metadata(path) {
+            Ok(file) if file.is_file() => file.len(),
+            Ok(_) => return self.refused(place, "it is not a plain file", "replace it by one"),
+            Err(error) => return self.unreadable(place, &error),
+        };
+        if length > bytes_max {
+            let cause = format!("the file has {length} bytes, more than {bytes_max}");
+            return self.refused(place, &cause, "make it smaller");
+        }
+        fs::read(path).map_or_else(|error| self.unreadable(place, &error), Some)
+    }
+
+    /// The visible entries of a folder by name, links followed where they stay inside.
+    fn entries(&mut self, path: &Path, place: &str) -> BTreeMap<String, PathBuf> {
+        let mut entries = BTreeMap::new();
+        let listed = match fs::read_dir(path) {
+            Ok(listed) => listed,
+            Err(error) => {
+                self.unreadable::<()>(place, &error);
+                return entries;
+            }
+        };
+        for entry in listed.flatten() {
+            let Ok(name) = entry.file_name().into_string() else {
+                self.lint(place, "a file's name is not UTF-8", "rename it");
+                continue;
+            };
+            if name.starts_with('.') {
+                continue;
+            }
+            if entries.len() == FOLDERS_MAX {
+                self.lint(place, format!("more than {FOLDERS_MAX} entries"), "split the directory");
+                break;
+            }
+            match fs::canonicalize(entry.path()) {
+                Ok(real) if real.starts_with(&self.root) => {
+                    entries.insert(name, real);
+                }
+                Ok(_) => {
+                    let fix = "copy the file into the template directory";
+                    self.lint(&format!("{place}/{name}"), "the link leaves the template directory", fix);
+                }
+                Err(error) => {
+                    self.unreadable::<()>(&format!("{place}/{name}"), &error);
+                }
+            }
+        }
+        entries
+    }
+
+    fn unreadable<T>(&mut self, place: &str, error: &std::io::Error) -> Option<T> {
+        self.refused(place, &format!("it cannot be read: {}", error.kind()), "let the relay read it")
+    }
+
+    fn refused<T>(&mut self, place: &str, cause: &str, fix: &str) -> Option<T> {
+        self.lint(place, cause, fix);
+        None
+    }
+
+    fn lint(&mut self, place: &str, cause: impl Into<String>, fix: &str) {
+        self.lints.push(Lint::new(place.trim_start_matches('/'), (0, 0), cause, fix));
+    }
+}
+
+/// The shape of a language tag (RFC 5646 §2.1): a language of two or three letters, then parts of one
+/// to eight letters or digits.
+pub fn is_language_tag(tag: &str) -> bool {
+    let mut parts = tag.split('-');
+    let language = parts.next().unwrap_or("");
+    tag.len() <= 35
+        && (2..=3).contains(&language.len())
+        && language.bytes().all(|b| b.is_ascii_alphabetic())
+        && parts.all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(dir: &Path, path: &str, bytes: &[u8]) {
+        let path = dir.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    #[test]
+    fn folders_locales_and_assets_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "a/template.toml", b"from = \"x\"");
+        write(dir.path(), "a/subject.hbs", "\u{feff}s".as_bytes());
+        write(dir.path(), "a/he-IL/body.txt.hbs", b"t");
+        write(dir.path(), "a/assets/logo.png", b"\x89PNG");
+        write(dir.path(), "README.md", b"x");
+        write(dir.path(), ".git/x", b"x");
+        let folders = read_folders(dir.path()).unwrap();
+        assert_eq!(folders.len(), 1);
+        assert_eq!(folders[0].base.subject.as_deref(), Some("s"));
+        assert_eq!(folders[0].locales["he-IL"].text.as_deref(), Some("t"));
+        assert_eq!(folders[0].assets["logo.png"].len(), 4);
+    }
+
+    #[test]
+    fn what_cannot_be_taken_is_named() {
+        let outside = tempfile::NamedTempFile::new().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "a/subject.hbs", b"line\n\xff");
+        write(dir.path(), "a/sbject.hbs", b"");
+        write(dir.path(), "a/body.html.hbs", &vec![b'x'; SOURCE_BYTES_MAX + 1]);
+        write(dir.path(), "a/pictures/x.png", b"");
+        write(dir.path(), "b c/subject.hbs", b"");
+        std::os::unix::fs::symlink(outside.path(), dir.path().join("a/body.txt.hbs")).unwrap();
+        let lints = read_folders(dir.path()).unwrap_err();
+        let found =
+            |place: &str, cause: &str| lints.iter().any(|l| l.place == place && l.cause.contains(cause));
+        assert!(found("a/subject.hbs", "not UTF-8"), "{lints:?}");
+        assert!(lints.iter().any(|lint| lint.line == 2));
+        assert!(found("a/sbject.hbs", "no template file"));
+        assert!(found("a/body.html.hbs", "bytes, more than"));
+        assert!(found("a/pictures", "neither assets"));
+        assert!(found("b c", "name has letters"));
+        assert!(found("a/body.txt.hbs", "leaves the template directory"));
+        assert!(found("a/template.toml", "missing"));
+        assert!(read_folders(Path::new("/nowhere/at/all")).is_err());
+    }
+}

@@ -1,0 +1,191 @@
+//! `template.toml`: what is written there, with places, and what it means.
+
+use super::lint::Lint;
+use super::scope::{FieldRules, Rule};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use toml::Spanned;
+
+/// A text of the file and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    pub text: String,
+    pub at: (usize, usize),
+}
+
+/// A `template.toml` as meant. In a locale's folder everything is optional and lies over the base folder's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Manifest {
+    pub from: Option<Located>,
+    pub reply_to: Option<Located>,
+    pub to_name: Option<Located>,
+    pub purpose: Option<Located>,
+    pub return_path: Option<Located>,
+    pub headers: BTreeMap<String, Located>,
+    pub attachments: Vec<Located>,
+    pub rules: FieldRules,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    from: Option<Spanned<String>>,
+    reply_to: Option<Spanned<String>>,
+    to_name: Option<Spanned<String>>,
+    purpose: Option<Spanned<String>>,
+    return_path: Option<Spanned<String>>,
+    #[serde(default)]
+    headers: BTreeMap<String, Spanned<String>>,
+    #[serde(default)]
+    attachments: Vec<Spanned<String>>,
+    #[serde(default)]
+    field: BTreeMap<String, Spanned<WrittenRule>>,
+    #[serde(default)]
+    data: BTreeMap<String, Spanned<WrittenRule>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenRule {
+    required: Option<bool>,
+    optional: Option<bool>,
+    default: Option<String>,
+}
+
+impl Manifest {
+    /// Reads a `template.toml`.
+    ///
+    /// # Errors
+    /// What is not TOML, keys that are not known, rules that say two things or nothing.
+    pub fn read(text: &str, place: &str) -> Result<Self, Vec<Lint>> {
+        let written: Written = toml::from_str(text).map_err(|error| vec![not_toml(text, place, &error)])?;
+        let located = |value: Spanned<String>| {
+            let at = position(text, value.span().start);
+            Located { text: value.into_inner(), at }
+        };
+        let mut lints = Vec::new();
+        let mut rules = FieldRules::default();
+        for (name, rule) in written.field {
+            match rule_of(&rule, text, place, &format!("field.{name}")) {
+                Ok(rule) => rules.declare(name, rule),
+                Err(lint) => lints.push(lint),
+            }
+        }
+        for (name, rule) in written.data {
+            match rule_of(&rule, text, place, &format!("data.{name}")) {
+                Ok(rule) => rules.declare_data(name, rule),
+                Err(lint) => lints.push(lint),
+            }
+        }
+        if !lints.is_empty() {
+            return Err(lints);
+        }
+        Ok(Self {
+            from: written.from.map(located),
+            reply_to: written.reply_to.map(located),
+            to_name: written.to_name.map(located),
+            purpose: written.purpose.map(located),
+            return_path: written.return_path.map(located),
+            headers: written.headers.into_iter().map(|(name, value)| (name, located(value))).collect(),
+            attachments: written.attachments.into_iter().map(located).collect(),
+            rules,
+        })
+    }
+
+    /// This one, with what `over` states in its place.
+    pub fn overridden_by(&self, over: &Self) -> Self {
+        let either = |over: &Option<Located>, base: &Option<Located>| over.clone().or_else(|| base.clone());
+        let mut headers = self.headers.clone();
+        headers.extend(over.headers.clone());
+        Self {
+            from: either(&over.from, &self.from),
+            reply_to: either(&over.reply_to, &self.reply_to),
+            to_name: either(&over.to_name, &self.to_name),
+            purpose: either(&over.purpose, &self.purpose),
+            return_path: either(&over.return_path, &self.return_path),
+            headers,
+            attachments: if over.attachments.is_empty() { &self.attachments } else { &over.attachments }
+                .clone(),
+            rules: self.rules.clone().overridden_by(&over.rules),
+        }
+    }
+}
+
+fn rule_of(written: &Spanned<WrittenRule>, text: &str, place: &str, name: &str) -> Result<Rule, Lint> {
+    let WrittenRule { required, optional, default } = written.get_ref();
+    match (required, optional, default) {
+        (Some(true), None, None) => Ok(Rule::Required),
+        (None, Some(true), None) => Ok(Rule::Optional),
+        (None, None, Some(default)) => Ok(Rule::Default(default.clone())),
+        _ => {
+            let cause = format!("[{name}] does not say one thing");
+            let fix = "write exactly one of required = true, optional = true, default = \"…\"";
+            Err(Lint::new(place, position(text, written.span().start), cause, fix))
+        }
+    }
+}
+
+fn not_toml(text: &str, place: &str, error: &toml::de::Error) -> Lint {
+    let at = error.span().map_or((0, 0), |span| position(text, span.start));
+    let message = error.message().trim();
+    let fix = if message.contains("unknown field") {
+        "use from, reply_to, to_name, purpose, return_path, attachments, [headers], [field.NAME], [data.NAME]"
+    } else {
+        "correct the TOML"
+    };
+    Lint::new(place, at, message.replace('\n', " "), fix)
+}
+
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fails(text: &str) -> (usize, String) {
+        let lints = Manifest::read(text, "t/template.toml").unwrap_err();
+        (lints[0].line, lints[0].cause.clone())
+    }
+
+    #[test]
+    fn a_manifest_is_read_with_places() {
+        let text = "from = \"A <a@b.test>\"\n[field.x]\ndefault = \"y\"\n[data.z]\noptional = true\n[headers]\nX-A = \"b\"\n";
+        let manifest = Manifest::read(text, "t").unwrap();
+        assert_eq!(manifest.from.unwrap().at, (1, 8));
+        assert_eq!(manifest.rules.lookup("x"), &Rule::Default("y".into()));
+        assert_eq!(manifest.rules.lookup_data("z"), Some(&Rule::Optional));
+        assert_eq!(manifest.headers["X-A"].text, "b");
+    }
+
+    #[test]
+    fn mistakes_are_found_where_they_stand() {
+        let (line, cause) = fails("from = \"a@b.test\"\n\nfrm = 1\n");
+        assert_eq!((line, cause.contains("unknown field `frm`")), (3, true), "{cause}");
+        assert_eq!(fails("from = [\n").0, 1);
+        assert_eq!(fails("a = 1\n[field.x]\nrequired = maybe").0, 3);
+        for rule in
+            ["required = false", "", "required = true\noptional = true", "default = \"x\"\nrequired = true"]
+        {
+            let (line, cause) = fails(&format!("[field.y]\noptional = true\n[field.x]\n{rule}"));
+            assert_eq!((line, cause.as_str()), (3, "[field.x] does not say one thing"), "{rule}");
+        }
+    }
+
+    #[test]
+    fn a_locale_lies_over_the_base() {
+        let base = Manifest::read(
+            "from = \"a@b.test\"\n[field.x]\nrequired = true\n[field.y]\noptional = true",
+            "t",
+        )
+        .unwrap();
+        let over = Manifest::read("[field.x]\ndefault = \"z\"", "t").unwrap();
+        let both = base.overridden_by(&over);
+        assert_eq!(both.from, base.from);
+        assert_eq!(both.rules.lookup("x"), &Rule::Default("z".into()));
+        assert_eq!(both.rules.lookup("y"), &Rule::Optional);
+    }
+}

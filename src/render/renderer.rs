@@ -1,0 +1,168 @@
+//! The renderer: loaded templates, and plans of contents that came with their jobs.
+
+use super::cache::{Key, PlanCache};
+use super::folder::read_folders;
+use super::lint::Lint;
+use super::plan::{Plan, PlanBuilder};
+use super::program::{Program, Syntax};
+use super::scope::FieldRules;
+use super::template::{Template, TemplateInfo};
+use crate::fault::{Fault, Reason};
+use crate::job::{Content, InlineContent, Token};
+use aws_lc_rs::digest::{Context, SHA256};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What the renderer needs to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where template folders are; without it only contents that come with jobs are rendered.
+    pub dir: Option<PathBuf>,
+    /// Domains of tokens, for messages that are their own template.
+    pub token_domains: Vec<String>,
+    /// Memory for plans of contents that came with jobs, in bytes.
+    pub plan_cache_bytes_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { dir: None, token_domains: Vec::new(), plan_cache_bytes_max: 64 * 1024 * 1024 }
+    }
+}
+
+/// Everything that can be rendered.
+#[derive(Debug)]
+pub struct Renderer {
+    templates: BTreeMap<String, Template>,
+    token_domains: Vec<String>,
+    cache: PlanCache,
+}
+
+impl Renderer {
+    /// Loads every template.
+    ///
+    /// # Errors
+    /// All mistakes of all templates.
+    pub fn load(settings: Settings) -> Result<Self, Vec<Lint>> {
+        let folders = settings.dir.as_deref().map_or_else(|| Ok(Vec::new()), read_folders)?;
+        let mut templates = BTreeMap::new();
+        let mut lints = Vec::new();
+        for folder in folders {
+            match Template::load(&folder) {
+                Ok(template) => {
+                    templates.insert(folder.name, template);
+                }
+                Err(found) => lints.extend(found),
+            }
+        }
+        if !lints.is_empty() {
+            return Err(lints);
+        }
+        let cache = PlanCache::new(settings.plan_cache_bytes_max);
+        Ok(Self { templates, token_domains: settings.token_domains, cache })
+    }
+
+    /// The plan for a job's content. Contents that came with the job are compiled once.
+    ///
+    /// # Errors
+    /// `template-not-found`; `bad-template` with the first mistake; those of [`Plan::from_message`].
+    pub fn plan(&self, content: &Content, locale: Option<&str>) -> Result<Arc<Plan>, Fault> {
+        match content {
+            Content::Template(name) => self.template(name, locale),
+            Content::Inline(inline) => self.cached(inline_key(inline), || inline_plan(inline)),
+            Content::Message(raw) => self.cached(key("message", &[Some(raw)]), || {
+                Plan::from_message(raw, &|address| Token::from_address(address, &self.token_domains).ok())
+            }),
+        }
+    }
+
+    pub fn templates(&self) -> impl Iterator<Item = &TemplateInfo> {
+        self.templates.values().map(|template| &template.info)
+    }
+
+    fn template(&self, name: &str, locale: Option<&str>) -> Result<Arc<Plan>, Fault> {
+        let not_found = |detail: String| Fault::new(Reason::TemplateNotFound, detail);
+        let template = self.templates.get(name).ok_or_else(|| {
+            not_found(String::from("the relay has no template of this name; see tokenrelay template list"))
+        })?;
+        template.variant(locale).cloned().ok_or_else(|| {
+            let locales = template.info.locales.join(", ");
+            not_found(format!("the template {name} is there only for {locales}; name one of them as locale"))
+        })
+    }
+
+    fn cached(&self, key: Key, compile: impl FnOnce() -> Result<Plan, Fault>) -> Result<Arc<Plan>, Fault> {
+        if let Some(plan) = self.cache.get(&key) {
+            return Ok(plan);
+        }
+        let plan = Arc::new(compile()?);
+        self.cache.insert(key, plan.clone());
+        Ok(plan)
+    }
+}
+
+fn inline_key(inline: &InlineContent) -> Key {
+    let bytes = |text: &Option<String>| text.clone().map(String::into_bytes);
+    let (text, html, reply_to) = (bytes(&inline.text), bytes(&inline.html), bytes(&inline.reply_to));
+    key(
+        "inline",
+        &[
+            Some(inline.from.as_bytes()),
+            Some(inline.subject.as_bytes()),
+            text.as_deref(),
+            html.as_deref(),
+            reply_to.as_deref(),
+        ],
+    )
+}
+
+/// Each part behind its length, so that no two contents read alike.
+fn key(kind: &str, parts: &[Option<&[u8]>]) -> Key {
+    let mut hash = Context::new(&SHA256);
+    hash.update(kind.as_bytes());
+    for part in parts {
+        match part {
+            Some(part) => {
+                hash.update(&[1]);
+                hash.update(&(part.len() as u64).to_be_bytes());
+                hash.update(part);
+            }
+            None => hash.update(&[0]),
+        }
+    }
+    hash.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+fn inline_plan(inline: &InlineContent) -> Result<Plan, Fault> {
+    build_inline(inline).map_err(|lints| bad_template(&lints))
+}
+
+fn build_inline(inline: &InlineContent) -> Result<Plan, Vec<Lint>> {
+    let mut builder = PlanBuilder::new("content", FieldRules::of_message());
+    let mut lints = Vec::new();
+    let mut keep = |result: Result<(), Vec<Lint>>| lints.extend(result.err().into_iter().flatten());
+    keep(builder.from(&inline.from).map(|_| ()));
+    if let Some(reply_to) = &inline.reply_to {
+        keep(builder.reply_to(reply_to).map(|_| ()));
+    }
+    keep(
+        Program::compile(&inline.subject, Syntax::Header, "content.subject")
+            .map(|p| drop(builder.subject(p))),
+    );
+    if let Some(text) = &inline.text {
+        keep(Program::compile(text, Syntax::Text, "content.text").map(|p| drop(builder.text(p))));
+    }
+    if let Some(html) = &inline.html {
+        keep(Program::compile(html, Syntax::Html, "content.html").map(|p| drop(builder.html(p))));
+    }
+    if lints.is_empty() { builder.build() } else { Err(lints) }
+}
+
+/// The first mistake, and how many more there are.
+fn bad_template(lints: &[Lint]) -> Fault {
+    let first = lints.first().map(Lint::to_string).unwrap_or_default();
+    let more = lints.len().saturating_sub(1);
+    let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+    Fault::new(Reason::BadTemplate, format!("{first}{more}"))
+}

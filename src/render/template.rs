@@ -1,0 +1,357 @@
+//! Turns a template folder into plans: one for the base and one for each locale.
+
+use super::folder::{Files, Folder};
+use super::lint::Lint;
+use super::manifest::{Located, Manifest};
+use super::mjml;
+use super::plan::{Plan, PlanBuilder};
+use super::program::{Program, Syntax};
+use super::scope::{FieldRules, Rule};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What a template is, for lists.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct TemplateInfo {
+    pub name: String,
+    pub locales: Vec<String>,
+    pub purpose: Option<String>,
+    /// Person fields with `required`, `optional` or `default`.
+    pub fields: BTreeMap<String, &'static str>,
+    /// Paths below `data` that it reads.
+    pub data: BTreeSet<String>,
+    pub html: bool,
+}
+
+/// A loaded template.
+#[derive(Debug)]
+pub struct Template {
+    pub info: TemplateInfo,
+    base: Option<Arc<Plan>>,
+    locales: Vec<(String, Arc<Plan>)>,
+}
+
+impl Template {
+    /// Compiles all variants of a folder.
+    ///
+    /// # Errors
+    /// Every mistake of every variant.
+    pub fn load(folder: &Folder) -> Result<Self, Vec<Lint>> {
+        let mut loading = Loading { folder, lints: Vec::new(), info: TemplateInfo::of(&folder.name) };
+        let base = loading.manifest(&folder.base, &folder.name);
+        let mut locales = Vec::new();
+        for (locale, files) in &folder.locales {
+            let place = format!("{}/{locale}", folder.name);
+            let over = loading.manifest(files, &place);
+            let variant = Variant::over(&folder.base, files, &folder.name, &place, base.overridden_by(&over));
+            loading.info.locales.push(locale.clone());
+            locales.extend(loading.variant(variant).map(|plan| (locale.clone(), Arc::new(plan))));
+        }
+        let own = &folder.base;
+        // Where every text is in a locale's folder, the base holds only what they share.
+        let only_shared = !locales.is_empty() && own.subject.is_none();
+        let only_shared = only_shared && own.text.is_none() && own.html.is_none() && own.mjml.is_none();
+        let base = if only_shared {
+            None
+        } else {
+            let none = Files::default();
+            let variant = Variant::over(own, &none, &folder.name, &folder.name, base);
+            loading.variant(variant).map(Arc::new)
+        };
+        loading.lints.sort();
+        loading.lints.dedup();
+        if loading.lints.is_empty() {
+            Ok(Self { info: loading.info, base, locales })
+        } else {
+            Err(loading.lints)
+        }
+    }
+
+    /// The variant for a language tag: itself, then without its last parts, then the base (RFC 4647 §3.4).
+    pub fn variant(&self, locale: Option<&str>) -> Option<&Arc<Plan>> {
+        let mut range = locale.unwrap_or("");
+        while !range.is_empty() {
+            let same = |(tag, _): &&(String, Arc<Plan>)| {
+                tag.len() == range.len()
+                    && tag
+                        .bytes()
+                        .zip(range.bytes())
+                        .all(|(a, b)| a.eq_ignore_ascii_case(&if b == b'_' { b'-' } else { b }))
+            };
+            if let Some((_, plan)) = self.locales.iter().find(same) {
+                return Some(plan);
+            }
+            range = range.rfind(['-', '_']).map_or("", |end| &range[..end]);
+        }
+        self.base.as_ref()
+    }
+}
+
+impl TemplateInfo {
+    fn of(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            locales: Vec::new(),
+            purpose: None,
+            fields: BTreeMap::new(),
+            data: BTreeSet::new(),
+            html: false,
+        }
+    }
+}
+
+/// The files of one variant, each with its place.
+struct Variant<'a> {
+    place: &'a str,
+    manifest: Manifest,
+    subject: Option<(&'a str, String)>,
+    text: Option<(&'a str, String)>,
+    html: Option<(&'a str, String)>,
+    mjml: Option<(&'a str, String)>,
+}
+
+impl<'a> Variant<'a> {
+    fn over(base: &'a Files, own: &'a Files, base_place: &str, place: &'a str, manifest: Manifest) -> Self {
+        type Pick = fn(&Files) -> Option<&String>;
+        let pick = |of: Pick, file: &str| {
+            let own_file = of(own).map(|text| (text.as_str(), format!("{place}/{file}")));
+            own_file.or_else(|| of(base).map(|text| (text.as_str(), format!("{base_place}/{file}"))))
+        };
+        let mut variant = Self {
+            place,
+            manifest,
+            subject: pick(|files| files.subject.as_ref(), "subject.hbs"),
+            text: pick(|files| files.text.as_ref(), "body.txt.hbs"),
+            html: pick(|files| files.html.as_ref(), "body.html.hbs"),
+            mjml: pick(|files| files.mjml.as_ref(), "body.mjml.hbs"),
+        };
+        // A locale's HTML stands for the base folder's MJML, and the other way round.
+        match (own.html.is_some(), own.mjml.is_some()) {
+            (true, false) => variant.mjml = None,
+            (false, true) => variant.html = None,
+            _ => {}
+        }
+        variant
+    }
+}
+
+struct Loading<'a> {
+    folder: &'a Folder,
+    lints: Vec<Lint>,
+    info: TemplateInfo,
+}
+
+impl Loading<'_> {
+    fn manifest(&mut self, files: &Files, place: &str) -> Manifest {
+        let Some(text) = &files.manifest else { return Manifest::default() };
+        let read = Manifest::read(text, &format!("{place}/template.toml"));
+        self.kept(read).unwrap_or_default()
+    }
+
+    fn variant(&mut self, variant: Variant<'_>) -> Option<Plan> {
+        let before = self.lints.len();
+        let toml = format!("{}/template.toml", variant.place);
+        let rules = variant.manifest.rules.clone();
+        self.describe(&variant.manifest);
+        let mut builder = PlanBuilder::new(&toml, rules.clone());
+        self.sender(&variant.manifest, &mut builder, &toml);
+        if let Some((source, place)) = &variant.subject {
+            let program = self.program(source, Syntax::Header, place, &rules)?;
+            builder.subject(program);
+        } else {
+            self.lint(variant.place, "there is no subject", "add subject.hbs");
+        }
+        if let Some((source, place)) = &variant.text {
+            let program = self.program(source, Syntax::Text, place, &rules);
+            program.map(|program| builder.text(program));
+        }
+        if let Some(program) = self.html(&variant, &rules) {
+            self.inline(&program, &mut builder, variant.place);
+            self.info.html = true;
+            builder.html(program);
+        }
+        self.headers(&variant.manifest, &mut builder, &toml);
+        self.attachments(&variant.manifest, &mut builder, &toml);
+        let bodies = [variant.text.is_some(), variant.html.is_some() || variant.mjml.is_some()];
+        match bodies {
+            [false, true] => self.lint(
+                variant.place,
+                "there is HTML but no plain text, which filters and many readers need",
+                "add body.txt.hbs",
+            ),
+            [false, false] => {
+                self.lint(variant.place, "there is no body", "add body.txt.hbs and body.html.hbs")
+            }
+            _ => {}
+        }
+        if self.lints.len() > before {
+            return None;
+        }
+        let plan = builder.build();
+        self.kept(plan)
+    }
+
+    fn describe(&mut self, manifest: &Manifest) {
+        self.info.purpose = manifest.purpose.as_ref().map(|purpose| purpose.text.clone());
+        for (field, rule) in manifest.rules.declared() {
+            let word = match rule {
+                Rule::Required => "required",
+                Rule::Optional => "optional",
+                Rule::Default(_) => "default",
+            };
+            self.info.fields.insert(field.to_owned(), word);
+        }
+    }
+
+    fn sender(&mut self, manifest: &Manifest, builder: &mut PlanBuilder, toml: &str) {
+        match &manifest.from {
+            Some(from) => self.set(from, toml, |text| builder.from(text).map(|_| ())),
+            None => self.lint(toml, "from is missing", "add from = \"Name <local@domain>\""),
+        }
+        if let Some(reply_to) = &manifest.reply_to {
+            self.set(reply_to, toml, |text| builder.reply_to(text).map(|_| ()));
+        }
+        if let Some(return_path) = &manifest.return_path {
+            self.set(return_path, toml, |text| builder.return_path(text).map(|_| ()));
+        }
+        if let Some(purpose) = &manifest.purpose {
+            builder.purpose(&purpose.text);
+        }
+        if let Some(to_name) = &manifest.to_name {
+            let mut program = None;
+            self.set(to_name, toml, |text| {
+                Program::compile(text, Syntax::Header, toml).map(|p| program = Some(p))
+            });
+            if let Some(program) = program {
+                self.check_fields(&program, &manifest.rules, toml, Some(to_name.at));
+                builder.to_name(program);
+            }
+        }
+    }
+
+    fn headers(&mut self, manifest: &Manifest, builder: &mut PlanBuilder, toml: &str) {
+        for (name, value) in &manifest.headers {
+            let mut fields = None;
+            self.set(value, toml, |text| {
+                let program = Program::compile(text, Syntax::Header, toml)?;
+                fields = Some(program.uses().data.clone());
+                builder.header(name, program).map(|_| ())
+            });
+            self.info.data.extend(fields.into_iter().flatten());
+        }
+    }
+
+    fn attachments(&mut self, manifest: &Manifest, builder: &mut PlanBuilder, toml: &str) {
+        for name in &manifest.attachments {
+            let Some(bytes) = self.folder.assets.get(&name.text) else {
+                let cause = format!("there is no assets/{}", name.text.escape_debug());
+                self.lints.push(Lint::new(toml, name.at, cause, "add the file, or correct its name"));
+                continue;
+            };
+            self.set(name, toml, |text| builder.attachment(text, content_type(text), bytes).map(|_| ()));
+        }
+    }
+
+    fn html(&mut self, variant: &Variant<'_>, rules: &FieldRules) -> Option<Program> {
+        match (&variant.html, &variant.mjml) {
+            (Some((_, place)), Some(_)) => {
+                let place = place.clone();
+                self.lint(&place, "there is a body.mjml.hbs too", "keep one of them");
+                None
+            }
+            (Some((source, place)), None) => self.program(source, Syntax::Html, place, rules),
+            (None, Some((source, place))) => {
+                let html = mjml::to_html(source, place);
+                let html = self.kept(html.map_err(|lint| vec![lint]))?;
+                self.program(&html, Syntax::Html, &format!("{place} (as HTML)"), rules)
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// The files named by `cid:` in the HTML become parts beside it.
+    fn inline(&mut self, html: &Program, builder: &mut PlanBuilder, place: &str) {
+        for name in cids(html) {
+            match self.folder.assets.get(&name) {
+                Some(bytes) => {
+                    let added = builder.inline(&name, content_type(&name), bytes).map(|_| ());
+                    self.kept(added);
+                }
+                None => {
+                    let cause = format!("cid:{name} is used, but there is no assets/{name}");
+                    self.lint(place, cause, "add the file, or correct its name");
+                }
+            }
+        }
+    }
+
+    fn program(&mut self, source: &str, syntax: Syntax, place: &str, rules: &FieldRules) -> Option<Program> {
+        // A file's last newline is not part of a subject.
+        let source = if syntax == Syntax::Header { source.trim_end_matches(['\r', '\n']) } else { source };
+        let program = self.kept(Program::compile(source, syntax, place))?;
+        self.check_fields(&program, rules, place, None);
+        self.info.data.extend(program.uses().data.iter().cloned());
+        Some(program)
+    }
+
+    fn check_fields(
+        &mut self,
+        program: &Program,
+        rules: &FieldRules,
+        place: &str,
+        at: Option<(usize, usize)>,
+    ) {
+        for (field, first) in program.first_uses().filter(|(field, _)| !rules.declares(field)) {
+            let cause = format!("person.{field} is not declared in template.toml");
+            let fix = format!(
+                "add [field.{field}] with one of required = true, optional = true, default = \"…\" to template.toml"
+            );
+            self.lints.push(Lint::new(place, at.unwrap_or(first), cause, fix));
+        }
+    }
+
+    /// Sets a value of `template.toml`; mistakes are reported where it stands.
+    fn set(&mut self, value: &Located, toml: &str, set: impl FnOnce(&str) -> Result<(), Vec<Lint>>) {
+        if let Err(lints) = set(&value.text) {
+            self.lints.extend(lints.into_iter().map(|lint| {
+                let column = if lint.line == 1 { value.at.1 + lint.column } else { value.at.1 };
+                Lint { place: toml.to_owned(), line: value.at.0, column, ..lint }
+            }));
+        }
+    }
+
+    fn kept<T>(&mut self, result: Result<T, Vec<Lint>>) -> Option<T> {
+        result.map_err(|lints| self.lints.extend(lints)).ok()
+    }
+
+    fn lint(&mut self, place: &str, cause: impl Into<String>, fix: &str) {
+        self.lints.push(Lint::new(place, (0, 0), cause, fix));
+    }
+}
+
+/// The names behind `cid:` in a program's fixed text.
+fn cids(program: &Program) -> BTreeSet<String> {
+    let name = |rest: &str| {
+        let is_end = |c: char| !(c.is_ascii_alphanumeric() || "._-@".contains(c));
+        rest[..rest.find(is_end).unwrap_or(rest.len())].to_owned()
+    };
+    let fixed = program.fixed().iter();
+    fixed.flat_map(|text| text.split("cid:").skip(1).map(name)).filter(|name| !name.is_empty()).collect()
+}
+
+fn content_type(name: &str) -> &'static str {
+    let extension = name.rsplit('.').next().unwrap_or("").to_ascii_lowercase();
+    match extension.as_str() {
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "gif" => "image/gif",
+        "webp" => "image/webp",
+        "svg" => "image/svg+xml",
+        "pdf" => "application/pdf",
+        "ics" => "text/calendar",
+        "csv" => "text/csv",
+        "txt" => "text/plain",
+        _ => "application/octet-stream",
+    }
+}
