@@ -29,9 +29,17 @@ pub struct Body {
     program: Program,
     place: Place,
     quoted: OnceLock<Vec<quoted_printable::Piece>>,
-    plain: OnceLock<Vec<eight_bit::Piece>>,
+    plain: OnceLock<Plain>,
     compact: Compact,
     octets: usize,
+}
+
+/// The fixed text for eight-bit and base64 bodies.
+#[derive(Debug)]
+struct Plain {
+    pieces: Vec<eight_bit::Piece>,
+    /// No piece has a line that forbids 8bit here.
+    may_stand: bool,
 }
 
 /// The shorter of the two encodings for targets that take seven bits only.
@@ -79,19 +87,19 @@ impl Body {
     }
 
     fn quoted(&self) -> &[quoted_printable::Piece] {
-        let encode = |text: &Box<str>| quoted_printable::Piece::encode(text);
-        self.quoted.get_or_init(|| self.program.fixed().iter().map(encode).collect())
+        let encode =
+            || self.program.fixed().iter().map(|text| quoted_printable::Piece::encode(text)).collect();
+        self.quoted.get_or_init(encode)
     }
 
-    fn plain(&self) -> &[eight_bit::Piece] {
-        let encode = |text: &Box<str>| eight_bit::Piece::new(text);
-        self.plain.get_or_init(|| self.program.fixed().iter().map(encode).collect())
-    }
-
-    fn may_be_eight_bit(&self) -> bool {
-        self.plain()
-            .iter()
-            .all(|piece| !piece.has_long_line() && !(self.place.in_multipart && piece.has_dash_line()))
+    fn plain(&self) -> &Plain {
+        self.plain.get_or_init(|| {
+            let pieces: Vec<_> =
+                self.program.fixed().iter().map(|text| eight_bit::Piece::new(text)).collect();
+            let in_multipart = self.place.in_multipart;
+            let may_stand = !pieces.iter().any(|piece| piece.is_barred(in_multipart));
+            Plain { pieces, may_stand }
+        })
     }
 
     /// Writes the Content-Transfer-Encoding field, the empty line and the text, without a line end behind it.
@@ -100,7 +108,7 @@ impl Body {
     /// Those of [`Program::run`].
     pub fn write(&self, scope: &Scope<'_>, transfer: Transfer, out: &mut Output) -> Result<(), Fault> {
         let start = out.len();
-        if transfer == Transfer::EightBit && self.may_be_eight_bit() {
+        if transfer == Transfer::EightBit && self.plain().may_stand {
             if self.write_eight_bit(scope, out)? {
                 return Ok(());
             }
@@ -115,7 +123,7 @@ impl Body {
 
     fn write_eight_bit(&self, scope: &Scope<'_>, out: &mut Output) -> Result<bool, Fault> {
         out.put(b"Content-Transfer-Encoding: 8bit\r\n\r\n");
-        let mut sink = PlainSink { writer: eight_bit::Writer::new(out), pieces: self.plain() };
+        let mut sink = PlainSink { writer: eight_bit::Writer::new(out), pieces: &self.plain().pieces };
         self.run(scope, &mut sink)?;
         Ok(sink.writer.finish(self.place.in_multipart))
     }
@@ -132,7 +140,7 @@ impl Body {
         out.put(b"Content-Transfer-Encoding: base64\r\n\r\n");
         let room = self.octets + 32 * self.program.fixed().len();
         let mut text = Output::new(room, out.size_max());
-        let mut sink = PlainSink { writer: eight_bit::Writer::new(&mut text), pieces: self.plain() };
+        let mut sink = PlainSink { writer: eight_bit::Writer::new(&mut text), pieces: &self.plain().pieces };
         self.run(scope, &mut sink)?;
         match text.finish() {
             Ok(text) => base64::write(&text, out),

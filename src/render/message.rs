@@ -21,6 +21,10 @@ use leaf::MediaType;
 
 /// Header fields of one part.
 pub const HEADERS_MAX: usize = 500;
+/// Octets of one part's header, as Postfix limits them, nearly.
+pub const HEADER_OCTETS_MAX: usize = 128 * 1024;
+/// Octets of a field that has to be decoded: the decoder's time grows with the square of an odd one.
+pub const DECODED_FIELD_OCTETS_MAX: usize = 16 * 1024;
 /// Parts of a message, multiparts counted too.
 pub const PARTS_MAX: usize = 100;
 /// Multiparts within each other.

@@ -71,7 +71,8 @@ pub struct Finished {
     /// Envelope sender, empty for the null reverse-path.
     pub sender: String,
     pub recipient: Personal<String>,
-    /// The target must be told `BODY=8BITMIME`.
+    /// The target must be told `BODY=8BITMIME`. With [`Transfer::SevenBit`] this happens only where an engine's
+    /// signed part or forwarded message holds eight-bit octets, which cannot be encoded anew.
     pub eight_bit: bool,
     /// The target must be told `SMTPUTF8`.
     pub smtputf8: bool,

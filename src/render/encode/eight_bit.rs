@@ -34,18 +34,14 @@ impl Piece {
         }
     }
 
-    pub fn has_long_line(&self) -> bool {
-        self.has_long_line
-    }
-
-    /// Whether a line in it could be taken for a MIME boundary.
-    pub fn has_dash_line(&self) -> bool {
-        self.has_dash_line
+    /// Whether one of its lines is too long or, in a multipart, could be taken for a boundary.
+    pub fn is_barred(&self, in_multipart: bool) -> bool {
+        self.has_long_line || (in_multipart && self.has_dash_line)
     }
 }
 
 /// Whether a line begins with `--`, as every MIME boundary does (RFC 2046 §5.1.1).
-pub fn has_dash_line(text: &[u8]) -> bool {
+fn has_dash_line(text: &[u8]) -> bool {
     text.starts_with(b"--") || memmem::find(text, b"\n--").is_some()
 }
 
@@ -88,7 +84,8 @@ impl<'a> Writer<'a> {
     /// Whether the text may stand as it is. In a multipart no line may begin like a boundary.
     pub fn finish(self, in_multipart: bool) -> bool {
         let body = &self.out.as_bytes()[self.start.min(self.out.len())..];
-        !self.has_long_line && !(in_multipart && has_dash_line(body))
+        let is_barred = self.has_long_line || (in_multipart && has_dash_line(body));
+        !is_barred
     }
 
     fn run(&mut self, text: &[u8]) {

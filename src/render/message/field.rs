@@ -1,6 +1,6 @@
 //! Header fields as they stand in a message (RFC 5322 §2.2).
 
-use super::{HEADERS_MAX, bad_job, has_placeholder, too_large};
+use super::{DECODED_FIELD_OCTETS_MAX, HEADER_OCTETS_MAX, HEADERS_MAX, bad_job, has_placeholder, too_large};
 use crate::fault::Fault;
 use crate::render::encode::eight_bit::LINE_OCTETS_MAX;
 use crate::render::encode::header::is_name;
@@ -41,6 +41,12 @@ impl Field<'_> {
         memchr::memmem::find(self.value, b"{{").is_some() || (may_hide && has_placeholder(&self.text()))
     }
 
+    /// Whether its value has to be read, and not only passed on.
+    fn is_read(&self) -> bool {
+        let holds = |sign: &[u8]| memchr::memmem::find(self.value, sign).is_some();
+        holds(b"=?") || holds(b"{{") || self.name.to_ascii_lowercase().starts_with("content-")
+    }
+
     /// Whether it cannot go out as it is: letters outside ASCII, or a line past the limit.
     pub fn is_unlawful(&self) -> bool {
         !self.raw.is_ascii()
@@ -51,7 +57,7 @@ impl Field<'_> {
 /// Cuts a part into its header fields and its body.
 ///
 /// # Errors
-/// `bad-job` for a line that is no field, `too-large` past [`HEADERS_MAX`].
+/// `bad-job` for a line that is no field, `too-large` past [`HEADERS_MAX`] and the limits on their size.
 pub fn split(whole: &[u8]) -> Result<(Vec<Field<'_>>, &[u8]), Fault> {
     let mut fields = Vec::new();
     let mut rest = whole;
@@ -60,9 +66,17 @@ pub fn split(whole: &[u8]) -> Result<(Vec<Field<'_>>, &[u8]), Fault> {
             return Ok((fields, body));
         }
         let (raw, after) = rest.split_at(field_end(rest));
-        fields.push(parse(raw).ok_or_else(|| {
-            bad_job(format!("line {} of a header is not a header field", fields.len() + 1))
-        })?);
+        let field = parse(raw).ok_or_else(|| {
+            bad_job(format!("field {} of a header is not a header field", fields.len() + 1))
+        })?;
+        if whole.len() - after.len() > HEADER_OCTETS_MAX {
+            return Err(too_large(format!("a header has more than {HEADER_OCTETS_MAX} octets")));
+        }
+        if raw.len() > DECODED_FIELD_OCTETS_MAX && field.is_read() {
+            let text = format!("the header {} has more than {DECODED_FIELD_OCTETS_MAX} octets", field.name);
+            return Err(too_large(text));
+        }
+        fields.push(field);
         if fields.len() > HEADERS_MAX {
             return Err(too_large(format!("a header has more than {HEADERS_MAX} fields")));
         }

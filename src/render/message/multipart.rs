@@ -1,5 +1,6 @@
 //! Cuts a multipart body at its boundary lines (RFC 2046 §5.1.1).
 
+use super::PARTS_MAX;
 use memchr::memmem;
 
 /// A stretch of a multipart body. Put together in order they are the body again, octet by octet.
@@ -10,7 +11,8 @@ pub enum Section<'m> {
     Part(&'m [u8]),
 }
 
-/// A boundary counts only at the beginning of a line and with nothing but white space behind it.
+/// A boundary counts only at the beginning of a line and with nothing but white space behind it. Stops after
+/// more parts than a message may have.
 pub fn split<'m>(body: &'m [u8], boundary: &str) -> Vec<Section<'m>> {
     let mut sections = Vec::new();
     let mut between_start = 0;
@@ -24,6 +26,9 @@ pub fn split<'m>(body: &'m [u8], boundary: &str) -> Vec<Section<'m>> {
             between_start = part_end;
         }
         part_start = Some(line.end);
+        if sections.len() > 2 * PARTS_MAX {
+            break;
+        }
         if line.is_last {
             part_start = None;
             break;
@@ -47,20 +52,26 @@ struct BoundaryLine {
     is_last: bool,
 }
 
+/// Found one by one: a hostile body may hold millions.
 fn boundary_lines<'m>(body: &'m [u8], boundary: &str) -> impl Iterator<Item = BoundaryLine> + 'm {
-    let delimiter = [b"--", boundary.as_bytes()].concat();
-    let found: Vec<usize> = memmem::find_iter(body, &delimiter).collect();
-    found.into_iter().filter_map(move |start| {
-        if start > 0 && body[start - 1] != b'\n' {
-            return None;
+    let delimiter = memmem::Finder::new(&[b"--", boundary.as_bytes()].concat()).into_owned();
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let start = from + delimiter.find(&body[from..])?;
+            let after_delimiter = start + delimiter.needle().len();
+            from = after_delimiter;
+            if start > 0 && body[start - 1] != b'\n' {
+                continue;
+            }
+            let tail = &body[after_delimiter..];
+            let line = &tail[..memchr::memchr(b'\n', tail).map_or(tail.len(), |at| at + 1)];
+            let after_dashes = line.strip_prefix(b"--");
+            if after_dashes.unwrap_or(line).iter().all(u8::is_ascii_whitespace) {
+                let end = after_delimiter + line.len();
+                return Some(BoundaryLine { start, end, is_last: after_dashes.is_some() });
+            }
         }
-        let tail = &body[start + delimiter.len()..];
-        let line_len = memchr::memchr(b'\n', tail).map_or(tail.len(), |at| at + 1);
-        let line = &tail[..line_len];
-        let after = line.strip_prefix(b"--");
-        let is_blank = after.unwrap_or(line).iter().all(u8::is_ascii_whitespace);
-        let end = start + delimiter.len() + line_len;
-        is_blank.then_some(BoundaryLine { start, end, is_last: after.is_some() })
     })
 }
 

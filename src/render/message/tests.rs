@@ -6,7 +6,7 @@ use crate::person::{Person, PersonBuilder};
 use crate::render::body::Transfer;
 use crate::render::plan::{Finished, Moment, Plan, RenderRequest};
 use data_encoding::BASE64;
-use mail_parser::{MessageParser, MimeHeaders};
+use mail_parser::MessageParser;
 use proptest::prelude::*;
 use std::time::SystemTime;
 
@@ -285,15 +285,14 @@ fn sizes_are_bounded() {
     let parts = "--b\r\n\r\nx\r\n".repeat(super::PARTS_MAX);
     let wide = simple("Content-Type: multipart/mixed; boundary=b\r\n", &parts);
     assert_eq!(refusal(&wide).reason, Reason::TooLarge);
-    let mut deep = String::from("x");
-    for level in (0..10_000).rev() {
-        deep = format!("Content-Type: multipart/mixed; boundary=b{level}x\r\n\r\n--b{level}x\r\n") + &deep;
-        if level < 9_960 {
-            break;
-        }
-    }
-    let deep = format!("From: a@b.example\r\n{deep}");
-    assert!(matches!(refusal(deep.as_bytes()).reason, Reason::TooLarge | Reason::BadJob));
+    let level = |n: usize| format!("Content-Type: multipart/mixed; boundary=b{n}x\r\n\r\n--b{n}x\r\n");
+    let deep: String = (0..10_000).map(level).collect();
+    let deep = refusal(format!("From: a@b.example\r\n{deep}x").as_bytes());
+    assert!(deep.reason == Reason::TooLarge && deep.detail.contains("deep"), "{deep}");
+    let endless = format!("From: a@b.example\r\nX-A: {}\r\n\r\n", "b".repeat(super::HEADER_OCTETS_MAX));
+    assert_eq!(refusal(endless.as_bytes()).reason, Reason::TooLarge);
+    let slow = "=?utf-8?q?".repeat(super::DECODED_FIELD_OCTETS_MAX / 10 + 1);
+    assert_eq!(refusal(&simple(&format!("Subject: {slow}\r\n"), "x")).reason, Reason::TooLarge);
 }
 
 #[test]

@@ -248,6 +248,20 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
+    fn what_is_read_back_is_what_was_written(
+        name in "[a-zא-ת日本éß😀.=\\-][a-zא-ת日本éß😀 .=\n\\-]{0,200}",
+        eight in any::<bool>(),
+    ) {
+        let plan = builder_with_text("Hello {{person.note}}{{person.note}}\n{{person.note}} \n\n-- \nbye\n");
+        let transfer = if eight { Transfer::EightBit } else { Transfer::SevenBit };
+        let finished = render_with(&plan, &person(&name), transfer, "1");
+        check_framing(finished.message.reveal());
+        let wanted = format!("Hello {name}{name}\n{name} \n\n-- \nbye\n").replace('\n', "\r\n");
+        let parsed = full(finished.message.reveal());
+        prop_assert_eq!(parsed.body_text(0).unwrap(), wanted);
+    }
+
+    #[test]
     fn values_change_nothing_but_themselves(name in hostile(), order in hostile(), eight in any::<bool>()) {
         // A field of nothing is a missing field.
         let name = format!("n{name}");
