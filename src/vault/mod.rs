@@ -1,1 +1,119 @@
-//! (room to be built)
+//! The embedded vault: tokens to people, encrypted at rest in one SQLite file.
+//!
+//! The customer's root key wraps the vault's keys, a vault key wraps each person's key, and a record is sealed
+//! under its person's key. Tokens and addresses are found by keyed hash only, so the file shows neither.
+
+pub mod address;
+mod batch_index;
+pub mod draft;
+mod envelope;
+mod error;
+pub mod import;
+mod keyring;
+mod merge;
+mod person_row;
+mod reader;
+mod root_key;
+mod stats;
+mod store;
+mod verify;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use draft::{Cause, Column, Draft, Refusal};
+pub use error::{Damaged, DamagedPart, Trouble, VaultError};
+pub use reader::{Found, Reader};
+pub use root_key::{BadRootKey, ROOT_KEY_BYTES, RootKey};
+pub use stats::Stats;
+pub use verify::Verified;
+pub use writer::{Change, Put, Stored, Writer};
+
+use keyring::Keyring;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// Where the vault lies and the key on top of it.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The vault's own directory; made with mode 0700 when it is missing.
+    pub dir: PathBuf,
+    pub root_key: RootKey,
+}
+
+/// An opened vault: its keys in memory. Cheap to clone; connections are made by [`Vault::reader`] and
+/// [`Vault::writer`].
+#[derive(Clone)]
+pub struct Vault {
+    path: Arc<Path>,
+    keys: Arc<Keyring>,
+    /// Seconds since 1970, UTC.
+    created: i64,
+}
+
+impl Vault {
+    /// Opens the vault that is there.
+    ///
+    /// # Errors
+    /// [`VaultError`]: missing, wrong root key, damaged, or of a newer format.
+    pub fn open(settings: &Settings) -> Result<Self, VaultError> {
+        let path = store::file_in(&settings.dir);
+        let db = store::connect(&path, store::Use::Read)?;
+        let (row, keys) = store::unlock(&path, &db, &settings.root_key)?;
+        Ok(Self { path: path.into(), keys: Arc::new(keys), created: row.created })
+    }
+
+    /// Opens the vault, making an empty one first when there is none.
+    ///
+    /// # Errors
+    /// As [`Vault::open`].
+    pub fn open_or_create(settings: &Settings) -> Result<Self, VaultError> {
+        store::create_if_missing(&settings.dir, &settings.root_key, jiff::Timestamp::now().as_second())?;
+        Self::open(settings)
+    }
+
+    /// The file that holds it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A connection for reading people by token.
+    ///
+    /// # Errors
+    /// [`VaultError`] when the file cannot be opened.
+    pub fn reader(&self) -> Result<Reader, VaultError> {
+        Reader::open(&self.path, self.keys.clone())
+    }
+
+    /// A connection for storing people.
+    ///
+    /// # Errors
+    /// [`VaultError`] when the file cannot be opened for writing.
+    pub fn writer(&self) -> Result<Writer, VaultError> {
+        Writer::open(&self.path, self.keys.clone())
+    }
+
+    /// A key for another use of this installation, such as stable send numbers: always the same for the same
+    /// purpose, and of no use against the vault's other keys.
+    pub fn derive_key(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        self.keys.derive(purpose)
+    }
+
+    /// Counts, sizes and key versions; nothing about any one person.
+    ///
+    /// # Errors
+    /// [`VaultError`] when the file cannot be read.
+    pub fn stats(&self) -> Result<Stats, VaultError> {
+        stats::read(&self.path, &self.keys, self.created)
+    }
+
+    /// Opens every record and checks every index row against it.
+    ///
+    /// # Errors
+    /// [`VaultError`] when the file cannot be read to its end.
+    pub fn verify(&self) -> Result<Verified, VaultError> {
+        verify::verify(&self.path, &self.keys)
+    }
+}

@@ -1,0 +1,397 @@
+//! Strict reading of e-mail addresses (RFC 5321 §4.1.2, RFC 6531 §3.3) and phone numbers, and the normalised
+//! forms that people are looked up by.
+
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// Longest local part, in octets (RFC 5321 §4.5.3.1.1).
+const LOCAL_OCTETS_MAX: usize = 64;
+/// Longest domain, in octets (RFC 5321 §4.5.3.1.2 allows 255, the DNS 253 in text form).
+const DOMAIN_OCTETS_MAX: usize = 253;
+const LABEL_OCTETS_MAX: usize = 63;
+/// Digits of a phone number (E.164 sets the upper end).
+const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
+
+/// One mailbox, ready for RCPT: domain as A-labels in lower case, local part as given, quoted only where it
+/// has to be. `Debug` shows nothing.
+pub struct Address {
+    full: Zeroizing<String>,
+}
+
+impl Address {
+    /// Reads exactly one addr-spec: nothing around it, no route, comment, display name or address literal.
+    ///
+    /// # Errors
+    /// [`AddressFault`], which holds nothing of the text.
+    pub fn parse(text: &str) -> Result<Self, AddressFault> {
+        if text.len() > LOCAL_OCTETS_MAX + 1 + 4 * DOMAIN_OCTETS_MAX {
+            return Err(AddressFault::TooLong);
+        }
+        if text.chars().any(is_unfit) {
+            return Err(AddressFault::Control);
+        }
+        let (local, domain) = split(text)?;
+        let local = canonical_local(local)?;
+        let domain = ascii_domain(domain)?;
+        let mut full = Zeroizing::new(String::with_capacity(local.len() + 1 + domain.len()));
+        full.push_str(&local);
+        full.push('@');
+        full.push_str(&domain);
+        Ok(Self { full })
+    }
+
+    /// As used in RCPT.
+    pub fn as_str(&self) -> &str {
+        &self.full
+    }
+
+    /// The form that says whether two addresses are the same person's: all in lower case.
+    pub fn normalised(&self) -> Zeroizing<String> {
+        normalised(&self.full)
+    }
+}
+
+/// [`Address::normalised`] of an address that was read before.
+pub(super) fn normalised(full: &str) -> Zeroizing<String> {
+    // Lower case may be longer than upper case (İ), by at most a half; a `String` that grew would leave a copy.
+    let mut lower = Zeroizing::new(String::with_capacity(full.len() * 2));
+    lower.extend(full.chars().flat_map(char::to_lowercase));
+    lower
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Address([personal])")
+    }
+}
+
+/// Why a text is not an address this relay takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AddressFault {
+    #[error("it is longer than an address can be")]
+    TooLong,
+    #[error("it holds a control, invisible or line-breaking character")]
+    Control,
+    #[error("it has no @")]
+    NoAt,
+    #[error("the part before @ is empty or longer than 64 octets")]
+    LocalLength,
+    #[error("the part before @ holds a character or dot that is not allowed there")]
+    Local,
+    #[error("the quoted part before @ is not closed right before the @")]
+    Quote,
+    #[error("the domain is empty or longer than 253 octets")]
+    DomainLength,
+    #[error("the domain is not a host name; only names like mail.example are taken, no IP address")]
+    Domain,
+}
+
+/// Control, white space other than the space itself, or a format character that hides or turns text around.
+fn is_unfit(c: char) -> bool {
+    c.is_control()
+        || (c != ' ' && c.is_whitespace())
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffd}' | '\u{e0000}'..='\u{e007f}')
+        || (c as u32 & 0xfffe) == 0xfffe
+}
+
+fn split(text: &str) -> Result<(&str, &str), AddressFault> {
+    if !text.starts_with('"') {
+        return text.split_once('@').ok_or(AddressFault::NoAt);
+    }
+    let mut escaped = false;
+    let close = text.char_indices().skip(1).find(|(_, c)| {
+        let closes = !escaped && *c == '"';
+        escaped = !escaped && *c == '\\';
+        closes
+    });
+    let (close, _) = close.ok_or(AddressFault::Quote)?;
+    let (local, rest) = text.split_at(close + 1);
+    Ok((local, rest.strip_prefix('@').ok_or(AddressFault::Quote)?))
+}
+
+/// The local part without needless quotes and escapes (RFC 5321 §4.1.2 calls the forms equivalent).
+fn canonical_local(local: &str) -> Result<Zeroizing<String>, AddressFault> {
+    let content = match local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(quoted) => unescaped(quoted)?,
+        None if is_dot_atom(local) => Zeroizing::new(local.to_owned()),
+        None if local.is_empty() => return Err(AddressFault::LocalLength),
+        None => return Err(AddressFault::Local),
+    };
+    let canonical = if is_dot_atom(&content) { content } else { quoted(&content) };
+    if content_is_empty(&canonical) || canonical.len() > LOCAL_OCTETS_MAX {
+        return Err(AddressFault::LocalLength);
+    }
+    Ok(canonical)
+}
+
+fn content_is_empty(local: &str) -> bool {
+    local.is_empty() || local == "\"\""
+}
+
+/// Undoes quoted-pairs; only ASCII graphics and space may be escaped (RFC 5321 `quoted-pairSMTP`).
+fn unescaped(quoted: &str) -> Result<Zeroizing<String>, AddressFault> {
+    let mut content = Zeroizing::new(String::with_capacity(quoted.len()));
+    let mut characters = quoted.chars();
+    while let Some(c) = characters.next() {
+        let taken = match c {
+            '\\' => characters.next().filter(|next| (' '..='~').contains(next)),
+            '"' => None,
+            other => Some(other),
+        };
+        content.push(taken.ok_or(AddressFault::Quote)?);
+    }
+    Ok(content)
+}
+
+fn quoted(content: &str) -> Zeroizing<String> {
+    let mut local = Zeroizing::new(String::with_capacity(2 * content.len() + 2));
+    local.push('"');
+    for c in content.chars() {
+        if c == '"' || c == '\\' {
+            local.push('\\');
+        }
+        local.push(c);
+    }
+    local.push('"');
+    local
+}
+
+fn is_dot_atom(local: &str) -> bool {
+    local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
+}
+
+/// `atext` of RFC 5322 §3.2.3, with RFC 6532's non-ASCII characters; [`is_unfit`] has gone before.
+fn is_atext(c: char) -> bool {
+    !c.is_ascii() || c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c)
+}
+
+/// The domain as LDH and A-labels in lower case.
+fn ascii_domain(domain: &str) -> Result<Zeroizing<String>, AddressFault> {
+    if domain.is_empty() {
+        return Err(AddressFault::DomainLength);
+    }
+    let lower = Zeroizing::new(domain.to_ascii_lowercase());
+    let plain = lower.is_ascii() && !lower.split('.').any(|label| label.starts_with("xn--"));
+    let ascii = if plain {
+        lower
+    } else {
+        // A label that claims to be an A-label is decoded and checked too, so it cannot hide anything.
+        Zeroizing::new(idna::domain_to_ascii_strict(&lower).map_err(|_| AddressFault::Domain)?)
+    };
+    if ascii.is_empty() || ascii.len() > DOMAIN_OCTETS_MAX {
+        return Err(AddressFault::DomainLength);
+    }
+    let last_is_numeric = ascii.rsplit('.').next().is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit()));
+    if !ascii.split('.').all(is_ldh_label) || last_is_numeric {
+        return Err(AddressFault::Domain);
+    }
+    Ok(ascii)
+}
+
+fn is_ldh_label(label: &str) -> bool {
+    (1..=LABEL_OCTETS_MAX).contains(&label.len())
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// A phone number as given, with the digits that people are looked up by. `Debug` shows nothing.
+pub struct Phone {
+    given: Zeroizing<String>,
+}
+
+impl Phone {
+    /// Takes digits with the usual separators (space `-` `.` `/` and parentheses) and a leading `+`.
+    ///
+    /// # Errors
+    /// [`PhoneFault`], which holds nothing of the text.
+    pub fn parse(text: &str) -> Result<Self, PhoneFault> {
+        let rest = text.strip_prefix('+').unwrap_or(text);
+        if !rest.bytes().all(|b| b.is_ascii_digit() || b" -./()".contains(&b)) {
+            return Err(PhoneFault::Character);
+        }
+        if !PHONE_DIGITS.contains(&rest.bytes().filter(u8::is_ascii_digit).count()) {
+            return Err(PhoneFault::Digits);
+        }
+        Ok(Self { given: Zeroizing::new(text.to_owned()) })
+    }
+
+    /// As it was given.
+    pub fn as_str(&self) -> &str {
+        &self.given
+    }
+
+    /// Its digits with the leading `+`, if it had one.
+    pub fn normalised(&self) -> Zeroizing<String> {
+        normalised_phone(&self.given)
+    }
+}
+
+/// [`Phone::normalised`] of a number that was read before.
+pub(super) fn normalised_phone(given: &str) -> Zeroizing<String> {
+    let mut digits = Zeroizing::new(String::with_capacity(given.len()));
+    digits.extend(given.chars().filter(|c| c.is_ascii_digit() || *c == '+'));
+    digits
+}
+
+impl fmt::Debug for Phone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Phone([personal])")
+    }
+}
+
+/// Why a text is not a phone number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PhoneFault {
+    #[error("it holds something other than digits, a leading +, and separators")]
+    Character,
+    #[error("it has fewer than 7 or more than 15 digits")]
+    Digits,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn full(text: &str) -> String {
+        Address::parse(text).unwrap_or_else(|fault| panic!("{text:?}: {fault}")).as_str().to_owned()
+    }
+
+    #[test]
+    fn good_addresses_are_kept_with_their_domain_as_a_labels() {
+        for (given, kept) in [
+            ("Dana.Levi@Example.TEST", "Dana.Levi@example.test"),
+            ("o'hara+tag=1@mail.example", "o'hara+tag=1@mail.example"),
+            ("דנה@example.test", "דנה@example.test"),
+            ("dana@דוגמה.test", "dana@xn--6dbbec0c.test"),
+            ("dana@BÜCHER.example", "dana@xn--bcher-kva.example"),
+            ("\"dana levi\"@example.test", "\"dana levi\"@example.test"),
+            ("\"dana\"@example.test", "dana@example.test"),
+            ("\"d\\ana\"@example.test", "dana@example.test"),
+            ("\"a@b\\\"c\"@example.test", "\"a@b\\\"c\"@example.test"),
+            ("\"x> SIZE=1\"@example.test", "\"x> SIZE=1\"@example.test"),
+            ("a@localhost", "a@localhost"),
+        ] {
+            assert_eq!(full(given), kept);
+        }
+        assert_eq!(full(&format!("{}@example.test", "a".repeat(64))).len(), 64 + 13);
+    }
+
+    #[test]
+    fn anything_but_one_plain_mailbox_is_refused() {
+        let long_local = format!("{}@example.test", "a".repeat(65));
+        let long_domain = format!("a@{}.test", "a.".repeat(130));
+        let long_label = format!("a@{}.test", "a".repeat(64));
+        for text in [
+            "",
+            "@",
+            "dana",
+            "dana@",
+            "@example.test",
+            "dana@@example.test",
+            "dana@a@example.test",
+            ".dana@example.test",
+            "dana.@example.test",
+            "da..na@example.test",
+            "da na@example.test",
+            " dana@example.test",
+            "dana@example.test ",
+            "dana@exa mple.test",
+            "dana@example.test.",
+            "dana@.example.test",
+            "dana@example..test",
+            "dana@-example.test",
+            "dana@example-.test",
+            "dana@exa_mple.test",
+            "dana@[127.0.0.1]",
+            "dana@127.0.0.1",
+            "dana@[IPv6:::1]",
+            "<dana@example.test>",
+            "Dana <dana@example.test>",
+            "a@x <b@y>",
+            "@relay.example:dana@example.test",
+            "dana(comment)@example.test",
+            "dana@example.test(comment)",
+            "dana@example.test,eve@example.test",
+            "dana;eve@example.test",
+            "=?utf-8?q?dana?=@exam ple",
+            "\"dana@example.test",
+            "\"da\"na\"@example.test",
+            "\"dana\"x@example.test",
+            "\"\"@example.test",
+            "\"dana\\\"@example.test",
+            "da\"na@example.test",
+            "dana@example.test\r\nRCPT TO:<eve@example.test>",
+            "da\nna@example.test",
+            "da\0na@example.test",
+            "\"da\r\nna\"@example.test",
+            "\"da\\\r\"@example.test",
+            "da\u{85}na@example.test",
+            "da\u{2028}na@example.test",
+            "da\u{202e}na@example.test",
+            "dana@exam\u{200b}ple.test",
+            "da\u{feff}na@example.test",
+            "dana@xn--a.test",
+            "dana@%0d%0a.test",
+            "dana\u{7f}@example.test",
+            &long_local,
+            &long_domain,
+            &long_label,
+        ] {
+            assert!(Address::parse(text).is_err(), "{text:?} was taken");
+        }
+    }
+
+    #[test]
+    fn the_normalised_form_ignores_case_and_spelling() {
+        let same = ["Dana@Bücher.example", "dana@xn--bcher-kva.EXAMPLE", "\"DANA\"@bücher.example"];
+        for text in same {
+            assert_eq!(
+                Address::parse(text).unwrap().normalised().as_str(),
+                "dana@xn--bcher-kva.example",
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn phones_are_looked_up_by_their_digits() {
+        for (given, digits) in
+            [("+972 (50) 123-4567", "+972501234567"), ("050.123.4567", "0501234567"), ("1234567", "1234567")]
+        {
+            let phone = Phone::parse(given).unwrap();
+            assert_eq!((phone.as_str(), phone.normalised().as_str()), (given, digits));
+        }
+        for bad in ["", "+", "123456", "1234567890123456", "12+34567", "call 1234567", "123456٧", "1234567\n"]
+        {
+            assert!(Phone::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    fn has_control(text: &str) -> bool {
+        text.chars().any(|c| c.is_control() || "\u{2028}\u{2029}".contains(c))
+    }
+
+    proptest! {
+        #[test]
+        fn the_reader_never_panics_and_never_takes_a_control_character(
+            text in prop_oneof![
+                any::<String>(),
+                "[a-z\"\\\\@. <>\r\n\0\t\u{85}\u{2028}-]{0,40}",
+                "\"?[a-z\r\n\\\\ .]{1,10}\"?@[a-zא-ת.\r\n-]{1,20}",
+            ]
+        ) {
+            if let Ok(address) = Address::parse(&text) {
+                prop_assert!(!has_control(&text) && !has_control(address.as_str()));
+                prop_assert!(address.as_str().len() <= 64 + 1 + 253);
+                // What is stored reads back as itself: the address judged is the address sent.
+                let again = Address::parse(address.as_str()).expect("a kept address is an address");
+                prop_assert_eq!(again.as_str(), address.as_str());
+            }
+            let _ = Phone::parse(&text);
+        }
+    }
+}

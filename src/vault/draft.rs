@@ -1,0 +1,362 @@
+//! What is to be stored about one person, read column by column and checked; every refusal names the column
+//! and the cause, never the value.
+
+use super::address::{Address, AddressFault, Phone, PhoneFault};
+use crate::job::{Token, TokenKind};
+use crate::person::{Consent, EMAIL, FIELD_NAME_BYTES_MAX, FIELD_VALUE_BYTES_MAX, PHONE};
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// Longest name of a purpose, in bytes.
+const PURPOSE_BYTES_MAX: usize = 64;
+/// Most fields of one person.
+const FIELDS_MAX: usize = 500;
+/// Largest sum of a person's values, in bytes.
+const RECORD_BYTES_MAX: usize = 512 * 1024;
+
+/// What a column, JSON key or `--field` holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Column {
+    Email,
+    Phone,
+    /// Of either kind; its prefix tells.
+    Token,
+    EmailToken,
+    MobileToken,
+    Consent,
+    Retention,
+    Field(Arc<str>),
+}
+
+impl Column {
+    /// Reads a name. The names with a meaning of their own are known in any case.
+    ///
+    /// # Errors
+    /// [`Cause::ColumnName`] for what cannot be written as `{{person.NAME}}`.
+    pub fn named(name: &str) -> Result<Self, Cause> {
+        let known = [
+            (EMAIL, Self::Email),
+            (PHONE, Self::Phone),
+            ("token", Self::Token),
+            ("email_token", Self::EmailToken),
+            ("mobile_token", Self::MobileToken),
+            ("consent", Self::Consent),
+            ("retention", Self::Retention),
+        ];
+        for (word, column) in known {
+            if name.eq_ignore_ascii_case(word) {
+                return Ok(column);
+            }
+        }
+        let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        let goes_well = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if starts_well && goes_well && name.len() <= FIELD_NAME_BYTES_MAX {
+            Ok(Self::Field(name.into()))
+        } else {
+            Err(Cause::ColumnName)
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Email => EMAIL,
+            Self::Phone => PHONE,
+            Self::Token => "token",
+            Self::EmailToken => "email_token",
+            Self::MobileToken => "mobile_token",
+            Self::Consent => "consent",
+            Self::Retention => "retention",
+            Self::Field(name) => name,
+        }
+    }
+
+    /// Whether the column tells who the person is.
+    pub fn identifies(&self) -> bool {
+        matches!(self, Self::Email | Self::Phone | Self::Token | Self::EmailToken | Self::MobileToken)
+    }
+}
+
+/// Why a row, or one column of it, was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    #[error("not an e-mail address: {0}")]
+    Email(AddressFault),
+    #[error("not a phone number: {0}")]
+    Phone(PhoneFault),
+    #[error(
+        "not a token; a token is e_ or m_ followed by letters, digits, - _ or dots, 8 to 64 octets, without @"
+    )]
+    Token,
+    #[error("a token of the wrong kind; addresses have e_ tokens, phone numbers m_ tokens")]
+    TokenKind,
+    #[error("an m_ token needs a phone number, an e_ token an e-mail address")]
+    TokenWithoutAddress,
+    #[error("given twice")]
+    Twice,
+    #[error(
+        "names are 1 to 64 letters, digits and _, not starting with a digit, as in {{{{person.first_name}}}}"
+    )]
+    ColumnName,
+    #[error("longer than 64 KiB")]
+    ValueLength,
+    #[error("all values together are longer than 512 KiB, or there are more than 500 fields")]
+    RecordLength,
+    #[error("holds a NUL character")]
+    Nul,
+    #[error("not UTF-8; save the file as UTF-8")]
+    Utf8,
+    #[error(
+        "purposes are words of letters, digits, - _ or dots, separated by spaces; a leading - means refused"
+    )]
+    Purpose,
+    #[error("the same purpose is both given and refused")]
+    Contradiction,
+    #[error("not a day; write YYYY-MM-DD")]
+    Day,
+    #[error("has neither email nor phone, and no token of a person already in the vault")]
+    NoAddress,
+    #[error("{found} columns where the header has {expected}")]
+    ColumnCount { found: usize, expected: usize },
+    #[error("not valid JSON at character {0} of the line")]
+    Json(usize),
+    #[error("not a JSON object; each line is one object like {{\"email\":\"...\",\"first_name\":\"...\"}}")]
+    NotAnObject,
+    #[error("a list or object; values are text, numbers, true, false or null")]
+    Nested,
+    #[error("longer than 1 MiB")]
+    LineLength,
+    #[error("this token already stands for another person")]
+    TokenTaken,
+    #[error("this person already has another token of this kind; tokens are never exchanged")]
+    OtherToken,
+    #[error("this address belongs to another person already in the vault")]
+    AddressTaken,
+    #[error("{0}")]
+    Damaged(super::error::Damaged),
+}
+
+/// A refusal with the column it is about, if it is about one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub column: Option<Arc<str>>,
+    pub cause: Cause,
+}
+
+impl From<Cause> for Refusal {
+    fn from(cause: Cause) -> Self {
+        Self { column: None, cause }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.column {
+            Some(column) => write!(f, "{column}: {}", self.cause),
+            None => write!(f, "{}", self.cause),
+        }
+    }
+}
+
+/// One person's checked values. Made by [`Draft::set`] column by column, then [`Draft::checked`].
+#[derive(Default)]
+pub struct Draft {
+    pub(super) email: Option<Address>,
+    pub(super) phone: Option<Phone>,
+    pub(super) email_token: Option<Token>,
+    pub(super) mobile_token: Option<Token>,
+    pub(super) fields: Vec<(Arc<str>, Zeroizing<String>)>,
+    pub(super) consents: Vec<(Box<str>, Consent)>,
+    pub(super) keep_until: Option<Box<str>>,
+    bytes: usize,
+}
+
+impl Draft {
+    /// Takes one value; an empty one is as if the column were absent.
+    ///
+    /// # Errors
+    /// [`Refusal`] naming the column and the cause.
+    pub fn set(&mut self, column: &Column, value: &str) -> Result<(), Refusal> {
+        self.take(column, value).map_err(|cause| Refusal { column: Some(column.name().into()), cause })
+    }
+
+    /// Sets a column by its name.
+    ///
+    /// # Errors
+    /// As [`Draft::set`]; a name that is none is not repeated.
+    pub fn set_named(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
+        self.set(&Column::named(name)?, value)
+    }
+
+    /// The draft, if it can be somebody.
+    ///
+    /// # Errors
+    /// [`Cause::NoAddress`] when it says nothing about who it is.
+    pub fn checked(self) -> Result<Self, Refusal> {
+        let identified = self.email.is_some()
+            || self.phone.is_some()
+            || self.email_token.is_some()
+            || self.mobile_token.is_some();
+        if identified { Ok(self) } else { Err(Cause::NoAddress.into()) }
+    }
+
+    /// The value for a field of the record, the two addresses included.
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        match name {
+            EMAIL => self.email.as_ref().map(Address::as_str),
+            PHONE => self.phone.as_ref().map(Phone::as_str),
+            _ => self.fields.iter().find(|(known, _)| **known == *name).map(|(_, value)| value.as_str()),
+        }
+    }
+
+    pub(super) fn consent(&self, purpose: &str) -> Consent {
+        let stated = self.consents.iter().find(|(known, _)| **known == *purpose);
+        stated.map_or(Consent::Unstated, |(_, said)| *said)
+    }
+
+    fn take(&mut self, column: &Column, value: &str) -> Result<(), Cause> {
+        let trimmed = value.trim_ascii();
+        if trimmed.is_empty() {
+            return Ok(());
+        }
+        match column {
+            Column::Email => put_once(&mut self.email, Address::parse(trimmed).map_err(Cause::Email)?),
+            Column::Phone => put_once(&mut self.phone, Phone::parse(trimmed).map_err(Cause::Phone)?),
+            Column::Token => self.take_token(trimmed, None),
+            Column::EmailToken => self.take_token(trimmed, Some(TokenKind::Email)),
+            Column::MobileToken => self.take_token(trimmed, Some(TokenKind::Mobile)),
+            Column::Consent => self.take_consent(trimmed),
+            Column::Retention => put_once(&mut self.keep_until, day(trimmed).ok_or(Cause::Day)?),
+            Column::Field(name) => self.take_field(name, value),
+        }
+    }
+
+    fn take_token(&mut self, value: &str, kind: Option<TokenKind>) -> Result<(), Cause> {
+        let token = Token::from_local(value).map_err(|_| Cause::Token)?;
+        if kind.is_some_and(|kind| kind != token.kind()) {
+            return Err(Cause::TokenKind);
+        }
+        let place = match token.kind() {
+            TokenKind::Email => &mut self.email_token,
+            TokenKind::Mobile => &mut self.mobile_token,
+        };
+        put_once(place, token)
+    }
+
+    fn take_field(&mut self, name: &Arc<str>, value: &str) -> Result<(), Cause> {
+        self.bytes += name.len() + value.len();
+        if value.len() > FIELD_VALUE_BYTES_MAX {
+            return Err(Cause::ValueLength);
+        }
+        if self.bytes > RECORD_BYTES_MAX || self.fields.len() >= FIELDS_MAX {
+            return Err(Cause::RecordLength);
+        }
+        if memchr::memchr(0, value.as_bytes()).is_some() {
+            return Err(Cause::Nul);
+        }
+        if self.fields.iter().any(|(known, _)| known == name) {
+            return Err(Cause::Twice);
+        }
+        self.fields.push((name.clone(), Zeroizing::new(value.to_owned())));
+        Ok(())
+    }
+
+    fn take_consent(&mut self, value: &str) -> Result<(), Cause> {
+        for word in value.split_ascii_whitespace() {
+            let (purpose, said) = match word.strip_prefix('-') {
+                Some(purpose) => (purpose, Consent::Refused),
+                None => (word, Consent::Given),
+            };
+            if !is_purpose(purpose) {
+                return Err(Cause::Purpose);
+            }
+            match self.consent(purpose) {
+                Consent::Unstated => self.consents.push((purpose.into(), said)),
+                stated if stated == said => {}
+                _ => return Err(Cause::Contradiction),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn put_once<T>(place: &mut Option<T>, value: T) -> Result<(), Cause> {
+    if place.is_some() {
+        return Err(Cause::Twice);
+    }
+    *place = Some(value);
+    Ok(())
+}
+
+fn is_purpose(word: &str) -> bool {
+    (1..=PURPOSE_BYTES_MAX).contains(&word.len())
+        && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        && !word.starts_with('-')
+}
+
+/// A real day of the calendar, written `YYYY-MM-DD`.
+fn day(text: &str) -> Option<Box<str>> {
+    let bytes = text.as_bytes();
+    if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
+        return None;
+    }
+    let number = |from: usize, to: usize| {
+        let digits = &bytes[from..to];
+        let all = digits.iter().all(u8::is_ascii_digit);
+        all.then(|| digits.iter().fold(0i16, |number, digit| number * 10 + i16::from(digit - b'0')))
+    };
+    let (year, month, of_month) = (number(0, 4)?, number(5, 7)? as i8, number(8, 10)? as i8);
+    jiff::civil::Date::new(year, month, of_month).ok()?;
+    Some(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(name: &str, value: &str) -> Cause {
+        Draft::default().set_named(name, value).expect_err(value).cause
+    }
+
+    #[test]
+    fn columns_are_known_in_any_case_and_fields_keep_theirs() {
+        assert_eq!(Column::named("E-Mail"), Err(Cause::ColumnName));
+        assert_eq!(Column::named("EMAIL"), Ok(Column::Email));
+        assert_eq!(Column::named("First_Name").unwrap().name(), "First_Name");
+        for bad in ["", "1st", "first name", "vorname:", "שם", "{{x}}", "a.b", &"a".repeat(65)] {
+            assert_eq!(Column::named(bad), Err(Cause::ColumnName), "{bad}");
+        }
+    }
+
+    #[test]
+    fn values_are_checked_and_the_refusal_names_the_column_only() {
+        assert!(matches!(refusal("email", "dana@@example.test"), Cause::Email(_)));
+        assert!(matches!(refusal("phone", "call me"), Cause::Phone(_)));
+        assert_eq!(refusal("token", "dana@example.test"), Cause::Token);
+        assert_eq!(refusal("email_token", "m_0123456789"), Cause::TokenKind);
+        assert_eq!(refusal("first_name", "a\0b"), Cause::Nul);
+        assert_eq!(refusal("first_name", &"a".repeat(64 * 1024 + 1)), Cause::ValueLength);
+        assert_eq!(refusal("consent", "service,marketing"), Cause::Purpose);
+        assert_eq!(refusal("consent", "--service"), Cause::Purpose);
+        assert_eq!(refusal("consent", "service -service"), Cause::Contradiction);
+        for bad in ["2030-02-30", "2030-1-1", "30-01-2030", "0000-00-00", "2030-01-0x", "2030-13-01"] {
+            assert_eq!(refusal("retention", bad), Cause::Day, "{bad}");
+        }
+        let text = Draft::default().set_named("email", "dana@@example.test").unwrap_err().to_string();
+        assert!(text.starts_with("email: ") && !text.contains("dana"), "{text}");
+    }
+
+    #[test]
+    fn empty_values_are_absent_and_nothing_is_taken_twice() {
+        let mut draft = Draft::default();
+        draft.set_named("email", "  ").unwrap();
+        draft.set_named("first_name", "").unwrap();
+        assert_eq!(draft.field("first_name"), None);
+        draft.set_named("email", " dana@example.test ").unwrap();
+        assert_eq!(draft.field("email"), Some("dana@example.test"));
+        assert_eq!(draft.set_named("email", "eve@example.test").unwrap_err().cause, Cause::Twice);
+        draft.set_named("consent", "service -marketing").unwrap();
+        assert_eq!(draft.consent("marketing"), Consent::Refused);
+        assert!(draft.checked().is_ok());
+        assert_eq!(Draft::default().checked().err().map(|r| r.cause), Some(Cause::NoAddress));
+    }
+}

@@ -1,0 +1,161 @@
+//! Why the vault could not answer: the cause, what to do about it, and never a value of a person.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The vault as a whole could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The file cannot be reached or written right now; the vault itself may be whole.
+    #[error("the vault {} is unavailable: {trouble}", path.display())]
+    Unavailable { path: PathBuf, trouble: Trouble },
+    /// The root key is not the one this vault was made with.
+    #[error(
+        "the root key does not fit the vault {}; point [vault] key at the key it was made with (import, put and \
+         get change nothing under a wrong key)",
+        path.display()
+    )]
+    WrongKey { path: PathBuf },
+    /// The file as a whole is damaged; nothing is served from it.
+    #[error("the vault {} is damaged: {what}; restore the last backup of this file", path.display())]
+    DamagedFile { path: PathBuf, what: &'static str },
+    /// One person's rows do not fit together.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    /// A later version of this program wrote the file.
+    #[error(
+        "the vault {} has format {found}, this program knows formats up to {known}; use the newer tokenrelay",
+        path.display()
+    )]
+    NewerFormat { path: PathBuf, found: i64, known: i64 },
+}
+
+impl VaultError {
+    /// Whether the same call may succeed later without anybody repairing something.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { trouble: Trouble::Busy, .. })
+    }
+}
+
+/// The rows of one person were altered outside the vault: nothing of that person is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the record of person {person} is damaged ({part}); restore it from a backup or import this person again \
+     under a new token"
+)]
+pub struct Damaged {
+    /// The vault's own number of the person.
+    pub person: i64,
+    pub part: DamagedPart,
+}
+
+/// What of a person's rows does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DamagedPart {
+    /// An index row names a person that is not there.
+    Missing,
+    /// The person's row cannot be read.
+    Row,
+    /// The person's key does not open.
+    Key,
+    /// The record does not open under the person's key, or is not well formed.
+    Record,
+    /// An index row of another person leads here, or one of this person's is gone.
+    Index,
+}
+
+impl fmt::Display for DamagedPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "an index row leads to it but it is not there",
+            Self::Row => "its row cannot be read",
+            Self::Key => "its key was altered",
+            Self::Record => "its content was altered",
+            Self::Index => "an index row does not fit it",
+        })
+    }
+}
+
+/// What keeps the file from being used, each with its fix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    Busy,
+    DiskFull,
+    ReadOnly,
+    Permission,
+    Missing,
+    Io(io::ErrorKind),
+    /// SQLite's extended result code, for everything that has no word of its own here.
+    Sqlite(i32),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy => f.write_str(
+                "another process holds its write lock; wait for the running import or command and try again",
+            ),
+            Self::DiskFull => f.write_str("the disk is full; free space and try again"),
+            Self::ReadOnly => f.write_str("it cannot be written; check the file's owner and the mount"),
+            Self::Permission => {
+                f.write_str("permission denied; run as the user that owns the vault's directory")
+            }
+            Self::Missing => f.write_str(
+                "it does not exist or cannot be opened; make it with: tokenrelay vault import FILE, or check \
+                 state_dir and [vault] of the configuration",
+            ),
+            Self::Io(kind) => write!(f, "{kind}; check the disk and the system log"),
+            Self::Sqlite(code) => {
+                write!(f, "the store answered with SQLite code {code}; check the disk and the system log")
+            }
+        }
+    }
+}
+
+/// Puts the path to an error of the file system.
+pub(super) fn io_error(path: &Path) -> impl Fn(io::Error) -> VaultError + '_ {
+    |error| {
+        let trouble = match error.kind() {
+            io::ErrorKind::PermissionDenied => Trouble::Permission,
+            io::ErrorKind::NotFound => Trouble::Missing,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::DiskFull,
+            io::ErrorKind::ReadOnlyFilesystem => Trouble::ReadOnly,
+            kind => Trouble::Io(kind),
+        };
+        VaultError::Unavailable { path: path.to_owned(), trouble }
+    }
+}
+
+/// Puts the path to an error of the store. SQLite's texts are dropped: the code decides.
+pub(super) fn store_error(path: &Path) -> impl Fn(rusqlite::Error) -> VaultError + '_ {
+    |error| {
+        use rusqlite::ErrorCode;
+        let unavailable = |trouble| VaultError::Unavailable { path: path.to_owned(), trouble };
+        let damaged = |what| VaultError::DamagedFile { path: path.to_owned(), what };
+        match failure_of(&error) {
+            None => damaged("a column holds what it never holds"),
+            Some(failure) => match failure.code {
+                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => unavailable(Trouble::Busy),
+                ErrorCode::DiskFull => unavailable(Trouble::DiskFull),
+                ErrorCode::ReadOnly => unavailable(Trouble::ReadOnly),
+                ErrorCode::PermissionDenied => unavailable(Trouble::Permission),
+                ErrorCode::CannotOpen => unavailable(Trouble::Missing),
+                ErrorCode::DatabaseCorrupt => damaged("its pages do not fit together"),
+                ErrorCode::NotADatabase => damaged("it is not a vault file"),
+                ErrorCode::ConstraintViolation => damaged("its tables and indexes disagree"),
+                // Every statement is fixed and tested, so one that no longer fits means altered tables.
+                ErrorCode::Unknown => damaged("its tables are not those of a vault"),
+                _ => unavailable(Trouble::Sqlite(failure.extended_code)),
+            },
+        }
+    }
+}
+
+pub(super) fn failure_of(error: &rusqlite::Error) -> Option<rusqlite::ffi::Error> {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, _) => Some(*failure),
+        rusqlite::Error::SqlInputError { error, .. } => Some(*error),
+        _ => None,
+    }
+}

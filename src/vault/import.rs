@@ -1,0 +1,241 @@
+//! People from a file: rows to drafts, drafts to the vault in batches; a bad row is told by its line and the
+//! good ones are kept.
+
+mod csv_rows;
+mod ndjson_rows;
+mod source;
+mod tokens_out;
+
+pub use tokens_out::TokensOut;
+
+use super::draft::{Draft, Refusal};
+use super::error::VaultError;
+use super::writer::{Change, Put, Stored, Writer};
+use csv_rows::CsvRows;
+use ndjson_rows::NdjsonRows;
+use serde::Serialize;
+use source::Source;
+use std::io::{self, Read};
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// Longest row, in bytes.
+pub const ROW_BYTES_MAX: usize = 1024 * 1024;
+/// Rows of one transaction, so one fsync is shared by thousands.
+const BATCH_ROWS_MAX: usize = 4096;
+/// Bytes of one transaction's rows, so a batch of long rows stays bounded too.
+const BATCH_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// What the rows are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Csv,
+    Ndjson,
+}
+
+impl Format {
+    /// Tells the format by the file's extension.
+    pub fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "csv" => Some(Self::Csv),
+            "ndjson" | "jsonl" => Some(Self::Ndjson),
+            _ => None,
+        }
+    }
+}
+
+/// Counts of an import. `read` is the sum of the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    pub read: u64,
+    pub created: u64,
+    pub updated: u64,
+    pub unchanged: u64,
+    pub failed: u64,
+}
+
+impl Summary {
+    /// People that are in the vault as their rows say.
+    pub fn kept(&self) -> u64 {
+        self.created + self.updated + self.unchanged
+    }
+
+    fn count(&mut self, put: &Put) {
+        self.read += 1;
+        match put.as_ref().map(|stored| stored.change) {
+            Ok(Change::Created) => self.created += 1,
+            Ok(Change::Updated) => self.updated += 1,
+            Ok(Change::Unchanged) => self.unchanged += 1,
+            Err(_) => self.failed += 1,
+        }
+    }
+}
+
+/// What an import tells while it runs.
+pub trait Observer {
+    /// A row is in the vault, on disk. `matched` is the row's value in the column asked for.
+    ///
+    /// # Errors
+    /// An error ends the import; what was stored stays.
+    fn stored(&mut self, line: u64, stored: &Stored, matched: Option<&str>) -> io::Result<()>;
+
+    /// A row was refused.
+    fn refused(&mut self, line: u64, refusal: &Refusal);
+
+    /// How far the file has been read.
+    fn progress(&mut self, _bytes: u64, _so_far: &Summary) {}
+}
+
+/// Why an import ended early. What was stored before stays stored; importing the file again is safe.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    #[error("the header cannot be used: {0}")]
+    Header(HeaderFault),
+    #[error("the file cannot be read on: {}", .0.kind())]
+    Read(io::Error),
+    #[error(
+        "the row that starts at line {line} is longer than 1 MiB; most often a quotation mark is missing there"
+    )]
+    RowLength { line: u64 },
+    #[error("the list of tokens cannot be written: {}", .0.kind())]
+    TokensOut(io::Error),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// What is wrong with a CSV header. Columns are named by position: a file without a header has a person there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderFault {
+    #[error("the file is empty; the first line names the columns")]
+    Empty,
+    #[error(
+        "column {0} is not a name; names are 1 to 64 letters, digits and _, not starting with a digit (is the \
+         first line missing that names the columns?)"
+    )]
+    Name(usize),
+    #[error("columns {0} and {1} have the same name")]
+    Twice(usize, usize),
+    #[error("there is no column email, phone or token (is the first line missing that names the columns?)")]
+    NoAddress,
+    #[error("there is no column with the name that was asked for to tell the rows apart")]
+    NoMatchColumn,
+}
+
+/// One row that could be read.
+pub(super) struct Row {
+    pub line: u64,
+    pub draft: Result<Draft, Refusal>,
+    pub matched: Option<Zeroizing<String>>,
+}
+
+/// How to import.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub format: Format,
+    /// A column whose value is told with each row's tokens, such as a customer number.
+    pub match_column: Option<String>,
+}
+
+enum Rows<R: Read> {
+    Csv(CsvRows<R>),
+    Ndjson(NdjsonRows<R>),
+}
+
+impl<R: Read> Rows<R> {
+    fn next(&mut self) -> Result<Option<Row>, ImportError> {
+        match self {
+            Self::Csv(rows) => rows.next(),
+            Self::Ndjson(rows) => rows.next(),
+        }
+    }
+}
+
+/// Stores every good row of `input`.
+///
+/// # Errors
+/// [`ImportError`] when it could not go on; refused rows are told to the observer instead.
+pub fn import(
+    writer: &mut Writer,
+    input: impl Read,
+    options: &Options,
+    observer: &mut dyn Observer,
+) -> Result<Summary, ImportError> {
+    let source = Source::new(input);
+    let position = source.position();
+    let mut rows = match options.format {
+        Format::Csv => Rows::Csv(CsvRows::open(source, options.match_column.as_deref())?),
+        Format::Ndjson => Rows::Ndjson(NdjsonRows::open(source, options.match_column.clone())),
+    };
+    let mut summary = Summary::default();
+    let mut batch = Batch::default();
+    let ended = loop {
+        let row = match rows.next() {
+            Ok(Some(row)) => row,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        };
+        batch.add(row, &mut summary, observer);
+        if batch.drafts.len() == BATCH_ROWS_MAX || position.get() - batch.from >= BATCH_BYTES_MAX {
+            batch.store(writer, &mut summary, observer)?;
+            batch.from = position.get();
+            observer.progress(position.get(), &summary);
+        }
+    };
+    // The good rows before an unreadable place are kept.
+    batch.store(writer, &mut summary, observer)?;
+    observer.progress(position.get(), &summary);
+    writer.settle()?;
+    ended.map(|()| summary)
+}
+
+/// Rows waiting for their transaction.
+#[derive(Default)]
+struct Batch {
+    drafts: Vec<Draft>,
+    of: Vec<(u64, Option<Zeroizing<String>>)>,
+    /// Where in the file it starts.
+    from: u64,
+}
+
+impl Batch {
+    fn add(&mut self, row: Row, summary: &mut Summary, observer: &mut dyn Observer) {
+        match row.draft {
+            Ok(draft) => {
+                self.drafts.push(draft);
+                self.of.push((row.line, row.matched));
+            }
+            Err(refusal) => {
+                summary.read += 1;
+                summary.failed += 1;
+                observer.refused(row.line, &refusal);
+            }
+        }
+    }
+
+    fn store(
+        &mut self,
+        writer: &mut Writer,
+        summary: &mut Summary,
+        observer: &mut dyn Observer,
+    ) -> Result<(), ImportError> {
+        if self.drafts.is_empty() {
+            return Ok(());
+        }
+        let answers = writer.put_batch(&self.drafts)?;
+        self.drafts.clear();
+        for ((line, matched), put) in self.of.drain(..).zip(&answers) {
+            summary.count(put);
+            match put {
+                Ok(stored) => {
+                    let matched = matched.as_ref().map(|value| value.as_str());
+                    observer.stored(line, stored, matched).map_err(ImportError::TokensOut)?;
+                }
+                Err(refusal) => observer.refused(line, refusal),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

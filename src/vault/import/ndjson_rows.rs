@@ -1,0 +1,244 @@
+//! Rows of NDJSON: one JSON object a line, its keys named as the columns of a CSV file. A line that cannot be
+//! read is refused by its number and the next one is taken.
+
+use super::source::{READ_BYTES, Source};
+use super::{ImportError, ROW_BYTES_MAX, Row};
+use crate::vault::draft::{Cause, Column, Draft, Refusal};
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::fmt;
+use std::io::{BufRead, BufReader, Read};
+use zeroize::Zeroizing;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+pub struct NdjsonRows<R: Read> {
+    input: BufReader<Source<R>>,
+    match_column: Option<String>,
+    /// Has its full capacity from the start, so it never moves and leaves no copy behind.
+    line: Zeroizing<Vec<u8>>,
+    number: u64,
+}
+
+/// How a line ended.
+enum Line {
+    Whole,
+    TooLong,
+    End,
+}
+
+impl<R: Read> NdjsonRows<R> {
+    pub fn open(source: Source<R>, match_column: Option<String>) -> Self {
+        Self {
+            input: BufReader::with_capacity(READ_BYTES, source),
+            match_column,
+            line: Zeroizing::new(Vec::with_capacity(ROW_BYTES_MAX)),
+            number: 0,
+        }
+    }
+
+    /// The next row that is not blank.
+    pub fn next(&mut self) -> Result<Option<Row>, ImportError> {
+        loop {
+            let ended = self.read_line()?;
+            let blank = self.line.iter().all(u8::is_ascii_whitespace);
+            match ended {
+                Line::End if blank => return Ok(None),
+                Line::Whole if blank => {}
+                Line::TooLong => return Ok(Some(self.refused(Cause::LineLength.into()))),
+                Line::Whole | Line::End => return Ok(Some(self.row())),
+            }
+        }
+    }
+
+    /// Fills `line` up to the next line feed or the end of the file; of a line that is too long only the
+    /// beginning is held.
+    fn read_line(&mut self) -> Result<Line, ImportError> {
+        self.line.clear();
+        self.number += 1;
+        let mut too_long = false;
+        loop {
+            let chunk = match self.input.fill_buf() {
+                Ok(chunk) => chunk,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(ImportError::Read(error)),
+            };
+            let ended = chunk.is_empty();
+            let feed = memchr::memchr(b'\n', chunk);
+            let part = &chunk[..feed.unwrap_or(chunk.len())];
+            too_long |= self.line.len() + part.len() > ROW_BYTES_MAX;
+            if !too_long {
+                self.line.extend_from_slice(part);
+            }
+            let used = part.len() + usize::from(feed.is_some());
+            self.input.consume(used);
+            match (ended || feed.is_some(), too_long, ended) {
+                (false, ..) => {}
+                (true, true, _) => return Ok(Line::TooLong),
+                (true, false, true) => return Ok(Line::End),
+                (true, false, false) => return Ok(Line::Whole),
+            }
+        }
+    }
+
+    fn row(&self) -> Row {
+        let mut text = self.line.as_slice();
+        if self.number == 1 {
+            text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        }
+        let mut reading = Reading { match_column: self.match_column.as_deref(), ..Reading::default() };
+        let mut json = serde_json::Deserializer::from_slice(text);
+        let parsed = DeserializeSeed::deserialize(&mut reading, &mut json).and_then(|()| json.end());
+        match (reading.refusal, parsed) {
+            (Some(refusal), _) => self.refused(refusal),
+            (None, Err(error)) => self.refused(json_cause(text, &error).into()),
+            (None, Ok(())) => {
+                Row { line: self.number, draft: reading.draft.checked(), matched: reading.matched }
+            }
+        }
+    }
+
+    fn refused(&self, refusal: Refusal) -> Row {
+        Row { line: self.number, draft: Err(refusal), matched: None }
+    }
+}
+
+/// The parser's own text may quote the value, so only the place is taken from it.
+fn json_cause(text: &[u8], error: &serde_json::Error) -> Cause {
+    if std::str::from_utf8(text).is_err() {
+        Cause::Utf8
+    } else if error.is_data() {
+        Cause::NotAnObject
+    } else {
+        Cause::Json(error.column())
+    }
+}
+
+/// Puts an object's values into a draft as they are parsed, without a tree of unwiped copies between.
+#[derive(Default)]
+struct Reading<'a> {
+    draft: Draft,
+    match_column: Option<&'a str>,
+    matched: Option<Zeroizing<String>>,
+    refusal: Option<Refusal>,
+    seen: Vec<Column>,
+}
+
+impl Reading<'_> {
+    fn set(&mut self, column: &Column, value: &str) {
+        if let Err(refusal) = self.draft.set(column, value) {
+            self.refusal.get_or_insert(refusal);
+        }
+        if self.match_column == Some(column.name()) {
+            self.matched = Some(Zeroizing::new(value.to_owned()));
+        }
+    }
+
+    fn refuse(&mut self, column: &Column, cause: Cause) {
+        self.refusal.get_or_insert(Refusal { column: Some(column.name().into()), cause });
+    }
+
+    /// The column of a key that was not there before.
+    fn column(&mut self, key: &str) -> Option<Column> {
+        match Column::named(key) {
+            Ok(column) if self.seen.contains(&column) => self.refuse(&column, Cause::Twice),
+            Ok(column) => {
+                self.seen.push(column.clone());
+                return Some(column);
+            }
+            Err(cause) => _ = self.refusal.get_or_insert(cause.into()),
+        }
+        None
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Reading<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Reading<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            match self.column(&key) {
+                Some(column) => map.next_value_seed(Value { reading: self, column: &column })?,
+                None => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One value on its way into its column.
+struct Value<'a, 'b> {
+    reading: &'a mut Reading<'b>,
+    column: &'a Column,
+}
+
+impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Value<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a plain value")
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<(), E> {
+        self.reading.set(self.column, value);
+        Ok(())
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
+        self.visit_str(if value { "true" } else { "false" })
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
+        self.visit_str(&Zeroizing::new(value.to_string()))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
+        self.visit_str(&Zeroizing::new(value.to_string()))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
+        self.visit_str(&Zeroizing::new(value.to_string()))
+    }
+
+    /// Only `consent` may be a list of words.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        if *self.column != Column::Consent {
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            self.reading.refuse(self.column, Cause::Nested);
+            return Ok(());
+        }
+        while let Some(word) = list.next_element::<String>()? {
+            self.reading.set(self.column, &word);
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        self.reading.refuse(self.column, Cause::Nested);
+        Ok(())
+    }
+}

@@ -1,0 +1,246 @@
+use super::*;
+use crate::vault::tests::Fixture;
+use crate::vault::{Cause, Refusal};
+use std::collections::BTreeMap;
+
+/// Keeps everything it is told.
+#[derive(Default)]
+struct Seen {
+    stored: BTreeMap<u64, (Stored, Option<String>)>,
+    refused: BTreeMap<u64, Refusal>,
+    bytes: u64,
+}
+
+impl Observer for Seen {
+    fn stored(&mut self, line: u64, stored: &Stored, matched: Option<&str>) -> io::Result<()> {
+        self.stored.insert(line, (stored.clone(), matched.map(String::from)));
+        Ok(())
+    }
+
+    fn refused(&mut self, line: u64, refusal: &Refusal) {
+        self.refused.insert(line, refusal.clone());
+    }
+
+    fn progress(&mut self, bytes: u64, _: &Summary) {
+        self.bytes = bytes;
+    }
+}
+
+fn csv() -> Options {
+    Options { format: Format::Csv, match_column: None }
+}
+
+fn ndjson() -> Options {
+    Options { format: Format::Ndjson, match_column: None }
+}
+
+fn run(fixture: &Fixture, input: &[u8], options: &Options) -> (Result<Summary, ImportError>, Seen) {
+    let mut seen = Seen::default();
+    let mut writer = fixture.vault().writer().unwrap();
+    let summary = import(&mut writer, input, options, &mut seen);
+    (summary, seen)
+}
+
+fn header_fault(input: &str) -> HeaderFault {
+    match run(&Fixture::new(), input.as_bytes(), &csv()).0.unwrap_err() {
+        ImportError::Header(fault) => fault,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn good_rows_are_kept_and_bad_ones_told_by_their_line() {
+    let fixture = Fixture::new();
+    let mut input = b"\xef\xbb\xbfemail,first_name,address,consent,retention,phone,token\r\n".to_vec();
+    for row in [
+        "dana@example.test,Dana,\"1 Port Rd\nHaifa\n\"\"Lower\"\" town\",service -marketing,2030-01-01,,",
+        "not-an-address,Eve,,,,,",
+        "",
+        "noam@example.test,Noam,\"two\r\nlines\",,,,e_noam_00001",
+        "ruth@example.test,Ruth,,,,,e_noam_00001",
+        "yuki@example.test,Yuki,,,31.12.2030,,",
+        "short@example.test,Short",
+        "many@example.test,Many,,,,,,,",
+        "words@example.test,W,,\"service,ads\",,,",
+        ",Nobody,,,,,",
+        ",Only phone,,,,+972-50-1234567,",
+        "DANA@EXAMPLE.TEST,Dana,,,,,",
+        "dana@example.test,Dana Ruth,,,,,",
+    ] {
+        input.extend_from_slice(row.as_bytes());
+        input.extend_from_slice(b"\r\n");
+    }
+    input.extend_from_slice(b"bytes@example.test,\xff\xfe,,,,,\n");
+    input.extend_from_slice(b"last@example.test,Last,,,,,");
+    let (summary, seen) = run(&fixture, &input, &csv());
+    let causes: Vec<_> = seen.refused.iter().map(|(line, refusal)| (*line, refusal.cause)).collect();
+    let no_at = Cause::Email(crate::vault::address::AddressFault::NoAt);
+    let columns = |found| Cause::ColumnCount { found, expected: 7 };
+    let expected = [
+        (5, no_at),
+        (9, Cause::AddressTaken),
+        (10, Cause::Day),
+        (11, columns(2)),
+        (12, columns(9)),
+        (13, Cause::Purpose),
+        (14, Cause::NoAddress),
+        (18, Cause::Utf8),
+    ];
+    assert_eq!(causes, expected);
+    assert_eq!(seen.stored.keys().copied().collect::<Vec<_>>(), [2, 7, 15, 16, 17, 19]);
+    let summary = summary.unwrap();
+    assert_eq!(summary, Summary { read: 14, created: 4, updated: 1, unchanged: 1, failed: 8 });
+    assert_eq!(seen.bytes, input.len() as u64);
+    let vault = fixture.vault();
+    let token = seen.stored[&2].0.email_token.clone().unwrap();
+    let found = vault.reader().unwrap().read_batch(&[token]).unwrap();
+    let dana = found[0].as_ref().unwrap().as_ref().unwrap();
+    assert_eq!(dana.field("address"), Some("1 Port Rd\nHaifa\n\"Lower\" town"));
+    assert_eq!(dana.field("first_name"), Some("Dana Ruth"));
+    assert_eq!(dana.keep_until(), Some("2030-01-01"));
+    assert!(vault.verify().unwrap().is_whole());
+}
+
+#[test]
+fn a_refusal_names_line_column_and_cause_but_no_value() {
+    let input = "email,birthday,retention\nsecret.marker@@x.test,a,\nok@x.test,b,secret-day\n";
+    let (_, seen) = run(&Fixture::new(), input.as_bytes(), &csv());
+    let texts: Vec<_> = seen.refused.values().map(Refusal::to_string).collect();
+    assert!(texts[0].starts_with("email: ") && texts[1].starts_with("retention: "), "{texts:?}");
+    assert!(texts.iter().all(|text| !text.contains("secret")), "{texts:?}");
+}
+
+#[test]
+fn a_header_that_cannot_be_used_is_told_by_position() {
+    assert_eq!(header_fault(""), HeaderFault::Empty);
+    assert_eq!(header_fault("dana@example.test,Dana\n"), HeaderFault::Name(1));
+    assert_eq!(header_fault("email,first name\n"), HeaderFault::Name(2));
+    assert_eq!(header_fault("email,Dana,Dana\n"), HeaderFault::Twice(2, 3));
+    assert_eq!(header_fault("first_name,last_name\nDana,Levi\n"), HeaderFault::NoAddress);
+    assert_eq!(header_fault("email,Email\n"), HeaderFault::Twice(1, 2));
+}
+
+#[test]
+fn semicolons_and_tabs_separate_too() {
+    for text in ["email;city\ndana@x.test;\"Haifa; IL\"\n", "email\tcity\ndana@x.test\tHaifa; IL\n"] {
+        let fixture = Fixture::new();
+        let (summary, seen) = run(&fixture, text.as_bytes(), &csv());
+        assert_eq!(summary.unwrap().created, 1);
+        let token = seen.stored[&2].0.email_token.clone().unwrap();
+        let found = fixture.vault().reader().unwrap().read_batch(&[token]).unwrap();
+        assert_eq!(found[0].as_ref().unwrap().as_ref().unwrap().field("city"), Some("Haifa; IL"));
+    }
+}
+
+#[test]
+fn a_row_without_end_stops_the_import_and_names_its_line() {
+    let fixture = Fixture::new();
+    let mut input = b"email,note\na@x.test,fine\n\nb@x.test,\"never closed\n".to_vec();
+    input.resize(input.len() + 3 * ROW_BYTES_MAX, b'x');
+    let (summary, seen) = run(&fixture, &input, &csv());
+    assert!(matches!(summary, Err(ImportError::RowLength { line: 3 | 4 })), "{summary:?}");
+    assert_eq!(seen.stored.len(), 1, "the good row before it is kept");
+}
+
+#[test]
+fn ndjson_rows_are_read_and_refused_line_by_line() {
+    let fixture = Fixture::new();
+    let mut lines: Vec<Vec<u8>> = [
+        r#"{"email":"dana@x.test","first_name":"\u05d3\u05e0\u05d4","age":41,"vip":true,"note":null}"#,
+        r#"{"email":"secret@x.test","first_name":"#,
+        r#"["secret@x.test"]"#,
+        r#""secret@x.test""#,
+        r#"{"email":"a@x.test","email":"b@x.test"}"#,
+        r#"{"email":"a@x.test","address":{"street":"secret"}}"#,
+        r#"{"email":"a@x.test","first name":"secret"}"#,
+        "",
+        r#"{"email":"a@x.test","consent":["service","-ads"],"city":"Haifa"}"#,
+        r#"{"email":"a@x.test"} secret"#,
+        r#"{"email":"a@x.test","x":"\ud800"}"#,
+        r#"{"phone":"+81 3 1234 5678"}"#,
+        r#"{"email":7}"#,
+    ]
+    .map(|line| line.as_bytes().to_vec())
+    .into();
+    lines.push(b"{\"email\":\"a@x.test\",\"x\":\"\xff\"}".to_vec());
+    lines.push(format!("{{\"email\":\"a@x.test\",\"x\":\"{}\"}}", "y".repeat(ROW_BYTES_MAX)).into_bytes());
+    lines.push(br#"{"email":"last@x.test"}"#.to_vec());
+    let (summary, seen) = run(&fixture, &lines.join(&b"\r\n"[..]), &ndjson());
+    assert_eq!(seen.stored.keys().copied().collect::<Vec<_>>(), [1, 9, 12, 16]);
+    assert_eq!(seen.refused.keys().copied().collect::<Vec<_>>(), [2, 3, 4, 5, 6, 7, 10, 11, 13, 14, 15]);
+    let cause = |line| seen.refused[&line].cause;
+    assert!(matches!(cause(2), Cause::Json(_)) && matches!(cause(10), Cause::Json(_)));
+    assert_eq!([cause(3), cause(4)], [Cause::NotAnObject; 2]);
+    assert_eq!([cause(5), cause(6), cause(7)], [Cause::Twice, Cause::Nested, Cause::ColumnName]);
+    assert_eq!([cause(14), cause(15)], [Cause::Utf8, Cause::LineLength]);
+    assert!(seen.refused.values().all(|refusal| !refusal.to_string().contains("secret")));
+    assert_eq!(summary.unwrap().failed, 11);
+    let tokens: Vec<_> = [1, 9].map(|line| seen.stored[&line].0.email_token.clone().unwrap()).into();
+    let found = fixture.vault().reader().unwrap().read_batch(&tokens).unwrap();
+    let dana = found[0].as_ref().unwrap().as_ref().unwrap();
+    assert_eq!(
+        (dana.field("first_name"), dana.field("age"), dana.field("vip")),
+        (Some("דנה"), Some("41"), Some("true"))
+    );
+    let other = found[1].as_ref().unwrap().as_ref().unwrap();
+    assert_eq!(other.consent("ads"), crate::person::Consent::Refused);
+}
+
+#[test]
+fn rows_are_the_same_however_the_file_arrives() {
+    struct OneByte<'a>(&'a [u8]);
+    impl Read for OneByte<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.0.len().min(buffer.len()).min(1);
+            buffer[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+    for (input, options) in [
+        ("email,city\na@x.test,\"x\ny\"\nbad,\nb@x.test,z\n", csv()),
+        ("{\"email\":\"a@x.test\"}\n\nbad\n{\"email\":\"b@x.test\"}", ndjson()),
+    ] {
+        let fixture = Fixture::new();
+        let mut seen = Seen::default();
+        let mut writer = fixture.vault().writer().unwrap();
+        let summary = import(&mut writer, OneByte(input.as_bytes()), &options, &mut seen).unwrap();
+        assert_eq!((summary.created, summary.failed), (2, 1), "{input}");
+        assert_eq!(
+            seen.stored.keys().copied().last(),
+            Some(if options.format == Format::Csv { 5 } else { 4 })
+        );
+    }
+}
+
+#[test]
+fn the_token_list_matches_rows_by_the_chosen_column_and_holds_no_address() {
+    let fixture = Fixture::new();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tokens.csv");
+    std::fs::write(&path, "older, readable by all").unwrap();
+    struct Listing(TokensOut);
+    impl Observer for Listing {
+        fn stored(&mut self, line: u64, stored: &Stored, matched: Option<&str>) -> io::Result<()> {
+            self.0.write(line, stored, matched)
+        }
+        fn refused(&mut self, _: u64, _: &Refusal) {}
+    }
+    let input =
+        "email,customer,phone\ndana@x.test,C-17,+972501234567\nnoam@x.test,noam@x.test,\neve@x.test,=1+1,\n";
+    let options = Options { match_column: Some("customer".into()), ..csv() };
+    let mut listing = Listing(TokensOut::create(&path, Some("customer")).unwrap());
+    import(&mut fixture.vault().writer().unwrap(), input.as_bytes(), &options, &mut listing).unwrap();
+    listing.0.finish().unwrap();
+    let list = std::fs::read_to_string(&path).unwrap();
+    let rows: Vec<Vec<&str>> = list.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows[0], ["line", "email_token", "mobile_token", "customer"]);
+    assert!(rows[1][1].starts_with("e_") && rows[1][2].starts_with("m_"));
+    assert_eq!([rows[1][3], rows[2][3], rows[3][3]], ["C-17", "", ""]);
+    assert!(!list.contains('@'));
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let missing = Options { match_column: Some("nope".into()), ..csv() };
+    let (result, _) = run(&fixture, input.as_bytes(), &missing);
+    assert!(matches!(result, Err(ImportError::Header(HeaderFault::NoMatchColumn))));
+}

@@ -1,0 +1,81 @@
+//! The read path: a batch of tokens to people, on a connection of its own, off the async threads.
+
+use super::error::{Damaged, DamagedPart, VaultError, store_error};
+use super::keyring::{Keyring, LookupHash, LookupOf};
+use super::person_row;
+use super::store;
+use crate::job::Token;
+use crate::person::Person;
+use rusqlite::{Connection, OptionalExtension, Transaction};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What one token of a batch stands for: a person, nobody, or somebody whose rows were altered.
+pub type Found = Result<Option<Person>, Damaged>;
+
+/// Reads people by token. Blocks; use it from a blocking thread. One a thread: `Send`, not shared.
+pub struct Reader {
+    path: PathBuf,
+    keys: Arc<Keyring>,
+    db: Connection,
+}
+
+impl Reader {
+    pub(super) fn open(path: &Path, keys: Arc<Keyring>) -> Result<Self, VaultError> {
+        let db = store::connect(path, store::Use::Read)?;
+        Ok(Self { path: path.to_owned(), keys, db })
+    }
+
+    /// One answer a token, in the order of `tokens`. All of them are of one moment. A damaged person does not
+    /// keep the others from being served.
+    ///
+    /// # Errors
+    /// [`VaultError`] when the store as a whole cannot be read.
+    pub fn read_batch(&mut self, tokens: &[Token]) -> Result<Vec<Found>, VaultError> {
+        read(&mut self.db, &self.keys, tokens).map_err(store_error(&self.path))
+    }
+}
+
+fn read(db: &mut Connection, keys: &Keyring, tokens: &[Token]) -> rusqlite::Result<Vec<Found>> {
+    let moment = db.transaction()?;
+    let mut found: Vec<Found> = Vec::new();
+    found.resize_with(tokens.len(), || Ok(None));
+    let mut select = person_row::select(&moment)?;
+    for Located { slot, person } in locate(&moment, keys, tokens)? {
+        found[slot] = person_row::fetch(&mut select, keys, person)?.and_then(|opened| {
+            if stands_for(&opened.person, &tokens[slot]) {
+                Ok(Some(opened.person))
+            } else {
+                Err(Damaged { person, part: DamagedPart::Index })
+            }
+        });
+    }
+    Ok(found)
+}
+
+/// An index row could have been altered to lead to somebody else: the record itself has to hold the token.
+pub(super) fn stands_for(person: &Person, token: &Token) -> bool {
+    [person.email_token(), person.mobile_token()].contains(&Some(token.as_str()))
+}
+
+struct Located {
+    slot: usize,
+    person: i64,
+}
+
+/// Where the people of these tokens lie, in the order of the file. Looking up in the order of the hashes, and
+/// then reading in the order of the file, touches each page once.
+fn locate(db: &Transaction<'_>, keys: &Keyring, tokens: &[Token]) -> rusqlite::Result<Vec<Located>> {
+    let hash_of = |(slot, token): (usize, &Token)| (keys.lookup_hash(LookupOf::Token, token.as_str()), slot);
+    let mut hashes: Vec<(LookupHash, usize)> = tokens.iter().enumerate().map(hash_of).collect();
+    hashes.sort_unstable();
+    let mut index = db.prepare_cached("SELECT person FROM token WHERE hash = ?1")?;
+    let mut located = Vec::with_capacity(hashes.len());
+    for (hash, slot) in hashes {
+        if let Some(person) = index.query_row([hash], |row| row.get(0)).optional()? {
+            located.push(Located { slot, person });
+        }
+    }
+    located.sort_unstable_by_key(|found| found.person);
+    Ok(located)
+}

@@ -1,0 +1,341 @@
+//! The write path: drafts to people, a batch a transaction, on the one connection that writes.
+
+use super::batch_index::BatchIndex;
+use super::draft::{Cause, Draft, Refusal};
+use super::error::{Damaged, DamagedPart, VaultError, store_error};
+use super::keyring::{Keyring, LookupHash, LookupOf};
+use super::merge::{Tokens, merged};
+use super::person_row::{self, Opened};
+use super::reader::stands_for;
+use super::{address, store};
+use crate::job::{Token, TokenKind};
+use crate::person::{EMAIL, PHONE, Person};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What became of a stored draft.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    Created,
+    Updated,
+    /// Everything in it was already so.
+    Unchanged,
+}
+
+/// A person as it is stored now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The vault's own number of the person.
+    pub id: i64,
+    pub email_token: Option<Token>,
+    pub mobile_token: Option<Token>,
+    pub change: Change,
+}
+
+/// One answer a draft.
+pub type Put = Result<Stored, Refusal>;
+
+/// Writes people. One at a time over all processes: the others wait for the file's write lock.
+pub struct Writer {
+    path: PathBuf,
+    keys: Arc<Keyring>,
+    db: Connection,
+}
+
+impl Writer {
+    pub(super) fn open(path: &Path, keys: Arc<Keyring>) -> Result<Self, VaultError> {
+        let db = store::connect(path, store::Use::Write)?;
+        Ok(Self { path: path.to_owned(), keys, db })
+    }
+
+    /// Stores one person: the one whose token or address the draft names, otherwise a new one. On disk when it
+    /// returns.
+    ///
+    /// # Errors
+    /// [`VaultError`] when nothing could be written; the inner [`Refusal`] when this draft cannot be.
+    pub fn put(&mut self, draft: &Draft) -> Result<Put, VaultError> {
+        let mut answers = self.put_batch(std::slice::from_ref(draft))?;
+        Ok(answers.pop().expect("one draft has one answer"))
+    }
+
+    /// Stores a batch in one transaction. Refused drafts leave the others alone.
+    ///
+    /// # Errors
+    /// [`VaultError`] when the batch as a whole could not be written: then nothing of it is.
+    pub fn put_batch(&mut self, drafts: &[Draft]) -> Result<Vec<Put>, VaultError> {
+        let keys = self.keys.clone();
+        self.put_all(&keys, drafts).map_err(store_error(&self.path))
+    }
+
+    /// Moves the write-ahead log into the file and empties it. After an import.
+    ///
+    /// # Errors
+    /// [`VaultError`] when the file cannot be written.
+    pub fn settle(&mut self) -> Result<(), VaultError> {
+        store::checkpoint(&self.db).map_err(store_error(&self.path))
+    }
+
+    fn put_all(&mut self, keys: &Keyring, drafts: &[Draft]) -> rusqlite::Result<Vec<Put>> {
+        let db = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let named: Vec<Named> = drafts.iter().map(|draft| Named::of(keys, draft)).collect();
+        let tokens = named.iter().flat_map(Named::tokens).collect();
+        let addresses = named.iter().flat_map(Named::addresses).collect();
+        let mut batch = Batch {
+            keys,
+            index: BatchIndex::read_ahead(&db, tokens, addresses)?,
+            next: db.query_row("SELECT next_person FROM vault", [], |row| row.get(0))?,
+            db: &db,
+        };
+        let mut answers = Vec::with_capacity(drafts.len());
+        for (draft, named) in drafts.iter().zip(&named) {
+            answers.push(batch.put(draft, named)?);
+        }
+        let Batch { index, next, .. } = batch;
+        index.write_back(&db)?;
+        db.execute("UPDATE vault SET next_person = ?1", [next])?;
+        db.commit()?;
+        Ok(answers)
+    }
+}
+
+/// The hashes of everything a draft says about who it is.
+struct Named {
+    email_token: Option<LookupHash>,
+    mobile_token: Option<LookupHash>,
+    email: Option<LookupHash>,
+    phone: Option<LookupHash>,
+}
+
+impl Named {
+    fn of(keys: &Keyring, draft: &Draft) -> Self {
+        let token = |token: &Token| keys.lookup_hash(LookupOf::Token, token.as_str());
+        Self {
+            email_token: draft.email_token.as_ref().map(token),
+            mobile_token: draft.mobile_token.as_ref().map(token),
+            email: draft.email.as_ref().map(|email| keys.lookup_hash(LookupOf::Email, &email.normalised())),
+            phone: draft.phone.as_ref().map(|phone| keys.lookup_hash(LookupOf::Phone, &phone.normalised())),
+        }
+    }
+
+    fn tokens(&self) -> impl Iterator<Item = LookupHash> {
+        self.email_token.into_iter().chain(self.mobile_token)
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = LookupHash> {
+        self.email.into_iter().chain(self.phone)
+    }
+}
+
+struct Batch<'db> {
+    db: &'db Transaction<'db>,
+    keys: &'db Keyring,
+    index: BatchIndex,
+    /// Number of the next new person.
+    next: i64,
+}
+
+impl Batch<'_> {
+    /// Every check comes before the first change, so a refused draft leaves no trace.
+    fn put(&mut self, draft: &Draft, named: &Named) -> rusqlite::Result<Put> {
+        let known = match self.identify(draft, named)? {
+            Ok(known) => known,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let person = known.as_ref().map(|known| &known.person);
+        let tokens = match tokens_of(person, draft) {
+            Ok(tokens) => tokens,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let after = merged(person, draft, &tokens);
+        let (id, change) = match &known {
+            None => (self.insert(&after)?, Change::Created),
+            Some(known) if known.person.record() == after.record() => (known.head.id, Change::Unchanged),
+            Some(known) => (self.update(known, &after)?, Change::Updated),
+        };
+        if change != Change::Unchanged {
+            self.index_tokens(person, &tokens, id);
+            self.index_addresses(person, named, id)?;
+        }
+        Ok(Ok(Stored { id, email_token: tokens.email, mobile_token: tokens.mobile, change }))
+    }
+
+    /// Who the draft is about: by token, then by e-mail address, then by phone number.
+    fn identify(&self, draft: &Draft, named: &Named) -> rusqlite::Result<Result<Option<Opened>, Refusal>> {
+        let find = |hash: Option<LookupHash>| hash.and_then(|hash| self.index.person(&hash));
+        let by_token = (find(named.email_token), find(named.mobile_token));
+        let by_email = find(named.email);
+        let id = match (by_token, by_email) {
+            ((Some(one), Some(other)), _) if one != other => {
+                return refused("mobile_token", Cause::TokenTaken);
+            }
+            ((Some(id), _) | (None, Some(id)), Some(other)) if id != other => {
+                return refused(EMAIL, Cause::AddressTaken);
+            }
+            ((Some(id), _) | (None, Some(id)), _) | ((None, None), Some(id)) => id,
+            ((None, None), None) => return self.identify_by_phone(draft, find(named.phone)),
+        };
+        Ok(self.open(id)?.and_then(|known| {
+            let given = [&draft.email_token, &draft.mobile_token];
+            let found_by_token = [by_token.0, by_token.1].map(|found| found.is_some());
+            let misled = given.iter().zip(found_by_token).any(|(token, found)| {
+                found && token.as_ref().is_some_and(|token| !stands_for(&known.person, token))
+            });
+            let same_email = by_email.is_none() || same_email(&known.person, draft);
+            if misled || !same_email { Err(astray(id)) } else { Ok(Some(known)) }
+        }))
+    }
+
+    /// Several people may share a phone, so it tells who somebody is only where no e-mail address says
+    /// otherwise.
+    fn identify_by_phone(
+        &self,
+        draft: &Draft,
+        found: Option<i64>,
+    ) -> rusqlite::Result<Result<Option<Opened>, Refusal>> {
+        let Some(id) = found else { return Ok(Ok(None)) };
+        Ok(self.open(id)?.and_then(|known| {
+            let number = known.person.field(PHONE).map(address::normalised_phone);
+            if number != draft.phone.as_ref().map(|phone| phone.normalised()) {
+                return Err(astray(id));
+            }
+            let somebody_else = draft.email.is_some() && known.person.email().is_some();
+            Ok(Some(known).filter(|_| !somebody_else))
+        }))
+    }
+
+    fn open(&self, id: i64) -> rusqlite::Result<Result<Opened, Refusal>> {
+        let mut select = person_row::select(self.db)?;
+        let opened = person_row::fetch(&mut select, self.keys, id)?;
+        Ok(opened.map_err(|damaged| Cause::Damaged(damaged).into()))
+    }
+
+    fn insert(&mut self, person: &Person) -> rusqlite::Result<i64> {
+        let id = self.next;
+        let row = person_row::seal_new(self.keys, id, person);
+        self.db
+            .prepare_cached(
+                "INSERT INTO person (id, vault_key, version, restricted, wrapped_key, record)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                id,
+                row.head.vault_key,
+                row.head.version,
+                row.head.restricted,
+                row.wrapped_key,
+                row.record
+            ])?;
+        self.next += 1;
+        Ok(id)
+    }
+
+    fn update(&self, known: &Opened, after: &Person) -> rusqlite::Result<i64> {
+        let (head, record) = known.reseal(after);
+        self.db
+            .prepare_cached("UPDATE person SET version = ?2, restricted = ?3, record = ?4 WHERE id = ?1")?
+            .execute(params![head.id, head.version, head.restricted, record])?;
+        Ok(head.id)
+    }
+
+    fn index_tokens(&mut self, before: Option<&Person>, tokens: &Tokens, id: i64) {
+        let had = before.map_or((None, None), |person| (person.email_token(), person.mobile_token()));
+        for (token, had) in [(&tokens.email, had.0), (&tokens.mobile, had.1)] {
+            let Some(token) = token.as_ref().filter(|_| had.is_none()) else { continue };
+            let hash = self.keys.lookup_hash(LookupOf::Token, token.as_str());
+            self.index.add_token(hash, token.kind(), id);
+        }
+    }
+
+    fn index_addresses(&mut self, before: Option<&Person>, named: &Named, id: i64) -> rusqlite::Result<()> {
+        let email = before.and_then(Person::email).map(address::normalised);
+        let phone = before.and_then(|person| person.field(PHONE)).map(address::normalised_phone);
+        let old = [
+            email.map(|email| self.keys.lookup_hash(LookupOf::Email, &email)),
+            phone.map(|phone| self.keys.lookup_hash(LookupOf::Phone, &phone)),
+        ];
+        for (new, old) in [named.email, named.phone].into_iter().zip(old) {
+            let Some(new) = new.filter(|new| old != Some(*new)) else { continue };
+            if let Some(old) = old {
+                self.index.remove_address(self.db, &old, id)?;
+            }
+            // A shared phone stays with the first who had it.
+            if self.index.person(&new).is_none() {
+                self.index.add_address(new, id);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refused<T>(column: &str, cause: Cause) -> rusqlite::Result<Result<T, Refusal>> {
+    Ok(Err(Refusal { column: Some(column.into()), cause }))
+}
+
+fn astray(person: i64) -> Refusal {
+    Cause::Damaged(Damaged { person, part: DamagedPart::Index }).into()
+}
+
+fn same_email(person: &Person, draft: &Draft) -> bool {
+    person.email().map(address::normalised) == draft.email.as_ref().map(|email| email.normalised())
+}
+
+/// The tokens after the draft: those the person has, else those given, else fresh ones for each address.
+fn tokens_of(known: Option<&Person>, draft: &Draft) -> Result<Tokens, Refusal> {
+    let has = |field: &str| draft.field(field).is_some() || known.is_some_and(|p| p.field(field).is_some());
+    if !has(EMAIL) && !has(PHONE) {
+        return Err(Cause::NoAddress.into());
+    }
+    let email_token = known.and_then(Person::email_token);
+    let mobile_token = known.and_then(Person::mobile_token);
+    Ok(Tokens {
+        email: token_of(TokenKind::Email, email_token, draft.email_token.as_ref(), has(EMAIL))?,
+        mobile: token_of(TokenKind::Mobile, mobile_token, draft.mobile_token.as_ref(), has(PHONE))?,
+    })
+}
+
+fn token_of(
+    kind: TokenKind,
+    known: Option<&str>,
+    given: Option<&Token>,
+    has_address: bool,
+) -> Result<Option<Token>, Refusal> {
+    let refused = |cause| Err(Refusal { column: Some("token".into()), cause });
+    match (known, given) {
+        (Some(known), Some(given)) if known != given.as_str() => refused(Cause::OtherToken),
+        (None, Some(_)) if !has_address => refused(Cause::TokenWithoutAddress),
+        (_, Some(given)) => Ok(Some(given.clone())),
+        (Some(known), None) => Ok(Token::from_local(known).ok()),
+        (None, None) => Ok(has_address.then(|| fresh_token(kind))),
+    }
+}
+
+/// 128 random bits, in lower-case base32.
+fn fresh_token(kind: TokenKind) -> Token {
+    let mut bits = [0u8; 16];
+    aws_lc_rs::rand::fill(&mut bits).expect("the system's random source works");
+    let local = format!("{}{}", kind.prefix(), crate::base32_lower(&bits));
+    Token::from_local(&local).expect("prefix and base32 make a token")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Fixture, draft, put, token_of};
+
+    #[test]
+    fn a_second_writer_waits_its_turn_and_a_reader_does_not() {
+        let fixture = Fixture::new();
+        let vault = fixture.vault();
+        let stored = put(&mut vault.writer().unwrap(), &[("email", "dana@example.test")]);
+        let blocker = fixture.raw();
+        blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let found = vault.reader().unwrap().read_batch(&[token_of(&stored)]).unwrap();
+        assert!(found[0].as_ref().unwrap().is_some());
+        let mut writer = vault.writer().unwrap();
+        writer.db.busy_timeout(std::time::Duration::ZERO).unwrap();
+        let error = writer.put(&draft(&[("email", "eve@example.test")])).unwrap_err();
+        assert!(error.is_transient(), "{error}");
+        blocker.execute_batch("COMMIT").unwrap();
+        assert!(writer.put(&draft(&[("email", "eve@example.test")])).unwrap().is_ok());
+    }
+}
