@@ -1,1 +1,4 @@
-//! (room to be built)
+//! SMTP grammar: bytes in, values out, no await.
+
+pub mod dot;
+pub mod reply;
