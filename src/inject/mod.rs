@@ -1,1 +1,30 @@
-//! (room to be built)
+//! Inject: takes a finished message to a target over pooled, pipelined SMTP sessions in TLS, and says what became
+//! of it. Never writes a message anywhere else.
+
+mod balance;
+mod breaker;
+mod connect;
+mod delivery;
+mod ehlo;
+mod envelope;
+mod probe;
+mod queue;
+mod rate;
+mod session;
+mod settings;
+mod stats;
+mod stream;
+mod talk;
+mod target;
+mod trouble;
+
+pub use balance::{Injector, TargetHandle};
+pub use delivery::{Accepted, DeliverError, Delivery};
+pub use ehlo::Capabilities;
+pub use probe::{ProbeFailure, ProbeStep, probe};
+pub use settings::{Deadlines, TargetAuth, TargetSettings, TlsMode};
+pub use stats::TargetStats;
+pub use trouble::{TlsTrouble, Trouble};
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,6 @@
-//! What a trial run needs: invented people, and the search for leaked values.
+//! What a trial run needs: invented people, the search for leaked values, and the sink, a test MTA that counts
+//! and misbehaves on request.
 
 pub mod leak;
 pub mod people;
+pub mod sink;

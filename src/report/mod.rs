@@ -1,1 +1,3 @@
-//! (room to be built)
+//! What leaves the house as text: replies of targets, cleaned of personal values.
+
+pub mod scrub;

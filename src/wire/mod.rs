@@ -2,8 +2,10 @@
 
 pub mod command;
 pub mod data;
+pub mod dot;
 pub mod encoded_word;
 pub mod line;
 pub mod params;
 pub mod path;
+pub mod reply;
 pub mod sasl;

@@ -1,0 +1,180 @@
+//! All targets together: which one a message goes to, and to which other when the first cannot be reached.
+
+use super::delivery::{Accepted, DeliverError, Delivery, Parcel, Settled};
+use super::ehlo::Capabilities;
+use super::settings::TargetSettings;
+use super::stats::TargetStats;
+use super::target::Target;
+use crate::fault::{Fault, Reason};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// The stage that sends. Sessions are made when they are needed and belong to the runtime that delivers.
+pub struct Injector {
+    /// Every target, by priority; equal ones in the order of the configuration.
+    targets: Vec<Arc<Target>>,
+    turn: AtomicU32,
+}
+
+/// The target chosen for a message.
+#[derive(Clone)]
+pub struct TargetHandle {
+    target: Arc<Target>,
+    /// The job named it: no other will do.
+    is_named: bool,
+    /// The target was down and this choice made the attempt that was due.
+    is_attempt: bool,
+}
+
+impl TargetHandle {
+    pub fn name(&self) -> &Arc<str> {
+        &self.target.settings.name
+    }
+}
+
+impl Injector {
+    /// Connects nowhere yet.
+    pub fn start(targets: Vec<TargetSettings>) -> Self {
+        let mut targets: Vec<_> = targets.into_iter().map(Target::new).collect();
+        targets.sort_by_key(|target| target.settings.priority);
+        Self { targets, turn: AtomicU32::new(0) }
+    }
+
+    /// The target for the next message: the one `named`, or by priority and weight among those that are up. Call it
+    /// inside the runtime: for a target that is down and due, one attempt to connect is started.
+    ///
+    /// # Errors
+    /// `bad-job` for a name that is not configured; `target-unavailable` when no target is up.
+    pub fn choose(&self, named: Option<&str>) -> Result<TargetHandle, Fault> {
+        let Some(name) = named else { return self.choose_any() };
+        let target = self.targets.iter().find(|target| &*target.settings.name == name);
+        let target = target.ok_or_else(|| self.unknown_target())?;
+        let handle = |is_attempt| TargetHandle { target: target.clone(), is_named: true, is_attempt };
+        match target.breaker.cause() {
+            None => Ok(handle(false)),
+            Some(_) if attempt_if_due(target) => Ok(handle(true)),
+            Some(cause) => Err(cause),
+        }
+    }
+
+    /// What the target offered in its last EHLO; before the first session one is made.
+    ///
+    /// # Errors
+    /// `target-unavailable` with the reason no session could be made.
+    pub async fn capabilities(&self, handle: &TargetHandle) -> Result<Capabilities, Fault> {
+        handle.target.capabilities(handle.is_attempt).await
+    }
+
+    /// Sends one message and waits for the target's answer to it. A message that could not be handed to an
+    /// unnamed target goes to the next one that is up. Dropping the future withdraws a message that was not offered
+    /// yet; one whose dialogue has begun is sent all the same, and its outcome is counted and then forgotten.
+    ///
+    /// # Errors
+    /// [`DeliverError::NeedsSevenBit`], or the fault: `target-rejected` with the target's code, `target-unavailable`
+    /// when nothing was sent, or in doubt when the connection was lost after the final dot.
+    pub async fn deliver(&self, handle: &TargetHandle, delivery: Delivery) -> Result<Accepted, DeliverError> {
+        delivery.check()?;
+        let mut handle = handle.clone();
+        let mut delivery = delivery;
+        let mut tried = 1;
+        loop {
+            let (fault, unsent) = match deliver_to(&handle, delivery).await {
+                Settled::Accepted(accepted) => return Ok(accepted),
+                Settled::Failed(error) => return Err(error),
+                Settled::Unreached(fault, unsent) => (fault, unsent),
+            };
+            let other =
+                if handle.is_named || tried >= self.targets.len() { None } else { self.choose(None).ok() };
+            match other.filter(|other| !Arc::ptr_eq(&other.target, &handle.target)) {
+                Some(other) => handle = other,
+                None => {
+                    unsent.wipe();
+                    return Err(fault.into());
+                }
+            }
+            delivery = *unsent;
+            tried += 1;
+        }
+    }
+
+    /// Takes nothing new, sends what waits, says QUIT everywhere. Not bounded in time: give it the time there is.
+    pub async fn drain(&self) {
+        futures_util::future::join_all(self.targets.iter().map(Target::drain)).await;
+    }
+
+    /// Every target with its counters and, when it is down, why.
+    pub fn targets(&self) -> impl Iterator<Item = (&TargetSettings, &TargetStats, Option<Fault>)> {
+        self.targets.iter().map(|target| (&target.settings, &target.stats, target.breaker.cause()))
+    }
+
+    fn choose_any(&self) -> Result<TargetHandle, Fault> {
+        let mut attempted = None;
+        let mut down = None;
+        for group in self.targets.chunk_by(|a, b| a.settings.priority == b.settings.priority) {
+            for target in group {
+                let Some(cause) = target.breaker.cause() else { continue };
+                down.get_or_insert(cause);
+                if attempt_if_due(target) {
+                    attempted.get_or_insert_with(|| target.clone());
+                }
+            }
+            if let Some(target) = self.weighted(group) {
+                return Ok(TargetHandle { target, is_named: false, is_attempt: false });
+            }
+        }
+        match attempted {
+            Some(target) => Ok(TargetHandle { target, is_named: false, is_attempt: true }),
+            None => Err(down.unwrap_or_else(|| self.unknown_target())),
+        }
+    }
+
+    /// One of those that are up, in proportion to their weights.
+    fn weighted(&self, group: &[Arc<Target>]) -> Option<Arc<Target>> {
+        if let [only] = group {
+            return only.breaker.cause().is_none().then(|| only.clone());
+        }
+        let up = || group.iter().filter(|target| target.breaker.cause().is_none());
+        let total: u64 = up().map(|target| u64::from(target.settings.weight.max(1))).sum();
+        // Multiples of the golden ratio fall evenly, so that even short runs keep the proportions.
+        let turn = self.turn.fetch_add(1, Relaxed).wrapping_mul(0x9E37_79B9);
+        let mut at = (u64::from(turn) * total) >> 32;
+        up().find(|target| {
+            let weight = u64::from(target.settings.weight.max(1));
+            let is_it = at < weight;
+            at = at.wrapping_sub(weight);
+            is_it
+        })
+        .cloned()
+    }
+
+    fn unknown_target(&self) -> Fault {
+        let names: Vec<&str> = self.targets.iter().map(|target| &*target.settings.name).collect();
+        let detail = format!("no such target; configured are: {}", names.join(", "));
+        Fault::new(Reason::BadJob, detail)
+    }
+}
+
+fn attempt_if_due(target: &Arc<Target>) -> bool {
+    let deadlines = &target.settings.deadlines;
+    let is_due = target.breaker.claim_attempt(deadlines.connect + deadlines.tls);
+    if is_due {
+        target.ensure_worker();
+    }
+    is_due
+}
+
+async fn deliver_to(handle: &TargetHandle, delivery: Delivery) -> Settled {
+    let target = &handle.target;
+    if !handle.is_attempt
+        && let Some(cause) = target.breaker.cause()
+    {
+        return Settled::Unreached(cause, Box::new(delivery));
+    }
+    let (parcel, settled) = Parcel::new(delivery);
+    target.submit(parcel).await;
+    // A worker that vanished with the parcel may have sent it.
+    settled.await.unwrap_or_else(|_| {
+        let detail = format!("the session to target {} was lost", target.settings.name);
+        Settled::Failed(Fault::in_doubt(detail).at(&target.settings.name).into())
+    })
+}

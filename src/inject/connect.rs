@@ -1,0 +1,173 @@
+//! Makes a session: TCP, TLS, greeting, EHLO, AUTH, each step with its deadline and its own reason to fail.
+
+use super::ehlo::Capabilities;
+use super::session::Session;
+use super::settings::{TargetAuth, TargetSettings, TlsMode};
+use super::stream::Stream;
+use super::talk::{Broken, Talk};
+use super::trouble::{TlsTrouble, Trouble, greeting_refused};
+use crate::fault::ReplyCode;
+use crate::report::scrub::scrub;
+use rustls_pki_types::ServerName;
+use std::io;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
+
+/// A session that is ready for MAIL.
+pub(super) async fn establish(settings: &TargetSettings) -> Result<Session<Stream>, Trouble> {
+    let tcp = open_tcp(settings).await?;
+    let mut talk = match settings.tls {
+        TlsMode::Implicit => Talk::new(start_tls(settings, tcp).await?),
+        TlsMode::StartTls | TlsMode::None => Talk::new(Stream::Clear(tcp)),
+    };
+    read_greeting(settings, &mut talk).await?;
+    let mut offered = say_ehlo(settings, &mut talk).await?;
+    if settings.tls == TlsMode::StartTls {
+        talk = change_to_tls(settings, talk, offered).await?;
+        // RFC 3207 §4.2: what was said before TLS is forgotten.
+        offered = say_ehlo(settings, &mut talk).await?;
+    }
+    authenticate(settings, &mut talk, offered).await?;
+    let is_tls = talk.stream().is_tls();
+    Ok(Session::new(talk, offered, is_tls))
+}
+
+pub(super) async fn open_tcp(settings: &TargetSettings) -> Result<TcpStream, Trouble> {
+    let limit = settings.deadlines.connect;
+    let opened = timeout(limit, async {
+        let mut addresses = tokio::net::lookup_host((settings.host.as_str(), settings.port))
+            .await
+            .map_err(|_| Trouble::NameNotResolved)?
+            .peekable();
+        if addresses.peek().is_none() {
+            return Err(Trouble::NameNotResolved);
+        }
+        let addresses: Vec<_> = addresses.collect();
+        TcpStream::connect(addresses.as_slice()).await.map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionRefused => Trouble::ConnectRefused,
+            kind => Trouble::Connect(kind),
+        })
+    });
+    let tcp = opened.await.map_err(|_| Trouble::ConnectTimeout(limit))??;
+    // Without this, Nagle's algorithm waits for delayed ACKs after every command group.
+    tcp.set_nodelay(true).map_err(|error| Trouble::Connect(error.kind()))?;
+    let is_loopback = tcp.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
+    if settings.tls == TlsMode::None && !is_loopback {
+        return Err(Trouble::ClearTextOffLoopback);
+    }
+    Ok(tcp)
+}
+
+pub(super) async fn start_tls(settings: &TargetSettings, tcp: TcpStream) -> Result<Stream, Trouble> {
+    let config = settings.client_tls.clone().ok_or(Trouble::NoTrust)?;
+    let name = ServerName::try_from(settings.server_name.clone()).map_err(|_| Trouble::BadServerName)?;
+    let limit = settings.deadlines.tls;
+    match timeout(limit, TlsConnector::from(config).connect(name, tcp)).await {
+        Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
+        Ok(Err(error)) => Err(Trouble::Tls(error.into())),
+        Err(_) => Err(Trouble::Tls(TlsTrouble::Timeout(limit))),
+    }
+}
+
+pub(super) async fn read_greeting(settings: &TargetSettings, talk: &mut Talk<Stream>) -> Result<(), Trouble> {
+    let code = talk.reply(settings.deadlines.greeting, || {}).await?;
+    if code.basic != 220 {
+        return Err(greeting_refused(code, last_text(talk)));
+    }
+    Ok(())
+}
+
+pub(super) async fn say_ehlo(
+    settings: &TargetSettings,
+    talk: &mut Talk<Stream>,
+) -> Result<Capabilities, Trouble> {
+    let code = command(settings, talk, format!("EHLO {}\r\n", settings.helo_name).as_bytes()).await?;
+    if code.basic != 250 {
+        return Err(Trouble::EhloRefused(code.basic));
+    }
+    let reply = talk.last_reply().map_err(Broken::from)?;
+    Ok(Capabilities::read(&reply))
+}
+
+/// STARTTLS on a conversation in clear. Never goes on without TLS.
+pub(super) async fn change_to_tls(
+    settings: &TargetSettings,
+    mut talk: Talk<Stream>,
+    offered: Capabilities,
+) -> Result<Talk<Stream>, Trouble> {
+    if !offered.starttls {
+        return Err(Trouble::StartTlsNotOffered);
+    }
+    let code = command(settings, &mut talk, b"STARTTLS\r\n").await?;
+    if code.basic != 220 {
+        return Err(Trouble::StartTlsRefused(code.basic));
+    }
+    talk.glance().await?;
+    if talk.has_unread() {
+        return Err(Trouble::InjectedBeforeTls);
+    }
+    let Stream::Clear(tcp) = talk.into_stream() else { return Err(Trouble::InjectedBeforeTls) };
+    Ok(Talk::new(start_tls(settings, tcp).await?))
+}
+
+/// AUTH, if configured. The stream is TLS or loopback by now.
+pub(super) async fn authenticate(
+    settings: &TargetSettings,
+    talk: &mut Talk<Stream>,
+    offered: Capabilities,
+) -> Result<(), Trouble> {
+    let Some(auth) = &settings.auth else { return Ok(()) };
+    let code = if offered.auth_plain {
+        command(settings, talk, auth_plain(auth).as_bytes()).await?
+    } else if offered.auth_login {
+        auth_login(settings, talk, auth).await?
+    } else {
+        return Err(Trouble::AuthNotOffered);
+    };
+    if code.basic == 235 { Ok(()) } else { Err(Trouble::AuthRefused(code.basic)) }
+}
+
+async fn auth_login(
+    settings: &TargetSettings,
+    talk: &mut Talk<Stream>,
+    auth: &TargetAuth,
+) -> Result<ReplyCode, Trouble> {
+    let mut code = command(settings, talk, b"AUTH LOGIN\r\n").await?;
+    for answer in [auth.user.as_bytes(), auth.password.reveal().as_bytes()] {
+        if code.basic != 334 {
+            return Ok(code);
+        }
+        let encoded = Zeroizing::new(data_encoding::BASE64.encode(answer));
+        let line = Zeroizing::new([&encoded, "\r\n"].concat());
+        code = command(settings, talk, line.as_bytes()).await?;
+    }
+    Ok(code)
+}
+
+/// RFC 4616 with the initial response in the same line (RFC 4954 §4).
+fn auth_plain(auth: &TargetAuth) -> Zeroizing<String> {
+    let secret =
+        Zeroizing::new([b"\0", auth.user.as_bytes(), b"\0", auth.password.reveal().as_bytes()].concat());
+    let encoded = Zeroizing::new(data_encoding::BASE64.encode(&secret));
+    Zeroizing::new(["AUTH PLAIN ", &encoded, "\r\n"].concat())
+}
+
+async fn command(
+    settings: &TargetSettings,
+    talk: &mut Talk<Stream>,
+    line: &[u8],
+) -> Result<ReplyCode, Trouble> {
+    if talk.has_unread() {
+        return Err(Broken::OutOfStep(0).into());
+    }
+    talk.send(line, settings.deadlines.command).await?;
+    Ok(talk.reply(settings.deadlines.command, || {}).await?)
+}
+
+fn last_text(talk: &Talk<Stream>) -> String {
+    let Ok(reply) = talk.last_reply() else { return String::new() };
+    let text = reply.lines().collect::<Vec<_>>().join(b" ".as_slice());
+    scrub(&text, [])
+}

@@ -1,0 +1,181 @@
+//! One finished message on its way to a target, and what became of it.
+
+use crate::fault::{Fault, Reason, ReplyCode};
+use crate::person::Person;
+use crate::personal::Personal;
+use crate::wire::dot;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+/// Longest address put into MAIL or RCPT: 64 + 1 + 255 octets (RFC 5321 §4.5.3.1).
+const ADDRESS_OCTETS_MAX: usize = 320;
+
+/// A finished message with its envelope. The content is wiped when it is dropped.
+pub struct Delivery {
+    /// Headers and body with CRLF line ends, not dot-stuffed.
+    pub message: Zeroizing<Vec<u8>>,
+    /// The reverse-path without angle brackets; empty for the null reverse-path.
+    pub sender: String,
+    pub recipient: Personal<String>,
+    /// The content holds octets above 127 and needs 8BITMIME (RFC 6152).
+    pub eight_bit: bool,
+    /// Headers hold UTF-8 and need SMTPUTF8 (RFC 6531). An address that is not ASCII needs it in any case.
+    pub smtputf8: bool,
+    /// Ask the target to keep TLS on the way onwards (RFC 8689).
+    pub require_tls: bool,
+    /// Whose values are taken out of what the target says.
+    pub person: Option<Arc<Person>>,
+}
+
+impl Delivery {
+    pub(super) fn needs_smtputf8(&self) -> bool {
+        self.smtputf8 || !self.recipient.reveal().is_ascii() || !self.sender.is_ascii()
+    }
+
+    /// Refuses what would break the dialogue. Addresses and content were judged before; this is the last door.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        if !is_safe_in_path(self.recipient.reveal()) || self.recipient.reveal().is_empty() {
+            return Err(Fault::new(
+                Reason::BadJob,
+                "the person's address cannot be written into RCPT; correct the address in the vault",
+            ));
+        }
+        if !is_safe_in_path(&self.sender) {
+            return Err(Fault::new(
+                Reason::BadJob,
+                "the envelope sender cannot be written into MAIL; use a plain address",
+            ));
+        }
+        if dot::has_dot_after_bare_line_end(&self.message) {
+            return Err(Fault::new(
+                Reason::BadJob,
+                "the message has a dot behind a bare CR or LF, which some servers take for its end; use CRLF",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The person's values a target might echo.
+    pub(super) fn known_values(&self) -> impl Iterator<Item = &str> {
+        let fields = self.person.iter().flat_map(|person| person.fields().map(|(_, value)| value));
+        std::iter::once(self.recipient.reveal().as_str()).chain(fields)
+    }
+
+    /// Wipes the content now. The volatile writes of `Zeroizing` go octet by octet, which on every message costs a
+    /// quarter of the whole dialogue; a plain fill that the optimiser has to believe is read does the same.
+    pub(super) fn wipe(mut self) {
+        let mut content = std::mem::take(&mut *self.message);
+        content.resize(content.capacity(), 0);
+        content.fill(0);
+        std::hint::black_box(&mut content);
+    }
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Delivery").field("octets", &self.message.len()).finish_non_exhaustive()
+    }
+}
+
+/// No octet that ends a path, a parameter or a line. Spaces and angle brackets only inside quotes.
+fn is_safe_in_path(address: &str) -> bool {
+    let mut quoted = false;
+    let mut escaped = false;
+    for octet in address.bytes() {
+        match octet {
+            0..=0x1f | 0x7f => return false,
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b' ' | b'<' | b'>' if !quoted => return false,
+            _ => {}
+        }
+    }
+    !quoted && address.len() <= ADDRESS_OCTETS_MAX
+}
+
+/// The target answered 2xx after the final dot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    pub target: Arc<str>,
+    pub code: ReplyCode,
+    /// How many times the message was offered, this time included.
+    pub attempts: u32,
+}
+
+/// Why a delivery has not been relayed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeliverError {
+    /// The target does not offer 8BITMIME: render the message in 7 bits and deliver again. Nothing was sent.
+    NeedsSevenBit,
+    Failed(Fault),
+}
+
+impl From<Fault> for DeliverError {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(fault)
+    }
+}
+
+/// What a session answers for a parcel.
+pub(super) enum Settled {
+    Accepted(Accepted),
+    Failed(DeliverError),
+    /// No session could be made and nothing was sent: another target may have it.
+    Unreached(Fault, Box<Delivery>),
+}
+
+/// A delivery in a target's queue together with who waits for it.
+pub(super) struct Parcel {
+    pub delivery: Delivery,
+    pub attempts: u32,
+    pub queued_at: Instant,
+    waiting: oneshot::Sender<Settled>,
+}
+
+impl Parcel {
+    pub fn new(delivery: Delivery) -> (Self, oneshot::Receiver<Settled>) {
+        let (waiting, settled) = oneshot::channel();
+        (Self { delivery, attempts: 0, queued_at: Instant::now(), waiting }, settled)
+    }
+
+    /// Whoever wanted this has gone: as long as it was not offered, it need not be.
+    pub fn is_abandoned(&self) -> bool {
+        self.waiting.is_closed()
+    }
+
+    pub fn accept(self, target: &Arc<str>, code: ReplyCode) {
+        let accepted = Accepted { target: target.clone(), code, attempts: self.attempts };
+        let _ = self.waiting.send(Settled::Accepted(accepted));
+        self.delivery.wipe();
+    }
+
+    pub fn fail(self, error: impl Into<DeliverError>) {
+        let _ = self.waiting.send(Settled::Failed(error.into()));
+        self.delivery.wipe();
+    }
+
+    /// Gives the delivery back, unsent.
+    pub fn give_back(self, fault: Fault) {
+        let _ = self.waiting.send(Settled::Unreached(fault, Box::new(self.delivery)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_cannot_carry_a_second_command() {
+        for good in ["a@b.test", "\"a b\"@b.test", "\"<\\\">\"@b.test", "", "דנה@b.test", "a+b=c@[127.0.0.1]"]
+        {
+            assert!(is_safe_in_path(good), "{good}");
+        }
+        let long = "a".repeat(321);
+        for bad in ["a@b\r\nDATA", "a@b> SIZE=1", "a b@c", "\"a@b", "a\0@b", "<a@b", &long, "\"a\n\"@b"] {
+            assert!(!is_safe_in_path(bad), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The commands around a message: what of them a target can take, and their octets in one group (RFC 2920).
+
+use super::delivery::{DeliverError, Delivery};
+use super::ehlo::Capabilities;
+use crate::fault::{Fault, Reason, ReplyCode};
+use std::io::Write;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// Room for RSET, MAIL with every parameter, RCPT and DATA at their longest, so that the group never grows and
+/// leaves an address behind.
+const GROUP_OCTETS: usize = 1024;
+
+/// Whether this target can take the delivery at all.
+///
+/// # Errors
+/// A refusal the target would give, or the wish for another rendering; nothing needs to be sent for either.
+pub(super) fn judge(
+    delivery: &Delivery,
+    offered: Capabilities,
+    is_tls: bool,
+    target: &Arc<str>,
+) -> Result<(), DeliverError> {
+    let octets = delivery.message.len() as u64;
+    if offered.size_octets_max.is_some_and(|max| octets > max) {
+        let detail =
+            format!("the message has {octets} octets, more than target {target} takes; make it smaller");
+        let mut fault = Fault::new(Reason::TooLarge, detail).at(target);
+        fault.reply = Some(ReplyCode::new(552, 5, 3, 4));
+        return Err(fault.into());
+    }
+    let lacking = |code, what: &str| {
+        let detail = format!("target {target} does not offer {what}, which this message needs");
+        Err(DeliverError::Failed(Fault::refused(code, detail).at(target)))
+    };
+    if delivery.needs_smtputf8() && !offered.smtputf8 {
+        return lacking(ReplyCode::new(553, 5, 6, 7), "SMTPUTF8");
+    }
+    if delivery.require_tls && !(is_tls && offered.require_tls) {
+        return lacking(ReplyCode::new(550, 5, 7, 30), "REQUIRETLS");
+    }
+    if delivery.eight_bit && !offered.eight_bit_mime {
+        return Err(DeliverError::NeedsSevenBit);
+    }
+    Ok(())
+}
+
+/// Command octets that hold an address: one buffer per session, overwritten with zeros after each use.
+pub(super) struct Group {
+    octets: Zeroizing<Vec<u8>>,
+}
+
+impl Group {
+    pub fn new() -> Self {
+        Self { octets: Zeroizing::new(Vec::with_capacity(GROUP_OCTETS)) }
+    }
+
+    pub fn as_slice(&self) -> &[u8] {
+        &self.octets
+    }
+
+    pub fn clear(&mut self) {
+        self.octets.fill(0);
+        self.octets.clear();
+    }
+
+    pub fn reset(&mut self) -> &mut Self {
+        self.literal(b"RSET\r\n")
+    }
+
+    pub fn data(&mut self) -> &mut Self {
+        self.literal(b"DATA\r\n")
+    }
+
+    /// MAIL with the parameters that the delivery needs and the target offers.
+    pub fn mail(&mut self, delivery: &Delivery, offered: Capabilities) -> &mut Self {
+        self.literal(b"MAIL FROM:<").literal(delivery.sender.as_bytes()).literal(b">");
+        if offered.size {
+            // Writing into a Vec cannot fail.
+            let _ = write!(*self.octets, " SIZE={}", delivery.message.len());
+        }
+        if delivery.eight_bit {
+            self.literal(b" BODY=8BITMIME");
+        }
+        if delivery.needs_smtputf8() {
+            self.literal(b" SMTPUTF8");
+        }
+        if delivery.require_tls {
+            self.literal(b" REQUIRETLS");
+        }
+        self.literal(b"\r\n")
+    }
+
+    pub fn recipient(&mut self, delivery: &Delivery) -> &mut Self {
+        self.literal(b"RCPT TO:<").literal(delivery.recipient.reveal().as_bytes()).literal(b">\r\n")
+    }
+
+    fn literal(&mut self, octets: &[u8]) -> &mut Self {
+        self.octets.extend_from_slice(octets);
+        debug_assert!(self.octets.capacity() == GROUP_OCTETS, "the group grew");
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::personal::Personal;
+
+    fn delivery() -> Delivery {
+        Delivery {
+            message: Zeroizing::new(b"Subject: x\r\n\r\ny\r\n".to_vec()),
+            sender: String::from("bounce@relay.test"),
+            recipient: Personal::new(String::from("dana@post.test")),
+            eight_bit: false,
+            smtputf8: false,
+            require_tls: false,
+            person: None,
+        }
+    }
+
+    #[test]
+    fn parameters_are_given_only_when_needed_and_offered() {
+        let mut group = Group::new();
+        group.reset().mail(&delivery(), Capabilities::default()).recipient(&delivery()).data();
+        let wanted = "RSET\r\nMAIL FROM:<bounce@relay.test>\r\nRCPT TO:<dana@post.test>\r\nDATA\r\n";
+        assert_eq!(group.as_slice(), wanted.as_bytes());
+        group.clear();
+        let every = Delivery { eight_bit: true, smtputf8: true, require_tls: true, ..delivery() };
+        group.mail(&every, Capabilities { size: true, ..Capabilities::default() });
+        let wanted = "MAIL FROM:<bounce@relay.test> SIZE=17 BODY=8BITMIME SMTPUTF8 REQUIRETLS\r\n";
+        assert_eq!(group.as_slice(), wanted.as_bytes());
+    }
+
+    #[test]
+    fn the_longest_group_fits_the_buffer() {
+        let address = "é".repeat(160);
+        let longest = Delivery {
+            sender: address.clone(),
+            recipient: Personal::new(address),
+            eight_bit: true,
+            smtputf8: true,
+            require_tls: true,
+            ..delivery()
+        };
+        let offered = Capabilities { size: true, ..Capabilities::default() };
+        let mut group = Group::new();
+        group.reset().mail(&longest, offered).recipient(&longest).data();
+        assert!(group.as_slice().len() + 16 < GROUP_OCTETS);
+    }
+
+    #[test]
+    fn what_a_target_cannot_take_is_known_beforehand() {
+        let name: Arc<str> = "mta1".into();
+        let judge = |delivery: &Delivery, offered| judge(delivery, offered, true, &name);
+        let none = Capabilities::default();
+        assert_eq!(judge(&delivery(), none), Ok(()));
+        let eight_bit = Delivery { eight_bit: true, ..delivery() };
+        assert_eq!(judge(&eight_bit, none), Err(DeliverError::NeedsSevenBit));
+        let utf8 = Delivery { recipient: Personal::new(String::from("דנה@post.test")), ..delivery() };
+        let Err(DeliverError::Failed(fault)) = judge(&utf8, none) else { panic!() };
+        assert_eq!(fault.reply, Some(ReplyCode::new(553, 5, 6, 7)));
+        let small = Capabilities { size: true, size_octets_max: Some(5), ..none };
+        let Err(DeliverError::Failed(fault)) = judge(&delivery(), small) else { panic!() };
+        assert_eq!(fault.reason, Reason::TooLarge);
+        let require_tls = Delivery { require_tls: true, ..delivery() };
+        assert!(judge(&require_tls, none).is_err());
+    }
+}

@@ -1,0 +1,50 @@
+//! What a target has done so far, as plain counters that telemetry reads.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Counters of one target since the start; `sessions_open` goes up and down.
+#[derive(Debug, Default)]
+pub struct TargetStats {
+    pub(super) sessions_made: AtomicU64,
+    pub(super) sessions_open: AtomicU64,
+    pub(super) connect_failures: AtomicU64,
+    pub(super) relayed: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) in_doubt: AtomicU64,
+    pub(super) offered_again: AtomicU64,
+}
+
+impl TargetStats {
+    /// Sessions that got as far as EHLO and AUTH.
+    pub fn sessions_made(&self) -> u64 {
+        self.sessions_made.load(Relaxed)
+    }
+
+    pub fn sessions_open(&self) -> u64 {
+        self.sessions_open.load(Relaxed)
+    }
+
+    pub fn connect_failures(&self) -> u64 {
+        self.connect_failures.load(Relaxed)
+    }
+
+    /// Messages the target answered 2xx after the final dot.
+    pub fn relayed(&self) -> u64 {
+        self.relayed.load(Relaxed)
+    }
+
+    /// Messages the target answered 4xx or 5xx in any phase.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+
+    /// Messages whose final dot was never answered.
+    pub fn in_doubt(&self) -> u64 {
+        self.in_doubt.load(Relaxed)
+    }
+
+    /// Offers repeated on another session because the first one ended before the final dot.
+    pub fn offered_again(&self) -> u64 {
+        self.offered_again.load(Relaxed)
+    }
+}

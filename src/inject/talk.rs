@@ -1,0 +1,239 @@
+//! Octets to and from one target: replies read with a deadline, content written with the point of no return known.
+
+use crate::fault::ReplyCode;
+use crate::wire::reply::{BadReply, Reply, ReplyFramer};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::ops::Range;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, timeout, timeout_at};
+use zeroize::Zeroizing;
+
+/// A reply that takes longer than this is slow: other sessions may be worth their cost.
+pub(super) const SLOW_REPLY: Duration = Duration::from_millis(2);
+
+const INCOMING_OCTETS: usize = 4 * 1024;
+const INCOMING_OCTETS_MAX: usize = 128 * 1024;
+/// Stretches handed to one vectored write.
+const PARTS_PER_WRITE: usize = 32;
+
+/// Why a conversation cannot go on. Never holds what the target said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Broken {
+    #[error("the target closed the connection")]
+    Closed,
+    #[error("the connection failed: {0}")]
+    Io(io::ErrorKind),
+    #[error("the target said nothing for {} s", .0.as_secs_f32())]
+    Silent(Duration),
+    #[error("the target does not answer in SMTP: {0}")]
+    BadReply(#[from] BadReply),
+    #[error("the target's replies do not fit the commands (got {0})")]
+    OutOfStep(u16),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::Closed,
+            kind => Self::Io(kind),
+        }
+    }
+}
+
+/// A write that did not end well, with the octets that the stream had taken by then.
+#[derive(Debug)]
+pub(super) struct Torn {
+    pub taken: usize,
+    pub broken: Broken,
+}
+
+/// One conversation. What was read is wiped as soon as the next reply is asked for.
+pub(super) struct Talk<S> {
+    stream: S,
+    incoming: Zeroizing<Vec<u8>>,
+    unread: Range<usize>,
+    last: Range<usize>,
+    framer: ReplyFramer,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
+    pub fn new(stream: S) -> Self {
+        Self {
+            stream,
+            incoming: Zeroizing::new(vec![0; INCOMING_OCTETS]),
+            unread: 0..0,
+            last: 0..0,
+            framer: ReplyFramer::default(),
+        }
+    }
+
+    /// The stream alone, for a change to TLS. Whatever came behind the last reply is dropped with the conversation,
+    /// so ask [`Talk::has_unread`] first.
+    pub fn into_stream(self) -> S {
+        self.stream
+    }
+
+    pub fn stream(&self) -> &S {
+        &self.stream
+    }
+
+    /// Reads the next reply. `slow` is told once when it takes longer than [`SLOW_REPLY`].
+    ///
+    /// Not cancel-safe in meaning: a reply that was awaited and not read would be taken for the next one, so a
+    /// conversation whose wait was dropped has to be dropped too.
+    pub async fn reply(&mut self, limit: Duration, mut slow: impl FnMut()) -> Result<ReplyCode, Broken> {
+        let mut until = None;
+        loop {
+            if let Some(octets) = self.framer.find_end(&self.incoming[self.unread.clone()])? {
+                self.last = self.unread.start..self.unread.start + octets;
+                self.unread.start += octets;
+                return Ok(self.last_reply()?.code);
+            }
+            self.make_room()?;
+            let until = *until.get_or_insert_with(|| Instant::now() + limit);
+            let free = &mut self.incoming[self.unread.end..];
+            let soon = until.min(Instant::now() + SLOW_REPLY);
+            let read = match timeout_at(soon, self.stream.read(free)).await {
+                Ok(read) => read,
+                Err(_) => {
+                    slow();
+                    let late = timeout_at(until, self.stream.read(free)).await;
+                    late.map_err(|_| Broken::Silent(limit))?
+                }
+            };
+            match read? {
+                0 => return Err(Broken::Closed),
+                octets => self.unread.end += octets,
+            }
+        }
+    }
+
+    /// The reply read last, until the next one is asked for.
+    pub fn last_reply(&self) -> Result<Reply<'_>, BadReply> {
+        Reply::parse(&self.incoming[self.last.clone()])
+    }
+
+    /// Whether octets came that no command has asked for.
+    pub fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    /// Whether what came unasked is the target's good-bye.
+    pub fn unread_is_closing(&self) -> bool {
+        self.incoming[self.unread.clone()].starts_with(b"421")
+    }
+
+    /// Takes in what has already arrived, without waiting. An end of the connection is seen by the next read.
+    pub async fn glance(&mut self) -> Result<(), Broken> {
+        self.make_room()?;
+        let (stream, free) = (&mut self.stream, &mut self.incoming[self.unread.end..]);
+        let mut free = ReadBuf::new(free);
+        poll_fn(|cx| {
+            let _ = Pin::new(&mut *stream).poll_read(cx, &mut free);
+            Poll::Ready(())
+        })
+        .await;
+        self.unread.end += free.filled().len();
+        Ok(())
+    }
+
+    /// Completes when the target says something unasked or closes. Cancel-safe: nothing read is lost.
+    pub async fn overhear(&mut self) {
+        if self.make_room().is_err() {
+            return;
+        }
+        if let Ok(octets) = self.stream.read(&mut self.incoming[self.unread.end..]).await {
+            self.unread.end += octets;
+        }
+    }
+
+    /// Writes every part and flushes. `limit` is for each step that makes no progress.
+    pub async fn write<'a>(
+        &mut self,
+        parts: impl Iterator<Item = &'a [u8]>,
+        limit: Duration,
+    ) -> Result<(), Torn> {
+        let mut taken = 0;
+        let mut parts = parts.filter(|part| !part.is_empty());
+        loop {
+            let mut slices = [IoSlice::new(&[]); PARTS_PER_WRITE];
+            let mut used = 0;
+            for (slot, part) in slices.iter_mut().zip(&mut parts) {
+                *slot = IoSlice::new(part);
+                used += 1;
+            }
+            if used == 0 {
+                break;
+            }
+            self.write_slices(&mut slices[..used], limit, &mut taken)
+                .await
+                .map_err(|broken| Torn { taken, broken })?;
+        }
+        match timeout(limit, self.stream.flush()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Torn { taken, broken: error.into() }),
+            Err(_) => Err(Torn { taken, broken: Broken::Silent(limit) }),
+        }
+    }
+
+    async fn write_slices(
+        &mut self,
+        mut slices: &mut [IoSlice<'_>],
+        limit: Duration,
+        taken: &mut usize,
+    ) -> Result<(), Broken> {
+        while !slices.is_empty() {
+            let octets = timeout(limit, self.stream.write_vectored(slices))
+                .await
+                .map_err(|_| Broken::Silent(limit))??;
+            if octets == 0 {
+                return Err(Broken::Closed);
+            }
+            *taken += octets;
+            IoSlice::advance_slices(&mut slices, octets);
+        }
+        Ok(())
+    }
+
+    /// One command, or several in a group.
+    pub async fn send(&mut self, commands: &[u8], limit: Duration) -> Result<(), Broken> {
+        self.write(std::iter::once(commands), limit).await.map_err(|torn| torn.broken)
+    }
+
+    /// Says good-bye and closes; what the target answers no longer matters.
+    pub async fn quit(&mut self, limit: Duration) {
+        let leave = async {
+            self.stream.write_all(b"QUIT\r\n").await?;
+            self.stream.flush().await?;
+            let _ = self.stream.read(&mut self.incoming).await?;
+            self.stream.shutdown().await
+        };
+        let _ = timeout(limit, leave).await;
+    }
+
+    fn make_room(&mut self) -> Result<(), Broken> {
+        if self.unread.is_empty() {
+            // Replies may echo a person's values: they do not outlive their use.
+            self.incoming[..self.unread.end].fill(0);
+            self.unread = 0..0;
+            self.last = 0..0;
+        } else if self.unread.end == self.incoming.len() && self.unread.start > 0 {
+            self.incoming.copy_within(self.unread.clone(), 0);
+            self.unread = 0..self.unread.len();
+            self.last = 0..0;
+        } else if self.unread.end == self.incoming.len() {
+            if self.incoming.len() >= INCOMING_OCTETS_MAX {
+                return Err(BadReply::TooLong.into());
+            }
+            // By hand: a `Vec` that grows by itself leaves its old octets behind unwiped.
+            let mut wider = Zeroizing::new(vec![0; self.incoming.len() * 2]);
+            wider[..self.incoming.len()].copy_from_slice(&self.incoming);
+            self.incoming = wider;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,279 @@
+//! One target at work: its queue, its workers (one session each) and how many of them there are.
+//!
+//! The first delivery starts a worker; more come while replies are slow and parcels wait, up to the limit; an
+//! idle worker leaves. The last worker that cannot connect fails whatever waits and opens the breaker.
+
+use super::breaker::Breaker;
+use super::connect::establish;
+use super::delivery::Parcel;
+use super::ehlo::Capabilities;
+use super::queue::Queue;
+use super::rate::Rate;
+use super::session::Ended;
+use super::settings::TargetSettings;
+use super::stats::TargetStats;
+use super::trouble::Trouble;
+use crate::fault::{Fault, Reason};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+/// How often a message is offered before the target counts as unable to take it.
+const ATTEMPTS_MAX: u32 = 3;
+/// Sessions that may end without an answer to any message before the target counts as down.
+const FRUITLESS_MAX: u32 = 2;
+/// A parcel that waited this long in the queue asks for one more session.
+const QUEUE_WAIT: Duration = Duration::from_millis(20);
+/// After a connection failed beside working ones, no other is tried for this long.
+const GROWTH_PAUSE: Duration = Duration::from_secs(1);
+
+pub(super) struct Target {
+    pub settings: TargetSettings,
+    pub queue: Queue,
+    pub stats: TargetStats,
+    pub breaker: Breaker,
+    learned: watch::Sender<Learned>,
+    rate: Option<Rate>,
+    workers: AtomicUsize,
+    established: AtomicUsize,
+    /// Milliseconds after `born` before which no further session is tried.
+    growth_resumes_ms: AtomicU64,
+    born: Instant,
+    gone: Notify,
+}
+
+/// What the last attempt to connect taught.
+#[derive(Debug, Clone, Default)]
+struct Learned {
+    capabilities: Option<Capabilities>,
+    failure: Option<Fault>,
+    failures: u64,
+}
+
+impl Target {
+    pub fn new(settings: TargetSettings) -> Arc<Self> {
+        Arc::new(Self {
+            rate: settings.rate_per_second_max.map(Rate::new),
+            settings,
+            queue: Queue::new(),
+            stats: TargetStats::default(),
+            breaker: Breaker::default(),
+            learned: watch::Sender::new(Learned::default()),
+            workers: AtomicUsize::new(0),
+            established: AtomicUsize::new(0),
+            growth_resumes_ms: AtomicU64::new(0),
+            born: Instant::now(),
+            gone: Notify::new(),
+        })
+    }
+
+    /// Queues a parcel and sees to it that somebody serves it.
+    pub async fn submit(self: &Arc<Self>, parcel: Parcel) {
+        match self.queue.push(parcel).await {
+            Ok(()) => self.ensure_worker(),
+            Err(parcel) => parcel.fail(self.stopping()),
+        }
+    }
+
+    pub fn ensure_worker(self: &Arc<Self>) {
+        if self.workers.load(Ordering::SeqCst) == 0 {
+            self.hire(1);
+        }
+    }
+
+    /// One more session, if parcels wait, none is being made already, and the limits allow it.
+    pub fn grow(self: &Arc<Self>) {
+        let workers = self.workers.load(Ordering::SeqCst);
+        let connecting = workers.saturating_sub(self.established.load(Ordering::SeqCst));
+        let now_ms = self.born.elapsed().as_millis() as u64;
+        let is_paused = now_ms < self.growth_resumes_ms.load(Ordering::Relaxed);
+        if connecting == 0 && !is_paused && !self.queue.is_empty() {
+            self.hire(self.settings.connections_max);
+        }
+    }
+
+    /// Starts a worker while there are fewer than `max`.
+    fn hire(self: &Arc<Self>, max: usize) {
+        let one_more = |workers| (workers < max).then_some(workers + 1);
+        if self.workers.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok() {
+            let contract = Contract { target: self.clone(), carried: Vec::new(), fault: None };
+            tokio::spawn(contract.work());
+        }
+    }
+
+    /// Grows where parcels wait though replies are quick.
+    pub fn note_wait(self: &Arc<Self>, parcel: &Parcel) {
+        if !self.queue.is_empty() && parcel.queued_at.elapsed() > QUEUE_WAIT {
+            self.grow();
+        }
+    }
+
+    pub async fn await_rate(&self) {
+        if let Some(rate) = &self.rate {
+            rate.take().await;
+        }
+    }
+
+    /// Takes the right to send one message now, if the rate allows it.
+    pub fn try_rate(&self) -> bool {
+        self.rate.as_ref().is_none_or(Rate::try_take)
+    }
+
+    /// What the last EHLO offered; makes a session when there was none yet. `is_attempt`: the caller holds the
+    /// attempt that is due on a target that is down.
+    ///
+    /// # Errors
+    /// `target-unavailable` with the reason no session could be made.
+    pub async fn capabilities(self: &Arc<Self>, is_attempt: bool) -> Result<Capabilities, Fault> {
+        let mut learned = self.learned.subscribe();
+        let failures = {
+            let now = learned.borrow_and_update();
+            if let Some(capabilities) = now.capabilities {
+                return Ok(capabilities);
+            }
+            now.failures
+        };
+        if let Some(cause) = self.breaker.cause().filter(|_| !is_attempt) {
+            return Err(cause);
+        }
+        self.ensure_worker();
+        let is_settled = |now: &Learned| now.capabilities.is_some() || now.failures > failures;
+        let now = learned.wait_for(is_settled).await.map_err(|_| self.stopping())?.clone();
+        now.capabilities.ok_or_else(|| now.failure.unwrap_or_else(|| self.stopping()))
+    }
+
+    /// Takes nothing new, sends what is queued, and waits until every session has said good-bye.
+    pub async fn drain(self: &Arc<Self>) {
+        self.queue.close();
+        loop {
+            let gone = self.gone.notified();
+            if self.workers.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            gone.await;
+        }
+    }
+
+    pub fn stopping(&self) -> Fault {
+        let detail = format!("target {} takes no more messages: the relay is stopping", self.settings.name);
+        Fault::new(Reason::TargetUnavailable, detail).at(&self.settings.name)
+    }
+
+    fn learn_failure(&self, fault: &Fault) {
+        self.stats.connect_failures.fetch_add(1, Ordering::Relaxed);
+        self.learned.send_modify(|learned| {
+            learned.failure = Some(fault.clone());
+            learned.failures += 1;
+        });
+        let resumes = self.born.elapsed() + GROWTH_PAUSE;
+        self.growth_resumes_ms.store(resumes.as_millis() as u64, Ordering::Relaxed);
+    }
+}
+
+/// What one worker has taken on. Dropping it, whatever the reason, leaves nothing behind unsettled.
+struct Contract {
+    target: Arc<Target>,
+    /// Taken from the queue, not sent: they come first in the next session.
+    carried: Vec<Parcel>,
+    /// Why no session could be made.
+    fault: Option<Fault>,
+}
+
+impl Contract {
+    async fn work(mut self) {
+        let target = self.target.clone();
+        let mut fruitless = 0;
+        loop {
+            let session = match establish(&target.settings).await {
+                Ok(session) => session,
+                Err(trouble) => return self.give_up(&trouble),
+            };
+            let open = Open::new(&target);
+            let offered = session.offered();
+            target.learned.send_if_modified(|learned| learned.capabilities.replace(offered) != Some(offered));
+            let ended = Box::pin(session.serve(&target, std::mem::take(&mut self.carried))).await;
+            drop(open);
+            fruitless = if ended.was_fruitful { 0 } else { fruitless + 1 };
+            let blame = ended.fault.clone();
+            self.keep(ended);
+            if let Some(fault) = blame.filter(|_| fruitless >= FRUITLESS_MAX && self.carried.is_empty()) {
+                return self.give_up(&Trouble::from(&fault));
+            }
+            if self.carried.is_empty() && target.queue.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Keeps what may be offered again; what was offered often enough fails with what ended the session.
+    fn keep(&mut self, ended: Ended) {
+        for parcel in ended.unsent {
+            match &ended.fault {
+                Some(fault) if parcel.attempts >= ATTEMPTS_MAX => parcel.fail(fault.clone()),
+                _ if parcel.is_abandoned() => {}
+                _ => {
+                    if parcel.attempts > 0 {
+                        self.target.stats.offered_again.fetch_add(1, Ordering::Relaxed);
+                    }
+                    self.carried.push(parcel);
+                }
+            }
+        }
+    }
+
+    fn give_up(&mut self, trouble: &Trouble) {
+        let fault = trouble.to_fault(&self.target.settings);
+        tracing::warn!(target_mta = %self.target.settings.name, cause = %trouble, "no session");
+        self.target.learn_failure(&fault);
+        self.fault = Some(fault);
+    }
+}
+
+impl Drop for Contract {
+    fn drop(&mut self) {
+        let target = &self.target;
+        let is_last = target.workers.fetch_sub(1, Ordering::SeqCst) == 1;
+        let fault = self.fault.take();
+        if let (true, Some(fault)) = (is_last, &fault) {
+            target.breaker.open(fault.clone());
+        }
+        let fault = fault.unwrap_or_else(|| target.stopping());
+        for parcel in self.carried.drain(..) {
+            if is_last {
+                parcel.give_back(fault.clone());
+            } else if let Err(parcel) = target.queue.try_push(parcel) {
+                parcel.give_back(fault.clone());
+            }
+        }
+        if is_last && target.breaker.cause().is_some() {
+            while let Some(parcel) = target.queue.try_next() {
+                parcel.give_back(fault.clone());
+            }
+        } else if is_last && !target.queue.is_empty() && tokio::runtime::Handle::try_current().is_ok() {
+            target.ensure_worker();
+        }
+        target.gone.notify_waiters();
+    }
+}
+
+/// Counts a session while it is open.
+struct Open<'a>(&'a Target);
+
+impl<'a> Open<'a> {
+    fn new(target: &'a Target) -> Self {
+        target.breaker.close();
+        target.established.fetch_add(1, Ordering::SeqCst);
+        target.stats.sessions_made.fetch_add(1, Ordering::Relaxed);
+        target.stats.sessions_open.fetch_add(1, Ordering::Relaxed);
+        Self(target)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.established.fetch_sub(1, Ordering::SeqCst);
+        self.0.stats.sessions_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
