@@ -5,6 +5,7 @@
 //! ARCHITECTURE.md has the map.
 
 pub mod accept;
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod engine;
@@ -15,6 +16,7 @@ pub mod job;
 pub mod load;
 pub mod person;
 pub mod personal;
+pub mod pipeline;
 pub mod process;
 pub mod render;
 pub mod report;

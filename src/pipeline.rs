@@ -73,7 +73,8 @@ impl Pipeline {
             ));
         }
         let plan = rules.renderer.plan(&job.content, job.locale.as_deref())?;
-        match plan.person_fields().find(|field| !job.engine.may_reveal(field)) {
+        let withheld = plan.person_fields().find(|field| !job.engine.may_reveal(field)).map(str::to_owned);
+        match withheld {
             Some(field) => Err(Fault::new(
                 Reason::FieldNotGranted,
                 format!("engine '{}' may not reveal person.{field}; add it to fields of [[engine]]", job.engine.name),
@@ -106,16 +107,15 @@ impl Pipeline {
         times: &mut StageTimes,
     ) -> Result<Relayed, Fault> {
         let target = self.injector.choose(job.target.as_deref())?;
-        let give_up_at = tokio::time::Instant::now() + self.limits.handoff_wait;
-        let takes_eight_bit = self.injector.capabilities(&target).await?.eight_bit;
+        let takes_eight_bit = self.injector.capabilities(&target).await?.eight_bit_mime;
         let transfer = if takes_eight_bit { Transfer::EightBit } else { Transfer::SevenBit };
         let delivery = self.render(job, plan, (person, transfer), times)?;
         let started = Instant::now();
-        let delivered = match self.injector.deliver(&target, delivery, give_up_at).await {
+        let delivered = match self.injector.deliver(&target, delivery).await {
             // The session that took it offers less than the one asked before: nothing was sent.
             Err(DeliverError::NeedsSevenBit) => {
                 let delivery = self.render(job, plan, (person, Transfer::SevenBit), times)?;
-                self.injector.deliver(&target, delivery, give_up_at).await
+                self.injector.deliver(&target, delivery).await
             }
             delivered => delivered,
         };
