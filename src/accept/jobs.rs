@@ -225,6 +225,7 @@ mod tests {
         let bad = refusal(br#"{"job_id":"c1","to":"dana@example.test","template":"x"}"#);
         assert_eq!((bad.job_id.as_deref(), bad.fault.reason), (Some("c1"), Reason::NotAToken));
         assert_eq!(refusal(br#"{"job_id":"c 1","to":5}"#).job_id, None);
+        assert_eq!(refusal(br#"{"to":5,"job_id":"c1"}"#).job_id.as_deref(), Some("c1"));
     }
 
     #[test]

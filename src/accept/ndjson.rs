@@ -173,10 +173,10 @@ mod tests {
     }
 
     #[test]
-    fn a_gigabyte_in_one_line_is_not_held() {
+    fn a_line_far_over_the_bound_is_not_held() {
         let mut framer = Framer::new(1024);
         let chunk = Bytes::from(vec![b'a'; 1 << 20]);
-        for _ in 0..1024 {
+        for _ in 0..16 {
             framer.push(chunk.clone());
             assert_eq!(framer.next_frame(), None);
             assert_eq!(framer.held_bytes(), 0);

@@ -12,7 +12,13 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub struct Quotas {
     // A lock, since engines come and go with a reload; held for one map look-up a session.
-    meters: Mutex<HashMap<Arc<str>, (u32, Arc<DefaultDirectRateLimiter>)>>,
+    meters: Mutex<HashMap<Arc<str>, Limited>>,
+}
+
+#[derive(Debug)]
+struct Limited {
+    rate_per_second: NonZeroU32,
+    limiter: Arc<DefaultDirectRateLimiter>,
 }
 
 impl Quotas {
@@ -20,13 +26,11 @@ impl Quotas {
     pub fn meter(&self, engine: &Engine) -> Meter {
         let Some(rate) = engine.rate_per_second_max.and_then(NonZeroU32::new) else { return Meter(None) };
         let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known_rate, limiter)) = meters.get(&engine.name)
-            && *known_rate == rate.get()
-        {
-            return Meter(Some(limiter.clone()));
+        if let Some(known) = meters.get(&engine.name).filter(|known| known.rate_per_second == rate) {
+            return Meter(Some(known.limiter.clone()));
         }
         let limiter = Arc::new(RateLimiter::direct(Quota::per_second(rate)));
-        meters.insert(engine.name.clone(), (rate.get(), limiter.clone()));
+        meters.insert(engine.name.clone(), Limited { rate_per_second: rate, limiter: limiter.clone() });
         Meter(Some(limiter))
     }
 }

@@ -33,8 +33,21 @@ impl<'a> JobText<'a> {
         let mut source = serde_json::Deserializer::from_slice(json);
         let result = source.deserialize_map(&mut reading).and_then(|()| source.end());
         let fault = result.err().map(|error| reading.fault(&error, json));
+        if fault.is_some() && reading.text.job_id.is_none() {
+            reading.text.job_id = id_only(json);
+        }
         (reading.text, fault)
     }
+}
+
+/// The id may stand behind what stopped the reading: a refusal that names it is worth a second look.
+fn id_only(json: &[u8]) -> Option<Cow<'_, str>> {
+    #[derive(serde::Deserialize)]
+    struct IdOnly<'a> {
+        #[serde(borrow)]
+        job_id: Cow<'a, str>,
+    }
+    serde_json::from_slice::<IdOnly<'_>>(json).ok().map(|read| read.job_id)
 }
 
 const KEYS: [&str; 10] =

@@ -1,0 +1,213 @@
+//! What a run came to: counted as results come, shown as a bar on a terminal and as a summary at the end.
+
+use super::SendArgs;
+use super::submit::Told;
+use crate::cli::Exit;
+use crate::load::client::ResultText;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Counts by state and by reason.
+pub(super) struct Tally {
+    by_state: BTreeMap<String, u64>,
+    by_reason: BTreeMap<String, u64>,
+    by_relay: u64,
+    begun: Instant,
+    took: Duration,
+    bar: ProgressBar,
+}
+
+impl Tally {
+    pub fn new(total: Option<u64>, visible: bool) -> Self {
+        // Draws on standard error, and only where that is a terminal.
+        let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(total, target);
+        let form = match total {
+            Some(_) => "{bar:32} {human_pos}/{human_len}  {per_sec}  {msg}  {eta} left",
+            None => "{spinner} {human_pos}  {per_sec}  {msg}",
+        };
+        bar.set_style(ProgressStyle::with_template(form).expect("the form is valid"));
+        Self {
+            by_state: BTreeMap::new(),
+            by_reason: BTreeMap::new(),
+            by_relay: 0,
+            begun: Instant::now(),
+            took: Duration::ZERO,
+            bar,
+        }
+    }
+
+    /// Counts a result and gives its line.
+    pub fn note<'a>(&mut self, told: &'a Told) -> &'a [u8] {
+        let line = match told {
+            Told::ByRelay(line) => {
+                self.by_relay += 1;
+                line
+            }
+            Told::ByUs(line) => line,
+        };
+        let Ok(result) = ResultText::read(line) else { return line };
+        count(&mut self.by_state, &result.state);
+        if let Some(reason) = &result.reason {
+            count(&mut self.by_reason, reason);
+        }
+        self.took = self.begun.elapsed();
+        self.bar.inc(1);
+        let failed: u64 = self.failures() + self.of("deferred");
+        if failed > 0 {
+            self.bar.set_message(format!("{failed} not relayed"));
+        }
+        line
+    }
+
+    pub fn bar(&self) -> ProgressBar {
+        self.bar.clone()
+    }
+
+    /// Results that came from the relay.
+    pub fn by_relay(&self) -> u64 {
+        self.by_relay
+    }
+
+    fn answered(&self) -> u64 {
+        self.by_state.values().sum()
+    }
+
+    fn of(&self, state: &str) -> u64 {
+        self.by_state.get(state).copied().unwrap_or_default()
+    }
+
+    fn failures(&self) -> u64 {
+        let settled = ["relayed", "journaled", "deferred", "lost"].map(|state| self.of(state));
+        self.answered() - settled.iter().sum::<u64>()
+    }
+}
+
+fn count(counts: &mut BTreeMap<String, u64>, word: &str) {
+    match counts.get_mut(word) {
+        Some(count) => *count += 1,
+        None => {
+            counts.insert(word.to_owned(), 1);
+        }
+    }
+}
+
+/// The end of a run.
+pub(super) struct Summary {
+    pub tally: Tally,
+    /// Jobs an earlier run had finished.
+    pub skipped: u64,
+    pub failed_before: u64,
+    /// Jobs an earlier run left deferred, submitted again.
+    pub open_before: u64,
+    /// Submitted, and the connection ended before the result came.
+    pub unanswered: u64,
+    /// Part of the input was not submitted.
+    pub incomplete: bool,
+    pub trouble: Option<String>,
+}
+
+#[derive(Serialize)]
+struct SummaryText<'a> {
+    answered: u64,
+    states: &'a BTreeMap<String, u64>,
+    reasons: &'a BTreeMap<String, u64>,
+    unanswered: u64,
+    skipped: u64,
+    failed_before: u64,
+    resubmitted: u64,
+    complete: bool,
+    seconds: f64,
+    per_second: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    results: Option<&'a Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<&'a str>,
+}
+
+impl Summary {
+    pub fn exit(&self) -> Exit {
+        let again = self.tally.of("deferred") + self.tally.of("lost") + self.unanswered;
+        if again > 0 || self.incomplete {
+            Exit::Temporary
+        } else if self.tally.failures() + self.failed_before > 0 {
+            Exit::Failed
+        } else {
+            Exit::Ok
+        }
+    }
+
+    /// To standard output; to standard error when the results themselves went to standard output.
+    pub fn print(&self, args: &SendArgs, results: Option<&Path>) -> io::Result<()> {
+        self.tally.bar.finish_and_clear();
+        let text = if args.json { self.json(results) } else { self.table(results) };
+        if results.is_some() {
+            io::stdout().write_all(text.as_bytes())
+        } else {
+            io::stderr().write_all(text.as_bytes())
+        }
+    }
+
+    fn per_second(&self) -> f64 {
+        let seconds = self.tally.took.as_secs_f64();
+        if seconds > 0.0 { self.tally.answered() as f64 / seconds } else { 0.0 }
+    }
+
+    fn json(&self, results: Option<&Path>) -> String {
+        let text = SummaryText {
+            answered: self.tally.answered(),
+            states: &self.tally.by_state,
+            reasons: &self.tally.by_reason,
+            unanswered: self.unanswered,
+            skipped: self.skipped,
+            failed_before: self.failed_before,
+            resubmitted: self.open_before,
+            complete: !self.incomplete,
+            seconds: (self.tally.took.as_secs_f64() * 1000.0).round() / 1000.0,
+            per_second: self.per_second().round(),
+            results,
+            trouble: self.trouble.as_deref(),
+        };
+        serde_json::to_string(&text).expect("a summary always serialises") + "\n"
+    }
+
+    fn table(&self, results: Option<&Path>) -> String {
+        let mut rows: Vec<(String, String)> =
+            self.tally.by_state.iter().map(|(state, count)| (state.clone(), count.to_string())).collect();
+        let reasons =
+            self.tally.by_reason.iter().map(|(reason, count)| (format!("  {reason}"), count.to_string()));
+        rows.extend(reasons);
+        if self.unanswered > 0 {
+            rows.push(("unanswered".into(), format!("{}  (the connection ended first)", self.unanswered)));
+        }
+        if self.skipped > 0 {
+            rows.push((
+                "skipped".into(),
+                format!("{}  (finished earlier, {} of them not relayed)", self.skipped, self.failed_before),
+            ));
+        }
+        if self.open_before > 0 {
+            rows.push(("submitted again".into(), format!("{}  (deferred earlier)", self.open_before)));
+        }
+        let seconds = self.tally.took.as_secs_f64();
+        rows.push(("took".into(), format!("{seconds:.1} s, {:.0} jobs/s", self.per_second())));
+        if let Some(path) = results {
+            rows.push(("results".into(), path.display().to_string()));
+        }
+        let mut text: String = rows.iter().map(|(name, value)| format!("{name:<18}{value}\n")).collect();
+        if let Some(trouble) = &self.trouble {
+            text.push_str(&format!("stopped early: {trouble}\n"));
+        }
+        if self.exit() == Exit::Temporary {
+            text.push_str(
+                "next: the same command with --resume. Jobs keep their job_id, so their send number and Message-ID;\n\
+                 one that was relayed without an answer reaching us may be repeated under the same Message-ID.\n",
+            );
+        }
+        text
+    }
+}
