@@ -2,8 +2,8 @@
 
 use super::{CliError, Exit};
 use crate::config::{Config, ConfigError, ListenerKind, TlsMode};
-use crate::secret::SecretRef;
-use crate::tls::{ClientTls, Trust};
+use super::send::SendDefaults;
+use crate::tls::{Pin, Trust};
 use crate::{render, vault};
 use std::path::Path;
 
@@ -30,4 +30,23 @@ pub fn vault_settings(config: &Config) -> Result<vault::Settings, CliError> {
 
 pub fn render_settings(config: &Config) -> render::Settings {
     crate::app::render_settings(config)
+}
+
+/// What `send` may take from the configuration; nothing of it is needed when the arguments say it all.
+pub fn send_defaults(file: &Path) -> SendDefaults {
+    let config = Config::load(file).ok();
+    let listener = config.as_ref().and_then(|config| {
+        config.listeners.iter().find(|listener| listener.kind == ListenerKind::Http)
+    });
+    let url = listener.map(|listener| match listener.tls {
+        TlsMode::None => format!("http://{}", listener.bind),
+        TlsMode::Implicit | TlsMode::StartTls => format!("https://{}", listener.bind),
+    });
+    let pin = listener.and_then(|listener| Pin::of_file(&listener.identity.as_ref()?.certificate));
+    SendDefaults {
+        url,
+        key: config.as_ref().and_then(|config| Some(config.engines.first()?.secret.clone())),
+        token_domain: listener.and_then(|listener| listener.token_domains.first().cloned()),
+        trust: pin.map_or(Trust::SystemRoots, |pin| Trust::Pins(vec![pin])),
+    }
 }

@@ -10,13 +10,13 @@ mod tests;
 
 use super::{CliError, Exit};
 use crate::load::client::Endpoint;
-use crate::tls::TlsError;
+use crate::secret::SecretRef;
+use crate::tls::{ClientTls, Trust};
 use input::{Filling, Rows};
 use results::{Earlier, ResultsFile};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use submit::Run;
 use zeroize::Zeroizing;
 
@@ -36,7 +36,7 @@ pub struct SendArgs {
     /// The engine's secret: file:PATH or env:NAME [default: the first engine of the config]
     #[arg(long, value_name = "REF")]
     pub key: Option<String>,
-    /// Certificates to trust, PEM [default: those of the system]
+    /// Certificates to trust, PEM [default: the listener's own certificate where the config has it, else those of the system]
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
     /// Where results are written [default: FILE.results.ndjson; standard output for '-']
@@ -66,15 +66,14 @@ pub struct SendArgs {
     pub json: bool,
 }
 
-/// What the configuration says where the arguments do not, and how TLS is set up.
+/// What the configuration says where the arguments do not.
 #[derive(Debug, Clone)]
 pub struct SendDefaults {
     pub url: Option<String>,
-    pub key: Option<Zeroizing<String>>,
-    pub ca: Option<PathBuf>,
+    pub key: Option<SecretRef>,
     pub token_domain: Option<String>,
-    /// Builds the client side of TLS from a file of trusted certificates, or from the system's.
-    pub trust: fn(Option<&Path>) -> Result<Arc<rustls::ClientConfig>, TlsError>,
+    /// Whose certificate is good where no `--ca` is given.
+    pub trust: Trust,
 }
 
 /// Submits every row and waits for every result. Exit 0: all relayed or held; 1: some failed for good; 75: some were
@@ -100,11 +99,10 @@ fn endpoint(args: &SendArgs, defaults: &SendDefaults) -> Result<Endpoint, CliErr
             .fix("give --url https://HOST:PORT, or -c with a config that has an http listener")
     })?;
     let tls = if url.starts_with("https:") {
-        let ca = args.ca.as_deref().or(defaults.ca.as_deref());
-        let trust = (defaults.trust)(ca);
-        Some(trust.map_err(|error| {
-            CliError::failed(error).fix("give --ca FILE with the relay's CA, in PEM form")
-        })?)
+        let trust = args.ca.clone().map_or_else(|| defaults.trust.clone(), Trust::CaFile);
+        let tls = ClientTls::load(trust)
+            .map_err(|error| CliError::failed(error).fix("give --ca FILE with the relay's CA, in PEM form"))?;
+        Some(tls.config())
     } else {
         None
     };
@@ -112,25 +110,18 @@ fn endpoint(args: &SendArgs, defaults: &SendDefaults) -> Result<Endpoint, CliErr
 }
 
 fn key(args: &SendArgs, defaults: &SendDefaults) -> Result<Zeroizing<String>, CliError> {
-    let Some(reference) = &args.key else {
-        return defaults.key.clone().ok_or_else(|| {
+    let reference = match &args.key {
+        // The reference itself is not shown when it is none: it may be the secret, given by mistake.
+        Some(text) => SecretRef::parse(text, Path::new("")).map_err(|cause| {
+            CliError::new(Exit::Usage, format!("--key: {cause}")).fix("write --key file:PATH or --key env:NAME")
+        })?,
+        None => defaults.key.clone().ok_or_else(|| {
             CliError::new(Exit::Usage, "no key is given").fix("give --key file:PATH or --key env:NAME")
-        });
+        })?,
     };
-    let secret = match reference.split_once(':') {
-        Some(("file", path)) => std::fs::read_to_string(path)
-            .map(Zeroizing::new)
-            .map_err(|error| CliError::failed(format!("cannot read the key {path}: {error}")))?,
-        Some(("env", name)) => std::env::var(name)
-            .map(Zeroizing::new)
-            .map_err(|_| CliError::failed(format!("the environment has no {name} to take the key from")))?,
-        // The reference itself is not shown: it may be the secret, given by mistake.
-        _ => {
-            let cause = "--key is not a reference to a secret";
-            return Err(CliError::new(Exit::Usage, cause).fix("write --key file:PATH or --key env:NAME"));
-        }
-    };
-    Ok(Zeroizing::new(secret.trim_end_matches(['\r', '\n']).to_owned()))
+    let secret = reference.read().map_err(CliError::failed)?;
+    let text = std::str::from_utf8(&secret).map_err(|_| CliError::failed("the key is not text"))?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 fn open_rows(args: &SendArgs, defaults: &SendDefaults) -> Result<Rows, CliError> {

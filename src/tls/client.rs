@@ -22,6 +22,11 @@ impl Pin {
         Some(Self(digest.try_into().ok()?))
     }
 
+    /// The pin of the first certificate in a PEM file, if there is one.
+    pub fn of_file(path: &Path) -> Option<Self> {
+        Self::of(certificates(path).ok()?.first()?)
+    }
+
     /// The pin of a certificate.
     pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
