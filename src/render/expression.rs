@@ -1,5 +1,6 @@
 //! What stands inside a tag: a path or a helper's call, resolved to where it reads from when it is compiled.
 
+use super::escape::printable;
 use super::scope::{Rule, Scope};
 use super::value::Value;
 use crate::fault::{Fault, Reason};
@@ -167,7 +168,10 @@ fn person<'a>(field: &str, scope: &Scope<'a>, need: Need) -> Result<Value<'a>, F
         Rule::Required if need == Need::Asked && !scope.fields.declares(field) => Ok(Value::Absent),
         Rule::Required => Err(Fault::new(
             Reason::MissingField,
-            format!("the person has no {field}; import it, or give the field a default or make it optional"),
+            format!(
+                "the person has no {}; import it, or give the field a default or make it optional",
+                printable(field)
+            ),
         )),
     }
 }
@@ -175,7 +179,8 @@ fn person<'a>(field: &str, scope: &Scope<'a>, need: Need) -> Result<Value<'a>, F
 /// Names the path, never what stood around it.
 fn absent(what: &str) -> Fault {
     let detail = format!(
-        "the job has no {what}; send it, or put the place into an {{{{#if}}}}, or declare it in [data]"
+        "the job has no {}; send it, or put the place into an {{{{#if}}}}, or declare it in [data]",
+        printable(what)
     );
     Fault::new(Reason::MissingField, detail)
 }

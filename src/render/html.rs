@@ -77,6 +77,8 @@ pub(super) enum Url {
     Scheme(Name),
     /// Behind a scheme that takes values, or in a relative URL.
     Inside,
+    /// Behind branches of which one has begun the URL and another has not: no value may follow.
+    Mixed,
     /// Behind `javascript:` or another scheme that takes no values.
     Foreign,
 }
@@ -211,12 +213,25 @@ impl State {
             {
                 Some(Self::AfterAttributeName(a, Name::EMPTY))
             }
+            (Self::Value(a, attribute, quote, url), Self::Value(b, other, same, second))
+                if (a, attribute, quote) == (b, other, same) && quote != Quote::None =>
+            {
+                Some(Self::Value(a, attribute, quote, url.join(second)))
+            }
             _ => None,
         }
     }
 }
 
 impl Url {
+    fn join(self, other: Self) -> Self {
+        match (self, other) {
+            (a, b) if a == b => a,
+            (Self::Foreign, _) | (_, Self::Foreign) => Self::Foreign,
+            _ => Self::Mixed,
+        }
+    }
+
     fn step(self, byte: u8) -> Self {
         match self {
             Self::Start if byte.is_ascii_whitespace() => Self::Start,
@@ -231,7 +246,7 @@ impl Url {
                 b'/' | b'?' | b'#' => Self::Inside,
                 _ => Self::Scheme(name.with(byte)),
             },
-            Self::Inside | Self::Foreign => self,
+            Self::Inside | Self::Mixed | Self::Foreign => self,
         }
     }
 }

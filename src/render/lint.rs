@@ -1,5 +1,6 @@
 //! A mistake in a template: where it is, what is wrong, what to change.
 
+use super::escape::printable;
 use std::fmt;
 
 /// One mistake. Holds names and positions of the template's own text, never a value of a person.
@@ -17,7 +18,10 @@ pub struct Lint {
 
 impl Lint {
     pub fn new(place: &str, at: (usize, usize), cause: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { place: place.to_owned(), line: at.0, column: at.1, cause: cause.into(), fix: fix.into() }
+        // Names come from the template as they are: an escape sequence in one must not reach a terminal or log.
+        let clean = |text: String| printable(&text).into_owned();
+        let (cause, fix) = (clean(cause.into()), clean(fix.into()));
+        Self { place: printable(place).into_owned(), line: at.0, column: at.1, cause, fix }
     }
 }
 

@@ -155,6 +155,11 @@ impl Walk<'_> {
                 self.refuse(value, "the scheme of a URL", fix);
                 None
             }
+            Url::Mixed => {
+                let fix = "let the blocks before it either all begin the URL or all leave it empty";
+                self.refuse(value, "a URL that only some branches have begun", fix);
+                None
+            }
             Url::Foreign => {
                 self.refuse(
                     value,

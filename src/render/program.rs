@@ -1,10 +1,11 @@
 //! A compiled template: fixed pieces of text with values, branches and loops between them, and how it runs.
 
 use super::compile;
-use super::escape::{Escape, escape};
+use super::escape::{Escape, escape, printable};
 use super::expression::{Expr, Frame, Need, Turn, evaluate};
 use super::html::ends_in_text;
 use super::lint::Lint;
+use super::resolve::FirstUses;
 use super::scope::Scope;
 use super::value::Value;
 use crate::fault::{Fault, Reason};
@@ -52,7 +53,7 @@ pub struct Program {
     pub(super) ops: Vec<Op>,
     pub(super) uses: Uses,
     /// Where each person field stands first, for reporting one that is not declared.
-    pub(super) first_uses: Vec<(String, (usize, usize))>,
+    pub(super) first_uses: FirstUses,
 }
 
 #[derive(Debug)]
@@ -183,7 +184,10 @@ impl<'a> Run<'a, '_> {
         }
         let mut written = Bounded { text: Zeroizing::new(String::new()) };
         if value.write(&mut written).is_err() {
-            let cause = format!("{} is longer than {ARRAY_BYTES_MAX} bytes when written out", op.origin.name);
+            let cause = format!(
+                "{} is longer than {ARRAY_BYTES_MAX} bytes when written out",
+                printable(&op.origin.name)
+            );
             return Err(Fault::new(Reason::TooLarge, cause));
         }
         self.write(&written.text, op)
@@ -191,12 +195,17 @@ impl<'a> Run<'a, '_> {
 
     fn write(&mut self, text: &str, op: &ValueOp) -> Result<(), Fault> {
         let escaped = escape(text, op.escape).map_err(|bad| {
-            let cause =
-                format!("{} cannot stand as a link: {bad}; send an absolute https URL", op.origin.name);
+            let cause = format!(
+                "{} cannot stand as a link: {bad}; send an absolute https URL",
+                printable(&op.origin.name)
+            );
             Fault::new(Reason::BadJob, cause)
         })?;
         if op.escape == Escape::Markup && !ends_in_text(&escaped) {
-            let cause = format!("{} is markup that ends inside a tag or comment; close it", op.origin.name);
+            let cause = format!(
+                "{} is markup that ends inside a tag or comment; close it",
+                printable(&op.origin.name)
+            );
             return Err(Fault::new(Reason::BadJob, cause));
         }
         self.count(escaped.len())?;

@@ -197,6 +197,9 @@ fn every_unsafe_place_in_html_is_refused() {
         ("<p {{#if data.x}}title=\"{{else}}class='{{/if}}a\">", "one branch ends"),
         ("{{#each data.l}}<p title=\"{{/each}}\">", "loop starts"),
         ("{{#if data.x}}<!-- {{/if}} -->", "one branch ends"),
+        ("<a href=\"{{#if data.x}}https://x.test/{{/if}}{{data.y}}\">", "some branches"),
+        ("<a href=\"{{#each data.l}}{{this}}{{/each}}\">", "some branches"),
+        ("<a href=\"{{#if data.x}}javascript:{{/if}}{{data.y}}\">", "not http"),
         ("<td{{#if data.x}} class=\"a\"{{/if}}>", "one branch ends"),
     ] {
         assert!(lint_of(line).contains(part), "{line}: {}", lint_of(line));
@@ -211,6 +214,10 @@ fn blocks_may_stand_where_their_branches_meet() {
         "<option {{#if data.x}}selected {{/if}}>",
         "<a href=\"{{#if data.x}}{{data.x}}{{else}}https://x.test/{{/if}}\">",
         "<a href=\"https://x.test/{{#if data.x}}?q={{data.x}}{{/if}}\">",
+        "<a href=\"{{#if data.x}}{{data.x}}{{/if}}\">",
+        "<a href=\"{{#if data.x}}https{{else}}http{{/if}}://x.test/\">",
+        "<a href=\"https://x.test/{{#each data.l}}{{this}}/{{/each}}\">",
+        "<p title=\"{{#if data.x}}a{{/if}} {{data.x}}\">",
         "{{#if data.x}}<!-- a -->{{/if}}",
         "<p title=\"{{#if data.x}}{{person.first_name}}{{/if}}\">",
         "<table>{{#each data.l}}<tr><td>{{this}}</td></tr>{{/each}}</table>",

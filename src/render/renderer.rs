@@ -103,18 +103,12 @@ impl Renderer {
 }
 
 fn inline_key(inline: &InlineContent) -> Key {
-    let bytes = |text: &Option<String>| text.clone().map(String::into_bytes);
-    let (text, html, reply_to) = (bytes(&inline.text), bytes(&inline.html), bytes(&inline.reply_to));
-    key(
-        "inline",
-        &[
-            Some(inline.from.as_bytes()),
-            Some(inline.subject.as_bytes()),
-            text.as_deref(),
-            html.as_deref(),
-            reply_to.as_deref(),
-        ],
-    )
+    fn part(text: &Option<String>) -> Option<&[u8]> {
+        text.as_deref().map(str::as_bytes)
+    }
+    let (from, subject) = (inline.from.as_bytes(), inline.subject.as_bytes());
+    let parts = [Some(from), Some(subject), part(&inline.text), part(&inline.html), part(&inline.reply_to)];
+    key("inline", &parts)
 }
 
 /// Each part behind its length, so that no two contents read alike.
@@ -146,15 +140,20 @@ fn build_inline(inline: &InlineContent) -> Result<Plan, Vec<Lint>> {
     if let Some(reply_to) = &inline.reply_to {
         keep(builder.reply_to(reply_to).map(|_| ()));
     }
-    keep(
-        Program::compile(&inline.subject, Syntax::Header, "content.subject")
-            .map(|p| drop(builder.subject(p))),
-    );
+    let compile =
+        |source: &str, syntax, part: &str| Program::compile(source, syntax, &format!("content.{part}"));
+    keep(compile(&inline.subject, Syntax::Header, "subject").map(|program| {
+        builder.subject(program);
+    }));
     if let Some(text) = &inline.text {
-        keep(Program::compile(text, Syntax::Text, "content.text").map(|p| drop(builder.text(p))));
+        keep(compile(text, Syntax::Text, "text").map(|program| {
+            builder.text(program);
+        }));
     }
     if let Some(html) = &inline.html {
-        keep(Program::compile(html, Syntax::Html, "content.html").map(|p| drop(builder.html(p))));
+        keep(compile(html, Syntax::Html, "html").map(|program| {
+            builder.html(program);
+        }));
     }
     if lints.is_empty() { builder.build() } else { Err(lints) }
 }

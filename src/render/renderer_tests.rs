@@ -182,6 +182,22 @@ fn contents_of_jobs_are_compiled_once_and_their_mistakes_named() {
     let first = renderer.plan(&good, None).unwrap();
     assert!(std::sync::Arc::ptr_eq(&first, &renderer.plan(&good, None).unwrap()));
     assert!(render(&renderer, &good, None, json!({"order": "<1>"})).unwrap().contains("<p>&lt;1&gt;</p>"));
+    let smuggling = Content::Inline(
+        InlineContent {
+            from: "a@b.test".into(),
+            subject: "x\r\nBcc: c@d.test\n{{data.order}}".into(),
+            text: Some("t".into()),
+            html: None,
+            reply_to: None,
+        }
+        .into(),
+    );
+    match render(&renderer, &smuggling, None, json!({"order": "a\r\nBcc: e@f.test"})) {
+        Ok(message) => assert!(!message.contains("\nBcc:"), "{message}"),
+        Err(fault) => assert_eq!(fault.reason, Reason::BadTemplate),
+    }
+    let odd = renderer.plan(&inline("{{foo.[a\u{1b}[31m]}}"), None).unwrap_err();
+    assert!(!odd.detail.contains('\u{1b}'), "{odd}");
     let fault = renderer.plan(&inline("<p {{data.x}}>{{y}}"), None).unwrap_err();
     assert_eq!(fault.reason, Reason::BadTemplate);
     assert!(fault.detail.starts_with("content.html:1:"), "{}", fault.detail);

@@ -18,6 +18,9 @@ pub(super) enum Read {
     Asked,
 }
 
+/// Names of fields, each with line and column of its first use.
+pub(super) type FirstUses = Vec<(String, (usize, usize))>;
+
 /// One enclosing `#each` or `#with`.
 #[derive(Debug, Clone)]
 pub(super) struct Level {
@@ -55,7 +58,7 @@ pub(super) struct Names {
     levels: Vec<Level>,
     guarded: Vec<Vec<String>>,
     uses: Uses,
-    first_uses: Vec<(String, (usize, usize))>,
+    first_uses: FirstUses,
 }
 
 impl Names {
@@ -80,7 +83,7 @@ impl Names {
         self.levels.last().is_some_and(|level| level.in_loop)
     }
 
-    pub(super) fn into_uses(mut self) -> (Uses, Vec<(String, (usize, usize))>) {
+    pub(super) fn into_uses(mut self) -> (Uses, FirstUses) {
         let required = &self.uses.person;
         self.uses.person_guarded.retain(|field| !required.contains(field));
         (self.uses, self.first_uses)

@@ -115,7 +115,7 @@ impl<'a> Scan<'a> {
 
     fn comment(&mut self, start: usize) -> Result<(), Lint> {
         let text = &self.source[start..];
-        let long = if text.starts_with("{{!--") { text[5..].find("--}}").map(|i| i + 9) } else { None };
+        let long = text.strip_prefix("{{!--").and_then(|inner| inner.find("--}}")).map(|i| i + 9);
         let end = long.or_else(|| text.find("}}").map(|i| i + 2));
         let end = end.ok_or_else(|| self.lint(start, "the comment is not closed", "add }} at its end"))?;
         self.at = start + end;
