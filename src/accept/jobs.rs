@@ -273,6 +273,19 @@ mod tests {
         assert!(detail(&wide).starts_with("'data' holds more than 10000 values"));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn broken_jobs_are_refused_without_their_values(at in 0usize..140, with in "[\"{}\\[\\]:,\\\\a0-]{0,3}") {
+            let whole = r#"{"job_id":"c1","to":"e_684384628@tokens.example","content":{"from":"secret@shop.example",
+                "subject":"secret","text":"secret"},"data":{"secret":["secret",1,{"a":"secret"}]}}"#;
+            let cut = at.min(whole.len());
+            let broken = format!("{}{with}{}", &whole[..cut], &whole[(cut + 1).min(whole.len())..]);
+            if let Err(bad) = read(broken.as_bytes()) {
+                proptest::prop_assert!(!bad.fault.detail.contains("secret"), "{}", bad.fault.detail);
+            }
+        }
+    }
+
     #[test]
     fn one_template_name_is_kept_for_the_whole_stream() {
         let mut reader = reader();

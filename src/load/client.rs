@@ -100,6 +100,24 @@ impl Endpoint {
     }
 }
 
+/// Submits jobs over one connection and hands every result to `on_result` as it comes.
+///
+/// # Errors
+/// As [`Client::connect`], [`Client::submit`] and [`Results::next`]; results handed over before stay valid.
+pub async fn submit(
+    endpoint: &Endpoint,
+    key: &Zeroizing<String>,
+    jobs: impl Stream<Item = Bytes> + Send + 'static,
+    mut on_result: impl FnMut(ResultText<'_>),
+) -> Result<(), ClientError> {
+    let mut client = Client::connect(endpoint, key).await?;
+    let mut results = client.submit(jobs).await?;
+    while let Some(line) = results.next().await? {
+        on_result(ResultText::read(&line)?);
+    }
+    Ok(())
+}
+
 /// One connection to the door.
 pub struct Client {
     sender: SendRequest<Jobs>,

@@ -27,7 +27,7 @@ pub(super) struct Answer {
 
 /// The outcome of one job.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = Result, example = json!({"job_id": "c42-17", "send": "s_01hzy0v3n8d4q2w6x9k7m5r1tb", "state": "relayed",
+#[schema(as = Result, example = json!({"job_id": "c42-17", "send": "s_chkrkqopv4emf76nwf6tsxbprm", "state": "relayed",
     "target": "mta1", "code": 250, "enhanced": "2.0.0", "attempt": 1,
     "ms": {"resolve": 0.1, "render": 0.1, "inject": 2.0}}))]
 pub(super) struct ResultText<'a> {

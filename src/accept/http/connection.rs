@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use socket2::{SockRef, TcpKeepalive};
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -31,6 +32,7 @@ const BUFFER_BYTES_MAX: usize = 64 * 1024;
 const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const H2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 const H2_RESETS_PENDING_MAX: usize = 20;
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the requests of all connections share.
@@ -40,6 +42,8 @@ pub(super) struct Door {
     pub sources: Arc<auth::Sources>,
     /// Cancelled when the door closes: no more jobs are read.
     pub stop: CancellationToken,
+    /// Cancelled when the drain took too long: connections end as they are.
+    pub cut: CancellationToken,
     /// Connections and jobs, so that the drain can wait for them.
     pub tasks: TaskTracker,
 }
@@ -84,6 +88,7 @@ pub(super) async fn serve(
         settings: settings.clone(),
         sources: Arc::new(auth::Sources::new(limits.wrong_keys_max, limits.wrong_keys_window)),
         stop: CancellationToken::new(),
+        cut: CancellationToken::new(),
         tasks: TaskTracker::new(),
     };
     let router = routes::router(door.clone());
@@ -106,7 +111,7 @@ pub(super) async fn serve(
             door.tasks.spawn(turn_away(socket, matches!(tls, DoorTls::None)));
             continue;
         };
-        let line = Line { door: door.clone(), router: router.clone(), tls: tls.clone(), permit };
+        let line = Line { door: door.clone(), router: router.clone(), tls: tls.clone(), _permit: permit };
         door.tasks.spawn(line.run(socket, address));
     }
     drop(listener);
@@ -114,6 +119,7 @@ pub(super) async fn serve(
     door.tasks.close();
     if timeout(limits.drain_max, door.tasks.wait()).await.is_err() {
         tracing::warn!(left = door.tasks.len(), "http door closed before all its requests were finished");
+        door.cut.cancel();
     }
 }
 
@@ -133,20 +139,37 @@ async fn turn_away(mut socket: TcpStream, plain: bool) {
     }
 }
 
+/// Counts a connection as open for as long as it lives.
+struct Open(Arc<Counts>);
+
+impl Open {
+    fn count(counts: Arc<Counts>) -> Self {
+        counts.connections_open.fetch_add(1, Relaxed);
+        Self(counts)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections_open.fetch_sub(1, Relaxed);
+    }
+}
+
 /// One connection from accept to end.
 struct Line {
     door: Door,
     router: Router,
     tls: DoorTls,
-    permit: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Line {
     async fn run(self, socket: TcpStream, address: SocketAddr) {
-        let counts = self.door.settings.counts.clone();
-        counts.connections_open.fetch_add(1, Relaxed);
+        let _open = Open::count(self.door.settings.counts.clone());
         // A result is small and waited for; Nagle would hold it back.
         let _ = socket.set_nodelay(true);
+        // A peer that vanished without a word is noticed even where nothing is due to be written.
+        let _ = SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER));
         match &self.tls {
             DoorTls::None => self.speak(socket, address).await,
             DoorTls::Implicit(acceptor) => {
@@ -158,7 +181,6 @@ impl Line {
                 }
             }
         }
-        counts.connections_open.fetch_sub(1, Relaxed);
     }
 
     async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
@@ -169,7 +191,7 @@ impl Line {
         let peer = Arc::new(Peer {
             address,
             known: AtomicBool::new(false),
-            cut: CancellationToken::new(),
+            cut: self.door.cut.child_token(),
             requests: AtomicU64::new(0),
             open: AtomicU64::new(0),
         });
@@ -207,7 +229,6 @@ impl Line {
                 }
             }
         }
-        let _ = &self.permit;
     }
 }
 

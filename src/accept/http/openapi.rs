@@ -147,7 +147,7 @@ pub(super) enum ReasonText {
 /// A problem document with the members of the result beside its own (RFC 9457 §3.2).
 #[derive(ToSchema)]
 #[schema(as = ProblemWithResult, example = json!({"type": "urn:tokenrelay:problem:unknown-token",
-    "title": "Unprocessable Entity", "status": 422, "job_id": "c42-17", "send": "s_01hzy0v3n8d4q2w6x9k7m5r1tb",
+    "title": "Unprocessable Entity", "status": 422, "job_id": "c42-17", "send": "s_chkrkqopv4emf76nwf6tsxbprm",
     "state": "rejected", "reason": "unknown-token", "detail": "the vault does not know this token"}))]
 #[expect(dead_code, reason = "read by the description only")]
 pub(super) struct ProblemWithResultDoc {

@@ -21,6 +21,7 @@ pub(super) struct Problem {
 
 /// The members of a problem document; a result may add its own beside them (RFC 9457 §3.2).
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
 pub(super) struct ProblemText<'a> {
     #[serde(rename = "type")]
     #[schema(value_type = String, example = "urn:tokenrelay:problem:unauthorized")]

@@ -92,6 +92,7 @@ pub(super) async fn openapi_json() -> Response {
 
 /// The limits in force, and what this engine may do.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Limits)]
 pub(super) struct LimitsText {
     /// Longest job in bytes: a line of a stream, or a whole body, after decompression.
     job_bytes_max: usize,
