@@ -125,7 +125,10 @@ pub enum Cause {
     Nested,
     #[error("longer than 1 MiB")]
     LineLength,
-    #[error("this token already stands for another person")]
+    #[error(
+        "this token already stands for another address; if the address has changed, import with \
+         --change-addresses or use: tokenrelay vault put"
+    )]
     TokenTaken,
     #[error("this person already has another token of this kind; tokens are never exchanged")]
     OtherToken,

@@ -10,7 +10,7 @@ pub use tokens_out::TokensOut;
 
 use super::draft::{Draft, Refusal};
 use super::error::VaultError;
-use super::writer::{Change, Put, Stored, Writer};
+use super::writer::{AddressChange, Change, Put, Stored, Writer};
 use csv_rows::CsvRows;
 use ndjson_rows::NdjsonRows;
 use serde::Serialize;
@@ -134,6 +134,8 @@ pub struct Options {
     pub format: Format,
     /// A column whose value is told with each row's tokens, such as a customer number.
     pub match_column: Option<String>,
+    /// Whether a row that names a known token may give it another address.
+    pub address_change: AddressChange,
 }
 
 enum Rows<R: Read> {
@@ -167,7 +169,8 @@ pub fn import(
         Format::Ndjson => Rows::Ndjson(NdjsonRows::open(source, options.match_column.clone())),
     };
     let mut summary = Summary::default();
-    let mut batch = Batch::default();
+    let mut batch =
+        Batch { drafts: Vec::new(), of: Vec::new(), from: 0, address_change: options.address_change };
     let ended = loop {
         let row = match rows.next() {
             Ok(Some(row)) => row,
@@ -189,12 +192,12 @@ pub fn import(
 }
 
 /// Rows waiting for their transaction.
-#[derive(Default)]
 struct Batch {
     drafts: Vec<Draft>,
     of: Vec<(u64, Option<Zeroizing<String>>)>,
     /// Where in the file it starts.
     from: u64,
+    address_change: AddressChange,
 }
 
 impl Batch {
@@ -221,7 +224,7 @@ impl Batch {
         if self.drafts.is_empty() {
             return Ok(());
         }
-        let answers = writer.put_batch(&self.drafts)?;
+        let answers = writer.put_batch(&self.drafts, self.address_change)?;
         self.drafts.clear();
         for ((line, matched), put) in self.of.drain(..).zip(&answers) {
             summary.count(put);

@@ -28,7 +28,7 @@ pub use reader::{Found, Reader};
 pub use root_key::{BadRootKey, ROOT_KEY_BYTES, RootKey};
 pub use stats::Stats;
 pub use verify::Verified;
-pub use writer::{Change, Put, Stored, Writer};
+pub use writer::{AddressChange, Change, Put, Stored, Writer};
 
 use keyring::Keyring;
 use std::path::{Path, PathBuf};

@@ -33,6 +33,14 @@ pub struct Stored {
     pub change: Change,
 }
 
+/// Whether a draft that names a known token may give it another address. A mistaken token in a long list
+/// would send one person's mail to another, so lists have to ask for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressChange {
+    Allowed,
+    Refused,
+}
+
 /// One answer a draft.
 pub type Put = Result<Stored, Refusal>;
 
@@ -55,7 +63,7 @@ impl Writer {
     /// # Errors
     /// [`VaultError`] when nothing could be written; the inner [`Refusal`] when this draft cannot be.
     pub fn put(&mut self, draft: &Draft) -> Result<Put, VaultError> {
-        let mut answers = self.put_batch(std::slice::from_ref(draft))?;
+        let mut answers = self.put_batch(std::slice::from_ref(draft), AddressChange::Allowed)?;
         Ok(answers.pop().expect("one draft has one answer"))
     }
 
@@ -63,9 +71,9 @@ impl Writer {
     ///
     /// # Errors
     /// [`VaultError`] when the batch as a whole could not be written: then nothing of it is.
-    pub fn put_batch(&mut self, drafts: &[Draft]) -> Result<Vec<Put>, VaultError> {
+    pub fn put_batch(&mut self, drafts: &[Draft], change: AddressChange) -> Result<Vec<Put>, VaultError> {
         let keys = self.keys.clone();
-        self.put_all(&keys, drafts).map_err(store_error(&self.path))
+        self.put_all(&keys, drafts, change).map_err(store_error(&self.path))
     }
 
     /// Moves the write-ahead log into the file and empties it. After an import.
@@ -76,7 +84,12 @@ impl Writer {
         store::checkpoint(&self.db).map_err(store_error(&self.path))
     }
 
-    fn put_all(&mut self, keys: &Keyring, drafts: &[Draft]) -> rusqlite::Result<Vec<Put>> {
+    fn put_all(
+        &mut self,
+        keys: &Keyring,
+        drafts: &[Draft],
+        address_change: AddressChange,
+    ) -> rusqlite::Result<Vec<Put>> {
         let db = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let named: Vec<Named> = drafts.iter().map(|draft| Named::of(keys, draft)).collect();
         let tokens = named.iter().flat_map(Named::tokens).collect();
@@ -86,6 +99,7 @@ impl Writer {
             index: BatchIndex::read_ahead(&db, tokens, addresses)?,
             next: db.query_row("SELECT next_person FROM vault", [], |row| row.get(0))?,
             db: &db,
+            address_change,
         };
         let mut answers = Vec::with_capacity(drafts.len());
         for (draft, named) in drafts.iter().zip(&named) {
@@ -133,6 +147,7 @@ struct Batch<'db> {
     index: BatchIndex,
     /// Number of the next new person.
     next: i64,
+    address_change: AddressChange,
 }
 
 impl Batch<'_> {
@@ -181,8 +196,13 @@ impl Batch<'_> {
             let misled = given.iter().zip(found_by_token).any(|(token, found)| {
                 found && token.as_ref().is_some_and(|token| !stands_for(&known.person, token))
             });
-            let same_email = by_email.is_none() || same_email(&known.person, draft);
-            if misled || !same_email { Err(astray(id)) } else { Ok(Some(known)) }
+            if misled || (by_email.is_some() && !same_email(&known.person, draft)) {
+                return Err(astray(id));
+            }
+            if self.address_change == AddressChange::Refused && moves_token(&known.person, draft) {
+                return Err(Refusal { column: Some("token".into()), cause: Cause::TokenTaken });
+            }
+            Ok(Some(known))
         }))
     }
 
@@ -274,6 +294,15 @@ fn refused<T>(column: &str, cause: Cause) -> rusqlite::Result<Result<T, Refusal>
 
 fn astray(person: i64) -> Refusal {
     Cause::Damaged(Damaged { person, part: DamagedPart::Index }).into()
+}
+
+/// Whether a token that the draft names would stand for another address than before.
+fn moves_token(person: &Person, draft: &Draft) -> bool {
+    let email = draft.email_token.is_some() && draft.email.is_some() && person.email().is_some();
+    let known_phone = person.field(PHONE).map(address::normalised_phone);
+    let phone = draft.mobile_token.is_some() && draft.phone.is_some() && known_phone.is_some();
+    (email && !same_email(person, draft))
+        || (phone && known_phone != draft.phone.as_ref().map(|phone| phone.normalised()))
 }
 
 fn same_email(person: &Person, draft: &Draft) -> bool {

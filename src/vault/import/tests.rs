@@ -27,11 +27,11 @@ impl Observer for Seen {
 }
 
 fn csv() -> Options {
-    Options { format: Format::Csv, match_column: None }
+    Options { format: Format::Csv, match_column: None, address_change: AddressChange::Refused }
 }
 
 fn ndjson() -> Options {
-    Options { format: Format::Ndjson, match_column: None }
+    Options { format: Format::Ndjson, match_column: None, address_change: AddressChange::Refused }
 }
 
 fn run(fixture: &Fixture, input: &[u8], options: &Options) -> (Result<Summary, ImportError>, Seen) {
@@ -78,7 +78,7 @@ fn good_rows_are_kept_and_bad_ones_told_by_their_line() {
     let columns = |found| Cause::ColumnCount { found, expected: 7 };
     let expected = [
         (5, no_at),
-        (9, Cause::AddressTaken),
+        (9, Cause::TokenTaken),
         (10, Cause::Day),
         (11, columns(2)),
         (12, columns(9)),
@@ -89,7 +89,7 @@ fn good_rows_are_kept_and_bad_ones_told_by_their_line() {
     assert_eq!(causes, expected);
     assert_eq!(seen.stored.keys().copied().collect::<Vec<_>>(), [2, 7, 15, 16, 17, 19]);
     let summary = summary.unwrap();
-    assert_eq!(summary, Summary { read: 14, created: 4, updated: 1, unchanged: 1, failed: 8 });
+    assert_eq!(summary, Summary { read: 14, created: 4, updated: 2, unchanged: 0, failed: 8 });
     assert_eq!(seen.bytes, input.len() as u64);
     let vault = fixture.vault();
     let token = seen.stored[&2].0.email_token.clone().unwrap();
@@ -99,6 +99,18 @@ fn good_rows_are_kept_and_bad_ones_told_by_their_line() {
     assert_eq!(dana.field("first_name"), Some("Dana Ruth"));
     assert_eq!(dana.keep_until(), Some("2030-01-01"));
     assert!(vault.verify().unwrap().is_whole());
+}
+
+#[test]
+fn an_address_changes_by_token_only_when_asked() {
+    let fixture = Fixture::new();
+    let first = b"email,token\nold@x.test,e_moving_01\n";
+    let second = b"email,token\nnew@x.test,e_moving_01\n";
+    run(&fixture, first, &csv()).0.unwrap();
+    assert_eq!(run(&fixture, second, &csv()).0.unwrap().failed, 1);
+    let asked = Options { address_change: AddressChange::Allowed, ..csv() };
+    assert_eq!(run(&fixture, second, &asked).0.unwrap().updated, 1);
+    assert_eq!(run(&fixture, second, &csv()).0.unwrap().unchanged, 1);
 }
 
 #[test]

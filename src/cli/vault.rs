@@ -1,0 +1,247 @@
+//! `tokenrelay vault …`: people in and out of the vault on the command line.
+
+mod import;
+mod show;
+
+use super::{CliError, Exit};
+use crate::job::Token;
+use crate::vault::{Draft, Settings, Stored, Vault, VaultError, Writer};
+use clap::{Args, Subcommand};
+use show::Show;
+use std::io::{self, BufRead, Read, Write};
+use zeroize::Zeroizing;
+
+/// Longest single line taken from standard input, in bytes.
+const LINE_BYTES_MAX: u64 = 1024 * 1024;
+
+#[derive(Debug, Args)]
+pub struct VaultArgs {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Print JSON instead of a table.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Store people from a CSV or NDJSON file and give each a token.
+    Import(import::ImportArgs),
+    /// Store one person, or one a line of NDJSON from standard input.
+    Put(PutArgs),
+    /// Show one person by token, every value masked.
+    Get {
+        /// A token (`e_...` or `m_...`), with or without its domain.
+        token: String,
+    },
+    /// Print the token of an e-mail address or phone number, making it when there is none.
+    ///
+    /// Arguments are visible to every user of this machine in the process list while the command runs: prefer
+    /// `-`.
+    Token {
+        /// The address or number; `-` reads it from standard input.
+        address: String,
+    },
+    /// Count people and tokens.
+    Stats,
+    /// Open every record and check every index row.
+    Verify,
+    #[command(flatten)]
+    Later(Later),
+}
+
+#[derive(Debug, Args)]
+struct PutArgs {
+    /// `-` reads NDJSON from standard input, one person a line.
+    #[arg(value_name = "-", value_parser = ["-"], conflicts_with = "field", required_unless_present = "field")]
+    stdin: Option<String>,
+    /// NAME=VALUE: email, phone, token, consent, retention or any person field; may be repeated.
+    ///
+    /// Arguments are visible to every user of this machine in the process list while the command runs: prefer
+    /// `-`.
+    #[arg(long, value_name = "NAME=VALUE")]
+    field: Vec<String>,
+}
+
+/// Verbs of the contract that are still to come.
+#[derive(Debug, Subcommand)]
+enum Later {
+    /// Write people to a file (not available in this version).
+    Export(Ignored),
+    /// Remove a person (not available in this version).
+    Erase(Ignored),
+    /// Hold a person's mail (not available in this version).
+    Restrict(Ignored),
+    /// Free a restricted person (not available in this version).
+    Release(Ignored),
+    /// Record consent for a purpose (not available in this version).
+    Consent(Ignored),
+    /// Make a new vault key (not available in this version).
+    Rotate(Ignored),
+    /// Change the root key (not available in this version).
+    Rekey(Ignored),
+    /// Lock the vault (not available in this version).
+    Seal(Ignored),
+    /// Unlock the vault (not available in this version).
+    Unseal(Ignored),
+    /// Write one encrypted backup file (not available in this version).
+    Backup(Ignored),
+    /// Read a backup back (not available in this version).
+    Restore(Ignored),
+}
+
+#[derive(Debug, Args)]
+struct Ignored {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    _arguments: Vec<String>,
+}
+
+impl Later {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Export(_) => "export",
+            Self::Erase(_) => "erase",
+            Self::Restrict(_) => "restrict",
+            Self::Release(_) => "release",
+            Self::Consent(_) => "consent",
+            Self::Rotate(_) => "rotate",
+            Self::Rekey(_) => "rekey",
+            Self::Seal(_) => "seal",
+            Self::Unseal(_) => "unseal",
+            Self::Backup(_) => "backup",
+            Self::Restore(_) => "restore",
+        }
+    }
+}
+
+/// Where a command reads and writes; the terminal, or a test.
+pub struct Streams<'a> {
+    pub input: &'a mut dyn Read,
+    pub output: &'a mut dyn Write,
+    pub errors: &'a mut dyn Write,
+}
+
+/// Runs one vault command on the terminal.
+///
+/// # Errors
+/// [`CliError`] with cause, fix and exit code; never a person's value.
+pub fn run(args: VaultArgs, settings: Settings) -> Result<Exit, CliError> {
+    run_on(
+        args,
+        &settings,
+        &mut Streams {
+            input: &mut io::stdin().lock(),
+            output: &mut io::stdout().lock(),
+            errors: &mut io::stderr().lock(),
+        },
+    )
+}
+
+/// [`run`] on streams of the caller's choice.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_on(args: VaultArgs, settings: &Settings, streams: &mut Streams<'_>) -> Result<Exit, CliError> {
+    let show = Show { json: args.json };
+    match args.verb {
+        Verb::Import(import) => import::import(import, settings, show, streams),
+        Verb::Put(put) => self::put(put, settings, show, streams),
+        Verb::Get { token } => get(&token, settings, show, streams),
+        Verb::Token { address } => token(&address, settings, show, streams),
+        Verb::Stats => show.stats(&open(settings)?.stats()?, streams.output),
+        Verb::Verify => show.verified(&open(settings)?.verify()?, streams.output),
+        Verb::Later(later) => {
+            Err(CliError::failed(format_args!("vault {} is not available in this version", later.name())))
+        }
+    }
+}
+
+fn open(settings: &Settings) -> Result<Vault, CliError> {
+    Ok(Vault::open(settings)?)
+}
+
+fn writer(settings: &Settings) -> Result<Writer, CliError> {
+    Ok(Vault::open_or_create(settings)?.writer()?)
+}
+
+fn put(args: PutArgs, settings: &Settings, show: Show, streams: &mut Streams<'_>) -> Result<Exit, CliError> {
+    if args.stdin.is_some() {
+        return import::put_lines(settings, show, streams);
+    }
+    let mut draft = Draft::default();
+    for field in args.field.into_iter().map(Zeroizing::new) {
+        let (name, value) = field.split_once('=').ok_or_else(|| {
+            CliError::new(Exit::Usage, "a --field has no =")
+                .fix("write --field NAME=VALUE, such as city=Haifa")
+        })?;
+        draft.set_named(name, value).map_err(CliError::failed)?;
+    }
+    let stored = put_one(&draft.checked().map_err(CliError::failed)?, settings)?;
+    show.stored(None, &stored, streams.output)
+}
+
+fn put_one(draft: &Draft, settings: &Settings) -> Result<Stored, CliError> {
+    writer(settings)?.put(draft)?.map_err(CliError::failed)
+}
+
+fn get(token: &str, settings: &Settings, show: Show, streams: &mut Streams<'_>) -> Result<Exit, CliError> {
+    let local = token.split_once('@').map_or(token, |(local, _)| local);
+    let token = Token::from_local(local).map_err(|_| {
+        CliError::new(Exit::Usage, "this is not a token")
+            .fix("give e_... or m_...; the token of an address: tokenrelay vault token -")
+    })?;
+    let mut found = open(settings)?.reader()?.read_batch(std::slice::from_ref(&token))?;
+    match found.pop().transpose().map_err(VaultError::from)?.flatten() {
+        Some(person) => show.person(&person, streams.output),
+        None => Err(CliError::failed("the vault knows nobody by this token")
+            .fix("list tokens with: tokenrelay vault import ... --tokens-out FILE")),
+    }
+}
+
+fn token(
+    address: &str,
+    settings: &Settings,
+    show: Show,
+    streams: &mut Streams<'_>,
+) -> Result<Exit, CliError> {
+    let mut line = Zeroizing::new(String::with_capacity(4096));
+    if address == "-" {
+        let mut input = io::BufReader::new((&mut *streams.input).take(LINE_BYTES_MAX));
+        input.read_line(&mut line).map_err(|_| CliError::failed("standard input is not a line of UTF-8"))?;
+    } else {
+        line.push_str(address);
+    }
+    let given = line.trim();
+    let mut draft = Draft::default();
+    let column = if given.contains('@') { "email" } else { "phone" };
+    draft.set_named(column, given).map_err(CliError::failed)?;
+    let stored = put_one(&draft.checked().map_err(CliError::failed)?, settings)?;
+    let token = if column == "email" { &stored.email_token } else { &stored.mobile_token };
+    let token =
+        token.as_ref().ok_or_else(|| CliError::failed("this person has no token for that address"))?;
+    show.token(token, &stored, streams.output)
+}
+
+impl From<VaultError> for CliError {
+    fn from(error: VaultError) -> Self {
+        let exit = match &error {
+            VaultError::WrongKey { .. } => Exit::Config,
+            error if error.is_transient() => Exit::Temporary,
+            _ => Exit::Failed,
+        };
+        // The vault's own words hold cause and fix, parted by the first semicolon.
+        let text = error.to_string();
+        match text.split_once("; ") {
+            Some((cause, fix)) => Self::new(exit, cause).fix(fix),
+            None => Self::new(exit, text),
+        }
+    }
+}
+
+/// A broken pipe or a full disk behind standard output.
+fn unwritable(error: io::Error) -> CliError {
+    CliError::failed(format_args!("the output cannot be written: {}", error.kind()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+//! `vault import FILE`, and the rows that `vault put -` takes from standard input.
+
+use super::show::Show;
+use super::{Streams, writer};
+use crate::cli::{CliError, Exit};
+use crate::vault::import::{
+    Format, ImportError, Observer, Options, Summary, TokensOut, import as import_rows,
+};
+use crate::vault::{AddressChange, Refusal, Settings, Stored};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// A .csv or .ndjson file; `-` reads standard input and needs --format.
+    ///
+    /// Columns: email and/or phone, optional token, consent (purposes, separated by spaces; a leading - means
+    /// refused), retention (YYYY-MM-DD); any other column is a person field. Empty values leave what is known.
+    file: PathBuf,
+    /// What the file is written in, where its extension does not say it.
+    #[arg(long, value_enum)]
+    format: Option<FormatName>,
+    /// Write line and tokens of every stored row to this CSV file, readable by its owner only.
+    #[arg(long, value_name = "FILE")]
+    tokens_out: Option<PathBuf>,
+    /// Also write this column to --tokens-out, to tell the rows apart. It lies there in the clear: choose a
+    /// customer number, nothing personal.
+    #[arg(long, value_name = "COLUMN", requires = "tokens_out")]
+    tokens_with: Option<String>,
+    /// Let a row that names a known token give it another address.
+    #[arg(long)]
+    change_addresses: bool,
+    /// Most refused rows to list one by one.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    errors_max: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FormatName {
+    Csv,
+    Ndjson,
+    Xml,
+}
+
+pub fn import(
+    args: ImportArgs,
+    settings: &Settings,
+    show: Show,
+    streams: &mut Streams<'_>,
+) -> Result<Exit, CliError> {
+    let options = Options {
+        format: format_of(&args)?,
+        match_column: match_column(args.tokens_with.as_deref())?,
+        address_change: if args.change_addresses { AddressChange::Allowed } else { AddressChange::Refused },
+    };
+    let (mut input, bytes) = open_input(&args.file, streams)?;
+    let mut writer = writer(settings)?;
+    let list = match &args.tokens_out {
+        Some(path) => Some(TokensOut::create(path, options.match_column.as_deref()).map_err(|error| {
+            CliError::failed(format_args!("{} cannot be written: {}", path.display(), error.kind()))
+        })?),
+        None => None,
+    };
+    let mut report = Report::new(args.errors_max, Told::List(list), progress_bar(bytes));
+    let outcome = import_rows(&mut writer, &mut input, &options, &mut report);
+    drop(input);
+    report.finish(outcome, show, streams)
+}
+
+/// `vault put -`: each line's tokens are printed as soon as they are stored.
+pub fn put_lines(settings: &Settings, show: Show, streams: &mut Streams<'_>) -> Result<Exit, CliError> {
+    let options =
+        Options { format: Format::Ndjson, match_column: None, address_change: AddressChange::Allowed };
+    let mut writer = writer(settings)?;
+    let mut report = Report::new(usize::MAX, Told::Lines(show, &mut *streams.output), None);
+    let outcome = import_rows(&mut writer, &mut *streams.input, &options, &mut report);
+    let Report { summary, listed, .. } = report;
+    say_refusals(&listed, &summary, streams.errors);
+    let summary = outcome.map_err(|error| failure(error, &summary))?;
+    ended(&summary)
+}
+
+fn format_of(args: &ImportArgs) -> Result<Format, CliError> {
+    let no_xml =
+        || CliError::failed("XML is not available in this version").fix("save the file as CSV or NDJSON");
+    match args.format {
+        Some(FormatName::Csv) => Ok(Format::Csv),
+        Some(FormatName::Ndjson) => Ok(Format::Ndjson),
+        Some(FormatName::Xml) => Err(no_xml()),
+        None if args.file.extension().is_some_and(|end| end.eq_ignore_ascii_case("xml")) => Err(no_xml()),
+        None => Format::of(&args.file).ok_or_else(|| {
+            CliError::new(Exit::Usage, "the file's name does not say its format")
+                .fix("add --format csv or ndjson")
+        }),
+    }
+}
+
+/// The list of tokens lies in the clear, so it never holds what it is meant to replace.
+fn match_column(name: Option<&str>) -> Result<Option<String>, CliError> {
+    match name {
+        Some(name) if ["email", "phone"].iter().any(|address| name.eq_ignore_ascii_case(address)) => {
+            Err(CliError::new(Exit::Usage, "the list of tokens never holds addresses or phone numbers")
+                .fix("name another column with --tokens-with, such as a customer number"))
+        }
+        name => Ok(name.map(String::from)),
+    }
+}
+
+/// The file and, where it is known, its length in bytes.
+fn open_input<'a>(
+    path: &Path,
+    streams: &'a mut Streams<'_>,
+) -> Result<(Box<dyn Read + 'a>, Option<u64>), CliError> {
+    if path == Path::new("-") {
+        return Ok((Box::new(&mut *streams.input), None));
+    }
+    let failed = |error: io::Error| {
+        CliError::failed(format_args!("{} cannot be read: {}", path.display(), error.kind()))
+            .fix("check its name and that this user may read it")
+    };
+    let file = File::open(path).map_err(failed)?;
+    let bytes = file.metadata().map_err(failed)?.len();
+    Ok((Box::new(file), Some(bytes)))
+}
+
+fn progress_bar(bytes: Option<u64>) -> Option<ProgressBar> {
+    if !io::stderr().is_terminal() {
+        return None;
+    }
+    let shape = "{bar:40} {percent}% {msg} {elapsed} (eta {eta})";
+    let style = ProgressStyle::with_template(shape).unwrap_or_else(|_| ProgressStyle::default_bar());
+    Some(ProgressBar::new(bytes?).with_style(style))
+}
+
+/// Where stored rows are told.
+enum Told<'a> {
+    List(Option<TokensOut>),
+    Lines(Show, &'a mut dyn Write),
+}
+
+struct Report<'a> {
+    told: Told<'a>,
+    listed: Vec<(u64, Refusal)>,
+    errors_max: usize,
+    bar: Option<ProgressBar>,
+    summary: Summary,
+}
+
+impl<'a> Report<'a> {
+    fn new(errors_max: usize, told: Told<'a>, bar: Option<ProgressBar>) -> Self {
+        Self { told, listed: Vec::new(), errors_max, bar, summary: Summary::default() }
+    }
+
+    fn finish(
+        self,
+        outcome: Result<Summary, ImportError>,
+        show: Show,
+        streams: &mut Streams<'_>,
+    ) -> Result<Exit, CliError> {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        let listed_to_disk = match self.told {
+            Told::List(Some(list)) => list.finish(),
+            _ => Ok(()),
+        };
+        if !show.json {
+            say_refusals(&self.listed, &self.summary, streams.errors);
+        }
+        let summary = outcome.map_err(|error| failure(error, &self.summary))?;
+        listed_to_disk.map_err(|error| failure(ImportError::TokensOut(error), &summary))?;
+        show.summary(&summary, &self.listed, streams.output)?;
+        ended(&summary)
+    }
+}
+
+impl Observer for Report<'_> {
+    fn stored(&mut self, line: u64, stored: &Stored, matched: Option<&str>) -> io::Result<()> {
+        match &mut self.told {
+            Told::List(Some(list)) => list.write(line, stored, matched),
+            Told::List(None) => Ok(()),
+            Told::Lines(show, out) => show.write_stored(Some(line), stored, out),
+        }
+    }
+
+    fn refused(&mut self, line: u64, refusal: &Refusal) {
+        if self.listed.len() < self.errors_max {
+            self.listed.push((line, refusal.clone()));
+        }
+    }
+
+    fn progress(&mut self, bytes: u64, so_far: &Summary) {
+        self.summary = *so_far;
+        if let Some(bar) = &self.bar {
+            bar.set_position(bytes);
+            bar.set_message(format!("{} people, {} failed", so_far.kept(), so_far.failed));
+        }
+    }
+}
+
+/// A closed stderr is no reason to fail: the summary tells the same.
+fn say_refusals(listed: &[(u64, Refusal)], summary: &Summary, errors: &mut dyn Write) {
+    for (line, refusal) in listed {
+        let _ = writeln!(errors, "line {line}: {refusal}");
+    }
+    let left_out = summary.failed.saturating_sub(listed.len() as u64);
+    if left_out > 0 && !listed.is_empty() {
+        let _ = writeln!(errors, "... and {left_out} more (see --errors-max)");
+    }
+}
+
+fn ended(summary: &Summary) -> Result<Exit, CliError> {
+    if summary.failed == 0 {
+        return Ok(Exit::Ok);
+    }
+    let cause =
+        format!("{} of {} rows failed; the other {} were kept", summary.failed, summary.read, summary.kept());
+    Err(CliError::failed(cause)
+        .fix("correct these lines and import the file again: rows that are in stay as they are"))
+}
+
+fn failure(error: ImportError, so_far: &Summary) -> CliError {
+    let kept = so_far.kept();
+    match error {
+        ImportError::Vault(error) if kept == 0 => error.into(),
+        ImportError::Vault(error) => {
+            let told = CliError::from(error);
+            CliError { cause: format!("{} ({kept} rows were kept)", told.cause), ..told }
+        }
+        ImportError::Header(fault) => CliError::failed(ImportError::Header(fault))
+            .fix("name the columns in the first line, such as: email,first_name,last_name"),
+        error => CliError::failed(format_args!("{error}; {kept} rows were kept"))
+            .fix("correct the cause and import the file again: rows that are in stay as they are"),
+    }
+}

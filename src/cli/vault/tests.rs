@@ -1,0 +1,158 @@
+use super::*;
+use crate::vault::RootKey;
+use clap::Parser;
+use std::fs;
+use std::path::PathBuf;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    vault: VaultArgs,
+}
+
+struct Desk {
+    dir: tempfile::TempDir,
+    settings: Settings,
+}
+
+struct Said {
+    result: Result<Exit, CliError>,
+    out: String,
+    errors: String,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings { dir: dir.path().join("vault"), root_key: RootKey::random() };
+        Self { dir, settings }
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn run(&self, line: &[&str], mut input: &[u8]) -> Said {
+        let args = Line::try_parse_from([&["vault"], line].concat()).unwrap().vault;
+        let (mut out, mut errors) = (Vec::new(), Vec::new());
+        let mut streams = Streams { input: &mut input, output: &mut out, errors: &mut errors };
+        let result = run_on(args, &self.settings, &mut streams);
+        Said { result, out: String::from_utf8(out).unwrap(), errors: String::from_utf8(errors).unwrap() }
+    }
+}
+
+fn exit(said: &Said) -> Exit {
+    match &said.result {
+        Ok(exit) => *exit,
+        Err(error) => error.exit,
+    }
+}
+
+#[test]
+fn import_keeps_good_rows_lists_bad_ones_and_fails() {
+    let desk = Desk::new();
+    let people =
+        desk.file("people.csv", "email,city,customer\ndana@x.test,Haifa,17\nsecret@@x.test,Akko,18\n");
+    let tokens = desk.dir.path().join("tokens.csv");
+    let (people, tokens) = (people.to_str().unwrap(), tokens.to_str().unwrap());
+    let said = desk.run(&["import", people, "--tokens-out", tokens, "--tokens-with", "customer"], b"");
+    assert_eq!(exit(&said), Exit::Failed);
+    let error = said.result.unwrap_err().to_string();
+    assert!(error.contains("1 of 2 rows failed; the other 1 were kept"), "{error}");
+    assert!(said.errors.starts_with("line 3: email: not an e-mail address"), "{}", said.errors);
+    assert!(said.out.contains("created    1"), "{}", said.out);
+    assert!(!format!("{error}{}{}", said.errors, said.out).contains("secret"));
+    let list = fs::read_to_string(tokens).unwrap();
+    assert!(
+        list.starts_with("line,email_token,mobile_token,customer\n2,e_") && list.ends_with(",,17\n"),
+        "{list}"
+    );
+
+    let said = desk.run(&["import", people, "--json"], b"");
+    let value: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((&value["unchanged"], &value["failed"]), (&1.into(), &1.into()));
+    assert_eq!((&value["errors"][0]["line"], &value["errors"][0]["column"]), (&3.into(), &"email".into()));
+    assert!(said.errors.is_empty());
+}
+
+#[test]
+fn a_token_is_the_same_every_time_and_its_person_is_shown_masked() {
+    let desk = Desk::new();
+    let first = desk.run(&["token", "dana@example.test"], b"");
+    let again = desk.run(&["token", "-"], b"DANA@example.test\r\n");
+    assert_eq!(first.out, again.out);
+    let token = first.out.trim();
+    desk.run(&["put", "--field", &format!("token={token}"), "--field", "first_name=Dana"], b"")
+        .result
+        .unwrap();
+    for line in [&["get", token][..], &["get", &format!("{token}@tokens.example")], &["get", token, "--json"]]
+    {
+        let said = desk.run(line, b"");
+        assert_eq!(exit(&said), Exit::Ok);
+        assert!(said.out.contains("D…") && said.out.contains(token), "{}", said.out);
+        assert!(
+            !said.out.to_lowercase().contains("ana") && !said.out.contains("example.test"),
+            "{}",
+            said.out
+        );
+    }
+    assert_eq!(exit(&desk.run(&["get", "e_nobodyatall"], b"")), Exit::Failed);
+    assert_eq!(exit(&desk.run(&["get", "dana@example.test"], b"")), Exit::Usage);
+    let phone = desk.run(&["token", "+972-50-1234567", "--json"], b"");
+    assert!(phone.out.contains("\"m_") && phone.out.contains("\"created\":true"), "{}", phone.out);
+}
+
+#[test]
+fn put_reads_people_from_standard_input() {
+    let desk = Desk::new();
+    let input = b"{\"email\":\"dana@x.test\"}\n{\"email\":\"secret\"}\n{\"phone\":\"+81312345678\"}\n";
+    let said = desk.run(&["put", "-", "--json"], input);
+    assert_eq!(exit(&said), Exit::Failed);
+    let lines: Vec<serde_json::Value> = said.out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!((&lines[0]["line"], &lines[0]["result"]), (&1.into(), &"created".into()));
+    assert!(lines[1]["mobile_token"].as_str().unwrap().starts_with("m_"));
+    assert!(said.errors.starts_with("line 2: email: ") && !said.errors.contains("secret"), "{}", said.errors);
+}
+
+#[test]
+fn stats_and_verify_tell_about_the_whole() {
+    let desk = Desk::new();
+    desk.run(&["token", "dana@example.test"], b"").result.unwrap();
+    let stats = desk.run(&["stats", "--json"], b"");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&stats.out).unwrap()["people"], 1);
+    assert!(desk.run(&["stats"], b"").out.contains("e-mail tokens  1\n"));
+    assert_eq!(exit(&desk.run(&["verify"], b"")), Exit::Ok);
+}
+
+#[test]
+fn what_cannot_be_done_says_why_and_what_to_do() {
+    let desk = Desk::new();
+    let xml = desk.file("people.xml", "<people/>");
+    let plain = desk.file("people.txt", "email\n");
+    let people = desk.file("people.csv", "email\na@x.test\n");
+    let error = |line: &[&str]| desk.run(line, b"").result.unwrap_err();
+    assert_eq!(error(&["stats"]).exit, Exit::Failed);
+    assert!(error(&["stats"]).to_string().contains("vault import"));
+    assert!(error(&["import", xml.to_str().unwrap()]).cause.contains("not available in this version"));
+    assert_eq!(error(&["import", plain.to_str().unwrap()]).exit, Exit::Usage);
+    assert_eq!(error(&["import", "-"]).exit, Exit::Usage);
+    let people = people.to_str().unwrap();
+    let as_list = error(&["import", people, "--tokens-out", "t.csv", "--tokens-with", "Email"]);
+    assert_eq!(as_list.exit, Exit::Usage);
+    for verb in [
+        "export", "erase", "restrict", "release", "consent", "rotate", "rekey", "seal", "unseal", "backup",
+        "restore",
+    ] {
+        let error = error(&[verb, "e_12345678", "--force"]);
+        assert_eq!(error.exit, Exit::Failed);
+        assert_eq!(error.cause, format!("vault {verb} is not available in this version"));
+    }
+    desk.run(&["import", people], b"").result.unwrap();
+    let other = Desk { settings: Settings { root_key: RootKey::random(), ..desk.settings.clone() }, ..desk };
+    let wrong = other.run(&["stats"], b"").result.unwrap_err();
+    assert_eq!(wrong.exit, Exit::Config);
+    assert!(wrong.cause.contains("root key does not fit") && wrong.fix.unwrap().contains("[vault] key"));
+}
