@@ -69,7 +69,10 @@ impl Pipeline {
         {
             return Err(Fault::new(
                 Reason::TemplateNotFound,
-                format!("engine '{}' has no grant for this template; add it to templates of [[engine]]", job.engine.name),
+                format!(
+                    "engine '{}' has no grant for this template; add it to templates of [[engine]]",
+                    job.engine.name
+                ),
             ));
         }
         let plan = rules.renderer.plan(&job.content, job.locale.as_deref())?;
@@ -77,7 +80,10 @@ impl Pipeline {
         match withheld {
             Some(field) => Err(Fault::new(
                 Reason::FieldNotGranted,
-                format!("engine '{}' may not reveal person.{field}; add it to fields of [[engine]]", job.engine.name),
+                format!(
+                    "engine '{}' may not reveal person.{field}; add it to fields of [[engine]]",
+                    job.engine.name
+                ),
             )),
             None => Ok(plan),
         }
@@ -128,9 +134,10 @@ impl Pipeline {
                 times: StageTimes::default(),
             }),
             Err(DeliverError::Failed(fault)) => Err(fault),
-            Err(DeliverError::NeedsSevenBit) => {
-                Err(Fault::new(Reason::TargetUnavailable, "the target changes what it offers from session to session"))
-            }
+            Err(DeliverError::NeedsSevenBit) => Err(Fault::new(
+                Reason::TargetUnavailable,
+                "the target changes what it offers from session to session",
+            )),
         }
     }
 

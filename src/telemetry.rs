@@ -10,18 +10,30 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use std::io::IsTerminal;
+use std::sync::Mutex;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
-/// Starts logging to stderr; a second call changes nothing.
+/// Where log lines go.
+pub enum LogTo {
+    Stderr,
+    File(std::fs::File),
+}
+
+/// Starts logging; a second call changes nothing.
 ///
 /// # Errors
 /// When the level is not a filter.
-pub fn start_log(log: &LogConfig) -> Result<(), String> {
+pub fn start_log(log: &LogConfig, to: LogTo) -> Result<(), String> {
     let filter = EnvFilter::try_new(&log.level).map_err(|cause| format!("log.level: {cause}"))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (writer, is_terminal) = match to {
+        LogTo::Stderr => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
+        LogTo::File(file) => (BoxMakeWriter::new(Mutex::new(file)), false),
+    };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(is_terminal);
     let started = match log.format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
+        LogFormat::Text => lines.with_target(false).try_init(),
     };
     drop(started);
     Ok(())

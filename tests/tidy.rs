@@ -101,11 +101,15 @@ fn no_room_names_a_room_it_should_not_know() {
     let mut wrong = Vec::new();
     for source in sources().iter().filter(|source| !is_test_only(source) && source.path != "lib.rs") {
         let room = source.room();
-        let allowed = if NOUNS.contains(&room) { &[] } else { table.get(room).copied().unwrap_or(&["nothing"]) };
-        for (number, line) in source.lines.iter().enumerate().filter(|(_, l)| !l.trim_start().starts_with("//")) {
+        let allowed =
+            if NOUNS.contains(&room) { &[] } else { table.get(room).copied().unwrap_or(&["nothing"]) };
+        for (number, line) in
+            source.lines.iter().enumerate().filter(|(_, l)| !l.trim_start().starts_with("//"))
+        {
             for named in rooms_named(line) {
                 let known = MAY_NAME.iter().any(|(name, _)| *name == named);
-                let fine = named == room || !known || allowed.contains(&"*") || allowed.contains(&named.as_str());
+                let fine =
+                    named == room || !known || allowed.contains(&"*") || allowed.contains(&named.as_str());
                 if !fine {
                     wrong.push(format!("src/{}:{}: {room} names {named}", source.path, number + 1));
                 }
@@ -180,7 +184,9 @@ fn functions(lines: &[String]) -> Vec<(usize, String, usize)> {
         let Some(at) = code.find("fn ") else { continue };
         let words_before = code[..at].split_whitespace();
         let is_definition = words_before.clone().all(|word| {
-            word.starts_with("pub") || word.ends_with(')') || ["async", "const", "unsafe", "extern"].contains(&word)
+            word.starts_with("pub")
+                || word.ends_with(')')
+                || ["async", "const", "unsafe", "extern"].contains(&word)
         });
         if !is_definition {
             continue;

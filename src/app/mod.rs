@@ -59,7 +59,8 @@ impl App {
     /// Exit 78 for what the configuration names but cannot be used; 75 for an address in use; 1 for a vault that
     /// cannot be read.
     pub async fn start(config: Config) -> Result<Self, CliError> {
-        let wrong = |cause: String| CliError::new(Exit::Config, cause).fix("tokenrelay check names every mistake");
+        let wrong =
+            |cause: String| CliError::new(Exit::Config, cause).fix("tokenrelay check names every mistake");
         let vault_settings = vault_settings(&config).map_err(wrong)?;
         let vault = Vault::open_or_create(&vault_settings).map_err(vault_error)?;
         let (engines, engines_seen) = watch::channel(Arc::new(settings::engines(&config).map_err(wrong)?));
@@ -107,7 +108,8 @@ impl App {
         self.engines.send_replace(Arc::new(engines));
         self.rules.send_replace(Arc::new(rules));
         self.parts.pipeline.resolver.forget_all();
-        let fixed = |config: &Config| format!("{:?}{:?}{:?}", config.listeners, config.targets, config.limits);
+        let fixed =
+            |config: &Config| format!("{:?}{:?}{:?}", config.listeners, config.targets, config.limits);
         let note = if fixed(&config) == fixed(&self.config) {
             ""
         } else {
@@ -231,7 +233,11 @@ impl Parts {
             .gauge("cache_bytes", "People in memory, by weight", self.pipeline.resolver.cached_bytes())
             .gauge("gate_free_jobs", "Jobs that could enter now", self.gate.free() as u64)
             .counter("http_requests", "HTTP requests", self.http_counts.requests.load(Relaxed))
-            .counter("http_keys_refused", "Wrong or missing keys", self.http_counts.keys_refused.load(Relaxed))
+            .counter(
+                "http_keys_refused",
+                "Wrong or missing keys",
+                self.http_counts.keys_refused.load(Relaxed),
+            )
             .gauge("http_connections", "HTTP connections", self.http_counts.connections_open.load(Relaxed));
         page.text()
     }

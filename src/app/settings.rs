@@ -16,7 +16,8 @@ pub const ENGINE_SECRET_BYTES_MIN: usize = 16;
 /// When the root key cannot be read or is not a key.
 pub fn vault_settings(config: &Config) -> Result<vault::Settings, String> {
     let secret = config.vault_key.read().map_err(|cause| format!("[vault] key: {cause}"))?;
-    let root_key = RootKey::parse(&secret).map_err(|cause| format!("[vault] key ({}): {cause}", config.vault_key))?;
+    let root_key =
+        RootKey::parse(&secret).map_err(|cause| format!("[vault] key ({}): {cause}", config.vault_key))?;
     Ok(vault::Settings { dir: config.vault_dir(), root_key })
 }
 
@@ -32,7 +33,11 @@ pub fn resolve_settings(config: &Config) -> resolve::Settings {
 /// Tokens in a message's address headers are recognised under the domains of every listener.
 pub fn render_settings(config: &Config) -> render::Settings {
     let domains = config.listeners.iter().flat_map(|listener| listener.token_domains.clone());
-    render::Settings { dir: config.templates_dir.clone(), token_domains: domains.collect(), ..render::Settings::default() }
+    render::Settings {
+        dir: config.templates_dir.clone(),
+        token_domains: domains.collect(),
+        ..render::Settings::default()
+    }
 }
 
 /// # Errors

@@ -1,12 +1,12 @@
 //! `tokenrelay check`: a checklist of everything `serve` needs, with a fix for each failure.
 
 use super::{CliError, Exit, WithConfig, context};
+use crate::app;
 use crate::config::Config;
 use crate::inject::{ProbeStep, probe};
 use crate::render::Renderer;
 use crate::tls::{ClientTls, ServerTls};
 use crate::vault::Vault;
-use crate::app;
 use clap::Args;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -95,12 +95,14 @@ fn templates(config: &Config) -> Step {
 }
 
 fn vault(config: &Config) -> Step {
-    let opened = app::vault_settings(config)
-        .map_err(|cause| cause.to_string())
-        .and_then(|settings| Vault::open(&settings).and_then(|vault| vault.stats()).map_err(|c| c.to_string()));
+    let opened = app::vault_settings(config).map_err(|cause| cause.to_string()).and_then(|settings| {
+        Vault::open(&settings).and_then(|vault| vault.stats()).map_err(|c| c.to_string())
+    });
     match opened {
         Ok(stats) => Step::good("vault", format!("{} people", stats.people)),
-        Err(cause) => Step::bad("vault", cause, "tokenrelay vault import people.csv makes it; see [vault] key"),
+        Err(cause) => {
+            Step::bad("vault", cause, "tokenrelay vault import people.csv makes it; see [vault] key")
+        }
     }
 }
 
@@ -118,7 +120,11 @@ fn listeners(config: &Config) -> Vec<Step> {
 
 async fn targets(config: &Config) -> Vec<Step> {
     if config.targets.is_empty() {
-        return vec![Step::bad("targets", "there is no first MTA", "add a [[target]] with name, host and port")];
+        return vec![Step::bad(
+            "targets",
+            "there is no first MTA",
+            "add a [[target]] with name, host and port",
+        )];
     }
     let mut steps = Vec::new();
     for target in &config.targets {
@@ -126,7 +132,9 @@ async fn targets(config: &Config) -> Vec<Step> {
         let name = |part: &str| format!("target {} {part}", target.name);
         match tls.map_err(|cause| cause.to_string()).and_then(|tls| app::target_settings(target, &tls)) {
             Ok(settings) => steps.extend(probe(&settings).await.into_iter().map(|step| probed(&name, step))),
-            Err(cause) => steps.push(Step::bad(name("set-up"), cause, "see ca, pin and auth of this [[target]]")),
+            Err(cause) => {
+                steps.push(Step::bad(name("set-up"), cause, "see ca, pin and auth of this [[target]]"))
+            }
         }
     }
     steps
@@ -147,7 +155,12 @@ fn print(steps: &[Step], json: bool, failed: usize) -> io::Result<()> {
             continue;
         }
         let mark = if step.ok { "ok  " } else { "FAIL" };
-        writeln!(out, "{mark}  {:<28} {}", step.check, step.detail.replace('\n', "\n                                    "))?;
+        writeln!(
+            out,
+            "{mark}  {:<28} {}",
+            step.check,
+            step.detail.replace('\n', "\n                                    ")
+        )?;
         if let Some(fix) = &step.fix {
             writeln!(out, "      fix: {fix}")?;
         }

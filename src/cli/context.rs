@@ -1,8 +1,8 @@
 //! From the configuration to what a command's room needs.
 
+use super::send::SendDefaults;
 use super::{CliError, Exit};
 use crate::config::{Config, ConfigError, ListenerKind, TlsMode};
-use super::send::SendDefaults;
 use crate::tls::{Pin, Trust};
 use crate::{render, vault};
 use std::path::Path;
@@ -24,8 +24,10 @@ pub fn config(file: &Path) -> Result<Config, CliError> {
 /// # Errors
 /// Exit 78 when the root key cannot be read or is not a key.
 pub fn vault_settings(config: &Config) -> Result<vault::Settings, CliError> {
-    crate::app::vault_settings(config)
-        .map_err(|cause| CliError::new(Exit::Config, cause).fix("set [vault] key to a reference to 32 random bytes, hex or base64"))
+    crate::app::vault_settings(config).map_err(|cause| {
+        CliError::new(Exit::Config, cause)
+            .fix("set [vault] key to a reference to 32 random bytes, hex or base64")
+    })
 }
 
 pub fn render_settings(config: &Config) -> render::Settings {
@@ -35,9 +37,9 @@ pub fn render_settings(config: &Config) -> render::Settings {
 /// What `send` may take from the configuration; nothing of it is needed when the arguments say it all.
 pub fn send_defaults(file: &Path) -> SendDefaults {
     let config = Config::load(file).ok();
-    let listener = config.as_ref().and_then(|config| {
-        config.listeners.iter().find(|listener| listener.kind == ListenerKind::Http)
-    });
+    let listener = config
+        .as_ref()
+        .and_then(|config| config.listeners.iter().find(|listener| listener.kind == ListenerKind::Http));
     let url = listener.map(|listener| match listener.tls {
         TlsMode::None => format!("http://{}", listener.bind),
         TlsMode::Implicit | TlsMode::StartTls => format!("https://{}", listener.bind),

@@ -32,7 +32,7 @@ pub struct InitArgs {
 /// # Errors
 /// When a file cannot be written. Files that exist are left as they are.
 pub fn run(args: &InitArgs) -> Result<Exit, CliError> {
-    let written = fill(&args.dir).map_err(|cause| {
+    let written = fill(&args.dir, Sample::People).map_err(|cause| {
         CliError::failed(format!("cannot fill {}: {cause}", args.dir.display()))
             .fix("choose a folder you may write to: tokenrelay init DIR")
     })?;
@@ -48,11 +48,18 @@ pub struct Written {
     pub kept: Vec<PathBuf>,
 }
 
+/// Whether a file of invented people is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sample {
+    People,
+    None,
+}
+
 /// Fills `dir`; see [`run`].
 ///
 /// # Errors
 /// The first file that cannot be written.
-pub fn fill(dir: &Path) -> io::Result<Written> {
+pub fn fill(dir: &Path, sample: Sample) -> io::Result<Written> {
     let mut written = Written::default();
     for folder in ["", "keys", "certs", "templates"] {
         fs::create_dir_all(dir.join(folder))?;
@@ -63,14 +70,20 @@ pub fn fill(dir: &Path) -> io::Result<Written> {
     }
     certificates(dir, &mut written)?;
     templates(&TEMPLATES, &dir.join("templates"), &mut written)?;
-    let people_file = dir.join("people.csv");
-    if people_file.exists() {
-        written.kept.push(people_file);
-    } else {
-        people::write_csv(&people_file, people::invent(SAMPLE_PEOPLE, SAMPLE_SEED))?;
-        written.made.push(people_file);
+    if sample == Sample::People {
+        sample_people(dir.join("people.csv"), &mut written)?;
     }
     Ok(written)
+}
+
+fn sample_people(file: PathBuf, written: &mut Written) -> io::Result<()> {
+    if file.exists() {
+        written.kept.push(file);
+        return Ok(());
+    }
+    people::write_csv(&file, people::invent(SAMPLE_PEOPLE, SAMPLE_SEED)).map_err(io::Error::other)?;
+    written.made.push(file);
+    Ok(())
 }
 
 impl Written {
@@ -133,10 +146,17 @@ fn print(out: &mut impl Write, dir: &Path, written: &Written) -> io::Result<()> 
     }
     writeln!(out, "\nnext, in {}:", dir.display())?;
     writeln!(out, "  tokenrelay vault import people.csv --tokens-out tokens.csv   # 100 invented people")?;
-    writeln!(out, "  tokenrelay sink --listen 127.0.0.1:2587 --tls starttls --cert certs/mta1.pem --key certs/mta1.key --dump mail &")?;
+    writeln!(
+        out,
+        "  tokenrelay sink --listen 127.0.0.1:2587 --tls starttls --cert certs/mta1.pem --key certs/mta1.key --dump mail &"
+    )?;
     writeln!(out, "  tokenrelay serve &")?;
     writeln!(out, "  tokenrelay check")?;
-    writeln!(out, "\nkeep {} safe and away from the vault: whoever has both can read it,", at("keys/vault.key"))?;
+    writeln!(
+        out,
+        "\nkeep {} safe and away from the vault: whoever has both can read it,",
+        at("keys/vault.key")
+    )?;
     writeln!(out, "and without it the vault is gone. The certificates are for this machine only.")
 }
 
@@ -149,13 +169,13 @@ mod tests {
     #[test]
     fn the_folder_is_a_valid_configuration_and_a_second_run_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let first = fill(dir.path()).unwrap();
+        let first = fill(dir.path(), Sample::People).unwrap();
         assert!(first.kept.is_empty() && first.made.len() > 10);
         Config::load(&dir.path().join("tokenrelay.toml")).unwrap();
         let key = dir.path().join("keys/vault.key");
         let before = fs::read(&key).unwrap();
         assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(fill(dir.path()).unwrap().made.is_empty());
+        assert!(fill(dir.path(), Sample::People).unwrap().made.is_empty());
         assert_eq!(fs::read(&key).unwrap(), before);
     }
 }

@@ -100,8 +100,9 @@ fn endpoint(args: &SendArgs, defaults: &SendDefaults) -> Result<Endpoint, CliErr
     })?;
     let tls = if url.starts_with("https:") {
         let trust = args.ca.clone().map_or_else(|| defaults.trust.clone(), Trust::CaFile);
-        let tls = ClientTls::load(trust)
-            .map_err(|error| CliError::failed(error).fix("give --ca FILE with the relay's CA, in PEM form"))?;
+        let tls = ClientTls::load(trust).map_err(|error| {
+            CliError::failed(error).fix("give --ca FILE with the relay's CA, in PEM form")
+        })?;
         Some(tls.config())
     } else {
         None
@@ -113,7 +114,8 @@ fn key(args: &SendArgs, defaults: &SendDefaults) -> Result<Zeroizing<String>, Cl
     let reference = match &args.key {
         // The reference itself is not shown when it is none: it may be the secret, given by mistake.
         Some(text) => SecretRef::parse(text, Path::new("")).map_err(|cause| {
-            CliError::new(Exit::Usage, format!("--key: {cause}")).fix("write --key file:PATH or --key env:NAME")
+            CliError::new(Exit::Usage, format!("--key: {cause}"))
+                .fix("write --key file:PATH or --key env:NAME")
         })?,
         None => defaults.key.clone().ok_or_else(|| {
             CliError::new(Exit::Usage, "no key is given").fix("give --key file:PATH or --key env:NAME")

@@ -3,7 +3,8 @@
 
 use super::{CliError, Exit, WithConfig, context};
 use crate::app::App;
-use crate::{process, telemetry};
+use crate::process;
+use crate::telemetry::{self, LogTo};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -19,7 +20,7 @@ enum Wake {
 /// Exit 78 for the configuration, 75 for what may pass (a port in use), 1 otherwise.
 pub async fn run(with: WithConfig) -> Result<Exit, CliError> {
     let config = context::config(&with.config)?;
-    telemetry::start_log(&config.log).map_err(|cause| CliError::new(Exit::Config, cause))?;
+    telemetry::start_log(&config.log, LogTo::Stderr).map_err(|cause| CliError::new(Exit::Config, cause))?;
     process::harden();
     process::raise_file_limit();
     let mut signals = Signals::listen().map_err(CliError::failed)?;

@@ -34,6 +34,10 @@ impl ServerTls {
     pub fn acceptor(&self) -> TlsAcceptor {
         (*self.0.get()).clone()
     }
+
+    pub fn config(&self) -> Arc<ServerConfig> {
+        self.acceptor().config().clone()
+    }
 }
 
 impl fmt::Debug for ServerTls {

@@ -26,7 +26,9 @@ pub struct DemoArgs {
 /// # Errors
 /// When something cannot even be set up; a failed demo ends with exit 1.
 pub async fn run(args: DemoArgs) -> Result<Exit, CliError> {
-    report::say(format_args!("making {PEOPLE} invented people, an encrypted vault, a TLS test MTA and the relay ..."));
+    report::say(format_args!(
+        "making {PEOPLE} invented people, an encrypted vault, a TLS test MTA and the relay ..."
+    ));
     let stage = set_up::Stage::build(PEOPLE).await?;
     let driven = drive::send(&stage, args.jobs as usize).await?;
     let verdict = report::judge(&stage, &driven)?;

@@ -67,7 +67,8 @@ fn misdelivered(messages: &[SunkMessage], expected: &BTreeMap<String, usize>) ->
     for recipient in messages.iter().flat_map(|message| &message.envelope.recipients) {
         *arrived.entry(recipient).or_default() += 1;
     }
-    let short = expected.iter().filter(|(address, count)| arrived.get(address.as_str()) != Some(count)).count();
+    let short =
+        expected.iter().filter(|(address, count)| arrived.get(address.as_str()) != Some(count)).count();
     short + arrived.keys().filter(|address| !expected.contains_key(**address)).count()
 }
 
@@ -126,7 +127,8 @@ fn sample(out: &mut impl Write, stage: &Stage) -> io::Result<()> {
     let japanese = stage.people.iter().filter(|member| member.person.locale == "ja");
     let addresses: Vec<&str> = japanese.map(|member| member.person.email.as_str()).collect();
     let messages = stage.sink.messages();
-    let is_shown = |message: &&SunkMessage| message.envelope.recipients.iter().any(|r| addresses.contains(&r.as_str()));
+    let is_shown =
+        |message: &&SunkMessage| message.envelope.recipients.iter().any(|r| addresses.contains(&r.as_str()));
     let Some(message) = messages.iter().find(is_shown).or(messages.first()) else { return Ok(()) };
     let Some(parsed) = MessageParser::default().parse(&message.content) else { return Ok(()) };
     writeln!(out, "\na message as the MTA got it, decoded ({} bytes):", message.content.len())?;

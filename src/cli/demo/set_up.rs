@@ -8,7 +8,7 @@ use crate::load::sink::{Sink, SinkHandle, SinkSettings, SinkTls};
 use crate::secret::SecretRef;
 use crate::telemetry::{self, LogTo};
 use crate::tls::{ServerFiles, ServerTls};
-use crate::vault::{Draft, Vault};
+use crate::vault::{AddressChange, Draft, Vault};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::path::Path;
 use tempfile::TempDir;
@@ -38,7 +38,8 @@ pub struct Member {
 
 impl Stage {
     pub async fn build(people: usize) -> Result<Self, CliError> {
-        let folder = tempfile::Builder::new().prefix("tokenrelay-demo-").tempdir().map_err(CliError::failed)?;
+        let folder =
+            tempfile::Builder::new().prefix("tokenrelay-demo-").tempdir().map_err(CliError::failed)?;
         let dir = folder.path();
         init::fill(dir, init::Sample::None).map_err(CliError::failed)?;
         let mta = bind(MTA_PORT).map_err(CliError::failed)?;
@@ -92,7 +93,7 @@ fn fill_vault(config: &Config, count: usize) -> Result<Vec<Member>, CliError> {
     let mut writer = vault.writer().map_err(CliError::failed)?;
     let invented: Vec<InventedPerson> = people::invent(count, SEED).collect();
     let drafts = invented.iter().map(draft).collect::<Result<Vec<_>, _>>()?;
-    let stored = writer.put_batch(&drafts).map_err(CliError::failed)?;
+    let stored = writer.put_batch(&drafts, AddressChange::Refused).map_err(CliError::failed)?;
     writer.settle().map_err(CliError::failed)?;
     let member = |(person, put): (InventedPerson, crate::vault::Put)| {
         let token = put.ok().and_then(|stored| stored.email_token);
@@ -105,17 +106,21 @@ fn fill_vault(config: &Config, count: usize) -> Result<Vec<Member>, CliError> {
 fn draft(person: &InventedPerson) -> Result<Draft, CliError> {
     let mut draft = Draft::default();
     for (column, value) in people::COLUMNS.iter().zip(person.row()) {
-        draft.set_named(column, value).map_err(|_| CliError::failed(format!("invented {column} is refused")))?;
+        draft
+            .set_named(column, value)
+            .map_err(|_| CliError::failed(format!("invented {column} is refused")))?;
     }
     draft.checked().map_err(|_| CliError::failed("an invented person is refused"))
 }
 
 fn start_sink(dir: &Path, socket: StdListener) -> Result<SinkHandle, CliError> {
     let certs = dir.join("certs");
-    let files = ServerFiles { certificate: certs.join("mta1.pem"), key: SecretRef::File(certs.join("mta1.key")) };
+    let files =
+        ServerFiles { certificate: certs.join("mta1.pem"), key: SecretRef::File(certs.join("mta1.key")) };
     let tls = ServerTls::load(files, &[]).map_err(CliError::failed)?;
     socket.set_nonblocking(true).map_err(CliError::failed)?;
     let listener = tokio::net::TcpListener::from_std(socket).map_err(CliError::failed)?;
-    let settings = SinkSettings { tls: SinkTls::StartTls(tls.config()), keep: true, ..SinkSettings::default() };
+    let settings =
+        SinkSettings { tls: SinkTls::StartTls(tls.config()), keep: true, ..SinkSettings::default() };
     Ok(Sink::start(vec![listener], settings))
 }
