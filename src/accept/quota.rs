@@ -1,6 +1,7 @@
 //! How many messages a second each engine may submit, shared by every door.
 
 use crate::engine::Engine;
+use crate::fault::{Fault, Reason};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use std::collections::HashMap;
@@ -47,6 +48,20 @@ impl Meter {
     pub fn take(&self) -> Result<(), Duration> {
         let Some(limiter) = &self.0 else { return Ok(()) };
         limiter.check().map_err(|full| full.wait_time_from(DefaultClock::default().now()))
+    }
+
+    /// Slows the engine down to its rate, within limits.
+    ///
+    /// # Errors
+    /// `over-quota` when the wait would grow past `patience`; nothing was taken.
+    pub async fn take_within(&self, mut patience: Duration) -> Result<(), Fault> {
+        while let Err(wait) = self.take() {
+            patience = patience.checked_sub(wait).ok_or_else(|| {
+                Fault::new(Reason::OverQuota, "the engine is over its rate_max; submit more slowly")
+            })?;
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
     }
 }
 

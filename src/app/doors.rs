@@ -44,7 +44,7 @@ pub async fn open(
         let stop = shutdown.clone().cancelled_owned();
         let kind = match listener.kind {
             ListenerKind::Smtp => {
-                let settings = smtp_settings(config, listener, acceptor);
+                let settings = smtp_settings(config, listener, acceptor, parts);
                 tasks.spawn(smtp::serve(socket, settings, house.clone(), stop));
                 "smtp"
             }
@@ -83,7 +83,12 @@ fn acceptor(listener: &Listener) -> Result<Option<Acceptor>, CliError> {
     Ok(Some(Arc::new(move || tls.acceptor())))
 }
 
-fn smtp_settings(config: &Config, listener: &Listener, acceptor: Option<Acceptor>) -> smtp::Settings {
+fn smtp_settings(
+    config: &Config,
+    listener: &Listener,
+    acceptor: Option<Acceptor>,
+    parts: &Arc<Parts>,
+) -> smtp::Settings {
     let limits = &config.limits;
     let tls = match (listener.tls, acceptor) {
         (TlsMode::StartTls, Some(acceptor)) => smtp::DoorTls::StartTls(acceptor),
@@ -97,6 +102,7 @@ fn smtp_settings(config: &Config, listener: &Listener, acceptor: Option<Acceptor
             .map_or_else(|| "localhost".into(), |target| target.helo_name.clone()),
         tls,
         token_domains: listener.token_domains.clone(),
+        quotas: parts.quotas.clone(),
         limits: smtp::Limits {
             message_bytes_max: limits.message_bytes_max,
             connections_max: limits.connections_max,

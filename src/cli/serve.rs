@@ -29,11 +29,8 @@ pub async fn run(with: WithConfig) -> Result<Exit, CliError> {
         tracing::info!(kind = door.kind, address = %door.address, tls = door.tls, "listening");
     }
     let _ = sd_notify::notify(&[NotifyState::Ready]);
-    loop {
-        match signals.next().await {
-            Wake::Reload => reload(&app, &with).await,
-            Wake::Stop => break,
-        }
+    while let Wake::Reload = signals.next().await {
+        reload(&app, &with).await;
     }
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     Ok(stop(app).await)

@@ -19,6 +19,7 @@ mod tests;
 pub use guesses::GuessLimits;
 pub use serve::serve;
 
+use crate::accept::quota::Quotas;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +54,8 @@ pub struct Settings {
     pub tls: DoorTls,
     /// Recipients in these domains are tokens; all others are refused.
     pub token_domains: Vec<String>,
+    /// Shared with the other doors: an engine has one rate.
+    pub quotas: Arc<Quotas>,
     pub limits: Limits,
 }
 
@@ -82,6 +85,8 @@ pub struct Limits {
     pub connection_age_max: Duration,
     /// For the vault to say whether a recipient is known.
     pub lookup_max: Duration,
+    /// A message waits so long for its engine's rate, then it is refused as over quota.
+    pub quota_wait_max: Duration,
     /// For one reply to be taken by the client.
     pub write_max: Duration,
     /// For sessions and jobs to end after shutdown was asked for.
@@ -106,6 +111,7 @@ impl Default for Limits {
             content_max: Duration::from_secs(600),
             connection_age_max: Duration::from_secs(3600),
             lookup_max: Duration::from_secs(30),
+            quota_wait_max: Duration::from_secs(5),
             write_max: Duration::from_secs(30),
             drain_max: Duration::from_secs(30),
         }

@@ -279,7 +279,9 @@ impl Conversation {
         let Received { octets, entries } = self.received.take().expect("a message was received");
         let house = self.door.house.clone();
         let engine = envelope.engine.name.clone();
-        let job = match submission::job(&house, envelope, octets) {
+        let meter = self.door.settings.quotas.meter(&envelope.engine);
+        let within_rate = meter.take_within(self.door.settings.limits.quota_wait_max).await;
+        let job = match within_rate.and_then(|()| submission::job(&house, envelope, octets)) {
             Ok(job) => job,
             Err(fault) => {
                 tracing::debug!(%engine, reason = fault.reason.as_str(), "message refused");

@@ -127,7 +127,13 @@ fn settings(tls: DoorTls) -> Settings {
         login_failure_delay: Duration::from_millis(1),
         ..Limits::default()
     };
-    Settings { host_name: "relay.example".into(), tls, token_domains: vec!["tokens.example".into()], limits }
+    Settings {
+        host_name: "relay.example".into(),
+        tls,
+        token_domains: vec!["tokens.example".into()],
+        quotas: Arc::default(),
+        limits,
+    }
 }
 
 /// The door on a free loopback port.
