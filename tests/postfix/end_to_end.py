@@ -7,6 +7,7 @@ every delivered message read back and compared.
 """
 
 import csv
+import hashlib
 import http.client
 import json
 import os
@@ -262,12 +263,14 @@ def own_message(person):
     message.set_content(body, cte=transfer)
     page = f"<p>Dear <b>{{{{person.first_name}}}}</b>, order O-{number} — ready</p><p title=\"{{{{person.last_name}}}}\">bye</p>"
     message.add_alternative(page, subtype="html", cte=["base64", "quoted-printable"][number % 2])
-    if number % 5 == 0:
-        message.add_attachment(os.urandom(500), "application", "octet-stream", filename="bytes {{person.first_name}}.bin".replace("{{person.first_name}}", "x"))
+    attached = [os.urandom(500)] if number % 5 == 0 else []
+    for octets in attached:
+        message.add_attachment(octets, "application", "octet-stream", filename="Größe.bin")
     first, last = person["first_name"], person["last_name"]
     facts = {
         "to": person["email"], "name": shown_name(person), "subject": f"Hé {first}, order O-{number} ✓",
         "text": [f"Dear {first} {last},", f".order O-{number} — ready", "From us"], "html": [first, last, f"order O-{number} — ready"],
+        "attachments": [hashlib.sha256(octets).hexdigest() for octets in attached],
     }
     return message, facts
 

@@ -10,12 +10,14 @@ MAILBOX is a folder with one message a file. A line of EXPECTED is one message:
      "from": "hello@shop.example",     the address in From:                    (optional)
      "subject": "Welcome, Dana",       decoded                                 (optional)
      "text": ["Dana", "A-17"],         each must occur in the plain text       (optional)
-     "html": ["Dana", "A-17"]}         each must occur in what the HTML shows  (optional)
+     "html": ["Dana", "A-17"],         each must occur in what the HTML shows  (optional)
+     "attachments": ["9f86d0..."]}     SHA-256 of each attachment, in order; none where it is missing
 
 Runs of white space count as one space. A recipient expected n times gets exactly n messages, told apart by their
 subjects. Exits 0 when every message is as expected and none is left over, else 1; 2 for a wrong call.
 """
 
+import hashlib
 import json
 import re
 import sys
@@ -112,6 +114,9 @@ class Delivered:
             yield f"the name in To: is {self.recipient_name()!r}, not {expected['name']!r}"
         if "from" in expected and [a.addr_spec for a in sender] != [expected["from"]]:
             yield f"From: holds {[a.addr_spec for a in sender]}, not {expected['from']!r}"
+        digests = [hashlib.sha256(part.get_content()).hexdigest() for part in self.message.iter_attachments()]
+        if digests != expected.get("attachments", []):
+            yield f"{len(digests)} attachments, and not the bytes of those that were sent"
         if "subject" in expected and self.subject != one_line(expected["subject"]):
             yield f"the subject is {self.subject!r}, not {expected['subject']!r}"
 
@@ -131,9 +136,12 @@ class Delivered:
             for header, value in part.items():
                 for defect in getattr(value, "defects", ()):
                     yield f"the {header} header is malformed: {type(defect).__name__}"
-        kinds = [part.get_content_type() for part in self.message.walk() if not part.is_multipart()]
-        if self.message.get_content_type() != "multipart/alternative" or kinds != ["text/plain", "text/html"]:
-            yield f"it is {self.message.get_content_type()} of {kinds}, not an alternative of text and HTML"
+        whole = self.message
+        if whole.get_content_type() == "multipart/mixed":  # the alternative comes first, attachments behind it
+            whole = next(whole.iter_parts())
+        kinds = [part.get_content_type() for part in whole.walk() if not part.is_multipart()]
+        if whole.get_content_type() != "multipart/alternative" or kinds != ["text/plain", "text/html"]:
+            yield f"it is {whole.get_content_type()} of {kinds}, not an alternative of text and HTML"
         longest = max(len(line.rstrip(b"\r")) for line in self.raw.split(b"\n"))
         if longest > LINE_OCTETS_MAX:
             yield f"it has a line of {longest} octets"
