@@ -1,6 +1,8 @@
 //! The command line: one file per noun. Every command ends in an [`Exit`] or in an error that says its cause
 //! and the command that fixes it.
 
+pub mod sink;
+
 use std::fmt;
 
 /// Exit codes promised to scripts.

@@ -136,8 +136,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     }
 
     fn is_spent(&self, target: &Arc<Target>) -> bool {
-        self.envelopes >= target.settings.messages_per_connection_max.max(1)
-            || self.made_at.elapsed() >= target.settings.connection_age_max
+        // A session that offered nothing yet is not spent: it would only be made again.
+        let is_old = || self.made_at.elapsed() >= target.settings.connection_age_max;
+        self.envelopes > 0 && (self.envelopes >= target.settings.messages_per_connection_max || is_old())
     }
 
     /// Waits for work. `None`: the session is over without anybody's fault. Cancel-safe parts only: the queue loses

@@ -281,6 +281,7 @@ impl Dialogue {
         sender: Option<Range<usize>>,
     ) -> io::Result<Flow> {
         self.shared.store.tally.mail_commands.fetch_add(1, Relaxed);
+        self.shared.store.moved.notify_waiters();
         let usual = match &sender {
             Some(_) => "250 2.1.0 ok",
             None if !self.is_authenticated => "530 5.7.0 authenticate first",
