@@ -5,11 +5,13 @@ use crate::fault::{Reason, State};
 use crate::load::sink::SinkStats;
 use rcgen::date_time_ymd;
 
+type Wanted = fn(&Trouble) -> bool;
+
 struct Case {
     what: &'static str,
     tls: SinkTls,
     profile: &'static str,
-    wanted: fn(&Trouble) -> bool,
+    wanted: Wanted,
 }
 
 async fn assert_nothing_sent(case: Case, client: &Arc<rustls::ClientConfig>, mode: TlsMode) {
@@ -47,7 +49,7 @@ async fn a_certificate_that_does_not_verify_is_named_and_nothing_is_sent() {
     let early = || ca.server_with(&name, |params| params.not_before = date_time_ymd(2090, 1, 1)).unwrap();
     let wrong_name = || ca.server(&["other.test"]).unwrap();
     let stranger = || other.server(&name).unwrap();
-    let makers: [(&str, &dyn Fn() -> Arc<rustls::ServerConfig>, fn(&Trouble) -> bool); 4] = [
+    let makers: [(_, &dyn Fn() -> Arc<rustls::ServerConfig>, Wanted); 4] = [
         ("expired", &expired, |t| matches!(t, Trouble::Tls(TlsTrouble::Expired))),
         ("early", &early, |t| matches!(t, Trouble::Tls(TlsTrouble::NotYetValid))),
         ("wrong name", &wrong_name, |t| matches!(t, Trouble::Tls(TlsTrouble::WrongName))),
@@ -64,7 +66,7 @@ async fn a_certificate_that_does_not_verify_is_named_and_nothing_is_sent() {
 async fn a_stripped_or_disturbed_starttls_never_falls_back_to_clear_text() {
     let ca = ThrowAwayCa::new().unwrap();
     let client = trusting(&ca);
-    let cases: [(&'static str, fn(&Trouble) -> bool); 6] = [
+    let cases: [(&'static str, Wanted); 6] = [
         ("no-starttls", |t| matches!(t, Trouble::StartTlsNotOffered)),
         ("extra-reply-before-tls", |t| matches!(t, Trouble::InjectedBeforeTls)),
         ("421-greeting", |t| matches!(t, Trouble::GreetingRefused { code: 421, .. })),
