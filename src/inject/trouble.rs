@@ -178,7 +178,8 @@ impl From<CertificateError> for TlsTrouble {
         match bad {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
-            CertificateError::UnknownIssuer => Self::UnknownIssuer,
+            // A wrong signature is what an authority made anew under its old name comes to.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownIssuer,
             // A self-signed certificate that calls itself an authority ends here.
             CertificateError::Other(ref other) if other.to_string().contains("CaUsedAsEndEntity") => {
                 Self::UnknownIssuer

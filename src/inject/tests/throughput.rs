@@ -1,1 +1,92 @@
-//! x
+//! Many messages, each whole and exactly once.
+
+use super::*;
+use futures_util::StreamExt;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+async fn send_all(profile: &str, connections_max: usize, count: usize) {
+    let pair = pair_with(Script::profile(profile).unwrap(), |target| {
+        target.connections_max = connections_max;
+        target.messages_per_connection_max = 3000;
+    })
+    .await;
+    let sends = futures_util::stream::iter(0..count).map(|number| {
+        let (pair, text) = (&pair, message(number));
+        async move { pair.deliver(&text).await }
+    });
+    let outcomes: Vec<_> = sends.buffer_unordered(200).collect().await;
+    assert!(outcomes.iter().all(Result::is_ok));
+    let mut wanted: Vec<_> = (0..count).map(message).collect();
+    wanted.sort();
+    assert!(pair.arrived() == wanted, "every message once, as it was given");
+    assert!(pair.sink.stats().sessions <= (connections_max + count / 3000) as u64);
+}
+
+#[tokio::test]
+async fn ten_thousand_over_one_session_at_a_time() {
+    send_all("accept", 1, 10_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_over_eight_sessions() {
+    send_all("accept", 8, 10_000).await;
+}
+
+#[tokio::test]
+async fn without_pipelining_too() {
+    send_all("no-pipelining", 2, 500).await;
+}
+
+/// Refusals, lost connections and 421 mixed: what was answered 250 has arrived once, what is in doubt at most once,
+/// what was refused not at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_message_has_one_outcome_whatever_the_target_does() {
+    let profile =
+        "refuse-rcpt=7,tempfail=11,drop-after-data=13,drop-before-data=17,refuse-content=19,421-final=23";
+    let pair = pair_with(Script::profile(profile).unwrap(), |target| target.connections_max = 4).await;
+    let sends = futures_util::stream::iter(0..2000).map(|number| {
+        let (pair, text) = (&pair, message(number));
+        async move { (text.clone(), pair.deliver(&text).await) }
+    });
+    let outcomes: Vec<_> = sends.buffer_unordered(100).collect().await;
+    let mut arrived = BTreeMap::new();
+    for content in pair.arrived() {
+        *arrived.entry(content).or_insert(0) += 1;
+    }
+    for (text, outcome) in outcomes {
+        let times = arrived.get(&text).copied().unwrap_or(0);
+        match outcome {
+            Ok(_) => assert_eq!(times, 1, "relayed"),
+            Err(_) => assert_eq!(times, 0, "the sink keeps only what it answered 250"),
+        }
+    }
+    let stats = pair.stats();
+    assert!(stats.relayed() > 1000 && stats.in_doubt() > 50 && stats.refused() > 100);
+    assert_eq!(stats.relayed(), pair.sink.stats().messages);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #[test]
+    fn contents_arrive_octet_for_octet(
+        contents in proptest::collection::vec("(\r\n|\r\n\\.|\\.\r\n|\\.|text |é){0,40}", 1..12),
+        stepwise in any::<bool>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let pair = pair(if stepwise { "no-pipelining" } else { "accept" }).await;
+            let sends = contents.iter().map(|content| pair.deliver(content));
+            for outcome in futures_util::future::join_all(sends).await {
+                outcome.unwrap();
+            }
+            let whole = |content: &String| {
+                let is_whole = content.is_empty() || content.ends_with("\r\n");
+                if is_whole { content.clone() } else { format!("{content}\r\n") }
+            };
+            let mut wanted: Vec<_> = contents.iter().map(whole).collect();
+            wanted.sort();
+            assert_eq!(pair.arrived(), wanted);
+        });
+    }
+}

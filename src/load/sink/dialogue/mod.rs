@@ -1,17 +1,19 @@
 //! The sink's side of one session: every complete command in what was read is answered in one write (RFC 2920).
 
+mod answer;
+mod greeting;
+mod transaction;
+
+use super::Shared;
 use super::command::{LINE_OCTETS_MAX, Reach, Verb, chunk, path, reach, verb};
-use super::script::{Act, Step};
+use super::script::Step;
 use super::store::{SunkEnvelope, SunkMessage};
-use super::{Shared, SinkTls};
-use crate::wire::dot;
-use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use transaction::Transaction;
 
 /// Several messages of the usual size in one read.
 const INCOMING_OCTETS: usize = 64 * 1024;
@@ -45,79 +47,6 @@ enum Flow {
     Go,
     NeedMore,
     Leave(Parting),
-}
-
-/// What a reply came to: its code (0 for none), and whether the connection is closed behind it.
-struct Said {
-    code: u16,
-    closes: bool,
-}
-
-impl Said {
-    fn is_positive(&self) -> bool {
-        (200..400).contains(&self.code)
-    }
-
-    fn flow(&self) -> Flow {
-        if self.closes { Flow::Leave(Parting::Closed) } else { Flow::Go }
-    }
-}
-
-/// The transaction so far; its buffers are used again for the next one.
-#[derive(Default)]
-struct Transaction {
-    octets: Vec<u8>,
-    sender: Option<Range<usize>>,
-    parameters: Range<usize>,
-    recipients: Vec<Range<usize>>,
-    content: Vec<u8>,
-    content_octets: u64,
-    is_chunked: bool,
-}
-
-impl Transaction {
-    fn clear(&mut self) {
-        self.octets.clear();
-        self.sender = None;
-        self.parameters = 0..0;
-        self.recipients.clear();
-        self.content.clear();
-        self.content_octets = 0;
-        self.is_chunked = false;
-    }
-
-    fn note(&mut self, octets: &[u8]) -> Range<usize> {
-        let start = self.octets.len();
-        self.octets.extend_from_slice(octets);
-        start..self.octets.len()
-    }
-
-    fn text(&self, range: &Range<usize>) -> String {
-        String::from_utf8_lossy(&self.octets[range.clone()]).into_owned()
-    }
-
-    fn plain_content(&self) -> Vec<u8> {
-        if self.is_chunked {
-            return self.content.clone();
-        }
-        let mut plain = Vec::with_capacity(self.content.len());
-        dot::unstuff(&self.content, &mut plain);
-        plain
-    }
-
-    fn header(&self, name: &str) -> String {
-        let head = String::from_utf8_lossy(&self.content);
-        let value = head.lines().take_while(|line| !line.is_empty()).find_map(|line| line.strip_prefix(name));
-        value.unwrap_or_default().trim().to_owned()
-    }
-
-    /// A scripted reply with what it echoes.
-    fn fill_in(&self, text: &str) -> String {
-        let address = self.recipients.last().map(|range| self.text(range)).unwrap_or_default();
-        let local = address.split('@').next().unwrap_or_default();
-        let text = text.replace("{local}", local).replace("{to}", &self.header("To:"));
-        text.replace("{subject}", &self.header("Subject:")).replace("{address}", &address)
-    }
 }
 
 pub(super) struct Dialogue {
@@ -281,6 +210,7 @@ impl Dialogue {
         sender: Option<Range<usize>>,
     ) -> io::Result<Flow> {
         self.shared.store.tally.mail_commands.fetch_add(1, Relaxed);
+        self.shared.store.moved.notify_waiters();
         let usual = match &sender {
             Some(_) => "250 2.1.0 ok",
             None if !self.is_authenticated => "530 5.7.0 authenticate first",
@@ -306,87 +236,6 @@ impl Dialogue {
         if !said.is_positive() {
             self.transaction.recipients.truncate(count);
         }
-        Ok(said.flow())
-    }
-
-    async fn take_starttls<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<Flow> {
-        if self.is_tls || !self.offers_starttls() {
-            return self.say("503 5.5.1 not now");
-        }
-        let said = self.answer(stream, Step::StartTls, "220 2.0.0 ready").await?;
-        Ok(if said.is_positive() && !said.closes { Flow::Leave(Parting::StartTls) } else { said.flow() })
-    }
-
-    fn offers_starttls(&self) -> bool {
-        let settings = &self.shared.settings;
-        matches!(settings.tls, SinkTls::StartTls(_)) && settings.script.offers.starttls && !self.is_tls
-    }
-
-    fn ehlo_reply(&self) -> String {
-        let offers = &self.shared.settings.script.offers;
-        let may_authenticate = self.is_tls || matches!(self.shared.settings.tls, SinkTls::None);
-        let size = format!("SIZE {}", offers.size_octets_max);
-        let lines = [
-            (true, "sink.test"),
-            (offers.pipelining, "PIPELINING"),
-            (offers.eight_bit_mime, "8BITMIME"),
-            (offers.smtputf8, "SMTPUTF8"),
-            (offers.chunking, "CHUNKING"),
-            (self.offers_starttls(), "STARTTLS"),
-            (self.shared.settings.auth.is_some() && may_authenticate, "AUTH PLAIN LOGIN"),
-            (true, "ENHANCEDSTATUSCODES"),
-        ];
-        let mut reply = String::new();
-        for (_, line) in lines.iter().filter(|(offered, _)| *offered) {
-            reply.push_str(&format!("250-{line}\r\n"));
-        }
-        reply + "250 " + &size
-    }
-
-    async fn take_auth<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        argument: &[u8],
-    ) -> io::Result<Flow> {
-        let (mechanism, initial) = verb_like(argument);
-        if mechanism.eq_ignore_ascii_case(b"PLAIN") {
-            self.mode = Mode::AuthPlain;
-            if !initial.is_empty() {
-                return self.take_auth_line(stream, initial).await;
-            }
-            return self.say("334 ");
-        }
-        if mechanism.eq_ignore_ascii_case(b"LOGIN") {
-            self.mode = Mode::AuthUser;
-            return self.say("334 VXNlcm5hbWU6");
-        }
-        self.say("504 5.5.4 unknown mechanism")
-    }
-
-    async fn take_auth_line<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        line: &[u8],
-    ) -> io::Result<Flow> {
-        let answer = data_encoding::BASE64.decode(line).unwrap_or_default();
-        let offered = match std::mem::replace(&mut self.mode, Mode::Command) {
-            Mode::AuthUser => {
-                self.mode = Mode::AuthPassword { user: answer };
-                return self.say("334 UGFzc3dvcmQ6");
-            }
-            Mode::AuthPassword { user } => (user, answer),
-            _ => {
-                let mut parts = answer.splitn(3, |octet| *octet == 0).skip(1).map(<[u8]>::to_vec);
-                (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
-            }
-        };
-        let is_known =
-            self.shared.settings.auth.as_ref().is_some_and(|(user, password)| {
-                offered.0 == user.as_bytes() && offered.1 == password.as_bytes()
-            });
-        let usual = if is_known { "235 2.7.0 welcome" } else { "535 5.7.8 wrong user or password" };
-        let said = self.answer(stream, Step::Auth, usual).await?;
-        self.is_authenticated |= said.is_positive();
         Ok(said.flow())
     }
 
@@ -476,64 +325,6 @@ impl Dialogue {
         }
     }
 
-    /// A reply no rule can change.
-    fn say(&mut self, reply: &str) -> io::Result<Flow> {
-        self.outgoing.extend_from_slice(reply.as_bytes());
-        self.outgoing.extend_from_slice(b"\r\n");
-        Ok(Flow::Go)
-    }
-
-    /// The usual reply, or what the script makes of it.
-    async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        step: Step,
-        usual: &str,
-    ) -> io::Result<Said> {
-        if self.shared.settings.script.rules.is_empty() {
-            self.say(usual)?;
-            return Ok(Said { code: code_of(usual), closes: false });
-        }
-        let shared = self.shared.clone();
-        let count = |step: Step| shared.occurrences[step as usize].fetch_add(1, Relaxed) + 1;
-        let (nth, nth_of_any) = (count(step), count(Step::Any));
-        let mut reply = Cow::Borrowed(usual);
-        let (mut behind, mut closes) = (Vec::new(), false);
-        for rule in &shared.settings.script.rules {
-            let applies = (rule.step == step && rule.when.applies_to(nth))
-                || (rule.step == Step::Any && rule.when.applies_to(nth_of_any));
-            if !applies {
-                continue;
-            }
-            match &rule.act {
-                Act::Reply(text) => reply = self.transaction.fill_in(text).into(),
-                Act::Lines(lines) => reply = in_lines(&reply, *lines).into(),
-                Act::Extra(text) => behind.extend([text.as_bytes(), b"\r\n"].concat()),
-                Act::Raw(octets) => {
-                    reply = Cow::Borrowed("");
-                    behind.extend_from_slice(octets);
-                }
-                Act::Delay(delay) => self.pause(stream, *delay).await?,
-                Act::Hang => {
-                    self.flush(stream).await?;
-                    std::future::pending::<()>().await;
-                }
-                Act::Close => closes = true,
-            }
-        }
-        if !reply.is_empty() {
-            self.say(&reply)?;
-        }
-        self.outgoing.append(&mut behind);
-        Ok(Said { code: code_of(&reply), closes })
-    }
-
-    async fn pause<S: AsyncWrite + Unpin>(&mut self, stream: &mut S, delay: Duration) -> io::Result<()> {
-        self.flush(stream).await?;
-        tokio::time::sleep(delay).await;
-        Ok(())
-    }
-
     async fn flush<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<()> {
         if !self.outgoing.is_empty() {
             stream.write_all(&self.outgoing).await?;
@@ -555,28 +346,4 @@ impl Dialogue {
         self.unread.end += octets;
         Ok(octets > 0)
     }
-}
-
-fn code_of(reply: &str) -> u16 {
-    reply.get(..3).and_then(|digits| digits.parse().ok()).unwrap_or(0)
-}
-
-fn in_lines(reply: &str, lines: usize) -> String {
-    let (Some(code), Some(text)) =
-        (reply.get(..3), reply.rsplit("\r\n").next().and_then(|last| last.get(4..)))
-    else {
-        return reply.to_owned();
-    };
-    // EHLO's own lines are kept: what it offers has to be found among the others.
-    let mut head: String =
-        reply.rsplit_once("\r\n").map(|(head, _)| format!("{head}\r\n")).unwrap_or_default();
-    for _ in 1..lines {
-        head.push_str(&format!("{code}-{text}\r\n"));
-    }
-    format!("{head}{code} {text}")
-}
-
-fn verb_like(argument: &[u8]) -> (&[u8], &[u8]) {
-    let end = memchr::memchr(b' ', argument).unwrap_or(argument.len());
-    (&argument[..end], argument[end..].trim_ascii())
 }

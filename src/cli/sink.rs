@@ -1,0 +1,208 @@
+//! `tokenrelay sink`: the test MTA on the command line.
+
+use super::{CliError, Exit};
+use crate::load::sink::{
+    Script, Sink, SinkHandle, SinkSettings, SinkStats, SinkTls, ThrowAwayCa, UnknownProfile,
+};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+
+const REFRESH: Duration = Duration::from_millis(500);
+
+/// A test MTA that counts messages and misbehaves on request. It delivers nothing.
+#[derive(Debug, clap::Args)]
+pub struct SinkArgs {
+    /// Address to listen on; port 0 takes a free one. May be given several times.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:2587")]
+    pub listen: Vec<SocketAddr>,
+    /// How to speak TLS. Without --cert a throw-away certificate is made.
+    #[arg(long, value_enum, default_value_t = SinkTlsArg::None)]
+    pub tls: SinkTlsArg,
+    /// Certificate chain in PEM form.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// Its private key in PEM form.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
+    /// Where to write the throw-away authority, for the client to trust.
+    #[arg(long, value_name = "FILE", conflicts_with = "cert")]
+    pub ca_out: Option<PathBuf>,
+    /// Write each message as NNNNNN.eml with its envelope as NNNNNN.json.
+    #[arg(long, value_name = "DIR")]
+    pub dump: Option<PathBuf>,
+    /// Behaviour, several joined by commas, most with a number: refuse-rcpt=3,slow=20. An unknown name lists them.
+    #[arg(long, value_name = "NAME[=N]", default_value = "accept")]
+    pub profile: String,
+    /// Demand AUTH with this user and password.
+    #[arg(long, value_name = "USER:PASSWORD")]
+    pub auth: Option<String>,
+    /// Stop after this many messages.
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+    /// Print address and summary as JSON, one object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SinkTlsArg {
+    None,
+    Starttls,
+    Implicit,
+}
+
+/// Runs until Ctrl-C, or until `--count` messages have come.
+///
+/// # Errors
+/// An address that cannot be bound, an unknown profile, or a file that cannot be used.
+pub async fn run(args: SinkArgs) -> Result<Exit, CliError> {
+    let settings = settings(&args)?;
+    let mut listeners = Vec::new();
+    for address in &args.listen {
+        let listener = TcpListener::bind(address).await.map_err(|cause| {
+            CliError::failed(format!("cannot listen on {address}: {cause}"))
+                .fix("choose another --listen, or port 0 for a free one")
+        })?;
+        listeners.push(listener);
+    }
+    let sink = Sink::start(listeners, settings);
+    announce(&sink, &args)?;
+    let from = Instant::now();
+    let enough = async {
+        match args.count {
+            Some(count) => sink.wait_until(|stats| stats.messages >= count).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = enough => {}
+        stopped = tokio::signal::ctrl_c() => stopped.map_err(CliError::failed)?,
+        never = keep_counting(&sink, &args, from) => never?,
+    }
+    let stats = sink.stop().await;
+    summarise(&stats, from.elapsed(), &args)?;
+    Ok(Exit::Ok)
+}
+
+fn settings(args: &SinkArgs) -> Result<SinkSettings, CliError> {
+    let script = Script::profile(&args.profile)
+        .map_err(|unknown: UnknownProfile| CliError::new(Exit::Usage, unknown).fix("choose one of them"))?;
+    if let Some(dir) = &args.dump {
+        std::fs::create_dir_all(dir)
+            .map_err(|cause| CliError::failed(format!("cannot make {}: {cause}", dir.display())))?;
+    }
+    let auth = match args.auth.as_deref().map(|auth| auth.split_once(':')) {
+        None => None,
+        Some(Some((user, password))) => Some((user.to_owned(), password.to_owned())),
+        Some(None) => {
+            return Err(CliError::new(Exit::Usage, "--auth has no colon").fix("--auth USER:PASSWORD"));
+        }
+    };
+    Ok(SinkSettings { tls: tls(args)?, script, dump_dir: args.dump.clone(), auth, keep: false })
+}
+
+fn tls(args: &SinkArgs) -> Result<SinkTls, CliError> {
+    if args.tls == SinkTlsArg::None {
+        return Ok(SinkTls::None);
+    }
+    let config = match (&args.cert, &args.key) {
+        (Some(cert), Some(key)) => from_files(cert, key)?,
+        _ => throw_away(args)?,
+    };
+    Ok(match args.tls {
+        SinkTlsArg::Implicit => SinkTls::Implicit(config),
+        _ => SinkTls::StartTls(config),
+    })
+}
+
+fn from_files(cert: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, CliError> {
+    let unusable = |path: &Path, cause: &dyn std::fmt::Display| {
+        CliError::failed(format!("cannot use {}: {cause}", path.display())).fix("give a file in PEM form")
+    };
+    let chain: Vec<_> = CertificateDer::pem_file_iter(cert)
+        .and_then(Iterator::collect)
+        .map_err(|cause| unusable(cert, &cause))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|cause| unusable(key, &cause))?;
+    let config = rustls::ServerConfig::builder_with_provider(crate::tls::provider())
+        .with_safe_default_protocol_versions()
+        .map_err(CliError::failed)?
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|cause| unusable(key, &cause))?;
+    Ok(Arc::new(config))
+}
+
+fn throw_away(args: &SinkArgs) -> Result<Arc<rustls::ServerConfig>, CliError> {
+    let ca = ThrowAwayCa::new().map_err(CliError::failed)?;
+    let mut names = vec![String::from("localhost"), String::from("127.0.0.1"), String::from("::1")];
+    names.extend(args.listen.iter().map(|address| address.ip().to_string()));
+    names.sort();
+    names.dedup();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    if let Some(path) = &args.ca_out {
+        std::fs::write(path, ca.pem())
+            .map_err(|cause| CliError::failed(format!("cannot write {}: {cause}", path.display())))?;
+    }
+    ca.server(&names).map_err(CliError::failed)
+}
+
+fn announce(sink: &SinkHandle, args: &SinkArgs) -> Result<(), CliError> {
+    for address in sink.addresses() {
+        if args.json {
+            say(
+                &serde_json::json!({ "listening": address.to_string(), "profile": args.profile }).to_string()
+            )?;
+        } else {
+            say(&format!("sink listening on {address} ({}); Ctrl-C stops it", args.profile))?;
+        }
+    }
+    Ok(())
+}
+
+/// A line that counts, on a terminal only. Never ends by itself.
+async fn keep_counting(sink: &SinkHandle, args: &SinkArgs, from: Instant) -> Result<(), CliError> {
+    if args.json || !std::io::stderr().is_terminal() {
+        return std::future::pending().await;
+    }
+    loop {
+        tokio::time::sleep(REFRESH).await;
+        let stats = sink.stats();
+        let line = format!("\r{} messages, {:.0}/s   ", stats.messages, per_second(&stats, from.elapsed()));
+        let mut terminal = std::io::stderr().lock();
+        terminal.write_all(line.as_bytes()).and_then(|()| terminal.flush()).map_err(CliError::failed)?;
+    }
+}
+
+fn summarise(stats: &SinkStats, elapsed: Duration, args: &SinkArgs) -> Result<(), CliError> {
+    if args.json {
+        let text = serde_json::to_string(stats).map_err(CliError::failed)?;
+        return say(&text);
+    }
+    if std::io::stderr().is_terminal() {
+        say("")?;
+    }
+    say(&format!(
+        "{} messages to {} recipients, {} octets, {} sessions ({} in TLS), {} contents not accepted, {:.0} messages/s",
+        stats.messages,
+        stats.recipients,
+        stats.octets,
+        stats.sessions,
+        stats.tls_sessions,
+        stats.contents - stats.messages,
+        per_second(stats, elapsed)
+    ))
+}
+
+fn per_second(stats: &SinkStats, elapsed: Duration) -> f64 {
+    stats.messages as f64 / elapsed.as_secs_f64().max(0.001)
+}
+
+fn say(line: &str) -> Result<(), CliError> {
+    writeln!(std::io::stdout().lock(), "{line}").map_err(CliError::failed)
+}

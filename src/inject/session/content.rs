@@ -1,0 +1,152 @@
+//! Content, final dot and its answer: from here on a lost connection may leave a message in doubt.
+
+use super::{Halt, Session, Stop};
+use crate::fault::{Fault, ReplyCode};
+use crate::inject::delivery::{Delivery, Parcel};
+use crate::inject::settings::Deadlines;
+use crate::inject::talk::{Broken, Torn};
+use crate::inject::target::Target;
+use crate::wire::dot;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+/// Longest wait for the reason of a target that stopped reading.
+const EARLY_REFUSAL_LIMIT: Duration = Duration::from_millis(500);
+/// A target that takes longer to answer a final dot gets no envelope behind it: it would only wait there while
+/// another session could take it.
+const OVERLAP_REPLY_MAX: Duration = Duration::from_millis(50);
+
+enum ContentTorn {
+    BeforeDot(Broken),
+    AfterDot(Broken),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
+    /// Content, final dot, and the next envelope if there is one to overlap; then the answer to the dot.
+    pub(super) async fn send_content(
+        &mut self,
+        target: &Arc<Target>,
+        current: Parcel,
+    ) -> Result<Option<Parcel>, Halt> {
+        if let Err(stop) = self.nothing_unasked().await {
+            return Err(Halt { unsent: vec![current], stop });
+        }
+        let next = self.overlap(target);
+        let written_at = Instant::now();
+        match self.write_content(&target.settings.deadlines, &current.delivery).await {
+            Ok(()) => {}
+            Err(ContentTorn::BeforeDot(broken)) => {
+                return Err(self.cut_short(target, current, next, broken).await);
+            }
+            Err(ContentTorn::AfterDot(broken)) => {
+                return Err(self.doubt(target, current, next, broken));
+            }
+        }
+        let code = match self.answer(target, target.settings.deadlines.final_reply).await {
+            Ok(code) if matches!(code.basic, 200..=299 | 400..=599) => code,
+            Ok(code) => return Err(self.doubt(target, current, next, Broken::OutOfStep(code.basic))),
+            Err(broken) => return Err(self.doubt(target, current, next, broken)),
+        };
+        self.is_brisk = written_at.elapsed() < OVERLAP_REPLY_MAX;
+        self.settle(target, current, next, code)
+    }
+
+    /// The target stopped reading before the final dot. Some say why first (552 on a message they find too long).
+    async fn cut_short(
+        &mut self,
+        target: &Arc<Target>,
+        current: Parcel,
+        next: Option<Parcel>,
+        broken: Broken,
+    ) -> Halt {
+        let said = match broken {
+            Broken::Silent(_) => None,
+            _ => self.talk.reply(EARLY_REFUSAL_LIMIT, || {}).await.ok(),
+        };
+        match said.filter(|code| matches!(code.basic, 400..=599) && code.basic != 421) {
+            Some(code) => {
+                let fault = self.refusal("the message", code, target, &current.delivery);
+                self.refuse(target, current, fault);
+                Halt { unsent: next.into_iter().collect(), stop: broken.into() }
+            }
+            None => {
+                let unsent = std::iter::once(current).chain(next).collect();
+                Halt { unsent, stop: broken.into() }
+            }
+        }
+    }
+
+    /// The answer to the final dot is there: it is the message's outcome, if it was alone.
+    fn settle(
+        &mut self,
+        target: &Arc<Target>,
+        current: Parcel,
+        next: Option<Parcel>,
+        code: ReplyCode,
+    ) -> Result<Option<Parcel>, Halt> {
+        let unasked = next.is_none() && self.talk.has_unread() && !self.talk.unread_is_closing();
+        if unasked {
+            // Two answers to one dot: there is no telling which one counts.
+            return Err(self.doubt(target, current, next, Broken::OutOfStep(code.basic)));
+        }
+        if code.is_positive() {
+            self.answered += 1;
+            target.stats.relayed.fetch_add(1, Relaxed);
+            current.accept(&target.settings.name, code);
+            return Ok(next);
+        }
+        let fault = self.refusal("the message", code, target, &current.delivery);
+        self.refuse(target, current, fault.clone());
+        if code.basic == 421 {
+            return Err(Halt { unsent: next.into_iter().collect(), stop: Stop::Closing(fault) });
+        }
+        Ok(next)
+    }
+
+    /// Before content goes out nothing may be unread: it would be taken for the answer to the final dot.
+    async fn nothing_unasked(&mut self) -> Result<(), Stop> {
+        self.talk.glance().await?;
+        if self.talk.has_unread() { Err(Broken::OutOfStep(0).into()) } else { Ok(()) }
+    }
+
+    async fn write_content(&mut self, deadlines: &Deadlines, delivery: &Delivery) -> Result<(), ContentTorn> {
+        let content = delivery.message.as_slice();
+        let line_end: &[u8] = if content.is_empty() || content.ends_with(b"\r\n") { b"" } else { b"\r\n" };
+        let mut dots = 0;
+        let stuffed = dot::stretches(content).enumerate().flat_map(|(at, stretch)| {
+            let extra: &[u8] = if at == 0 { b"" } else { b"." };
+            dots += extra.len();
+            [extra, stretch]
+        });
+        let parts = stuffed.chain([line_end, dot::FINAL_DOT, self.group.as_slice()]);
+        let written = self.talk.write(parts, deadlines.data_block).await;
+        let upto_dot = content.len() + dots + line_end.len() + dot::FINAL_DOT.len();
+        written.map_err(|Torn { taken, broken }| {
+            if taken < upto_dot { ContentTorn::BeforeDot(broken) } else { ContentTorn::AfterDot(broken) }
+        })
+    }
+
+    /// A lone dot where a refused envelope left the content open; its answer changes nothing.
+    pub(super) async fn send_nothing(&mut self, deadlines: &Deadlines) -> Result<(), Halt> {
+        let ended = async {
+            self.talk.send(dot::FINAL_DOT, deadlines.data_block).await?;
+            self.talk.reply(deadlines.final_reply, || {}).await
+        };
+        match ended.await {
+            Ok(_) => Ok(()),
+            Err(broken) => Err(Halt { unsent: Vec::new(), stop: broken.into() }),
+        }
+    }
+
+    fn doubt(&mut self, target: &Arc<Target>, current: Parcel, next: Option<Parcel>, broken: Broken) -> Halt {
+        self.answered += 1;
+        target.stats.in_doubt.fetch_add(1, Relaxed);
+        let name = &target.settings.name;
+        let detail = format!("target {name} took the whole message and did not confirm it: {broken}");
+        current.fail(Fault::in_doubt(detail).at(name));
+        Halt { unsent: next.into_iter().collect(), stop: broken.into() }
+    }
+}
