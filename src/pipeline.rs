@@ -171,6 +171,7 @@ impl Pipeline {
             eight_bit: finished.eight_bit,
             smtputf8: finished.smtputf8,
             require_tls: false,
+            give_up_at: Some(tokio::time::Instant::now() + self.limits.handoff_wait),
             person: Some(person.clone()),
         })
     }

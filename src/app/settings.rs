@@ -55,7 +55,7 @@ pub fn target_settings(target: &Target, tls: &ClientTls) -> Result<TargetSetting
             TlsMode::StartTls => inject::TlsMode::StartTls,
             TlsMode::None => inject::TlsMode::None,
         },
-        client_tls: Some(tls.config()),
+        client_tls: Some(tls.clone()),
         server_name: target.server_name.clone(),
         auth: target.auth.as_ref().map(read).transpose()?,
         helo_name: target.helo_name.clone(),

@@ -1,9 +1,8 @@
 //! `tokenrelay sink`: the test MTA on the command line.
 
 use super::{CliError, Exit};
-use crate::load::sink::{
-    Script, Sink, SinkHandle, SinkSettings, SinkStats, SinkTls, ThrowAwayCa, UnknownProfile,
-};
+use crate::load::sink::{Script, Sink, SinkHandle, SinkSettings, SinkStats, SinkTls, UnknownProfile};
+use crate::tls::DevAuthority;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::io::{IsTerminal, Write};
@@ -139,14 +138,14 @@ fn from_files(cert: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, CliE
 }
 
 fn throw_away(args: &SinkArgs) -> Result<Arc<rustls::ServerConfig>, CliError> {
-    let ca = ThrowAwayCa::new().map_err(CliError::failed)?;
+    let ca = DevAuthority::new("tokenrelay sink throw-away CA").map_err(CliError::failed)?;
     let mut names = vec![String::from("localhost"), String::from("127.0.0.1"), String::from("::1")];
     names.extend(args.listen.iter().map(|address| address.ip().to_string()));
     names.sort();
     names.dedup();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     if let Some(path) = &args.ca_out {
-        std::fs::write(path, ca.pem())
+        std::fs::write(path, ca.certificate_pem())
             .map_err(|cause| CliError::failed(format!("cannot write {}: {cause}", path.display())))?;
     }
     ca.server(&names).map_err(CliError::failed)

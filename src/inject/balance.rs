@@ -8,6 +8,7 @@ use super::target::Target;
 use crate::fault::{Fault, Reason};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use tokio::time::timeout_at;
 
 /// The stage that sends. Sessions are made when they are needed and belong to the runtime that delivers.
 pub struct Injector {
@@ -170,11 +171,32 @@ async fn deliver_to(handle: &TargetHandle, delivery: Delivery) -> Settled {
     {
         return Settled::Unreached(cause, Box::new(delivery));
     }
-    let (parcel, settled) = Parcel::new(delivery);
-    target.submit(parcel).await;
-    // A worker that vanished with the parcel may have sent it.
-    settled.await.unwrap_or_else(|_| {
-        let detail = format!("the session to target {} was lost", target.settings.name);
-        Settled::Failed(Fault::in_doubt(detail).at(&target.settings.name).into())
-    })
+    let name = &target.settings.name;
+    let give_up_at = delivery.give_up_at;
+    let (parcel, mut settled, claim) = Parcel::new(delivery);
+    if let Some(at) = give_up_at {
+        let offered = async {
+            target.submit(parcel).await;
+            (&mut settled).await
+        };
+        match timeout_at(at, offered).await {
+            Ok(answer) => return answer.unwrap_or_else(|_| vanished(name)),
+            Err(_) if claim.get() => return Settled::Failed(not_taken(name).into()),
+            // A session has it: its own deadlines bound the rest.
+            Err(_) => {}
+        }
+    } else {
+        target.submit(parcel).await;
+    }
+    settled.await.unwrap_or_else(|_| vanished(name))
+}
+
+/// A worker that vanished with the parcel may have sent it.
+fn vanished(target: &Arc<str>) -> Settled {
+    Settled::Failed(Fault::in_doubt(format!("the session to target {target} was lost")).at(target).into())
+}
+
+fn not_taken(target: &Arc<str>) -> Fault {
+    let detail = format!("target {target} had no session free within handoff_wait; nothing was sent");
+    Fault::new(Reason::TargetUnavailable, detail).at(target)
 }

@@ -61,7 +61,7 @@ pub(super) async fn open_tcp(settings: &TargetSettings) -> Result<TcpStream, Tro
 }
 
 pub(super) async fn start_tls(settings: &TargetSettings, tcp: TcpStream) -> Result<Stream, Trouble> {
-    let config = settings.client_tls.clone().ok_or(Trouble::NoTrust)?;
+    let config = settings.client_tls.as_ref().ok_or(Trouble::NoTrust)?.config();
     let name = ServerName::try_from(settings.server_name.clone()).map_err(|_| Trouble::BadServerName)?;
     let limit = settings.deadlines.tls;
     match timeout(limit, TlsConnector::from(config).connect(name, tcp)).await {

@@ -5,6 +5,7 @@ use crate::person::Person;
 use crate::personal::Personal;
 use crate::wire::dot;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
@@ -25,6 +26,8 @@ pub struct Delivery {
     pub smtputf8: bool,
     /// Ask the target to keep TLS on the way onwards (RFC 8689).
     pub require_tls: bool,
+    /// When it has to be on its way: a delivery that no session has taken by then is given back, unsent.
+    pub give_up_at: Option<Instant>,
     /// Whose values are taken out of what the target says.
     pub person: Option<Arc<Person>>,
 }
@@ -133,17 +136,46 @@ pub(super) struct Parcel {
     pub attempts: u32,
     pub queued_at: Instant,
     waiting: oneshot::Sender<Settled>,
+    claim: Claim,
+    is_taken: bool,
+}
+
+/// Who decides about a parcel: the session that takes it, or whoever waits and gives up. Only one of them gets it,
+/// so nothing is reported as unsent and sent all the same.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Claim(Arc<AtomicBool>);
+
+impl Claim {
+    /// True for the first who asks.
+    pub fn get(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
 }
 
 impl Parcel {
-    pub fn new(delivery: Delivery) -> (Self, oneshot::Receiver<Settled>) {
+    pub fn new(delivery: Delivery) -> (Self, oneshot::Receiver<Settled>, Claim) {
         let (waiting, settled) = oneshot::channel();
-        (Self { delivery, attempts: 0, queued_at: Instant::now(), waiting }, settled)
+        let claim = Claim::default();
+        let parcel = Self {
+            delivery,
+            attempts: 0,
+            queued_at: Instant::now(),
+            waiting,
+            claim: claim.clone(),
+            is_taken: false,
+        };
+        (parcel, settled, claim)
     }
 
     /// Whoever wanted this has gone: as long as it was not offered, it need not be.
     pub fn is_abandoned(&self) -> bool {
         self.waiting.is_closed()
+    }
+
+    /// Takes it for a session; false when it was given up before. A taken parcel stays taken.
+    pub fn take(&mut self) -> bool {
+        self.is_taken = self.is_taken || self.claim.get();
+        self.is_taken && !self.is_abandoned()
     }
 
     pub fn accept(self, target: &Arc<str>, code: ReplyCode) {

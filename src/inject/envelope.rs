@@ -115,6 +115,7 @@ mod tests {
             eight_bit: false,
             smtputf8: false,
             require_tls: false,
+            give_up_at: None,
             person: None,
         }
     }

@@ -1,6 +1,7 @@
 //! A target as meant: where it is, how it is trusted, how much it may be given, how long it may take.
 
 use crate::personal::Personal;
+use crate::tls::ClientTls;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,7 +62,7 @@ pub struct TargetSettings {
     pub port: u16,
     pub tls: TlsMode,
     /// Whom to trust. Needed unless `tls` is [`TlsMode::None`].
-    pub client_tls: Option<Arc<rustls::ClientConfig>>,
+    pub client_tls: Option<ClientTls>,
     /// The name or address that the target's certificate has to carry.
     pub server_name: String,
     pub auth: Option<TargetAuth>,

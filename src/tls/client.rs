@@ -70,6 +70,14 @@ impl ClientTls {
     }
 }
 
+impl From<Arc<ClientConfig>> for ClientTls {
+    /// A set-up that follows no file.
+    fn from(config: Arc<ClientConfig>) -> Self {
+        let fresh = Fresh::new(Vec::new(), move || Ok(config.clone()));
+        Self(Arc::new(fresh.expect("a made configuration needs nothing that can fail")))
+    }
+}
+
 impl fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ClientTls")

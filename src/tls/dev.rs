@@ -1,13 +1,17 @@
 //! A certificate authority for one machine: `init`, `demo` and tests make theirs with it, and its key is
 //! never written anywhere.
 
+use super::provider;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
 };
+use rustls::ServerConfig;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// Makes certificates for names of this machine.
+/// Makes certificates for names of this machine. Its own key lives in memory only.
 pub struct DevAuthority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
@@ -18,10 +22,19 @@ pub struct DevIdentity {
     pub key_pem: Zeroizing<String>,
 }
 
+/// A certificate could not be made; says why.
+#[derive(Debug, thiserror::Error)]
+pub enum DevError {
+    #[error("cannot make a certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    #[error("cannot use the certificate: {0}")]
+    Unusable(#[from] rustls::Error),
+}
+
 impl DevAuthority {
     /// # Errors
     /// Only when the crypto provider cannot make a key.
-    pub fn new(name: &str) -> Result<Self, rcgen::Error> {
+    pub fn new(name: &str) -> Result<Self, DevError> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -33,18 +46,57 @@ impl DevAuthority {
         self.issuer.pem()
     }
 
+    pub fn certificate_der(&self) -> &CertificateDer<'static> {
+        self.issuer.der()
+    }
+
     /// A server certificate for DNS names and IP addresses.
     ///
     /// # Errors
-    /// When a name is not a DNS name.
-    pub fn issue(&self, names: &[&str]) -> Result<DevIdentity, rcgen::Error> {
-        let key = KeyPair::generate()?;
+    /// When a name cannot stand in a certificate.
+    pub fn issue(&self, names: &[&str]) -> Result<DevIdentity, DevError> {
+        let (certificate, key) = self.sign(names, |_| {})?;
+        Ok(DevIdentity { certificate_pem: certificate.pem(), key_pem: Zeroizing::new(key.serialize_pem()) })
+    }
+
+    /// The same as the server side of TLS, ready for use and never on disk.
+    ///
+    /// # Errors
+    /// When a name cannot stand in a certificate.
+    pub fn server(&self, names: &[&str]) -> Result<Arc<ServerConfig>, DevError> {
+        self.server_with(names, |_| {})
+    }
+
+    /// The same with the certificate's content changed before it is signed: an expired one, say.
+    ///
+    /// # Errors
+    /// When a name cannot stand in a certificate.
+    pub fn server_with(
+        &self,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Result<Arc<ServerConfig>, DevError> {
+        let (certificate, key) = self.sign(names, change)?;
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)?;
+        Ok(Arc::new(config))
+    }
+
+    fn sign(
+        &self,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Result<(Certificate, KeyPair), DevError> {
         let mut params = CertificateParams::new(names.iter().map(|n| (*n).into()).collect::<Vec<_>>())?;
         params.distinguished_name.push(DnType::CommonName, names.first().copied().unwrap_or("tokenrelay"));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        let certificate = params.signed_by(&key, &self.issuer)?;
-        Ok(DevIdentity { certificate_pem: certificate.pem(), key_pem: Zeroizing::new(key.serialize_pem()) })
+        change(&mut params);
+        let key = KeyPair::generate()?;
+        Ok((params.signed_by(&key, &self.issuer)?, key))
     }
 }
 

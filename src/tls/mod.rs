@@ -7,7 +7,7 @@ mod fresh;
 mod server;
 
 pub use client::{ClientTls, Pin, Trust};
-pub use dev::DevAuthority;
+pub use dev::{DevAuthority, DevError};
 pub use server::{ServerFiles, ServerTls};
 
 use rustls_pki_types::pem::{self, PemObject};

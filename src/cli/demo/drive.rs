@@ -151,7 +151,7 @@ async fn over_smtp(stage: &Stage, driven: &mut Driven, bar: &ProgressBar) -> Res
         TlsMode::Implicit => inject::TlsMode::Implicit,
         TlsMode::StartTls | TlsMode::None => inject::TlsMode::StartTls,
     };
-    settings.client_tls = Some(trust_in_our_ca(stage)?.config());
+    settings.client_tls = Some(trust_in_our_ca(stage)?);
     settings.connections_max = SMTP_AT_ONCE;
     settings.auth =
         Some(TargetAuth { user: "campaigns".into(), password: Personal::new(stage.secret.to_string()) });
@@ -206,6 +206,7 @@ fn smtp_message(to: &Member, index: usize) -> Delivery {
         eight_bit: false,
         smtputf8: false,
         require_tls: false,
+        give_up_at: None,
         person: None,
     }
 }

@@ -146,8 +146,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     }
 
     /// Settles at once what this session's target cannot take.
-    fn fitting(&self, parcel: Parcel, target: &Arc<Target>) -> Option<Parcel> {
-        if parcel.is_abandoned() {
+    fn fitting(&self, mut parcel: Parcel, target: &Arc<Target>) -> Option<Parcel> {
+        if !parcel.take() {
             return None;
         }
         match judge(&parcel.delivery, self.offered, self.is_tls, &target.settings.name) {

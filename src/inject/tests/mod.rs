@@ -7,9 +7,10 @@ mod trust;
 
 use super::*;
 use crate::fault::Fault;
-use crate::load::sink::{Script, Sink, SinkHandle, SinkSettings, SinkTls, ThrowAwayCa};
+use crate::load::sink::{Script, Sink, SinkHandle, SinkSettings, SinkTls};
 use crate::person::{EMAIL, PersonBuilder};
 use crate::personal::Personal;
+use crate::tls::{ClientTls, DevAuthority};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
@@ -22,15 +23,15 @@ pub(super) struct Pair {
     pub injector: Injector,
 }
 
-pub(super) fn trusting(ca: &ThrowAwayCa) -> Arc<rustls::ClientConfig> {
+pub(super) fn trusting(ca: &DevAuthority) -> ClientTls {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(ca.der().clone()).unwrap();
+    roots.add(ca.certificate_der().clone()).unwrap();
     let config = rustls::ClientConfig::builder_with_provider(crate::tls::provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Arc::new(config)
+    ClientTls::from(Arc::new(config))
 }
 
 pub(super) async fn sink(settings: SinkSettings) -> (SinkHandle, u16) {
@@ -45,7 +46,7 @@ pub(super) async fn pair(profile: &str) -> Pair {
 }
 
 pub(super) async fn pair_with(script: Script, change: impl FnOnce(&mut TargetSettings)) -> Pair {
-    let ca = ThrowAwayCa::new().unwrap();
+    let ca = DevAuthority::new("test authority").unwrap();
     let tls = SinkTls::StartTls(ca.server(&["127.0.0.1"]).unwrap());
     let (sink, port) = sink(SinkSettings { tls, script, keep: true, ..SinkSettings::default() }).await;
     let mut target = TargetSettings::new("mta1", "127.0.0.1", port);
@@ -89,6 +90,7 @@ pub(super) fn delivery(message: &str) -> Delivery {
         eight_bit: false,
         smtputf8: false,
         require_tls: false,
+        give_up_at: None,
         person: Some(Arc::new(person)),
     }
 }

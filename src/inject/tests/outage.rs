@@ -162,3 +162,24 @@ async fn the_rate_is_kept() {
     // Five at once, then one each 20 ms.
     assert!(from.elapsed() >= Duration::from_millis(180), "{:?}", from.elapsed());
 }
+
+#[tokio::test]
+async fn a_delivery_nobody_took_in_time_is_given_back_unsent_and_one_that_was_taken_is_waited_for() {
+    let pair = pair_with(Script::profile("slow=300").unwrap(), |target| target.connections_max = 1).await;
+    let handle = pair.injector.choose(None).unwrap();
+    pair.injector.capabilities(&handle).await.unwrap();
+    let soon = |number: usize| {
+        let give_up_at = Some(tokio::time::Instant::now() + Duration::from_millis(100));
+        pair.injector.deliver(&handle, Delivery { give_up_at, ..delivery(&message(number)) })
+    };
+    let (first, second) = tokio::join!(soon(1), soon(2));
+    first.unwrap();
+    match second {
+        Err(DeliverError::Failed(fault)) => {
+            assert_eq!((fault.reason, fault.state()), (Reason::TargetUnavailable, State::Deferred));
+        }
+        other => panic!("a fault was expected, not {other:?}"),
+    }
+    pair.injector.drain().await;
+    assert_eq!(pair.arrived(), [message(1)]);
+}

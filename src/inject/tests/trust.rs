@@ -14,7 +14,7 @@ struct Case {
     wanted: Wanted,
 }
 
-async fn assert_nothing_sent(case: Case, client: &Arc<rustls::ClientConfig>, mode: TlsMode) {
+async fn assert_nothing_sent(case: Case, client: &ClientTls, mode: TlsMode) {
     let script = Script::profile(case.profile).unwrap();
     let auth = Some((String::from("relay"), String::from("s3cret")));
     let (sink, port) = sink(SinkSettings { tls: case.tls, script, auth, ..SinkSettings::default() }).await;
@@ -41,8 +41,8 @@ async fn assert_nothing_sent(case: Case, client: &Arc<rustls::ClientConfig>, mod
 
 #[tokio::test]
 async fn a_certificate_that_does_not_verify_is_named_and_nothing_is_sent() {
-    let ca = ThrowAwayCa::new().unwrap();
-    let other = ThrowAwayCa::new().unwrap();
+    let ca = DevAuthority::new("test authority").unwrap();
+    let other = DevAuthority::new("test authority").unwrap();
     let client = trusting(&ca);
     let name = ["127.0.0.1"];
     let expired = || ca.server_with(&name, |params| params.not_after = date_time_ymd(2020, 1, 1)).unwrap();
@@ -64,7 +64,7 @@ async fn a_certificate_that_does_not_verify_is_named_and_nothing_is_sent() {
 
 #[tokio::test]
 async fn a_stripped_or_disturbed_starttls_never_falls_back_to_clear_text() {
-    let ca = ThrowAwayCa::new().unwrap();
+    let ca = DevAuthority::new("test authority").unwrap();
     let client = trusting(&ca);
     let cases: [(&'static str, Wanted); 6] = [
         ("no-starttls", |t| matches!(t, Trouble::StartTlsNotOffered)),
@@ -82,7 +82,7 @@ async fn a_stripped_or_disturbed_starttls_never_falls_back_to_clear_text() {
 
 #[tokio::test]
 async fn a_port_that_speaks_the_other_way_is_recognised() {
-    let ca = ThrowAwayCa::new().unwrap();
+    let ca = DevAuthority::new("test authority").unwrap();
     let client = trusting(&ca);
     let case = Case {
         what: "implicit against starttls",
@@ -95,7 +95,7 @@ async fn a_port_that_speaks_the_other_way_is_recognised() {
 
 #[tokio::test]
 async fn auth_is_given_inside_tls_and_the_probe_says_what_it_found() {
-    let ca = ThrowAwayCa::new().unwrap();
+    let ca = DevAuthority::new("test authority").unwrap();
     let auth = Some((String::from("relay"), String::from("s3cret")));
     let tls = SinkTls::Implicit(ca.server(&["127.0.0.1"]).unwrap());
     let (sink, port) = sink(SinkSettings { tls, auth, ..SinkSettings::default() }).await;

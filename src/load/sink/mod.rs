@@ -1,12 +1,10 @@
 //! A test MTA: takes messages as cheaply as it can, counts them, keeps them on request, and misbehaves by script.
 
-mod certificate;
 mod command;
 mod dialogue;
 mod script;
 mod store;
 
-pub use certificate::{CertificateError, ThrowAwayCa};
 pub use script::{Act, Offers, PROFILES, Rule, Script, Step, UnknownProfile, When};
 pub use store::{SinkStats, SunkEnvelope, SunkMessage};
 
