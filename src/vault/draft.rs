@@ -123,6 +123,8 @@ pub enum Cause {
     NotAnObject,
     #[error("a list or object; values are text, numbers, true, false or null")]
     Nested,
+    #[error("a number too long to be kept exactly; write it as text, in quotation marks")]
+    Number,
     #[error("longer than 1 MiB")]
     LineLength,
     #[error(

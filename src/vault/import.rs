@@ -21,8 +21,9 @@ use zeroize::Zeroizing;
 
 /// Longest row, in bytes.
 pub const ROW_BYTES_MAX: usize = 1024 * 1024;
-/// Rows of one transaction, so one fsync is shared by thousands.
-const BATCH_ROWS_MAX: usize = 4096;
+/// Rows of one transaction. Keyed hashes fall all over the indexes, so a batch rewrites most of their pages:
+/// few large batches cost far less than many small ones.
+const BATCH_ROWS_MAX: usize = 16_384;
 /// Bytes of one transaction's rows, so a batch of long rows stays bounded too.
 const BATCH_BYTES_MAX: u64 = 16 * 1024 * 1024;
 

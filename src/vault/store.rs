@@ -53,8 +53,8 @@ pub enum Use {
 impl Use {
     fn cache_kib(self) -> u32 {
         match self {
-            Self::Read => 16 * 1024,
-            Self::Write => 64 * 1024,
+            Self::Read => 64 * 1024,
+            Self::Write => 128 * 1024,
         }
     }
 

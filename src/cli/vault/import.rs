@@ -58,16 +58,21 @@ pub fn import(
     };
     let (mut input, bytes) = open_input(&args.file, streams)?;
     let mut writer = writer(settings)?;
-    let list = match &args.tokens_out {
-        Some(path) => Some(TokensOut::create(path, options.match_column.as_deref()).map_err(|error| {
-            CliError::failed(format_args!("{} cannot be written: {}", path.display(), error.kind()))
-        })?),
-        None => None,
+    let told = match &args.tokens_out {
+        Some(path) => Told::List(Box::new(create_list(path, &options)?)),
+        None => Told::Nowhere,
     };
-    let mut report = Report::new(args.errors_max, Told::List(list), progress_bar(bytes));
+    let mut report = Report::new(args.errors_max, told, progress_bar(bytes));
     let outcome = import_rows(&mut writer, &mut input, &options, &mut report);
     drop(input);
     report.finish(outcome, show, streams)
+}
+
+fn create_list(path: &Path, options: &Options) -> Result<TokensOut, CliError> {
+    TokensOut::create(path, options.match_column.as_deref()).map_err(|error| {
+        CliError::failed(format_args!("{} cannot be written: {}", path.display(), error.kind()))
+            .fix("choose another file for --tokens-out")
+    })
 }
 
 /// `vault put -`: each line's tokens are printed as soon as they are stored.
@@ -137,7 +142,8 @@ fn progress_bar(bytes: Option<u64>) -> Option<ProgressBar> {
 
 /// Where stored rows are told.
 enum Told<'a> {
-    List(Option<TokensOut>),
+    Nowhere,
+    List(Box<TokensOut>),
     Lines(Show, &'a mut dyn Write),
 }
 
@@ -164,7 +170,7 @@ impl<'a> Report<'a> {
             bar.finish_and_clear();
         }
         let listed_to_disk = match self.told {
-            Told::List(Some(list)) => list.finish(),
+            Told::List(list) => list.finish(),
             _ => Ok(()),
         };
         if !show.json {
@@ -180,8 +186,8 @@ impl<'a> Report<'a> {
 impl Observer for Report<'_> {
     fn stored(&mut self, line: u64, stored: &Stored, matched: Option<&str>) -> io::Result<()> {
         match &mut self.told {
-            Told::List(Some(list)) => list.write(line, stored, matched),
-            Told::List(None) => Ok(()),
+            Told::List(list) => list.write(line, stored, matched),
+            Told::Nowhere => Ok(()),
             Told::Lines(show, out) => show.write_stored(Some(line), stored, out),
         }
     }

@@ -1,3 +1,5 @@
+//! The vault commands as a person and a script see them: output, exit codes, and no value in any text.
+
 use super::*;
 use crate::vault::RootKey;
 use clap::Parser;

@@ -9,6 +9,8 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use zeroize::Zeroizing;
 
+/// 2^53: above it not every integer has a double of its own.
+const EXACT_INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 pub struct NdjsonRows<R: Read> {
@@ -219,7 +221,12 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         self.visit_str(&Zeroizing::new(value.to_string()))
     }
 
+    /// An integer that fits no machine word arrives here rounded: better refused than stored wrong.
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
+        if value.fract() == 0.0 && value.abs() > EXACT_INTEGER_MAX {
+            self.reading.refuse(self.column, Cause::Number);
+            return Ok(());
+        }
         self.visit_str(&Zeroizing::new(value.to_string()))
     }
 

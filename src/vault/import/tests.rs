@@ -1,3 +1,5 @@
+//! Rows good and bad, by line; headers, framings and the list of tokens.
+
 use super::*;
 use crate::vault::tests::Fixture;
 use crate::vault::{Cause, Refusal};
@@ -171,6 +173,7 @@ fn ndjson_rows_are_read_and_refused_line_by_line() {
         r#"{"email":"a@x.test","x":"\ud800"}"#,
         r#"{"phone":"+81 3 1234 5678"}"#,
         r#"{"email":7}"#,
+        r#"{"email":"a@x.test","customer":123456789012345678901}"#,
     ]
     .map(|line| line.as_bytes().to_vec())
     .into();
@@ -178,15 +181,15 @@ fn ndjson_rows_are_read_and_refused_line_by_line() {
     lines.push(format!("{{\"email\":\"a@x.test\",\"x\":\"{}\"}}", "y".repeat(ROW_BYTES_MAX)).into_bytes());
     lines.push(br#"{"email":"last@x.test"}"#.to_vec());
     let (summary, seen) = run(&fixture, &lines.join(&b"\r\n"[..]), &ndjson());
-    assert_eq!(seen.stored.keys().copied().collect::<Vec<_>>(), [1, 9, 12, 16]);
-    assert_eq!(seen.refused.keys().copied().collect::<Vec<_>>(), [2, 3, 4, 5, 6, 7, 10, 11, 13, 14, 15]);
+    assert_eq!(seen.stored.keys().copied().collect::<Vec<_>>(), [1, 9, 12, 17]);
+    assert_eq!(seen.refused.keys().copied().collect::<Vec<_>>(), [2, 3, 4, 5, 6, 7, 10, 11, 13, 14, 15, 16]);
     let cause = |line| seen.refused[&line].cause;
     assert!(matches!(cause(2), Cause::Json(_)) && matches!(cause(10), Cause::Json(_)));
     assert_eq!([cause(3), cause(4)], [Cause::NotAnObject; 2]);
     assert_eq!([cause(5), cause(6), cause(7)], [Cause::Twice, Cause::Nested, Cause::ColumnName]);
-    assert_eq!([cause(14), cause(15)], [Cause::Utf8, Cause::LineLength]);
+    assert_eq!([cause(14), cause(15), cause(16)], [Cause::Number, Cause::Utf8, Cause::LineLength]);
     assert!(seen.refused.values().all(|refusal| !refusal.to_string().contains("secret")));
-    assert_eq!(summary.unwrap().failed, 11);
+    assert_eq!(summary.unwrap().failed, 12);
     let tokens: Vec<_> = [1, 9].map(|line| seen.stored[&line].0.email_token.clone().unwrap()).into();
     let found = fixture.vault().reader().unwrap().read_batch(&tokens).unwrap();
     let dana = found[0].as_ref().unwrap().as_ref().unwrap();

@@ -174,6 +174,10 @@ fn a_cut_file_is_noticed_at_any_length() {
     for length in cuts {
         let pair = Pair::new();
         let bytes = fs::read(pair.fixture.file()).unwrap();
+        if bytes[length..].iter().all(|byte| *byte == 0) {
+            // SQLite reads what is missing of a page as zeros, so nothing was lost.
+            continue;
+        }
         fs::write(pair.fixture.file(), &bytes[..length]).unwrap();
         assert_ne!(pair.noticed(), "nowhere", "cut to {length}");
         // An importing command must not take the rest for a new vault either.

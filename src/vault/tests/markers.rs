@@ -48,29 +48,42 @@ fn marker(name: &str) -> String {
     format!("{name}{}", crate::base32_lower(&bits))
 }
 
+struct Tokens(Vec<Token>);
+
+impl import::Observer for Tokens {
+    fn stored(&mut self, _: u64, stored: &Stored, _: Option<&str>) -> std::io::Result<()> {
+        self.0.push(token_of(stored));
+        Ok(())
+    }
+
+    fn refused(&mut self, _: u64, _: &Refusal) {}
+}
+
 #[test]
 fn no_planted_value_is_in_any_file() {
     let fixture = Fixture::new();
     let vault = fixture.vault();
     let mut writer = vault.writer().unwrap();
     let mut planted = Vec::new();
-    let mut tokens = Vec::new();
-    for _ in 0..40 {
-        let (local, first, city, note) = (marker("Loc"), marker("Vor"), marker("Ort"), marker("שם"));
-        let email = format!("{local}@example.test");
-        let stored = put(
-            &mut writer,
-            &[
-                ("email", &email),
-                ("first_name", &first),
-                ("city", &city),
-                ("note", &note),
-                ("consent", "ads"),
-            ],
-        );
-        tokens.push(token_of(&stored));
-        planted.extend([local, first, city, note, token_of(&stored).as_str().to_owned()]);
+    let mut people = String::from("email,first_name,city,note,consent\n");
+    for row in 0..40 {
+        let values = ["Loc", "Vor", "Ort", "שם"].map(marker);
+        let [local, first, city, note] = &values;
+        // Every fourth row is refused; its values must not be anywhere either.
+        let domain = if row % 4 == 3 { "exa mple" } else { "example.test" };
+        people.push_str(&format!("{local}@{domain},{first},{city},{note},ads\n"));
+        planted.extend(values);
     }
+    let mut tokens = Tokens(Vec::new());
+    let options = import::Options {
+        format: import::Format::Csv,
+        match_column: None,
+        address_change: AddressChange::Refused,
+    };
+    let summary = import::import(&mut writer, people.as_bytes(), &options, &mut tokens).unwrap();
+    assert_eq!((summary.created, summary.failed), (30, 10));
+    let tokens = tokens.0;
+    planted.extend(tokens.iter().map(|token| token.as_str().to_owned()));
     assert_absent(&fixture, &planted, "after import");
     for token in &tokens {
         let (local, first) = (marker("Neu"), marker("Name"));
