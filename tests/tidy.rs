@@ -39,7 +39,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("moka", &["resolve/"]),
     ("handlebars", &["render/"]),
     ("mail_builder", &["render/"]),
-    ("mail_parser", &["render/"]),
+    ("mail_parser", &["render/", "load/reading.rs"]),
     ("mrml", &["render/"]),
     ("axum", &["accept/http/"]),
     ("utoipa", &["accept/http/"]),
@@ -72,7 +72,7 @@ fn sources() -> Vec<Source> {
     let mut found = Vec::new();
     let mut folders = vec![root().join("src")];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        for entry in fs::read_dir(folder).expect("a source folder").map(|entry| entry.expect("an entry").path()) {
             if entry.is_dir() {
                 folders.push(entry);
             } else if entry.extension().is_some_and(|e| e == "rs") {
@@ -85,9 +85,9 @@ fn sources() -> Vec<Source> {
 }
 
 fn source(path: &Path) -> Source {
-    let text = fs::read_to_string(path).unwrap();
+    let text = fs::read_to_string(path).expect("a source file");
     let lines = text.lines().take_while(|line| line.trim() != "#[cfg(test)]").map(str::to_owned).collect();
-    let path = path.strip_prefix(root().join("src")).unwrap().display().to_string();
+    let path = path.strip_prefix(root().join("src")).expect("a path below src").display().to_string();
     Source { path, lines, text }
 }
 
@@ -192,6 +192,13 @@ fn functions(lines: &[String]) -> Vec<(usize, String, usize)> {
             continue;
         }
         let name: String = code[at + 3..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        let is_declared_only = lines[start..]
+            .iter()
+            .find(|l| l.ends_with(';') || l.ends_with('{'))
+            .is_some_and(|l| l.ends_with(';'));
+        if is_declared_only {
+            continue;
+        }
         let close = format!("{}}}", &line[..line.len() - code.len()]);
         if let Some(length) = lines[start..].iter().position(|line| *line == close) {
             found.push((start + 1, name, length + 1));

@@ -4,6 +4,5 @@
 pub mod door;
 pub mod http;
 pub mod jobs;
-pub mod ndjson;
 pub mod quota;
 pub mod smtp;

@@ -62,12 +62,12 @@ impl App {
         let wrong =
             |cause: String| CliError::new(Exit::Config, cause).fix("tokenrelay check names every mistake");
         let vault_settings = vault_settings(&config).map_err(wrong)?;
-        let vault = Vault::open_or_create(&vault_settings).map_err(vault_error)?;
+        let vault = Vault::open(&vault_settings)?;
         let (engines, engines_seen) = watch::channel(Arc::new(settings::engines(&config).map_err(wrong)?));
         let (rules, rules_seen) = watch::channel(Arc::new(load_rules(&config).map_err(wrong)?));
         let pipeline = Pipeline {
             rules: rules_seen,
-            resolver: resolver(&config, &vault).map_err(vault_error)?,
+            resolver: resolver(&config, &vault)?,
             injector: injector(&config).map_err(wrong)?,
             board: Arc::new(Board::default()),
             stages: StageHistograms::default(),
@@ -129,11 +129,6 @@ impl App {
         self.parts.pipeline.resolver.forget_all();
         self.board().open() + self.board().settled(State::Lost)
     }
-}
-
-fn vault_error(error: VaultError) -> CliError {
-    let exit = if error.is_transient() { Exit::Temporary } else { Exit::Failed };
-    CliError::new(exit, error)
 }
 
 /// Everything a reload replaces, checked before it is used.

@@ -3,6 +3,7 @@
 use super::{CliError, Exit};
 use crate::fault::Fault;
 use crate::job::{Content, Data, SendNumber, Token};
+use crate::load::reading::Reading;
 use crate::person::{EMAIL, Person, PersonBuilder};
 use crate::render::{Finished, Lint, Moment, RenderRequest, Renderer, Settings, TemplateInfo, Transfer};
 use clap::{Args, Subcommand};
@@ -80,7 +81,7 @@ fn run_to(args: TemplateArgs, settings: Settings, out: &mut dyn Write) -> Result
             })?;
             let bytes = finished.message.reveal();
             if html {
-                let html = html_of(bytes).ok_or_else(|| {
+                let html = Reading::of(bytes).and_then(|reading| reading.html).ok_or_else(|| {
                     CliError::failed(format!("{name} has no HTML")).fix("leave --html out to see the text")
                 })?;
                 write(out, html.as_bytes())?;
@@ -240,13 +241,6 @@ fn read_data(file: &std::path::Path) -> Result<Data, CliError> {
         CliError::new(Exit::Usage, format!("{place}:{line}:{column}: this is not one JSON object"))
             .fix("write the job's data as {\"order\": \"A-17\"}")
     })
-}
-
-/// The HTML part of a finished message.
-fn html_of(message: &[u8]) -> Option<String> {
-    let message = mail_parser::MessageParser::default().parse(message)?;
-    let part = message.html_part(0)?;
-    part.is_text_html().then(|| part.text_contents().map(str::to_owned))?
 }
 
 fn broken(lints: &[Lint]) -> CliError {

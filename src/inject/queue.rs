@@ -28,8 +28,8 @@ impl Queue {
 
     /// # Errors
     /// The parcel, when the queue is full or closed.
-    pub fn try_push(&self, parcel: Parcel) -> Result<(), Parcel> {
-        self.entrance.try_send(parcel).map_err(async_channel::TrySendError::into_inner)
+    pub fn try_push(&self, parcel: Parcel) -> Result<(), Box<Parcel>> {
+        self.entrance.try_send(parcel).map_err(|refused| Box::new(refused.into_inner()))
     }
 
     /// Cancel-safe. `None` when the queue is closed and empty.

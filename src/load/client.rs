@@ -1,6 +1,6 @@
 //! Submits a stream of jobs to a relay's HTTP door and reads the results while it is still writing.
 
-use crate::accept::ndjson::{Frame as Line, Framer};
+use crate::wire::ndjson::{Frame as Line, Framer};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};

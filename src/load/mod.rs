@@ -4,4 +4,5 @@
 pub mod client;
 pub mod leak;
 pub mod people;
+pub mod reading;
 pub mod sink;

@@ -4,9 +4,9 @@ use super::drive::{Door, Driven};
 use super::set_up::Stage;
 use crate::cli::CliError;
 use crate::load::leak::{Hit, LeakSearch};
+use crate::load::reading::Reading;
 use crate::load::sink::SunkMessage;
 use crate::ticket::Board;
-use mail_parser::MessageParser;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
@@ -73,12 +73,9 @@ fn misdelivered(messages: &[SunkMessage], expected: &BTreeMap<String, usize>) ->
 }
 
 fn is_unfinished(message: &SunkMessage) -> bool {
-    let Some(parsed) = MessageParser::default().parse(&message.content) else { return true };
-    let subject = parsed.subject().unwrap_or_default();
-    let texts = (0..parsed.text_body_count()).filter_map(|part| parsed.body_text(part));
-    let pages = (0..parsed.html_body_count()).filter_map(|part| parsed.body_html(part));
-    let unfinished = |text: &str| text.contains("{{") || text.contains("@tokens.example");
-    unfinished(subject) || texts.chain(pages).any(|text| unfinished(&text))
+    let Some(reading) = Reading::of(&message.content) else { return true };
+    let unfinished = |text: &String| text.contains("{{") || text.contains("@tokens.example");
+    [Some(reading.subject), reading.text, reading.html].iter().flatten().any(unfinished)
 }
 
 pub fn print(stage: &Stage, driven: &Driven, verdict: &Verdict) {
@@ -130,14 +127,12 @@ fn sample(out: &mut impl Write, stage: &Stage) -> io::Result<()> {
     let is_shown =
         |message: &&SunkMessage| message.envelope.recipients.iter().any(|r| addresses.contains(&r.as_str()));
     let Some(message) = messages.iter().find(is_shown).or(messages.first()) else { return Ok(()) };
-    let Some(parsed) = MessageParser::default().parse(&message.content) else { return Ok(()) };
+    let Some(reading) = Reading::of(&message.content) else { return Ok(()) };
     writeln!(out, "\na message as the MTA got it, decoded ({} bytes):", message.content.len())?;
-    if let Some(to) = parsed.to().and_then(|to| to.first()) {
-        writeln!(out, "  | To: {} <{}>", to.name().unwrap_or_default(), to.address().unwrap_or_default())?;
-    }
-    writeln!(out, "  | Subject: {}", parsed.subject().unwrap_or_default())?;
+    writeln!(out, "  | To: {} <{}>", reading.to_name, reading.to_address)?;
+    writeln!(out, "  | Subject: {}", reading.subject)?;
     writeln!(out, "  |")?;
-    for line in parsed.body_text(0).unwrap_or_default().lines().take(SAMPLE_LINES_MAX) {
+    for line in reading.text.unwrap_or_default().lines().take(SAMPLE_LINES_MAX) {
         writeln!(out, "  | {line}")?;
     }
     Ok(())

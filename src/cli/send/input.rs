@@ -1,7 +1,7 @@
 //! Rows of the input file as jobs: NDJSON passed on as it is, CSV turned into job JSON.
 
 use crate::accept::jobs::is_job_id;
-use crate::accept::ndjson::{Frame, Framer};
+use crate::wire::ndjson::{Frame, Framer};
 use bytes::{Bytes, BytesMut};
 use serde::de::{Deserializer, IgnoredAny};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! The results file: one line of JSON a result, appended and made durable as it grows, and read again to resume.
 
-use crate::accept::ndjson::{Frame, Framer};
 use crate::load::client::ResultText;
+use crate::wire::ndjson::{Frame, Framer};
 use bytes::BytesMut;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
