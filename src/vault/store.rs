@@ -44,7 +44,8 @@ const TABLES: &str = "
 /// What a connection is for; sets its cache and how long it waits for the write lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
-    /// The hot path: short waits, never writes.
+    /// The hot path: short waits, never writes. The kernel caches the pages too, so a small cache of its own is
+    /// enough and keeps memory what the configuration says.
     Read,
     /// Imports: a larger cache and rarer checkpoints.
     Write,
@@ -53,7 +54,7 @@ pub enum Use {
 impl Use {
     fn cache_kib(self) -> u32 {
         match self {
-            Self::Read => 64 * 1024,
+            Self::Read => 8 * 1024,
             Self::Write => 128 * 1024,
         }
     }
