@@ -11,6 +11,9 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
+/// A certificate made this year ends when so many more years have begun.
+const YEARS_VALID: i32 = 3;
+
 /// Makes certificates for names of this machine. Its own key lives in memory only.
 pub struct DevAuthority {
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -37,6 +40,7 @@ impl DevAuthority {
     pub fn new(name: &str) -> Result<Self, DevError> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.distinguished_name.push(DnType::CommonName, name);
+        limit(&mut params);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         Ok(Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)? })
@@ -94,10 +98,18 @@ impl DevAuthority {
         params.distinguished_name.push(DnType::CommonName, names.first().copied().unwrap_or("tokenrelay"));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
+        limit(&mut params);
         change(&mut params);
         let key = KeyPair::generate()?;
         Ok((params.signed_by(&key, &self.issuer)?, key))
     }
+}
+
+/// Development certificates are not for ever: rcgen's own default ends in the year 4096.
+fn limit(params: &mut CertificateParams) {
+    let year = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).year();
+    params.not_before = rcgen::date_time_ymd(i32::from(year) - 1, 1, 1);
+    params.not_after = rcgen::date_time_ymd(i32::from(year) + YEARS_VALID, 1, 1);
 }
 
 #[cfg(test)]
