@@ -1,6 +1,6 @@
 //! What engines get wrong in their jobs, through the door it concerns: a stated reason, and nothing is sent.
 
-use crate::set_up::{NARROW, Stage, key_of, list};
+use crate::set_up::{NARROW, Stage, key_of};
 use crate::world::{World, assert_result};
 use bytes::Bytes;
 use futures_util::stream;
@@ -89,7 +89,7 @@ async fn a_bad_recipient_or_message_is_refused_and_the_session_goes_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_gets_what_it_was_granted_and_nothing_else() {
-    let world = stage().edit(|file| file["engine"][0]["fields"] = list(&["*"])).up().await;
+    let world = stage().up().await;
     let mut http = world.http_as(&key_of("narrow")).await;
     let own = |text: &str, id: &str| {
         let content = json!({"from": "a@shop.example", "subject": "Hello", "text": text});

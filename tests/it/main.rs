@@ -12,6 +12,7 @@ mod markers;
 mod outcomes;
 mod reload;
 mod set_up;
+mod shutdown;
 mod smtp;
 mod startup;
 mod targets;

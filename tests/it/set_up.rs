@@ -224,7 +224,7 @@ impl Stage {
             target["host"] = value("127.0.0.1");
             target["port"] = value(i64::from(mta.address.port()));
             target["tls"] = value("starttls");
-            target["ca"] = value(mta.authority);
+            target["ca"] = value(&mta.authority);
             target["priority"] = value(mta.priority);
             targets.push(target);
         }
@@ -259,7 +259,7 @@ pub struct RunningMta {
     pub name: &'static str,
     pub sink: Option<SinkHandle>,
     address: SocketAddr,
-    authority: &'static str,
+    authority: String,
     priority: i64,
     waiting: Option<Waiting>,
 }
@@ -280,12 +280,14 @@ impl RunningMta {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let address = socket.local_addr().unwrap();
+        let ours = String::from("certs/ca.pem");
         let (tls, authority) = match mta.identity {
-            Identity::Ours => (our_tls(dir), "certs/ca.pem"),
-            Identity::Other { config, authority_pem: None } => (config, "certs/ca.pem"),
+            Identity::Ours => (our_tls(dir), ours),
+            Identity::Other { config, authority_pem: None } => (config, ours),
             Identity::Other { config, authority_pem: Some(pem) } => {
-                std::fs::write(dir.join("certs/other.pem"), pem).unwrap();
-                (config, "certs/other.pem")
+                let theirs = format!("certs/of-{}.pem", mta.name);
+                std::fs::write(dir.join(&theirs), pem).unwrap();
+                (config, theirs)
             }
         };
         let settings = SinkSettings {
