@@ -8,7 +8,10 @@ use tokenrelay::job::SendNumber;
 async fn complaint(world: World) -> String {
     let failed = tokio::spawn(world.finish()).await.expect_err("the check fails");
     let panic = failed.into_panic();
-    panic.downcast_ref::<String>().cloned().unwrap_or_else(|| panic.downcast_ref::<&str>().unwrap().to_string())
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .unwrap_or_else(|| panic.downcast_ref::<&str>().unwrap().to_string())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -38,10 +41,15 @@ async fn a_personal_value_is_noticed_wherever_it_is_written() {
         let name = world.people[2].value("last_name").to_owned();
         match place {
             "file" => std::fs::write(world.dir.path().join("state/left-behind"), &name).unwrap(),
-            "log" => tracing::info!(target: "tokenrelay::canary", "{}", data_encoding::HEXLOWER.encode(name.as_bytes())),
+            "log" => {
+                tracing::info!(target: "tokenrelay::canary", "{}", data_encoding::HEXLOWER.encode(name.as_bytes()))
+            }
             _ => world.transcript.note(format!("550 5.1.1 {name}").as_bytes()),
         }
         let complaint = complaint(world).await;
-        assert!(complaint.contains("personal values in") && !complaint.contains(&name), "{place}: {complaint}");
+        assert!(
+            complaint.contains("personal values in") && !complaint.contains(&name),
+            "{place}: {complaint}"
+        );
     }
 }

@@ -35,7 +35,8 @@ async fn a_job_that_broke_off_within_its_line_was_never_one() {
     let half = world.job(1, "half").to_string();
     let octets = format!("{whole}\n{}", &half[..half.len() - 5]);
     let mut http = world.http().await;
-    let mut results = http.stream(stream::iter([Bytes::from(octets)]).chain(stream::pending())).await.unwrap();
+    let mut results =
+        http.stream(stream::iter([Bytes::from(octets)]).chain(stream::pending())).await.unwrap();
     assert_eq!(results.next().await.unwrap().unwrap()["job_id"], "whole");
     drop((http, results));
     assert_eq!((world.board.accepted(), world.sink().stats().messages), (1, 1));
@@ -59,7 +60,8 @@ async fn a_message_whose_engine_hung_up_is_sent_all_the_same() {
 async fn a_message_that_broke_off_before_its_final_dot_was_never_one() {
     let world = Stage::new().up().await;
     let mut smtp = world.smtp().await;
-    for command in ["MAIL FROM:<a@shop.example>", &format!("RCPT TO:<{}>", world.people[0].address()), "DATA"] {
+    for command in ["MAIL FROM:<a@shop.example>", &format!("RCPT TO:<{}>", world.people[0].address()), "DATA"]
+    {
         assert!(smtp.say(command).await.unwrap().code < 400);
     }
     smtp.tell(world.message(0).as_bytes()).await.unwrap();

@@ -87,7 +87,8 @@ fn http_jobs(world: &World) -> Vec<Value> {
                 "locale": LOCALES[(index + at) % LOCALES.len()], "data": data(template), "purpose": "service",
             }));
         }
-        let fields = ["first_name", "phone", "email", "city", "street", "birthday", "account_last4", "balance"];
+        let fields =
+            ["first_name", "phone", "email", "city", "street", "birthday", "account_last4", "balance"];
         let text: String = fields.iter().map(|field| format!("{field}: {{{{person.{field}}}}}\n")).collect();
         let html = format!("<p title=\"{{{{person.last_name}}}}\">{}</p>", text.replace('\n', "<br>"));
         jobs.push(json!({
@@ -130,7 +131,8 @@ fn everyone_named_is_in_the_messages(world: &World) {
     let messages = world.messages();
     assert!(messages.len() > PEOPLE, "{}", messages.len());
     for message in messages {
-        let person = world.people.iter().find(|person| person.value("email") == message.envelope.recipients[0]);
+        let person =
+            world.people.iter().find(|person| person.value("email") == message.envelope.recipients[0]);
         let person = person.expect("the recipient is somebody");
         let search = LeakSearch::new(&[person.value("first_name"), person.value("customer_id")]);
         assert!(!search.search_bytes(&message.content).unwrap().is_empty());

@@ -50,7 +50,8 @@ async fn over_smtp(world: &World) -> Vec<(String, String)> {
         for number in (connection..OVER_SMTP).step_by(SMTP_CONNECTIONS) {
             let message = format!("X-TokenRelay-Job-Id: s-{number}\r\n{}", world.message(number % PEOPLE));
             let reply = smtp.send(&world.people[number % PEOPLE].address(), &message).await;
-            let send = reply.text.rsplit_once("s_").map(|(_, number)| format!("s_{}", number.trim_end_matches(')')));
+            let send =
+                reply.text.rsplit_once("s_").map(|(_, number)| format!("s_{}", number.trim_end_matches(')')));
             let state = match reply.code {
                 250 => "relayed",
                 554 if reply.text.contains("outcome unknown") => "unknown",
@@ -74,11 +75,8 @@ fn send_number(message: &SunkMessage) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_submitted_again_keeps_its_number_and_message_id() {
-    let world = Stage::new().engine("other", crate::set_up::Grants {
-        templates: &["*"],
-        fields: &["*"],
-        purposes: &["service"],
-    });
+    let world = Stage::new()
+        .engine("other", crate::set_up::Grants { templates: &["*"], fields: &["*"], purposes: &["service"] });
     let world = world.up().await;
     let mut http = world.http().await;
     let mut sends = Vec::new();

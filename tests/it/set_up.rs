@@ -32,10 +32,7 @@ const NOTE: [(&str, &str); 3] = [
          [data.order]\ndefault = \"A-1\"\n",
     ),
     ("note/subject.hbs", "{{person.first_name}}, your order {{data.order}}"),
-    (
-        "note/body.txt.hbs",
-        "Dear {{person.first_name}} {{person.last_name}},\n\nyour order {{data.order}}.\n",
-    ),
+    ("note/body.txt.hbs", "Dear {{person.first_name}} {{person.last_name}},\n\nyour order {{data.order}}.\n"),
 ];
 
 /// Different in every world, so that one world's people are not found in another's log lines.
@@ -174,7 +171,8 @@ impl Stage {
             mtas.push(RunningMta::start(mta, self.dir.path()));
         }
         let file = self.write_config(&mtas);
-        let config = Config::load(&file).map_err(|error| CliError::new(tokenrelay::cli::Exit::Config, error))?;
+        let config =
+            Config::load(&file).map_err(|error| CliError::new(tokenrelay::cli::Exit::Config, error))?;
         let people = fill_vault(&config, self.invented())?;
         let app = App::start(config.clone()).await?;
         let tls = ClientTls::load(Trust::CaFile(self.dir.path().join("certs/ca.pem"))).unwrap();

@@ -91,7 +91,9 @@ async fn the_next_priority_takes_over_while_the_first_is_down() {
             number += 1;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(20), back).await.expect("the first one is used again");
+    tokio::time::timeout(std::time::Duration::from_secs(20), back)
+        .await
+        .expect("the first one is used again");
     world.finish().await;
 }
 
