@@ -75,13 +75,15 @@ impl Mta {
     }
 }
 
+type Edit = Box<dyn FnOnce(&mut DocumentMut)>;
+
 /// A world to be.
 pub struct Stage {
     pub dir: TempDir,
     mtas: Vec<Mta>,
     people: usize,
     columns: Vec<(usize, &'static str, &'static str)>,
-    edits: Vec<Box<dyn FnOnce(&mut DocumentMut)>>,
+    edits: Vec<Edit>,
     quiet: bool,
 }
 
@@ -342,7 +344,7 @@ fn fill_vault(config: &Config, rows: Vec<Vec<(&'static str, String)>>) -> Result
     Ok(rows.into_iter().zip(stored).map(member).collect())
 }
 
-/// The right to run: shared, or alone.
+/// The right to run: shared, or alone. A test has one world at a time, so that waiting for it always ends.
 pub enum Turn {
     Shared { _guard: OwnedRwLockReadGuard<()> },
     Alone { _guard: OwnedRwLockWriteGuard<()> },
