@@ -36,20 +36,25 @@ async fn a_ticket_dropped_unsettled_is_noticed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_personal_value_is_noticed_wherever_it_is_written() {
-    for place in ["file", "log", "answer"] {
+    for place in ["file", "log", "answer", "key"] {
         let world = Stage::new().up().await;
         let name = world.people[2].value("last_name").to_owned();
         match place {
             "file" => std::fs::write(world.dir.path().join("state/left-behind"), &name).unwrap(),
-            "log" => {
-                tracing::info!(target: "tokenrelay::canary", "{}", data_encoding::HEXLOWER.encode(name.as_bytes()))
+            "log" => logged(&data_encoding::HEXLOWER.encode(name.as_bytes())),
+            "key" => {
+                logged(&data_encoding::BASE64.encode(format!("\0campaigns\0{}", world.secret).as_bytes()))
             }
             _ => world.transcript.note(format!("550 5.1.1 {name}").as_bytes()),
         }
         let complaint = complaint(world).await;
         assert!(
-            complaint.contains("personal values in") && !complaint.contains(&name),
+            complaint.contains(" in ") && complaint.contains(": value ") && !complaint.contains(&name),
             "{place}: {complaint}"
         );
     }
+}
+
+fn logged(text: &str) {
+    tracing::info!(target: "tokenrelay::canary", "{text}");
 }

@@ -45,7 +45,12 @@ pub struct Mta {
     pub identity: Identity,
     pub presence: Presence,
     pub priority: i64,
+    /// Asked for before MAIL.
+    pub password: Option<&'static str>,
 }
+
+/// The user of every target that asks for a password.
+pub const TARGET_USER: &str = "relay";
 
 /// The certificate it shows.
 pub enum Identity {
@@ -66,7 +71,14 @@ pub enum Presence {
 
 impl Mta {
     pub fn new(name: &'static str, script: Script) -> Self {
-        Self { name, script, identity: Identity::Ours, presence: Presence::Serving, priority: 0 }
+        Self {
+            name,
+            script,
+            identity: Identity::Ours,
+            presence: Presence::Serving,
+            priority: 0,
+            password: None,
+        }
     }
 
     /// By the names of the sink's profiles.
@@ -178,7 +190,11 @@ impl Stage {
         let people = fill_vault(&config, self.invented())?;
         let app = App::start(config.clone()).await?;
         let tls = ClientTls::load(Trust::CaFile(self.dir.path().join("certs/ca.pem"))).unwrap();
-        let secret = std::fs::read_to_string(self.dir.path().join("keys/campaigns.secret")).unwrap();
+        let keys = self.dir.path().join("keys");
+        let secret = std::fs::read_to_string(keys.join("campaigns.secret")).unwrap();
+        let keys = std::fs::read_dir(keys).unwrap();
+        let secrets = keys.map(|key| std::fs::read_to_string(key.unwrap().path()).unwrap().trim().to_owned());
+        let secrets = secrets.collect();
         Ok(World {
             board: app.board().clone(),
             doors: app.doors().to_vec(),
@@ -188,6 +204,7 @@ impl Stage {
             people,
             mtas,
             secret: secret.trim().to_owned(),
+            secrets,
             transcript: Transcript::default(),
             tls: tls.config(),
             log_mark,
@@ -293,6 +310,7 @@ impl RunningMta {
         let settings = SinkSettings {
             tls: SinkTls::StartTls(tls),
             script: mta.script,
+            auth: mta.password.map(|password| (TARGET_USER.to_owned(), password.to_owned())),
             keep: true,
             ..SinkSettings::default()
         };

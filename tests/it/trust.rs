@@ -1,6 +1,6 @@
 //! First MTAs whose certificate is not good: the job is deferred with the reason, and nothing was said to them.
 
-use crate::set_up::{Identity, Mta, Stage};
+use crate::set_up::{Identity, Mta, Stage, TARGET_USER};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use serde_json::json;
@@ -64,5 +64,36 @@ async fn a_certificate_that_is_not_good_defers_and_nothing_is_said() {
     for mta in &world.mtas[1..] {
         assert_eq!(mta.sink.as_ref().unwrap().stats().mail_commands, 0, "{}", mta.name);
     }
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_targets_password_is_given_to_the_target_and_shown_to_nobody() {
+    const PASSWORD: &str = "a-password-of-the-target";
+    let asking = |name| Mta { password: Some(PASSWORD), ..Mta::new(name, Script::default()) };
+    let stage =
+        Stage::new().file("keys/right", PASSWORD).file("keys/wrong", "another-password-of-the-target");
+    let world = stage
+        .mta(asking("right"))
+        .mta(asking("wrong"))
+        .edit(|file| {
+            for (at, key) in [(0, "file:keys/right"), (1, "file:keys/wrong")] {
+                let mut auth = toml_edit::InlineTable::new();
+                auth.insert("user", TARGET_USER.into());
+                auth.insert("password", key.into());
+                file["target"][at]["auth"] = toml_edit::value(auth);
+            }
+        })
+        .up()
+        .await;
+    let mut http = world.http().await;
+    for (target, state) in [("right", "relayed"), ("wrong", "deferred")] {
+        let mut job = world.job(0, target);
+        job["target"] = target.into();
+        let result = http.post(&job).await.json();
+        assert_eq!(result["state"], state, "{result}");
+    }
+    let messages = world.messages();
+    assert!(messages.len() == 1 && messages[0].envelope.tls);
     world.finish().await;
 }

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokenrelay::app::{App, OpenDoor};
 use tokenrelay::config::Config;
 use tokenrelay::fault::State;
-use tokenrelay::load::leak::LeakSearch;
+use tokenrelay::load::leak::{Hit, LeakSearch};
 use tokenrelay::load::sink::{SinkHandle, SunkMessage};
 use tokenrelay::ticket::Board;
 use tokio::time::{interval, timeout};
@@ -32,6 +32,8 @@ pub struct World {
     pub mtas: Vec<RunningMta>,
     /// The SMTP password and HTTP key of the engine `campaigns`.
     pub secret: String,
+    /// Everything under `keys`.
+    pub(crate) secrets: Vec<String>,
     pub(crate) doors: Vec<OpenDoor>,
     pub(crate) transcript: Transcript,
     pub(crate) tls: Arc<rustls::ClientConfig>,
@@ -163,17 +165,25 @@ impl World {
         assert!(timeout(PATIENCE, free).await.is_ok(), "jobs are still within the gate");
     }
 
-    /// The metrics page and every result are in the transcript.
+    /// The metrics page and every result are in the transcript. Keys lie in files of their own, and nowhere else.
     fn check_leaks(&self) {
         let values: Vec<&str> = self.people.iter().flat_map(Member::personal_values).collect();
         let search = LeakSearch::new(&values);
-        let mut found = search.search_dir(self.dir.path(), &|_: &Path| false).unwrap();
-        assert!(found.is_empty(), "personal values in files: {found:?}");
-        found = search.search_bytes(&log::since(self.log_mark)).unwrap();
-        assert!(found.is_empty(), "personal values in log lines: {found:?}");
-        found = search.search_bytes(&self.transcript.whole()).unwrap();
-        assert!(found.is_empty(), "personal values in what engines were told: {found:?}");
+        let files = search.search_dir(self.dir.path(), &|_: &Path| false).unwrap();
+        assert_none("personal values in files", &files);
+        let secrets: Vec<&str> = self.secrets.iter().map(String::as_str).collect();
+        for (what, search) in [("personal values", search), ("secrets", LeakSearch::new(&secrets))] {
+            let lines = search.search_bytes(&log::since(self.log_mark)).unwrap();
+            assert_none(&format!("{what} in log lines"), &lines);
+            let told = search.search_bytes(&self.transcript.whole()).unwrap();
+            assert_none(&format!("{what} in what engines were told"), &told);
+        }
     }
+}
+
+fn assert_none(what: &str, found: &[Hit]) {
+    let first: Vec<String> = found.iter().take(3).map(ToString::to_string).collect();
+    assert!(found.is_empty(), "{} {what}: {}", found.len(), first.join("; "));
 }
 
 impl Drop for World {
