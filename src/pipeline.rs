@@ -1,7 +1,7 @@
 //! The walk of one job: from a token and a template to the first MTA's answer.
 
 use crate::fault::{Fault, Reason};
-use crate::inject::{DeliverError, Delivery, Injector};
+use crate::inject::{Capabilities, DeliverError, Delivery, Injector, TargetHandle};
 use crate::job::{Content, Job, SendNumber};
 use crate::person::Person;
 use crate::render::{Moment, Plan, RenderRequest, Renderer, Transfer};
@@ -112,9 +112,8 @@ impl Pipeline {
         person: &Arc<Person>,
         times: &mut StageTimes,
     ) -> Result<Relayed, Fault> {
-        let target = self.injector.choose(job.target.as_deref())?;
-        let takes_eight_bit = self.injector.capabilities(&target).await?.eight_bit_mime;
-        let transfer = if takes_eight_bit { Transfer::EightBit } else { Transfer::SevenBit };
+        let (target, offered) = self.reach(job.target.as_deref()).await?;
+        let transfer = if offered.eight_bit_mime { Transfer::EightBit } else { Transfer::SevenBit };
         let delivery = self.render(job, plan, (person, transfer), times)?;
         let started = Instant::now();
         let delivered = match self.injector.deliver(&target, delivery).await {
@@ -138,6 +137,23 @@ impl Pipeline {
                 Reason::TargetUnavailable,
                 "the target changes what it offers from session to session",
             )),
+        }
+    }
+
+    /// A target that answers. The job that finds out that the first choice is down goes on to the next one, like
+    /// all behind it.
+    async fn reach(&self, named: Option<&str>) -> Result<(TargetHandle, Capabilities), Fault> {
+        let mut target = self.injector.choose(named)?;
+        let mut tried = 1;
+        loop {
+            let fault = match self.injector.capabilities(&target).await {
+                Ok(offered) => return Ok((target, offered)),
+                Err(fault) => fault,
+            };
+            let is_last = named.is_some() || tried >= self.injector.targets().count();
+            let other = if is_last { None } else { self.injector.choose(None).ok() };
+            target = other.filter(|other| other.name() != target.name()).ok_or(fault)?;
+            tried += 1;
         }
     }
 

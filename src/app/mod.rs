@@ -94,7 +94,7 @@ impl App {
         &self.doors
     }
 
-    pub fn board(&self) -> &Board {
+    pub fn board(&self) -> &Arc<Board> {
         &self.parts.pipeline.board
     }
 

@@ -85,6 +85,8 @@ pub enum Trouble {
     ReadOnly,
     Permission,
     Missing,
+    /// Another file has its name since it was opened.
+    Replaced,
     Io(io::ErrorKind),
     /// SQLite's extended result code, for everything that has no word of its own here.
     Sqlite(i32),
@@ -104,6 +106,9 @@ impl fmt::Display for Trouble {
             Self::Missing => f.write_str(
                 "it does not exist or cannot be opened; make it with: tokenrelay vault import FILE, or check \
                  state_dir and [vault] of the configuration",
+            ),
+            Self::Replaced => f.write_str(
+                "another file was put in its place while it was in use; restart the relay to use that one",
             ),
             Self::Io(kind) => write!(f, "{kind}; check the disk and the system log"),
             Self::Sqlite(code) => {

@@ -1,12 +1,13 @@
 //! The read path: a batch of tokens to people, on a connection of its own, off the async threads.
 
-use super::error::{Damaged, DamagedPart, VaultError, store_error};
+use super::error::{Damaged, DamagedPart, Trouble, VaultError, io_error, store_error};
 use super::keyring::{Keyring, LookupHash, LookupOf};
 use super::person_row;
 use super::store;
 use crate::job::Token;
 use crate::person::Person;
 use rusqlite::{Connection, OptionalExtension, Transaction};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,21 +19,39 @@ pub struct Reader {
     path: PathBuf,
     keys: Arc<Keyring>,
     db: Connection,
+    file: FileId,
 }
+
+/// Device and inode: which file it is, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId(u64, u64);
 
 impl Reader {
     pub(super) fn open(path: &Path, keys: Arc<Keyring>) -> Result<Self, VaultError> {
+        // Before it is opened: a file put in its place meanwhile is then noticed at the first read.
+        let file = FileId::at(path)?;
         let db = store::connect(path, store::Use::Read)?;
-        Ok(Self { path: path.to_owned(), keys, db })
+        Ok(Self { path: path.to_owned(), keys, db, file })
     }
 
     /// One answer a token, in the order of `tokens`. All of them are of one moment. A damaged person does not
     /// keep the others from being served.
     ///
     /// # Errors
-    /// [`VaultError`] when the store as a whole cannot be read.
+    /// [`VaultError`] when the store as a whole cannot be read, or is not the one that was opened any more: an
+    /// open file outlives its name, and what was removed must not be served.
     pub fn read_batch(&mut self, tokens: &[Token]) -> Result<Vec<Found>, VaultError> {
+        if FileId::at(&self.path)? != self.file {
+            return Err(VaultError::Unavailable { path: self.path.clone(), trouble: Trouble::Replaced });
+        }
         read(&mut self.db, &self.keys, tokens).map_err(store_error(&self.path))
+    }
+}
+
+impl FileId {
+    fn at(path: &Path) -> Result<Self, VaultError> {
+        let found = std::fs::metadata(path).map_err(io_error(path))?;
+        Ok(Self(found.dev(), found.ino()))
     }
 }
 

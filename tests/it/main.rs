@@ -1,1 +1,23 @@
+//! The whole relay in one process, driven through its doors against scripted first MTAs. Every test builds a
+//! [`world::World`] and ends it with `finish`, which checks what must always hold.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by failing")]
 
+mod canary;
+mod consent;
+mod engines;
+mod http;
+mod jobs;
+mod log;
+mod markers;
+mod outcomes;
+mod reload;
+mod set_up;
+mod shutdown;
+mod smtp;
+mod startup;
+mod targets;
+mod templates;
+mod transcript;
+mod trust;
+mod vault;
+mod world;

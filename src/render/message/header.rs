@@ -10,7 +10,7 @@ use crate::render::plan::builder::is_for_machines;
 use crate::render::plan::fields_read;
 use crate::render::plan::mailbox::{self, Mailbox, Mailboxes, Name, Who, Written};
 use crate::render::plan::piece::Piece;
-use crate::render::program::Syntax;
+use crate::render::program::{Program, Syntax};
 
 /// Fields that may stand once only (RFC 5322 §3.6); readers differ in which of two they show.
 const SINGLE: [&str; 9] =
@@ -93,6 +93,8 @@ impl Reader<'_> {
 
     fn root_field(&mut self, field: &Field<'_>) -> Result<(), Fault> {
         match field.name.to_ascii_lowercase().as_str() {
+            // Not sent on either way; an engine that puts a person there is told, as for every such field.
+            "return-path" if field.has_placeholder() => self.impersonal(field.name, &field.text()).map(drop),
             name if is_dropped(name) => Ok(()),
             "to" | "cc" | "reply-to" | "from" | "sender" => self.mailboxes(field),
             _ => self.field(field, Inside::default()),
@@ -124,12 +126,7 @@ impl Reader<'_> {
     }
 
     fn program_field(&mut self, name: &str, text: &str) -> Result<(), Fault> {
-        let program = self.compile(text, Syntax::Header, name)?;
-        if fields_read(&program).next().is_some() && !leak::header_may_hold_person(name) {
-            return Err(misplaced(format!(
-                "person.* in the header {name}, which machines log; use send.number or data.* there"
-            )));
-        }
+        let program = self.impersonal(name, text)?;
         let name: Box<str> = name.into();
         self.assembly.add(if is_for_machines(&name) {
             Piece::Verbatim { name, program }
@@ -137,6 +134,17 @@ impl Reader<'_> {
             Piece::Text { name, program }
         });
         Ok(())
+    }
+
+    /// Compiles a field's value; the leak guard refuses a person in what machines read.
+    fn impersonal(&mut self, name: &str, text: &str) -> Result<Program, Fault> {
+        let program = self.compile(text, Syntax::Header, name)?;
+        if fields_read(&program).next().is_some() && !leak::header_may_hold_person(name) {
+            return Err(misplaced(format!(
+                "person.* in the header {name}, which machines log; use send.number or data.* there"
+            )));
+        }
+        Ok(program)
     }
 
     fn mailboxes(&mut self, field: &Field<'_>) -> Result<(), Fault> {
