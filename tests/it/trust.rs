@@ -5,12 +5,13 @@ use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use serde_json::json;
 use std::sync::Arc;
-use tokenrelay::load::sink::{Script, ThrowAwayCa};
+use tokenrelay::load::sink::Script;
+use tokenrelay::tls::DevAuthority;
 
 const LOOPBACK: [&str; 1] = ["127.0.0.1"];
 
-fn showing(name: &'static str, config: Arc<rustls::ServerConfig>, authority: Option<&ThrowAwayCa>) -> Mta {
-    let identity = Identity::Other { config, authority_pem: authority.map(ThrowAwayCa::pem) };
+fn showing(name: &'static str, config: Arc<rustls::ServerConfig>, authority: Option<&DevAuthority>) -> Mta {
+    let identity = Identity::Other { config, authority_pem: authority.map(DevAuthority::certificate_pem) };
     Mta { identity, ..Mta::new(name, Script::default()) }
 }
 
@@ -26,7 +27,7 @@ fn self_signed() -> Arc<rustls::ServerConfig> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_that_is_not_good_defers_and_nothing_is_said() {
-    let ca = ThrowAwayCa::new().unwrap();
+    let ca = DevAuthority::new("test authority").unwrap();
     let expired = ca.server_with(&LOOPBACK, |params| {
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2020, 2, 1);
