@@ -19,7 +19,7 @@ async fn a_wrong_root_key_opens_nothing() {
     let other = "0123456789abcdef".repeat(4);
     std::fs::write(world.dir.path().join("keys/vault.key"), other).unwrap();
     let error = tokenrelay::app::App::start(world.config.clone()).await.err().expect("it does not start");
-    assert_says(&error, Exit::Failed, &["the root key does not fit the vault", "point [vault] key"]);
+    assert_says(&error, Exit::Config, &["the root key does not fit the vault", "point [vault] key"]);
     world.finish().await;
 }
 

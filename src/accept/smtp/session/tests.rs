@@ -1,3 +1,5 @@
+//! The machine by table: what each state answers to each event, and where it goes from there.
+
 use super::*;
 use crate::engine::Credential;
 use crate::fault::Reason;
