@@ -9,6 +9,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod exit;
 pub mod fault;
 pub mod gate;
 pub mod inject;

@@ -3,8 +3,8 @@
 use super::Parts;
 use crate::accept::door::House;
 use crate::accept::{http, smtp};
-use crate::cli::{CliError, Exit};
 use crate::config::{Config, Listener, ListenerKind, TlsMode};
+use crate::exit::{CliError, Exit};
 use crate::tls::ServerTls;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -10,9 +10,9 @@ pub use settings::{ENGINE_SECRET_BYTES_MIN, render_settings, target_settings, va
 use crate::accept::door::House;
 use crate::accept::http::Ready;
 use crate::accept::quota::Quotas;
-use crate::cli::{CliError, Exit};
 use crate::config::Config;
 use crate::engine::Engines;
+use crate::exit::{CliError, Exit};
 use crate::fault::{Fault, Reason, State};
 use crate::gate::Gate;
 use crate::inject::Injector;

@@ -12,8 +12,9 @@ pub mod vault;
 
 mod context;
 
+pub use crate::exit::{CliError, Exit};
+
 use clap::{Args, Parser, Subcommand};
-use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -135,51 +136,4 @@ fn block_on(command: impl Future<Output = Result<Exit, CliError>>) -> Result<Exi
         .build()
         .map_err(|cause| CliError::failed(format!("cannot start: {cause}")))?
         .block_on(command)
-}
-
-/// Exit codes promised to scripts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    Ok = 0,
-    Failed = 1,
-    Usage = 2,
-    Degraded = 3,
-    Sealed = 4,
-    Temporary = 75,
-    Config = 78,
-    Threshold = 99,
-}
-
-/// What a person sees on stderr: `error: CAUSE`, then `fix: COMMAND OR CHANGE`.
-#[derive(Debug)]
-pub struct CliError {
-    pub exit: Exit,
-    pub cause: String,
-    pub fix: Option<String>,
-}
-
-impl CliError {
-    pub fn new(exit: Exit, cause: impl fmt::Display) -> Self {
-        Self { exit, cause: cause.to_string(), fix: None }
-    }
-
-    pub fn failed(cause: impl fmt::Display) -> Self {
-        Self::new(Exit::Failed, cause)
-    }
-
-    pub fn fix(mut self, fix: impl fmt::Display) -> Self {
-        self.fix = Some(fix.to_string());
-        self
-    }
-}
-
-impl fmt::Display for CliError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.cause)?;
-        match &self.fix {
-            Some(fix) => write!(f, "\nfix: {fix}"),
-            None => Ok(()),
-        }
-    }
 }
