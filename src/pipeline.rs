@@ -112,15 +112,18 @@ impl Pipeline {
         person: &Arc<Person>,
         times: &mut StageTimes,
     ) -> Result<Relayed, Fault> {
-        let (target, offered) = self.reach(job.target.as_deref()).await?;
+        let give_up_at = tokio::time::Instant::now() + self.limits.handoff_wait;
+        let reached = tokio::time::timeout_at(give_up_at, self.reach(job.target.as_deref())).await;
+        let (target, offered) = reached.unwrap_or_else(|_| Err(unreached()))?;
         let transfer = if offered.eight_bit_mime { Transfer::EightBit } else { Transfer::SevenBit };
         let delivery = self.render(job, plan, (person, transfer), times)?;
         let started = Instant::now();
+        let delivery = Delivery { give_up_at: Some(give_up_at), ..delivery };
         let delivered = match self.injector.deliver(&target, delivery).await {
             // The session that took it offers less than the one asked before: nothing was sent.
             Err(DeliverError::NeedsSevenBit) => {
                 let delivery = self.render(job, plan, (person, Transfer::SevenBit), times)?;
-                self.injector.deliver(&target, delivery).await
+                self.injector.deliver(&target, Delivery { give_up_at: Some(give_up_at), ..delivery }).await
             }
             delivered => delivered,
         };
@@ -187,10 +190,14 @@ impl Pipeline {
             eight_bit: finished.eight_bit,
             smtputf8: finished.smtputf8,
             require_tls: false,
-            give_up_at: Some(tokio::time::Instant::now() + self.limits.handoff_wait),
+            give_up_at: None,
             person: Some(person.clone()),
         })
     }
+}
+
+fn unreached() -> Fault {
+    Fault::new(Reason::TargetUnavailable, "no target answered within handoff_wait; nothing was sent")
 }
 
 /// The current time in the forms messages need, made once a second.

@@ -226,7 +226,6 @@ impl Contract {
     fn give_up(&mut self, trouble: &Trouble) {
         let fault = trouble.to_fault(&self.target.settings);
         tracing::warn!(target_mta = %self.target.settings.name, cause = %trouble, "no session");
-        self.target.learn_failure(&fault);
         self.fault = Some(fault);
     }
 }
@@ -238,6 +237,10 @@ impl Drop for Contract {
         let fault = self.fault.take();
         if let (true, Some(fault)) = (is_last, &fault) {
             target.breaker.open(fault.clone());
+        }
+        // Told last: who wakes finds this worker gone and the breaker open, and waits for no second failure.
+        if let Some(fault) = &fault {
+            target.learn_failure(fault);
         }
         let fault = fault.unwrap_or_else(|| target.stopping());
         for parcel in self.carried.drain(..) {

@@ -1,7 +1,7 @@
 //! First MTAs that refuse, hang, break off, talk nonsense or are not there.
 
 use crate::set_up::{Mta, Presence, Stage};
-use crate::world::{World, assert_result};
+use crate::world::{PATIENCE, World, assert_result};
 use serde_json::{Value, json};
 use tokenrelay::load::sink::Script;
 use toml_edit::{DocumentMut, value};
@@ -116,4 +116,19 @@ async fn a_named_target_is_used_and_no_other() {
     let messages = |at: usize| world.mtas[at].sink.as_ref().unwrap().stats().messages;
     assert_eq!((messages(0), messages(1)), (0, 2));
     world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_was_never_there_keeps_no_job_waiting() {
+    for _ in 0..10 {
+        let down = Mta { presence: Presence::Down, ..Mta::new("mta1", Script::default()) };
+        let world = Stage::new().mta(down).up().await;
+        let mut http = world.http().await;
+        let jobs = (0..500).map(|number| world.job(number % 4, &format!("j-{number}")));
+        let results =
+            tokio::time::timeout(PATIENCE, http.submit(jobs)).await.expect("no job is kept waiting");
+        assert_eq!(results.len(), 500);
+        results.iter().for_each(|result| assert_result(result, "deferred", "target-unavailable"));
+        world.finish().await;
+    }
 }

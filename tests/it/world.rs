@@ -20,7 +20,7 @@ use tokenrelay::ticket::Board;
 use tokio::time::{interval, timeout};
 
 /// Longest wait for something that has to come about.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 const BEAT: Duration = Duration::from_millis(2);
 
 pub struct World {
