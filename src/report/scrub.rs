@@ -1,6 +1,7 @@
 //! Cleans a target's reply text: the known values of the person first, then address-shaped text. What the target
 //! means stays readable; whom it is about does not.
 
+use std::ops::Range;
 use zeroize::Zeroizing;
 
 /// Longest text given out, in characters.
@@ -11,19 +12,30 @@ const READ_CHARS_MAX: usize = 2048;
 const VALUE_CHARS_MIN: usize = 2;
 /// Values up to this length are only taken out as whole words.
 const WHOLE_WORD_CHARS_MAX: usize = 3;
+/// Parts of a value (words of a name, labels of a domain) from this length on go wherever they stand.
+const SURE_PART_CHARS_MIN: usize = 6;
+/// Shortest value that is looked for across blanks: a shorter one arises from the ends of other words.
+const ACROSS_BLANKS_CHARS_MIN: usize = 6;
 /// Shortest start of a value that is taken out where the target cut its text off.
 const CUT_CHARS_MIN: usize = 3;
+/// Where scripts begin in which one character is a word (CJK): such a name is looked for too.
+const WORD_IN_A_CHAR: char = '\u{2e80}';
+
+/// Longest character reference between `&` and `;`.
+const REFERENCE_CHARS_MAX: usize = 10;
 
 const REMOVED: &str = "[removed]";
 const ADDRESS: &str = "[address]";
 
 /// Text of a target (without its codes), made fit for a result, a log line or an event. `known` are the values of the
 /// person it may echo: they go in any case of letters, whole or by their words, as address, local part or domain,
-/// also percent-, quoted-printable-, hex- or base64-encoded. Control characters go too.
+/// also percent-, quoted-printable-, hex- or base64-encoded, as HTML or JSON write them, and broken by blanks or the
+/// end of a reply line. Control characters go too.
 pub fn scrub<'a>(text: &[u8], known: impl IntoIterator<Item = &'a str>) -> String {
     let chars = readable(text);
     let mut marks = vec![Mark::Keep; chars.len()];
     let needles = needles(known);
+    View::without_blanks(&chars).mark_values_across_blanks(&needles, &mut marks);
     for view in [View::plain(&chars), View::decoded(&chars)] {
         view.mark_values(&needles, &mut marks);
         view.mark_addresses(&mut marks);
@@ -73,8 +85,12 @@ fn needles<'a>(known: impl IntoIterator<Item = &'a str>) -> Vec<Needle> {
     let mut needles: Vec<Needle> = Vec::new();
     let mut add = |value: &str, is_part: bool| {
         let folded = Zeroizing::new(value.chars().flat_map(char::to_lowercase).collect::<Vec<_>>());
-        if (VALUE_CHARS_MIN..=READ_CHARS_MAX).contains(&folded.len()) {
-            let whole_word = is_part || folded.len() <= WHOLE_WORD_CHARS_MAX;
+        let is_long_enough = folded.len() >= VALUE_CHARS_MIN || folded.iter().any(|c| *c >= WORD_IN_A_CHAR);
+        if is_long_enough && folded.len() <= READ_CHARS_MAX {
+            let is_short =
+                folded.len() <= WHOLE_WORD_CHARS_MAX || (is_part && folded.len() < SURE_PART_CHARS_MIN);
+            // Other scripts write words without blanks, or join prefixes to a name (Hebrew, Arabic, Japanese).
+            let whole_word = is_short && folded.iter().all(char::is_ascii);
             needles.push(Needle { folded, whole_word });
         }
     };
@@ -84,11 +100,12 @@ fn needles<'a>(known: impl IntoIterator<Item = &'a str>) -> Vec<Needle> {
         let named = value.rsplit_once('@').map_or(value, |(local, domain)| {
             add(local.trim_matches('"'), true);
             add(domain, true);
+            let labels = domain.rsplit('.').skip(1).filter(|label| label.chars().count() > 2);
+            labels.for_each(|label| add(label, true));
             local
         });
-        for word in named.split(|c: char| !c.is_alphanumeric()).filter(|word| word.chars().count() > 2) {
-            add(word, true);
-        }
+        let tells = |word: &&str| word.chars().count() > 2 || !word.is_ascii();
+        named.split(|c: char| !c.is_alphanumeric()).filter(tells).for_each(|word| add(word, true));
         for encoded in encoded_forms(value) {
             add(&encoded, false);
         }
@@ -128,22 +145,32 @@ impl View {
         view
     }
 
-    /// With `%40`, `=40` and `+40` read as the octet they stand for.
+    /// With `%40`, `=40`, `+40`, `%2540`, `&#64;`, `&commat;` and `\u0040` read as what they stand for.
     fn decoded(chars: &[char]) -> Self {
         let mut view = Self::empty(chars.len());
-        let mut octets: Vec<(u8, usize)> = Vec::new();
+        let mut octets: Vec<(u8, Range<usize>)> = Vec::new();
         let mut at = 0;
         while at < chars.len() {
-            if let Some(octet) = escaped_octet(&chars[at..]) {
-                octets.push((octet, at));
-                at += 3;
+            if let Some((octet, width)) = escaped_octet(&chars[at..]) {
+                octets.push((octet, at..at + width));
+                at += width;
                 continue;
             }
             view.push_octets(&mut octets);
-            view.push(chars[at], (at, at + 1));
-            at += 1;
+            let (c, width) = written_out(&chars[at..]).unwrap_or((chars[at], 1));
+            view.push(c, (at, at + width));
+            at += width;
         }
         view.push_octets(&mut octets);
+        view
+    }
+
+    /// As the text would read without any blank: a value that a line end or letter-spacing has broken is whole.
+    fn without_blanks(chars: &[char]) -> Self {
+        let mut view = Self::empty(chars.len());
+        for (at, c) in chars.iter().enumerate().filter(|(_, c)| **c != ' ') {
+            view.push(*c, (at, at + 1));
+        }
         view
     }
 
@@ -158,13 +185,13 @@ impl View {
         }
     }
 
-    fn push_octets(&mut self, octets: &mut Vec<(u8, usize)>) {
+    fn push_octets(&mut self, octets: &mut Vec<(u8, Range<usize>)>) {
         let raw = Zeroizing::new(octets.iter().map(|(octet, _)| *octet).collect::<Vec<_>>());
         let mut from = 0;
         for chunk in raw.utf8_chunks() {
             let invalid = chunk.invalid().iter().map(|octet| (char::from(*octet), 1));
             for (c, width) in chunk.valid().chars().map(|c| (c, c.len_utf8())).chain(invalid) {
-                self.push(c, (octets[from].1, octets[from + width - 1].1 + 3));
+                self.push(c, (octets[from].1.start, octets[from + width - 1].1.end));
                 from += width;
             }
         }
@@ -178,6 +205,23 @@ impl View {
                 let found = self.match_at(needle, at);
                 self.mark(at, at + found, Mark::Removed, marks);
                 at += found.max(1);
+            }
+        }
+    }
+
+    fn mark_values_across_blanks(&self, needles: &[Needle], marks: &mut [Mark]) {
+        for needle in needles.iter().filter(|needle| !needle.whole_word) {
+            // A value's own blanks are not in this view either.
+            let wanted: Zeroizing<Vec<char>> =
+                Zeroizing::new(needle.folded.iter().copied().filter(|c| *c != ' ').collect());
+            if wanted.len() < ACROSS_BLANKS_CHARS_MIN {
+                continue;
+            }
+            for at in 0..self.folded.len() {
+                if self.folded[at..].starts_with(&wanted) {
+                    let (start, end) = (self.origins[at].0, self.origins[at + wanted.len() - 1].1);
+                    marks[start..end].fill(Mark::Removed);
+                }
             }
         }
     }
@@ -224,9 +268,54 @@ fn ends_address(c: char) -> bool {
     c.is_whitespace() || matches!(c, '<' | '>' | '(' | ')' | ',' | ';' | ':' | '"' | '\\')
 }
 
-fn escaped_octet(chars: &[char]) -> Option<u8> {
-    let ['%' | '=' | '+', high, low, ..] = chars else { return None };
-    Some((high.to_digit(16)? * 16 + low.to_digit(16)?) as u8)
+/// The octet and how many characters it takes: three, or five where an escape was escaped again.
+fn escaped_octet(chars: &[char]) -> Option<(u8, usize)> {
+    let (high, low, width) = match chars {
+        ['%', '2', '5', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+            (high, low, 5)
+        }
+        ['%' | '=' | '+', high, low, ..] => (high, low, 3),
+        _ => return None,
+    };
+    Some(((high.to_digit(16)? * 16 + low.to_digit(16)?) as u8, width))
+}
+
+/// A character as HTML (`&#64;`, `&#x40;`, `&commat;`) or JSON (`\u0040`) write it, and how many characters that takes.
+fn written_out(chars: &[char]) -> Option<(char, usize)> {
+    match chars {
+        ['\\', 'u', digits @ ..] => {
+            let code = digits.get(..4)?.iter().try_fold(0, |code, c| Some(code * 16 + c.to_digit(16)?))?;
+            Some((char::from_u32(code)?, 6))
+        }
+        ['&', rest @ ..] => {
+            let length = rest.iter().take(REFERENCE_CHARS_MAX).position(|c| *c == ';')?;
+            Some((referred_to(&rest[..length])?, length + 2))
+        }
+        _ => None,
+    }
+}
+
+fn referred_to(reference: &[char]) -> Option<char> {
+    let code = |digits: &[char], radix| {
+        let code = digits.iter().try_fold(0u32, |code, c| {
+            code.checked_mul(radix).and_then(|code| code.checked_add(c.to_digit(radix)?))
+        });
+        code.filter(|_| !digits.is_empty()).and_then(char::from_u32)
+    };
+    match reference {
+        ['#', 'x' | 'X', digits @ ..] => code(digits, 16),
+        ['#', digits @ ..] => code(digits, 10),
+        name => match name.iter().collect::<String>().as_str() {
+            "commat" => Some('@'),
+            "period" => Some('.'),
+            "lowbar" => Some('_'),
+            "plus" => Some('+'),
+            "amp" => Some('&'),
+            "apos" => Some('\''),
+            "hyphen" | "dash" => Some('-'),
+            _ => None,
+        },
+    }
 }
 
 /// `=?charset?B?...?=` (RFC 2047): in a reply it is nearly always a subject or a name.
@@ -324,6 +413,37 @@ mod tests {
     #[test]
     fn a_value_cut_off_at_the_end_goes() {
         assert_eq!(dana("unknown: dana.lev"), "unknown: [removed]");
+    }
+
+    #[test]
+    fn a_value_that_is_broken_by_blanks_or_line_ends_goes() {
+        assert_eq!(dana("no such dana.levi@po st.example here"), "no such [address] here");
+        assert_eq!(dana("p o s t . e x a m p l e is gone"), "[removed] is gone");
+    }
+
+    #[test]
+    fn values_written_out_as_html_or_json_and_twice_escaped_go() {
+        for written in ["dana&#46;levi&#64;post&#46;example", "dana&period;levi&commat;post&#x2E;example"] {
+            assert_eq!(dana(&format!("no {written} x")), "no [address] x");
+        }
+        assert_eq!(dana("no dana.levi%2540post.example x"), "no [address] x");
+        assert_eq!(dana(r"no \u05d3\u05e0\u05d4 x"), "no [removed] x");
+    }
+
+    #[test]
+    fn the_labels_of_a_domain_go_without_it() {
+        assert_eq!(
+            scrub(b"no route to wkjhdom dot example", ["a@mail.wkjhdom.example"]),
+            "no route to [removed] dot example"
+        );
+    }
+
+    #[test]
+    fn names_of_scripts_without_blanks_or_with_joined_prefixes_go() {
+        let taro = ["山田 太郎", "דנה", "李"];
+        assert_eq!(scrub("宛先山田様と太郎さん".as_bytes(), taro), "宛先[removed]様と[removed]さん");
+        assert_eq!(scrub("אין תיבה לדנה".as_bytes(), taro), "אין תיבה ל[removed]");
+        assert_eq!(scrub("李様".as_bytes(), taro), "[removed]様");
     }
 
     #[test]
