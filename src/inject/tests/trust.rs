@@ -45,8 +45,15 @@ async fn a_certificate_that_does_not_verify_is_named_and_nothing_is_sent() {
     let other = DevAuthority::new("test authority").unwrap();
     let client = trusting(&ca);
     let name = ["127.0.0.1"];
-    let expired = || ca.server_with(&name, |params| params.not_after = date_time_ymd(2020, 1, 1)).unwrap();
-    let early = || ca.server_with(&name, |params| params.not_before = date_time_ymd(2090, 1, 1)).unwrap();
+    let valid = |from: i32, until: i32| {
+        let server = ca.server_with(&name, |params| {
+            params.not_before = date_time_ymd(from, 1, 1);
+            params.not_after = date_time_ymd(until, 1, 1);
+        });
+        server.unwrap()
+    };
+    let expired = || valid(2019, 2020);
+    let early = || valid(2090, 2091);
     let wrong_name = || ca.server(&["other.test"]).unwrap();
     let stranger = || other.server(&name).unwrap();
     let makers: [(_, &dyn Fn() -> Arc<rustls::ServerConfig>, Wanted); 4] = [
