@@ -19,7 +19,7 @@ pub struct Entry {
 }
 
 impl Gate {
-    /// `bytes_in_flight_max` counts what engines sent and what is rendered from it.
+    /// Bounds for one kind of bytes: jobs as received, or messages as rendered.
     pub fn new(jobs_in_flight_max: usize, bytes_in_flight_max: u32) -> Self {
         Self {
             jobs: Arc::new(Semaphore::new(jobs_in_flight_max)),

@@ -1,6 +1,7 @@
 //! The walk of one job: from a token and a template to the first MTA's answer.
 
 use crate::fault::{Fault, Reason};
+use crate::gate::Gate;
 use crate::inject::{Capabilities, DeliverError, Delivery, Injector, TargetHandle};
 use crate::job::{Content, Job, SendNumber};
 use crate::person::Person;
@@ -34,6 +35,9 @@ pub struct Pipeline {
     pub stages: StageHistograms,
     pub limits: PipelineLimits,
     pub clock: Clock,
+    /// Room for messages as rendered. Apart from the room for jobs as received, which doors hold: a job that asked
+    /// for more of what it already holds could wait for itself.
+    pub room: Gate,
 }
 
 impl Pipeline {
@@ -115,6 +119,7 @@ impl Pipeline {
         let give_up_at = tokio::time::Instant::now() + self.limits.handoff_wait;
         let reached = tokio::time::timeout_at(give_up_at, self.reach(job.target.as_deref())).await;
         let (target, offered) = reached.unwrap_or_else(|_| Err(unreached()))?;
+        let _room = self.room.enter(plan.octets_nearly()).await;
         let transfer = if offered.eight_bit_mime { Transfer::EightBit } else { Transfer::SevenBit };
         let delivery = self.render(job, plan, (person, transfer), times)?;
         let started = Instant::now();

@@ -76,10 +76,11 @@ impl App {
                 handoff_wait: config.limits.handoff_wait,
             },
             clock: crate::pipeline::Clock::default(),
+            room: gate(&config),
         };
         let parts = Arc::new(Parts {
             pipeline,
-            gate: Gate::new(config.limits.jobs_in_flight_max, config.limits.bytes_in_flight_max),
+            gate: gate(&config),
             quotas: Arc::default(),
             http_counts: Arc::default(),
         });
@@ -129,6 +130,10 @@ impl App {
         self.parts.pipeline.resolver.forget_all();
         self.board().open() + self.board().settled(State::Lost)
     }
+}
+
+fn gate(config: &Config) -> Gate {
+    Gate::new(config.limits.jobs_in_flight_max, config.limits.bytes_in_flight_max)
 }
 
 /// Everything a reload replaces, checked before it is used.

@@ -149,6 +149,11 @@ impl Plan {
         self.purpose.as_deref()
     }
 
+    /// Octets a finished message takes, nearly: what to make room for before rendering.
+    pub fn octets_nearly(&self) -> usize {
+        self.reserve
+    }
+
     /// Octets of memory held, nearly.
     pub fn cost_bytes(&self) -> usize {
         self.cost
