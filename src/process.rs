@@ -1,15 +1,23 @@
 //! What the process itself must not give away: no core dump, no reading by a tracer of the same user, no
 //! values in panic messages.
 
+use std::io::Write;
+
 /// Switches off core dumps and ptrace by others, and replaces the panic message by its place: a message such
-/// as "byte index 1 is not a char boundary of `…`" quotes the value.
+/// as "byte index 1 is not a char boundary of `…`" quotes the value. For every command, since those of the vault hold
+/// people in memory as much as the relay does.
 pub fn harden() {
     let no_core = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, no_core);
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map_or_else(String::new, ToString::to_string);
-        tracing::error!(%place, "a task failed (panic); its job is reported as lost");
+        if tracing::dispatcher::has_been_set() {
+            tracing::error!(%place, "a task failed (panic); its job is reported as lost");
+        } else {
+            // Nobody is left to tell when stderr is gone.
+            let _ = writeln!(std::io::stderr(), "error: defect in tokenrelay at {place}; please report it");
+        }
     }));
 }
 

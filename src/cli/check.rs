@@ -1,5 +1,7 @@
 //! `tokenrelay check`: a checklist of everything `serve` needs, with a fix for each failure.
 
+mod private;
+
 use super::{CliError, Exit, WithConfig, context};
 use crate::app;
 use crate::config::Config;
@@ -50,6 +52,7 @@ impl Step {
 pub async fn run(args: CheckArgs) -> Result<Exit, CliError> {
     let config = context::config(&args.with.config)?;
     let mut steps = vec![Step::good("configuration", config.file.display().to_string())];
+    steps.push(private::private_files(&config));
     steps.extend(engines(&config));
     steps.push(templates(&config));
     steps.push(vault(&config));

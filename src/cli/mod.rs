@@ -102,6 +102,7 @@ impl Cli {
     /// # Errors
     /// What a person should read on stderr, with its exit code.
     pub fn run(self) -> Result<Exit, CliError> {
+        crate::process::harden();
         match self.command {
             Command::Demo(args) => block_on(demo::run(args)),
             Command::Init(args) => init::run(&args),

@@ -21,7 +21,6 @@ enum Wake {
 pub async fn run(with: WithConfig) -> Result<Exit, CliError> {
     let config = context::config(&with.config)?;
     telemetry::start_log(&config.log, LogTo::Stderr).map_err(|cause| CliError::new(Exit::Config, cause))?;
-    process::harden();
     process::raise_file_limit();
     let mut signals = Signals::listen().map_err(CliError::failed)?;
     let app = App::start(config).await?;

@@ -93,7 +93,7 @@ fn the_language() {
         ("{{#each data.map as |v k|}}{{k}}{{v}}{{/each}}", "x1y2"),
         ("{{#if data.none}}a{{else if data.zero}}b{{else}}c{{/if}}", "c"),
         ("{{#if data.zero includeZero=true}}a{{/if}}", "a"),
-        ("{{#with data.map}}{{x}}{{../person.country}}{{@root.data.zero}}{{/with}}", "1IL0"),
+        ("{{#with data.map}}{{x}} {{../person.country}}{{@root.data.zero}}{{/with}}", "1 IL0"),
         ("{{#with person}}{{country}}{{/with}}{{#with send}}{{date}}{{/with}}", "IL2026-01-02"),
         ("{{lookup data.prices person.country}} {{len data.items}}", "10 2"),
         ("{{#if (and (eq person.country \"IL\") (gt data.map.y 1))}}x{{/if}}", "x"),

@@ -33,6 +33,8 @@ impl Word {
     }
 
     pub(super) fn value(&mut self, personal: bool) {
+        // The data may hold a whole URL (`{{data.link}}{{person.email}}`), which the person would then be part of.
+        self.is_url |= personal && self.holds_data;
         self.holds_person |= personal;
         self.holds_data |= !personal;
         self.tail = 0;
@@ -61,6 +63,22 @@ mod tests {
         let mut word = Word::default();
         text.bytes().for_each(|byte| word.step(byte));
         word.is_url
+    }
+
+    #[test]
+    fn a_person_behind_data_in_one_word_may_stand_in_a_url() {
+        let word = |personal: [bool; 2], between: &str| {
+            let mut word = Word::default();
+            word.value(personal[0]);
+            between.bytes().for_each(|byte| word.step(byte));
+            word.value(personal[1]);
+            word.leaks()
+        };
+        assert!(word([false, true], ""));
+        assert!(word([false, true], "id-"));
+        assert!(!word([false, true], " "));
+        assert!(!word([true, false], ""));
+        assert!(!word([true, true], ""));
     }
 
     #[test]
