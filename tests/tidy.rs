@@ -38,7 +38,6 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 const NAMED_IN: &[(&str, &[&str])] = &[
     ("moka", &["resolve/"]),
     ("handlebars", &["render/"]),
-    ("mail_builder", &["render/"]),
     ("mail_parser", &["render/", "load/reading.rs"]),
     ("mrml", &["render/"]),
     ("axum", &["accept/http/"]),
