@@ -33,6 +33,9 @@ use tokio_util::task::TaskTracker;
 /// What the send number's key is derived for.
 const SEND_NUMBER_KEY: &str = "send-number";
 
+/// The share of the drain after which replies of targets are no longer waited for.
+const HALT_SHARE: f64 = 0.8;
+
 /// A running relay.
 pub struct App {
     config: Config,
@@ -125,7 +128,11 @@ impl App {
         self.shutdown.cancel();
         self.tasks.close();
         let wait = self.config.limits.drain_wait;
-        let _ = tokio::time::timeout(wait, self.tasks.wait()).await;
+        // Before the doors give up: an outcome that is in doubt still has to reach its engine.
+        if tokio::time::timeout(wait.mul_f64(HALT_SHARE), self.tasks.wait()).await.is_err() {
+            self.parts.pipeline.injector.halt();
+            let _ = tokio::time::timeout(wait.mul_f64(1.0 - HALT_SHARE), self.tasks.wait()).await;
+        }
         let _ = tokio::time::timeout(wait, self.parts.pipeline.injector.drain()).await;
         self.parts.pipeline.resolver.forget_all();
         self.board().open() + self.board().settled(State::Lost)

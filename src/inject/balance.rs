@@ -103,6 +103,11 @@ impl Injector {
         futures_util::future::join_all(self.targets.iter().map(Target::drain)).await;
     }
 
+    /// Waits for no reply any more: every message under way gets its outcome now, in doubt if all of it was sent.
+    pub fn halt(&self) {
+        self.targets.iter().for_each(|target| target.halted.cancel());
+    }
+
     /// Every target with its counters and, when it is down, why.
     pub fn targets(&self) -> impl Iterator<Item = (&TargetSettings, &TargetStats, Option<Fault>)> {
         self.targets.iter().map(|target| (&target.settings, &target.stats, target.breaker.cause()))

@@ -31,6 +31,8 @@ pub(super) enum Broken {
     Silent(Duration),
     #[error("the target does not answer in SMTP: {0}")]
     BadReply(#[from] BadReply),
+    #[error("the relay is stopping and waited no longer")]
+    Stopping,
     #[error("the target's replies do not fit the commands (got {0})")]
     OutOfStep(u16),
 }

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// How often a message is offered before the target counts as unable to take it.
 const ATTEMPTS_MAX: u32 = 3;
@@ -42,6 +43,8 @@ pub(super) struct Target {
     growth_resumes_ms: AtomicU64,
     born: Instant,
     gone: Notify,
+    /// No reply is waited for any more: what is in doubt by then is reported as that, not lost.
+    pub halted: CancellationToken,
 }
 
 /// What the last attempt to connect taught.
@@ -66,6 +69,7 @@ impl Target {
             growth_resumes_ms: AtomicU64::new(0),
             born: Instant::now(),
             gone: Notify::new(),
+            halted: CancellationToken::new(),
         })
     }
 

@@ -114,7 +114,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         target: &Arc<Target>,
         limit: Duration,
     ) -> Result<ReplyCode, Broken> {
-        self.talk.reply(limit, || target.grow()).await
+        tokio::select! {
+            biased;
+            code = self.talk.reply(limit, || target.grow()) => code,
+            () = target.halted.cancelled() => Err(Broken::Stopping),
+        }
     }
 
     async fn reset_answer(&mut self, target: &Arc<Target>) -> Result<(), Broken> {

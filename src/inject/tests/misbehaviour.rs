@@ -135,6 +135,20 @@ async fn silence_in_the_envelope_ends_at_the_deadline_and_sends_nothing() {
 
 /// The first message makes the target known as brisk, so that the third's envelope is sent behind the second's dot.
 #[tokio::test]
+async fn a_stopping_relay_reports_what_is_not_answered_as_in_doubt() {
+    let pair = pair("hang-after-data").await;
+    let text = message(0);
+    let stop = async {
+        pair.sink.wait_until(|stats| stats.contents == 1).await;
+        pair.injector.halt();
+    };
+    let (fault, ()) = tokio::join!(pair.fault(&text), stop);
+    assert_eq!(fault.state(), State::Unknown, "{fault}");
+    assert!(fault.detail.contains("stopping"), "{fault}");
+    pair.injector.drain().await;
+}
+
+#[tokio::test]
 async fn of_two_overlapped_messages_only_the_dotted_one_is_in_doubt() {
     let script = Script::default().with(Step::Content, When::Every(2), Act::Reply("".into())).with(
         Step::Content,
