@@ -3,7 +3,7 @@
 use crate::fault::{Fault, Reason};
 use crate::gate::Gate;
 use crate::inject::{Capabilities, DeliverError, Delivery, Injector, TargetHandle};
-use crate::job::{Content, Job, SendNumber};
+use crate::job::{Content, Job, SendNumber, TokenKind};
 use crate::person::Person;
 use crate::render::{Moment, Plan, RenderRequest, Renderer, Transfer};
 use crate::resolve::{ConsentRule, Resolver, admit};
@@ -67,6 +67,12 @@ impl Pipeline {
     fn accept(&self, job: &Job, rules: &Rules) -> Result<Arc<Plan>, Fault> {
         if job.expires.is_some_and(|expires| expires <= SystemTime::now()) {
             return Err(Fault::expired());
+        }
+        if job.token.kind() == TokenKind::Mobile {
+            return Err(Fault::new(
+                Reason::NotAToken,
+                "m_ tokens stand for phones and this relay sends mail; use the person's e_ token",
+            ));
         }
         if let Content::Template(name) = &job.content
             && !job.engine.may_use_template(name)

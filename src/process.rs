@@ -21,6 +21,17 @@ pub fn harden() {
     }));
 }
 
+/// Keeps the process' memory out of swap, where the system lets it: people are in it. False when it does not
+/// (`RLIMIT_MEMLOCK` is not unlimited): then swap has to be off or encrypted.
+pub fn lock_memory() -> bool {
+    use rustix::mm::MlockAllFlags;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock);
+    // With a finite limit a later allocation would fail in place of being swapped.
+    limit.current.is_none()
+        && rustix::mm::mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT)
+            .is_ok()
+}
+
 /// Lets the process hold as many connections as the system allows it to.
 pub fn raise_file_limit() {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);

@@ -22,6 +22,11 @@ pub async fn run(with: WithConfig) -> Result<Exit, CliError> {
     let config = context::config(&with.config)?;
     telemetry::start_log(&config.log, LogTo::Stderr).map_err(|cause| CliError::new(Exit::Config, cause))?;
     process::raise_file_limit();
+    if !process::lock_memory() {
+        tracing::warn!(
+            "memory is not locked: set LimitMEMLOCK=infinity, or see to it that swap is off or encrypted"
+        );
+    }
     let mut signals = Signals::listen().map_err(CliError::failed)?;
     let app = App::start(config).await?;
     for door in app.doors() {

@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 /// A reply that takes longer than this is slow: other sessions may be worth their cost.
@@ -60,6 +61,7 @@ pub(super) struct Talk<S> {
     unread: Range<usize>,
     last: Range<usize>,
     framer: ReplyFramer,
+    halted: CancellationToken,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
@@ -70,7 +72,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             unread: 0..0,
             last: 0..0,
             framer: ReplyFramer::default(),
+            halted: CancellationToken::new(),
         }
+    }
+
+    /// From now on a write that makes no progress ends when `halted` does, not only at its limit.
+    pub fn heed(&mut self, halted: CancellationToken) {
+        self.halted = halted;
     }
 
     /// The stream alone, for a change to TLS. Whatever came behind the last reply is dropped with the conversation,
@@ -175,7 +183,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
                 .await
                 .map_err(|broken| Torn { taken, broken })?;
         }
-        match timeout(limit, self.stream.flush()).await {
+        let flushed = tokio::select! {
+            biased;
+            flushed = timeout(limit, self.stream.flush()) => flushed,
+            () = self.halted.cancelled() => return Err(Torn { taken, broken: Broken::Stopping }),
+        };
+        match flushed {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Torn { taken, broken: error.into() }),
             Err(_) => Err(Torn { taken, broken: Broken::Silent(limit) }),
@@ -189,9 +202,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         taken: &mut usize,
     ) -> Result<(), Broken> {
         while !slices.is_empty() {
-            let octets = timeout(limit, self.stream.write_vectored(slices))
-                .await
-                .map_err(|_| Broken::Silent(limit))??;
+            // A pending write has handed over nothing (tokio::io::AsyncWrite), so leaving it is safe.
+            let octets = tokio::select! {
+                biased;
+                written = timeout(limit, self.stream.write_vectored(slices)) => {
+                    written.map_err(|_| Broken::Silent(limit))??
+                }
+                () = self.halted.cancelled() => return Err(Broken::Stopping),
+            };
             if octets == 0 {
                 return Err(Broken::Closed);
             }

@@ -144,7 +144,11 @@ impl Target {
         }
         self.ensure_worker();
         let is_settled = |now: &Learned| now.capabilities.is_some() || now.failures > failures;
-        let now = learned.wait_for(is_settled).await.map_err(|_| self.stopping())?.clone();
+        let now = tokio::select! {
+            biased;
+            now = learned.wait_for(is_settled) => now.map_err(|_| self.stopping())?.clone(),
+            () = self.halted.cancelled() => return Err(self.stopping()),
+        };
         now.capabilities.ok_or_else(|| now.failure.unwrap_or_else(|| self.stopping()))
     }
 
@@ -190,7 +194,12 @@ impl Contract {
         let target = self.target.clone();
         let mut fruitless = 0;
         loop {
-            let session = match establish(&target.settings).await {
+            let established = tokio::select! {
+                biased;
+                () = target.halted.cancelled() => return,
+                established = establish(&target.settings) => established,
+            };
+            let session = match established {
                 Ok(session) => session,
                 Err(trouble) => return self.give_up(&trouble),
             };
@@ -243,6 +252,8 @@ impl Drop for Contract {
             target.breaker.open(fault.clone());
         }
         // Told last: who wakes finds this worker gone and the breaker open, and waits for no second failure.
+        let has_learned = target.learned.borrow().capabilities.is_some();
+        let fault = fault.or_else(|| (!has_learned).then(|| target.stopping()));
         if let Some(fault) = &fault {
             target.learn_failure(fault);
         }
@@ -254,7 +265,7 @@ impl Drop for Contract {
                 parcel.give_back(fault.clone());
             }
         }
-        if is_last && target.breaker.cause().is_some() {
+        if is_last && (target.breaker.cause().is_some() || target.halted.is_cancelled()) {
             while let Some(parcel) = target.queue.try_next() {
                 parcel.give_back(fault.clone());
             }

@@ -89,6 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     /// Sends `carried` and then what the target's queue holds, until the session is spent, idle for too long,
     /// unwanted (the queue was closed) or broken.
     pub async fn serve(mut self, target: &Arc<Target>, carried: Vec<Parcel>) -> Ended {
+        self.talk.heed(target.halted.clone());
         let mut carried = carried.into_iter();
         while !self.is_spent(target) {
             let next = match carried.next() {
@@ -137,6 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         tokio::select! {
             biased;
             parcel = target.queue.next() => parcel,
+            () = target.halted.cancelled() => None,
             () = self.talk.overhear() => {
                 self.peer_left = true;
                 None

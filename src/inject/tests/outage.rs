@@ -4,6 +4,7 @@ use super::*;
 use crate::fault::{Reason, State};
 use crate::load::sink::{Act, Step, When};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A port that nothing listens on.
 async fn dead_port() -> u16 {
@@ -182,4 +183,42 @@ async fn a_delivery_nobody_took_in_time_is_given_back_unsent_and_one_that_was_ta
     }
     pair.injector.drain().await;
     assert_eq!(pair.arrived(), [message(1)]);
+}
+
+/// A target that takes connections and says nothing, or stops reading in the middle of a message.
+#[tokio::test]
+async fn a_stopping_relay_gives_back_what_was_not_sent_whatever_it_waits_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let injector = Injector::start(vec![clear("mute", listener.local_addr().unwrap().port())]);
+    let handle = injector.choose(None).unwrap();
+    let stop = async {
+        let (_connection, _) = listener.accept().await.unwrap();
+        injector.halt();
+    };
+    let (offered, delivered, ()) =
+        tokio::join!(injector.capabilities(&handle), injector.deliver(&handle, delivery(&message(1))), stop);
+    assert_eq!(offered.unwrap_err().state(), State::Deferred);
+    let Err(DeliverError::Failed(fault)) = delivered else { panic!("{delivered:?}") };
+    assert_eq!(fault.state(), State::Deferred, "{fault}");
+
+    let injector = Injector::start(vec![clear("deaf", listener.local_addr().unwrap().port())]);
+    let handle = injector.choose(None).unwrap();
+    let endless = format!("Subject: 1\r\n\r\n{}", "a line that fills the socket\r\n".repeat(1_000_000));
+    let deaf = async {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        connection.write_all(b"220 deaf.test\r\n").await.unwrap();
+        let mut heard = [0; 256];
+        for reply in ["250 deaf.test\r\n", "250 ok\r\n", "250 ok\r\n", "354 go\r\n"] {
+            let _ = connection.read(&mut heard).await.unwrap();
+            connection.write_all(reply.as_bytes()).await.unwrap();
+        }
+        // The first octets of the content have come: the rest fills the socket.
+        let _ = connection.read(&mut heard).await.unwrap();
+        injector.halt();
+        connection
+    };
+    let (delivered, _connection) = tokio::join!(injector.deliver(&handle, delivery(&endless)), deaf);
+    let Err(DeliverError::Failed(fault)) = delivered else { panic!("{delivered:?}") };
+    assert_eq!(fault.state(), State::Deferred, "{fault}");
+    injector.drain().await;
 }
