@@ -238,6 +238,11 @@ impl Parts {
             .counter("resolve_batches", "Reads of the vault", resolve.batches.load(Relaxed))
             .counter("resolve_faults", "Reads the vault could not answer", resolve.faults.load(Relaxed))
             .gauge("cache_bytes", "People in memory, by weight", self.pipeline.resolver.cached_bytes())
+            .counter(
+                "render_plans_compiled",
+                "Contents that came with jobs and had to be compiled, since the last reload",
+                self.pipeline.rules.borrow().renderer.plans_compiled(),
+            )
             .gauge("gate_free_jobs", "Jobs that could enter now", self.gate.free() as u64)
             .counter("http_requests", "HTTP requests", self.http_counts.requests.load(Relaxed))
             .counter(

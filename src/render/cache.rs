@@ -1,15 +1,34 @@
-//! Plans of inline contents and messages, by the hash of their content, bounded in bytes.
+//! What was compiled from contents that came with jobs, by the fingerprint of its source, bounded in bytes.
 
-use super::plan::Plan;
+use super::fingerprint::Fingerprint;
+use super::plan::{Pieces, Plan};
+use super::program::Program;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// SHA-256 of the content.
-pub(super) type Key = [u8; 32];
+/// Something compiled, shared by all who use it.
+#[derive(Debug, Clone)]
+pub(super) enum Compiled {
+    Plan(Arc<Plan>),
+    /// All of a message but its own header fields.
+    Pieces(Arc<Pieces>),
+    /// A header field's value.
+    Program(Arc<Program>),
+}
+
+impl Compiled {
+    fn cost_bytes(&self) -> usize {
+        match self {
+            Self::Plan(plan) => plan.cost_bytes(),
+            Self::Pieces(pieces) => pieces.cost_bytes(),
+            Self::Program(program) => program.cost_bytes(),
+        }
+    }
+}
 
 /// Two generations: what was not asked for while one filled up goes with the older one.
 #[derive(Debug)]
-pub(super) struct PlanCache {
+pub(super) struct CompiledCache {
     /// A plain map behind a lock held for a look-up only; compiling happens outside it.
     generations: Mutex<Generations>,
     generation_bytes_max: usize,
@@ -17,38 +36,38 @@ pub(super) struct PlanCache {
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashMap<Key, Arc<Plan>>,
+    young: HashMap<Fingerprint, Compiled>,
     young_bytes: usize,
-    old: HashMap<Key, Arc<Plan>>,
+    old: HashMap<Fingerprint, Compiled>,
 }
 
-/// What a map's entry costs beside the plan.
+/// What a map's entry costs beside what is kept.
 const ENTRY_BYTES: usize = 96;
 
-impl PlanCache {
+impl CompiledCache {
     pub(super) fn new(bytes_max: usize) -> Self {
         Self { generations: Mutex::default(), generation_bytes_max: bytes_max / 2 }
     }
 
-    pub(super) fn get(&self, key: &Key) -> Option<Arc<Plan>> {
+    pub(super) fn get(&self, key: &Fingerprint) -> Option<Compiled> {
         let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plan) = generations.young.get(key) {
-            return Some(plan.clone());
+        if let Some(kept) = generations.young.get(key) {
+            return Some(kept.clone());
         }
-        let plan = generations.old.remove(key)?;
-        generations.insert(*key, plan.clone(), self.generation_bytes_max);
-        Some(plan)
+        let kept = generations.old.remove(key)?;
+        generations.insert(*key, kept.clone(), self.generation_bytes_max);
+        Some(kept)
     }
 
-    pub(super) fn insert(&self, key: Key, plan: Arc<Plan>) {
+    pub(super) fn insert(&self, key: Fingerprint, kept: Compiled) {
         let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        generations.insert(key, plan, self.generation_bytes_max);
+        generations.insert(key, kept, self.generation_bytes_max);
     }
 }
 
 impl Generations {
-    fn insert(&mut self, key: Key, plan: Arc<Plan>, bytes_max: usize) {
-        let bytes = plan.cost_bytes() + ENTRY_BYTES;
+    fn insert(&mut self, key: Fingerprint, kept: Compiled, bytes_max: usize) {
+        let bytes = kept.cost_bytes() + ENTRY_BYTES;
         if bytes > bytes_max {
             return;
         }
@@ -56,7 +75,7 @@ impl Generations {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;
         }
-        if self.young.insert(key, plan).is_none() {
+        if self.young.insert(key, kept).is_none() {
             self.young_bytes += bytes;
         }
     }
@@ -65,28 +84,23 @@ impl Generations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::plan::PlanBuilder;
-    use crate::render::program::{Program, Syntax};
-    use crate::render::scope::FieldRules;
+    use crate::render::program::Syntax;
 
-    fn plan() -> Arc<Plan> {
-        let mut builder = PlanBuilder::new("t", FieldRules::of_message());
-        builder.from("a@b.test").unwrap();
-        builder.text(Program::compile("x", Syntax::Text, "t").unwrap());
-        Arc::new(builder.build().unwrap())
+    fn program() -> Compiled {
+        Compiled::Program(Arc::new(Program::compile("x", Syntax::Text, "t").unwrap()))
     }
 
     #[test]
     fn the_cache_stays_within_its_bytes_and_keeps_what_is_used() {
-        let cost = plan().cost_bytes() + ENTRY_BYTES;
-        let cache = PlanCache::new(cost * 8);
-        cache.insert([0; 32], plan());
+        let cost = program().cost_bytes() + ENTRY_BYTES;
+        let cache = CompiledCache::new(cost * 8);
+        cache.insert([0; 16], program());
         for n in 1..100u8 {
-            cache.insert([n; 32], plan());
-            assert!(cache.get(&[0; 32]).is_some(), "{n}");
+            cache.insert([n; 16], program());
+            assert!(cache.get(&[0; 16]).is_some(), "{n}");
             let generations = cache.generations.lock().unwrap();
             assert!(generations.young.len() + generations.old.len() <= 8);
         }
-        assert!(cache.get(&[1; 32]).is_none());
+        assert!(cache.get(&[1; 16]).is_none());
     }
 }

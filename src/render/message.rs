@@ -1,23 +1,30 @@
 //! A message that is its own template: an engine's RFC 5322 message becomes a plan. What holds no placeholder
 //! keeps its octets; what holds one is read, whatever its encoding and charset, and written anew in UTF-8.
+//!
+//! The messages of a campaign differ in recipient, Message-ID, date and the like, and in the boundaries of their
+//! multiparts, but hardly in their content. So the content is compiled once, and only the header for each message.
 
 mod field;
+mod head;
 mod header;
 mod leaf;
 mod multipart;
+mod outline;
 #[cfg(test)]
 mod tests;
 
-use super::encode::Address;
+use super::fingerprint::Canonical;
 use super::lint::Lint;
+use super::memo::{Kind, Memo};
 use super::plan::builder::Assembly;
-use super::plan::{Envelope, Plan};
+use super::plan::{Envelope, Head, Pieces, Plan};
 use super::program::{Program, Syntax};
 use super::scope::FieldRules;
 use crate::fault::{Fault, Reason};
 use crate::job::Token;
-use field::Field;
-use leaf::MediaType;
+use head::Heading;
+use outline::{Content, Outline, Part, Section};
+use std::sync::Arc;
 
 /// Header fields of one part.
 pub const HEADERS_MAX: usize = 500;
@@ -35,126 +42,119 @@ pub const PROGRAMS_MAX: usize = 1_000;
 impl Plan {
     /// Reads a whole message with CRLF line ends, dot-stuffing undone. `token_of` tells which addresses are
     /// tokens of this relay; in To, Cc and Reply-To the job's own token becomes the person, any other token is
-    /// left out.
+    /// left out. What `memo` knows already is not compiled again.
     ///
     /// # Errors
     /// `bad-template` for a mistake in a placeholder, one where none may stand, and personal data in a header
     /// for machines; `bad-job` for a message that cannot be read; `too-large` past one of the limits.
-    pub fn from_message(raw: &[u8], token_of: &dyn Fn(&str) -> Option<Token>) -> Result<Plan, Fault> {
-        if has_stray_control(raw) {
-            return Err(bad_job("the message holds a bare CR, a bare LF or a NUL; end lines with CRLF"));
+    pub(in crate::render) fn from_message(
+        raw: &[u8],
+        token_of: &dyn Fn(&str) -> Option<Token>,
+        memo: &Memo,
+    ) -> Result<Plan, Fault> {
+        let outline = Outline::read(raw)?;
+        let (header, body) = raw.split_at(raw.len() - outline.body.len());
+        refuse_stray_control(header)?;
+        let rest = memo.pieces(&outline.canonical(Kind::Message, body.len()), || {
+            refuse_stray_control(body)?;
+            let mut reader = Reader::new(memo);
+            reader.part(&outline.root)?;
+            Ok(Pieces::new(reader.assembly.finish()))
+        })?;
+        let heading = Heading::read(&outline, token_of, memo)?;
+        if heading.programs + rest.programs() > PROGRAMS_MAX {
+            return Err(too_many_programs());
         }
-        let mut reader = Reader::new(token_of);
-        let (fields, body) = field::split(raw)?;
-        header::check(&fields)?;
-        reader.from = header::sender(&fields);
-        reader.part(Part { fields, body, is_root: true }, Inside::default())?;
-        let from = reader.from.ok_or_else(|| bad_job("the message has no From header with an address"))?;
         let envelope = Envelope {
-            needs_smtputf8: reader.needs_smtputf8 || from.needs_smtputf8(),
-            from,
+            needs_smtputf8: heading.needs_smtputf8,
+            from: heading.from,
             return_path: None,
             purpose: None,
             fields: FieldRules::of_message(),
         };
-        Ok(Plan::assemble(reader.assembly.finish(), envelope))
+        let boundaries = outline.boundaries.into_iter().map(Box::from).collect();
+        Ok(Plan::assemble(Head { pieces: heading.pieces, boundaries }, rest, envelope))
     }
 }
 
-/// One part as it came: header fields and body.
-struct Part<'m> {
-    fields: Vec<Field<'m>>,
-    body: &'m [u8],
-    is_root: bool,
-}
-
-/// What a part is inside of.
-#[derive(Clone, Copy, Default)]
-struct Inside {
-    depth: usize,
-    /// Signed or encrypted as it is: nothing in it may change.
-    is_sealed: bool,
-}
-
-/// Walks a message and collects the pieces of its plan.
-struct Reader<'t> {
-    token_of: &'t dyn Fn(&str) -> Option<Token>,
+/// Collects the pieces of a plan.
+struct Reader<'c> {
+    memo: &'c Memo,
     assembly: Assembly,
-    from: Option<Address>,
-    needs_smtputf8: bool,
-    parts: usize,
     programs: usize,
 }
 
-impl<'t> Reader<'t> {
-    fn new(token_of: &'t dyn Fn(&str) -> Option<Token>) -> Self {
-        Self {
-            token_of,
-            assembly: Assembly::default(),
-            from: None,
-            needs_smtputf8: false,
-            parts: 0,
-            programs: 0,
-        }
+impl<'c> Reader<'c> {
+    fn new(memo: &'c Memo) -> Self {
+        Self { memo, assembly: Assembly::default(), programs: 0 }
     }
 
-    fn part(&mut self, part: Part<'_>, inside: Inside) -> Result<(), Fault> {
-        self.parts += 1;
-        if self.parts > PARTS_MAX {
-            return Err(too_large(format!("the message has more than {PARTS_MAX} MIME parts")));
-        }
-        if inside.depth > DEPTH_MAX {
-            return Err(too_large(format!("multiparts stand more than {DEPTH_MAX} deep in each other")));
-        }
-        let media = MediaType::of(&part.fields);
-        match media.boundary() {
-            Some(boundary) => {
-                self.header(&part, inside, |_| true)?;
-                self.assembly.put(b"\r\n");
-                let inside =
-                    Inside { depth: inside.depth + 1, is_sealed: inside.is_sealed || media.is_sealed() };
-                self.multipart(part.body, boundary, inside)
-            }
-            None => self.leaf(part, &media, inside),
-        }
-    }
-
-    fn multipart(&mut self, body: &[u8], boundary: &str, inside: Inside) -> Result<(), Fault> {
-        let sections = multipart::split(body, boundary);
-        if !sections.iter().any(|section| matches!(section, multipart::Section::Part(_))) {
-            return Err(bad_job("a multipart holds no part: its boundary does not occur"));
-        }
+    fn part(&mut self, part: &Part<'_>) -> Result<(), Fault> {
+        let (sections, exchange) = match &part.content {
+            Content::Single(body) => return self.leaf(part, body),
+            Content::Multi { sections, exchange } => (sections, *exchange),
+        };
+        self.fields(part, |_| true)?;
+        self.assembly.put(b"\r\n");
         for section in sections {
             match section {
-                multipart::Section::Between(octets) => self.assembly.put(octets),
-                multipart::Section::Part(whole) => {
-                    let (fields, body) = field::split(whole)?;
-                    self.part(Part { fields, body, is_root: false }, inside)?;
+                Section::Between(between) => {
+                    self.put_cut(between.octets, exchange.zip(between.boundary_at));
                 }
+                Section::Part(part) => self.part(part)?,
             }
         }
         Ok(())
     }
 
-    /// Compiles a source that holds a placeholder.
-    fn compile(&mut self, source: &str, syntax: Syntax, place: &str) -> Result<Program, Fault> {
-        self.programs += 1;
-        if self.programs > PROGRAMS_MAX {
-            return Err(too_large(format!("more than {PROGRAMS_MAX} headers and parts hold placeholders")));
+    /// A field, which at the end of a message may lack its line end.
+    fn put_line(&mut self, field: &[u8]) {
+        self.assembly.put(field);
+        if !field.ends_with(b"\n") {
+            self.assembly.put(b"\r\n");
         }
+    }
+
+    /// Compiles the text of a part that holds a placeholder.
+    fn part_program(&mut self, source: &str, syntax: Syntax, place: &str) -> Result<Program, Fault> {
+        self.count_program()?;
         Program::compile(source, syntax, place).map_err(|lints| bad_template(&lints))
+    }
+
+    /// Compiles the value of a field that holds a placeholder, unless it is known.
+    fn header_program(&mut self, source: &str, place: &str) -> Result<Arc<Program>, Fault> {
+        self.count_program()?;
+        let mut canonical = Canonical::new(Kind::HeaderProgram, source.len());
+        canonical.put(source.as_bytes());
+        self.memo.program(&canonical, || {
+            Program::compile(source, Syntax::Header, place).map_err(|lints| bad_template(&lints))
+        })
+    }
+
+    fn count_program(&mut self) -> Result<(), Fault> {
+        self.programs += 1;
+        if self.programs > PROGRAMS_MAX { Err(too_many_programs()) } else { Ok(()) }
     }
 }
 
-fn has_stray_control(raw: &[u8]) -> bool {
-    let mut previous = 0;
-    for &byte in raw {
-        if byte == 0 || (byte == b'\n') != (previous == b'\r') {
-            return true;
-        }
-        previous = byte;
+/// Refuses line ends that readers disagree about.
+fn refuse_stray_control(octets: &[u8]) -> Result<(), Fault> {
+    if has_stray_control(octets) {
+        return Err(bad_job("the message holds a bare CR, a bare LF or a NUL; end lines with CRLF"));
     }
-    previous == b'\r'
+    Ok(())
+}
+
+fn has_stray_control(octets: &[u8]) -> bool {
+    let mut lawful_lf = None;
+    memchr::memchr3_iter(b'\r', b'\n', 0, octets).any(|at| match octets[at] {
+        b'\r' => {
+            lawful_lf = Some(at + 1);
+            octets.get(at + 1) != Some(&b'\n')
+        }
+        b'\n' => lawful_lf != Some(at),
+        _ => true,
+    })
 }
 
 fn has_placeholder(text: &str) -> bool {
@@ -177,4 +177,8 @@ fn bad_job(text: impl Into<String>) -> Fault {
 
 fn too_large(text: String) -> Fault {
     Fault::new(Reason::TooLarge, text)
+}
+
+fn too_many_programs() -> Fault {
+    too_large(format!("more than {PROGRAMS_MAX} headers and parts hold placeholders"))
 }

@@ -18,6 +18,7 @@ use crate::person::Person;
 use crate::personal::Personal;
 use piece::Piece;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::SystemTime;
 use zeroize::Zeroizing;
 
@@ -29,18 +30,39 @@ const HEADER_OCTETS: usize = 1024;
 /// A message, ready to be filled in for one person after another.
 #[derive(Debug)]
 pub struct Plan {
-    pieces: Vec<Piece>,
+    /// Header fields of one message alone; nothing in a template.
+    head: Vec<Piece>,
+    /// All the rest, shared by every message that differs in those fields only.
+    rest: Arc<Pieces>,
+    /// What stands in place of each [`Piece::Boundary`].
+    boundaries: Vec<Box<str>>,
     /// Whose domain stands in Message-ID, and the envelope sender where nothing else says one.
     from: Address,
     return_path: Option<Address>,
     purpose: Option<Box<str>>,
     fields: FieldRules,
-    person_fields: BTreeSet<String>,
     /// Octets of a message, nearly.
     reserve: usize,
-    cost: usize,
     /// An address other than the recipient's has letters outside ASCII in its local part.
     needs_smtputf8: bool,
+}
+
+/// Pieces in order, and what is known of them together.
+#[derive(Debug)]
+pub struct Pieces {
+    list: Vec<Piece>,
+    person_fields: BTreeSet<String>,
+    reserve: usize,
+    cost: usize,
+    /// Programs among them.
+    programs: usize,
+}
+
+/// The part of a plan that is one message's own.
+#[derive(Debug, Default)]
+pub(super) struct Head {
+    pub pieces: Vec<Piece>,
+    pub boundaries: Vec<Box<str>>,
 }
 
 /// One person's message to be made.
@@ -117,20 +139,17 @@ pub(super) struct Envelope {
 }
 
 impl Plan {
-    pub(super) fn assemble(pieces: Vec<Piece>, envelope: Envelope) -> Self {
-        let mut person_fields = BTreeSet::new();
-        let mut values = 0;
-        for program in pieces.iter().flat_map(Piece::programs) {
-            person_fields.extend(fields_read(program).cloned());
-            values += program.fixed().len();
-        }
-        let octets: usize = pieces.iter().map(Piece::fixed_octets).sum();
-        let cost = pieces.iter().map(Piece::cost_bytes).sum::<usize>() + size_of::<Self>();
+    /// A plan that is the same for every job.
+    pub(super) fn whole(pieces: Vec<Piece>, envelope: Envelope) -> Self {
+        Self::assemble(Head::default(), Arc::new(Pieces::new(pieces)), envelope)
+    }
+
+    pub(super) fn assemble(head: Head, rest: Arc<Pieces>, envelope: Envelope) -> Self {
         Self {
-            reserve: octets + octets / 32 + VALUE_OCTETS * values + HEADER_OCTETS,
-            cost,
-            pieces,
-            person_fields,
+            reserve: reserve(&head.pieces) + rest.reserve + HEADER_OCTETS,
+            head: head.pieces,
+            rest,
+            boundaries: head.boundaries,
             from: envelope.from,
             return_path: envelope.return_path,
             purpose: envelope.purpose,
@@ -139,10 +158,11 @@ impl Plan {
         }
     }
 
-    /// The person fields that the text reveals. The address in `To` and in RCPT is not counted: the engine
-    /// asked for mail to it.
+    /// The person fields that the text reveals; one may come twice. The address in `To` and in RCPT is not counted:
+    /// the engine asked for mail to it.
     pub fn person_fields(&self) -> impl Iterator<Item = &str> {
-        self.person_fields.iter().map(String::as_str)
+        let of_head = self.head.iter().flat_map(Piece::programs).flat_map(fields_read);
+        of_head.chain(&self.rest.person_fields).map(String::as_str)
     }
 
     pub fn purpose(&self) -> Option<&str> {
@@ -156,7 +176,7 @@ impl Plan {
 
     /// Octets of memory held, nearly.
     pub fn cost_bytes(&self) -> usize {
-        self.cost
+        size_of::<Self>() + self.head.iter().map(Piece::cost_bytes).sum::<usize>() + self.rest.cost_bytes()
     }
 
     /// Makes one person's message.
@@ -175,10 +195,15 @@ impl Plan {
             date: request.now.day(),
             fields: &self.fields,
         };
-        let filling =
-            piece::Filling { scope, request, recipient: &recipient, from_domain: self.from.domain() };
+        let filling = piece::Filling {
+            scope,
+            request,
+            recipient: &recipient,
+            from_domain: self.from.domain(),
+            boundaries: &self.boundaries,
+        };
         let mut out = Output::new(self.reserve, request.size_max);
-        for piece in &self.pieces {
+        for piece in self.head.iter().chain(&self.rest.list) {
             piece.write(&filling, &mut out)?;
         }
         if !out.as_bytes().ends_with(b"\r\n") {
@@ -204,6 +229,35 @@ impl Plan {
             None => Ok(self.return_path.as_ref().unwrap_or(&self.from).as_str().to_owned()),
         }
     }
+}
+
+impl Pieces {
+    pub(super) fn new(list: Vec<Piece>) -> Self {
+        let programs = || list.iter().flat_map(Piece::programs);
+        Self {
+            person_fields: programs().flat_map(fields_read).cloned().collect(),
+            reserve: reserve(&list),
+            cost: list.iter().map(Piece::cost_bytes).sum::<usize>() + size_of::<Self>(),
+            programs: programs().count(),
+            list,
+        }
+    }
+
+    /// Octets of memory held, nearly.
+    pub fn cost_bytes(&self) -> usize {
+        self.cost
+    }
+
+    pub(super) fn programs(&self) -> usize {
+        self.programs
+    }
+}
+
+/// Octets these pieces will have in a message, nearly.
+fn reserve(pieces: &[Piece]) -> usize {
+    let octets: usize = pieces.iter().map(Piece::fixed_octets).sum();
+    let values: usize = pieces.iter().flat_map(Piece::programs).map(|program| program.fixed().len()).sum();
+    octets + octets / 32 + VALUE_OCTETS * values
 }
 
 /// Every person field a program reads.

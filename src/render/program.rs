@@ -124,6 +124,12 @@ impl Program {
         &self.fixed
     }
 
+    /// Octets of memory held, nearly.
+    pub fn cost_bytes(&self) -> usize {
+        let fixed: usize = self.fixed.iter().map(|text| text.len() + 64).sum();
+        fixed + (self.ops.len() + self.first_uses.len()) * 256 + size_of::<Self>()
+    }
+
     /// True when nothing depends on the job or person.
     pub fn is_fixed(&self) -> bool {
         self.ops.iter().all(|op| matches!(op, Op::Fixed(_)))

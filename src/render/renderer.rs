@@ -1,15 +1,15 @@
 //! The renderer: loaded templates, and plans of contents that came with their jobs.
 
-use super::cache::{Key, PlanCache};
+use super::fingerprint::Canonical;
 use super::folder::read_folders;
 use super::lint::Lint;
+use super::memo::{Kind, Memo};
 use super::plan::{Plan, PlanBuilder};
 use super::program::{Program, Syntax};
 use super::scope::FieldRules;
 use super::template::{Template, TemplateInfo};
 use crate::fault::{Fault, Reason};
 use crate::job::{Content, InlineContent, Token};
-use aws_lc_rs::digest::{Context, SHA256};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ impl Default for Settings {
 pub struct Renderer {
     templates: BTreeMap<String, Template>,
     token_domains: Vec<String>,
-    cache: PlanCache,
+    memo: Memo,
 }
 
 impl Renderer {
@@ -59,22 +59,28 @@ impl Renderer {
         if !lints.is_empty() {
             return Err(lints);
         }
-        let cache = PlanCache::new(settings.plan_cache_bytes_max);
-        Ok(Self { templates, token_domains: settings.token_domains, cache })
+        let memo = Memo::new(settings.plan_cache_bytes_max);
+        Ok(Self { templates, token_domains: settings.token_domains, memo })
     }
 
     /// The plan for a job's content. Contents that came with the job are compiled once.
     ///
     /// # Errors
-    /// `template-not-found`; `bad-template` with the first mistake; those of [`Plan::from_message`].
+    /// `template-not-found`; `bad-template` with the first mistake; for a message also `bad-job` and `too-large`.
     pub fn plan(&self, content: &Content, locale: Option<&str>) -> Result<Arc<Plan>, Fault> {
         match content {
             Content::Template(name) => self.template(name, locale),
-            Content::Inline(inline) => self.cached(inline_key(inline), || inline_plan(inline)),
-            Content::Message(raw) => self.cached(key("message", &[Some(raw)]), || {
-                Plan::from_message(raw, &|address| Token::from_address(address, &self.token_domains).ok())
-            }),
+            Content::Inline(inline) => self.memo.plan(&canonical(inline), || inline_plan(inline)),
+            Content::Message(raw) => {
+                let token_of = |address: &str| Token::from_address(address, &self.token_domains).ok();
+                Plan::from_message(raw, &token_of, &self.memo).map(Arc::new)
+            }
         }
+    }
+
+    /// How many contents that came with jobs were compiled: 1 for a campaign, however many messages it has.
+    pub fn plans_compiled(&self) -> u64 {
+        self.memo.plans_compiled()
     }
 
     pub fn templates(&self) -> impl Iterator<Item = &TemplateInfo> {
@@ -91,41 +97,18 @@ impl Renderer {
             not_found(format!("the template {name} is there only for {locales}; name one of them as locale"))
         })
     }
-
-    fn cached(&self, key: Key, compile: impl FnOnce() -> Result<Plan, Fault>) -> Result<Arc<Plan>, Fault> {
-        if let Some(plan) = self.cache.get(&key) {
-            return Ok(plan);
-        }
-        let plan = Arc::new(compile()?);
-        self.cache.insert(key, plan.clone());
-        Ok(plan)
-    }
 }
 
-fn inline_key(inline: &InlineContent) -> Key {
-    fn part(text: &Option<String>) -> Option<&[u8]> {
-        text.as_deref().map(str::as_bytes)
-    }
-    let (from, subject) = (inline.from.as_bytes(), inline.subject.as_bytes());
-    let parts = [Some(from), Some(subject), part(&inline.text), part(&inline.html), part(&inline.reply_to)];
-    key("inline", &parts)
-}
-
-/// Each part behind its length, so that no two contents read alike.
-fn key(kind: &str, parts: &[Option<&[u8]>]) -> Key {
-    let mut hash = Context::new(&SHA256);
-    hash.update(kind.as_bytes());
-    for part in parts {
+fn canonical(inline: &InlineContent) -> Canonical {
+    let InlineContent { from, subject, text, html, reply_to } = inline;
+    let mut canonical = Canonical::new(Kind::Inline, 0);
+    for part in [Some(from), Some(subject), text.as_ref(), html.as_ref(), reply_to.as_ref()] {
         match part {
-            Some(part) => {
-                hash.update(&[1]);
-                hash.update(&(part.len() as u64).to_be_bytes());
-                hash.update(part);
-            }
-            None => hash.update(&[0]),
+            Some(part) => canonical.put(part.as_bytes()),
+            None => canonical.mark(b'-', 0),
         }
     }
-    hash.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
+    canonical
 }
 
 fn inline_plan(inline: &InlineContent) -> Result<Plan, Fault> {

@@ -2,7 +2,8 @@
 
 use super::field::Field;
 use super::header::sealed;
-use super::{Inside, Part, Reader, has_placeholder, misplaced};
+use super::outline::Part;
+use super::{Reader, has_placeholder, misplaced};
 use crate::fault::Fault;
 use crate::render::body::{Body, Place};
 use crate::render::encode::eight_bit::LINE_OCTETS_MAX;
@@ -130,71 +131,44 @@ fn put_parameter(name: &str, value: &str, out: &mut Output) {
 }
 
 impl Reader<'_> {
-    pub(super) fn leaf(&mut self, part: Part<'_>, media: &MediaType, inside: Inside) -> Result<(), Fault> {
+    /// A part that has no parts of its own.
+    pub(super) fn leaf(&mut self, part: &Part<'_>, body: &[u8]) -> Result<(), Fault> {
+        let media = MediaType::of(&part.fields);
         if media.is_readable_text()
-            && let Some(text) = self.text(&part, media)?
+            && let Some(text) = text(body, &media)?
         {
-            if inside.is_sealed {
+            if part.inside.is_sealed {
                 return Err(sealed());
             }
-            return self.text_leaf(&part, media, &text, inside);
+            return self.text_leaf(part, &media, &text);
         }
         let is_encoded =
             matches!(media.encoding, TransferEncoding::QuotedPrintable | TransferEncoding::Base64);
-        let has_long_line =
-            part.body.split(|byte| *byte == b'\n').any(|line| line.len() > LINE_OCTETS_MAX + 1);
-        let is_unlawful = has_long_line || (!is_encoded && !part.body.is_ascii());
+        let has_long_line = body.split(|byte| *byte == b'\n').any(|line| line.len() > LINE_OCTETS_MAX + 1);
+        let is_unlawful = has_long_line || (!is_encoded && !body.is_ascii());
         // What cannot be encoded anew keeps its octets: RFC 2046 §5.2.1 for messages, seals for the rest.
-        if !is_unlawful || inside.is_sealed || media.kind == "message" || media.kind == "multipart" {
-            self.header(&part, inside, |_| true)?;
+        if !is_unlawful || part.inside.is_sealed || media.kind == "message" || media.kind == "multipart" {
+            self.fields(part, |_| true)?;
             self.assembly.put(b"\r\n");
-            self.assembly.put(part.body);
+            self.assembly.put(body);
             return Ok(());
         }
-        self.convertible_leaf(&part, media, inside, has_long_line)
+        self.convertible_leaf(part, body, &media, has_long_line)
     }
 
-    /// The text of a part that holds a placeholder.
-    fn text(&self, part: &Part<'_>, media: &MediaType) -> Result<Option<String>, Fault> {
-        let Some(octets) = decoded(part.body, media.encoding) else {
-            return if memchr::memmem::find(part.body, b"{{").is_some() {
-                Err(misplaced("a placeholder in a part whose transfer encoding is broken"))
-            } else {
-                Ok(None)
-            };
-        };
-        let charset = charset(media.parameter("charset"), &octets);
-        let (text, _, is_broken) = charset.unwrap_or(UTF_8).decode(&octets);
-        if !has_placeholder(&text) {
-            return Ok(None);
-        }
-        if charset.is_none() || is_broken {
-            return Err(misplaced(
-                "a placeholder in a part that is not valid in its charset; send it in UTF-8",
-            ));
-        }
-        Ok(Some(text.into_owned()))
-    }
-
-    fn text_leaf(
-        &mut self,
-        part: &Part<'_>,
-        media: &MediaType,
-        text: &str,
-        inside: Inside,
-    ) -> Result<(), Fault> {
+    fn text_leaf(&mut self, part: &Part<'_>, media: &MediaType, text: &str) -> Result<(), Fault> {
         let is_replaced =
             |field: &Field<'_>| field.is("content-type") || field.is("content-transfer-encoding");
-        self.header(part, inside, |field| !is_replaced(field) && !field.is("content-md5"))?;
+        self.fields(part, |field| !is_replaced(field) && !field.is("content-md5"))?;
         self.add_mime_version(part);
         self.assembly.put(media.field_in_utf8().as_bytes());
         let syntax = media.syntax();
-        let place = format!("part {} (text/{})", self.parts, media.subtype.escape_debug());
+        let place = format!("part {} (text/{})", part.number, media.subtype.escape_debug());
         let text = if syntax == Syntax::Html { html_in_utf8(text) } else { Cow::Borrowed(text) };
-        let program = self.compile(&text, syntax, &place)?;
+        let program = self.part_program(&text, syntax, &place)?;
         let is_prose =
             syntax == Syntax::Html || matches!(media.subtype.as_str(), "plain" | "enriched" | "markdown");
-        let place = Place { in_multipart: inside.depth > 0, values_on_one_line: !is_prose };
+        let place = Place { in_multipart: !part.is_root(), values_on_one_line: !is_prose };
         self.assembly.add(Piece::Body(Box::new(Body::new(program, place))));
         Ok(())
     }
@@ -203,20 +177,20 @@ impl Reader<'_> {
     fn convertible_leaf(
         &mut self,
         part: &Part<'_>,
+        body: &[u8],
         media: &MediaType,
-        inside: Inside,
         has_long_line: bool,
     ) -> Result<(), Fault> {
-        self.header(part, inside, |field| !field.is("content-transfer-encoding"))?;
+        self.fields(part, |field| !field.is("content-transfer-encoding"))?;
         self.add_mime_version(part);
-        let octets = decoded(part.body, media.encoding).unwrap_or(Cow::Borrowed(part.body));
+        let octets = decoded(body, media.encoding).unwrap_or(Cow::Borrowed(body));
         let mut encoded = Output::unbounded();
         encoded.put(b"Content-Transfer-Encoding: base64\r\n\r\n");
         base64::write(&octets, &mut encoded);
         if has_long_line {
             self.assembly.put(encoded.as_bytes());
         } else {
-            let eight_bit = [b"Content-Transfer-Encoding: 8bit\r\n\r\n", part.body].concat();
+            let eight_bit = [b"Content-Transfer-Encoding: 8bit\r\n\r\n", body].concat();
             let seven_bit = encoded.as_bytes().into();
             self.assembly.add(Piece::ByTransfer { eight_bit: eight_bit.into(), seven_bit });
         }
@@ -224,10 +198,30 @@ impl Reader<'_> {
     }
 
     fn add_mime_version(&mut self, part: &Part<'_>) {
-        if part.is_root && !part.fields.iter().any(|field| field.is("mime-version")) {
+        if part.is_root() && !part.fields.iter().any(|field| field.is("mime-version")) {
             self.assembly.put(b"MIME-Version: 1.0\r\n");
         }
     }
+}
+
+/// The text of a part that holds a placeholder.
+fn text(body: &[u8], media: &MediaType) -> Result<Option<String>, Fault> {
+    let Some(octets) = decoded(body, media.encoding) else {
+        return if memchr::memmem::find(body, b"{{").is_some() {
+            Err(misplaced("a placeholder in a part whose transfer encoding is broken"))
+        } else {
+            Ok(None)
+        };
+    };
+    let charset = charset(media.parameter("charset"), &octets);
+    let (text, _, is_broken) = charset.unwrap_or(UTF_8).decode(&octets);
+    if !has_placeholder(&text) {
+        return Ok(None);
+    }
+    if charset.is_none() || is_broken {
+        return Err(misplaced("a placeholder in a part that is not valid in its charset; send it in UTF-8"));
+    }
+    Ok(Some(text.into_owned()))
 }
 
 fn structured(line: &[u8]) -> Option<ContentType<'_>> {

@@ -6,9 +6,16 @@ use memchr::memmem;
 /// A stretch of a multipart body. Put together in order they are the body again, octet by octet.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Section<'m> {
-    /// Preamble, boundary lines, epilogue.
-    Between(&'m [u8]),
+    Between(Between<'m>),
     Part(&'m [u8]),
+}
+
+/// Preamble, boundary line, epilogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Between<'m> {
+    pub octets: &'m [u8],
+    /// Where its one boundary begins, behind the two dashes; none where the multipart has no boundary line.
+    pub boundary_at: Option<usize>,
 }
 
 /// A boundary counts only at the beginning of a line and with nothing but white space behind it. Stops after
@@ -16,15 +23,21 @@ pub enum Section<'m> {
 pub fn split<'m>(body: &'m [u8], boundary: &str) -> Vec<Section<'m>> {
     let mut sections = Vec::new();
     let mut between_start = 0;
+    let mut boundary_at = None;
     let mut part_start = None;
+    let between = |start: usize, end: usize, boundary_at: Option<usize>| {
+        let boundary_at = boundary_at.map(|at| at - start);
+        Section::Between(Between { octets: &body[start..end], boundary_at })
+    };
     for line in boundary_lines(body, boundary) {
         if let Some(part_start) = part_start {
             // The line end before a boundary belongs to the boundary; an empty part has none of its own.
             let part_end = line.start.saturating_sub(2).max(part_start);
-            sections.push(Section::Between(&body[between_start..part_start]));
+            sections.push(between(between_start, part_start, boundary_at));
             sections.push(Section::Part(&body[part_start..part_end]));
             between_start = part_end;
         }
+        boundary_at = Some(line.start + 2);
         part_start = Some(line.end);
         if sections.len() > 2 * PARTS_MAX {
             break;
@@ -37,10 +50,10 @@ pub fn split<'m>(body: &'m [u8], boundary: &str) -> Vec<Section<'m>> {
     match part_start {
         // The last boundary is missing: the part goes on to the end.
         Some(part_start) => {
-            sections.push(Section::Between(&body[between_start..part_start]));
+            sections.push(between(between_start, part_start, boundary_at));
             sections.push(Section::Part(&body[part_start..]));
         }
-        None => sections.push(Section::Between(&body[between_start..])),
+        None => sections.push(between(between_start, body.len(), boundary_at)),
     }
     sections
 }
@@ -78,7 +91,7 @@ fn boundary_lines<'m>(body: &'m [u8], boundary: &str) -> impl Iterator<Item = Bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Section::{Between, Part};
+    use Section::Part;
     use proptest::prelude::*;
 
     #[test]
@@ -86,8 +99,12 @@ mod tests {
         let body = b"pre\r\n--b\r\nA: 1\r\n\r\n--bx\r\nx --b\r\n--b \t\r\n\r\n--b--\r\npost --b\r\n--b\r\n";
         let parts: Vec<_> = split(body, "b").into_iter().filter(|s| matches!(s, Part(_))).collect();
         assert_eq!(parts, [Part(b"A: 1\r\n\r\n--bx\r\nx --b"), Part(b"")]);
-        assert_eq!(split(b"nothing", "b"), [Between(b"nothing")]);
-        assert_eq!(split(b"--b\r\nopen", "b"), [Between(b"--b\r\n"), Part(b"open")]);
+        let between = |octets, boundary_at| Section::Between(Between { octets, boundary_at });
+        assert_eq!(split(b"nothing", "b"), [between(b"nothing", None)]);
+        assert_eq!(split(b"--b\r\nopen", "b"), [between(b"--b\r\n", Some(2)), Part(b"open")]);
+        let all = split(b"pre\r\n--b\r\nx\r\n--b--\r\n", "b");
+        assert_eq!(all[0], between(b"pre\r\n--b\r\n", Some(7)));
+        assert_eq!(all[2], between(b"\r\n--b--\r\n", Some(4)));
     }
 
     proptest! {
@@ -95,9 +112,16 @@ mod tests {
         fn the_sections_are_the_body(body in "(--b|--|b|\r\n| |x){0,40}") {
             let joined: Vec<u8> = split(body.as_bytes(), "b")
                 .iter()
-                .flat_map(|section| match section { Between(octets) | Part(octets) => octets.to_vec() })
+                .flat_map(|section| match section {
+                    Section::Between(Between { octets, .. }) | Part(octets) => octets.to_vec(),
+                })
                 .collect();
             prop_assert_eq!(joined, body.as_bytes());
+            for section in split(body.as_bytes(), "b") {
+                if let Section::Between(Between { octets, boundary_at: Some(at) }) = section {
+                    prop_assert!(octets[..at].ends_with(b"--") && octets[at..].starts_with(b"b"));
+                }
+            }
         }
     }
 }

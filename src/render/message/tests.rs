@@ -1,9 +1,12 @@
 //! Engines' messages, made into plans and rendered, read back by an independent reader.
 
+mod repeat;
+
 use crate::fault::{Fault, Reason};
 use crate::job::{Data, SendNumber, Token};
 use crate::person::{Person, PersonBuilder};
 use crate::render::body::Transfer;
+use crate::render::memo::Memo;
 use crate::render::plan::{Finished, Moment, Plan, RenderRequest};
 use data_encoding::BASE64;
 use mail_parser::MessageParser;
@@ -22,7 +25,7 @@ fn dana() -> Person {
 
 fn plan(raw: &[u8]) -> Result<Plan, Fault> {
     let domains = [String::from("tokens.example")];
-    Plan::from_message(raw, &|address| Token::from_address(address, &domains).ok())
+    Plan::from_message(raw, &|address| Token::from_address(address, &domains).ok(), &Memo::new(0))
 }
 
 fn render_for(raw: &[u8], transfer: Transfer) -> Finished {
@@ -325,7 +328,7 @@ fn calendar_values_stay_on_one_line() {
 fn the_fields_a_message_reveals_are_known_for_the_grant_check() {
     let raw = simple("Subject: {{person.first_name}}\r\n", "{{person.city}} {{data.order}}");
     let fields: Vec<String> = plan(&raw).unwrap().person_fields().map(str::to_owned).collect();
-    assert_eq!(fields, ["city", "first_name"]);
+    assert_eq!(fields, ["first_name", "city"]);
 }
 
 /// Messages as a careless or hostile engine may send them.

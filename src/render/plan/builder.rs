@@ -10,6 +10,7 @@ use crate::render::leak;
 use crate::render::lint::Lint;
 use crate::render::program::{Program, Syntax};
 use crate::render::scope::FieldRules;
+use std::sync::Arc;
 
 /// Collects the parts of a message. `place` names the template in mistakes.
 #[derive(Debug)]
@@ -96,7 +97,7 @@ impl PlanBuilder {
             let cause = format!("person.* in the header {name}, which machines log");
             return Err(self.lint(cause, "use send.number or data.* there"));
         }
-        let name: Box<str> = name.into();
+        let (name, program): (Box<str>, _) = (name.into(), Arc::new(program));
         self.headers.push(if is_for_machines(&name) {
             Piece::Verbatim { name, program }
         } else {
@@ -191,13 +192,13 @@ impl PlanBuilder {
         };
         let mut assembly = Assembly::default();
         assembly.mailbox("From", Mailbox { name: from_name, who: Who::Literal(from) });
-        let to_name = self.to_name.map_or(Name::Default, Name::Program);
+        let to_name = self.to_name.map_or(Name::Default, |program| Name::Program(Arc::new(program)));
         assembly.mailbox("To", Mailbox { name: to_name, who: Who::Recipient });
         if let Some(reply_to) = reply_to {
             assembly.mailbox("Reply-To", reply_to);
         }
         if let Some(program) = self.subject {
-            assembly.add(Piece::Text { name: "Subject".into(), program });
+            assembly.add(Piece::Text { name: "Subject".into(), program: Arc::new(program) });
         }
         assembly.add(Piece::Date);
         assembly.add(Piece::MessageId);
@@ -208,7 +209,7 @@ impl PlanBuilder {
         let content =
             Content { text: self.text, html: self.html, inline: self.inline, attachments: self.attachments };
         content.write(&mut assembly);
-        Ok(Plan::assemble(assembly.finish(), envelope))
+        Ok(Plan::whole(assembly.finish(), envelope))
     }
 
     fn mailbox(&self, what: &str, written: &str) -> Result<(Name, Address), Vec<Lint>> {
@@ -221,7 +222,8 @@ impl PlanBuilder {
         let name = match only.name {
             None => Name::Literal("".into()),
             Some(name) if name.contains("{{") => {
-                Name::Program(Program::compile(&name, Syntax::Header, &format!("{}: {what}", self.place))?)
+                let place = format!("{}: {what}", self.place);
+                Name::Program(Arc::new(Program::compile(&name, Syntax::Header, &place)?))
             }
             Some(name) => Name::Literal(name.into()),
         };

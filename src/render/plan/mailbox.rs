@@ -8,6 +8,7 @@ use crate::render::encode::{Address, Output, header, word};
 use crate::render::program::Program;
 use mail_parser::parsers::MessageStream;
 use mail_parser::{Addr, Address as Parsed, HeaderValue};
+use std::sync::Arc;
 
 /// One mailbox of a header.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub enum Name {
     /// The person's own name, as far as the engine may reveal it; none where `who` is not the person.
     Default,
     Literal(Box<str>),
-    Program(Program),
+    Program(Arc<Program>),
 }
 
 /// The address.

@@ -7,9 +7,13 @@ use crate::render::body::{Body, Transfer};
 use crate::render::encode::{Address, Output, header, word};
 use crate::render::program::{Program, Sink};
 use crate::render::scope::Scope;
+use std::sync::Arc;
 
 /// Longest text of a header field before it is encoded, in octets.
 pub const HEADER_TEXT_OCTETS_MAX: usize = 16 * 1024;
+
+/// Longest boundary (RFC 2046 §5.1.1).
+pub const BOUNDARY_OCTETS_MAX: usize = 70;
 
 /// A stretch of the message.
 #[derive(Debug)]
@@ -24,17 +28,19 @@ pub enum Piece {
     /// A header field for people.
     Text {
         name: Box<str>,
-        program: Program,
+        program: Arc<Program>,
     },
     /// A header field for machines: URLs, ids.
     Verbatim {
         name: Box<str>,
-        program: Program,
+        program: Arc<Program>,
     },
     Mailboxes(Mailboxes),
     Date,
     MessageId,
     SendNumber,
+    /// The boundary of this number, as the message at hand has it.
+    Boundary(usize),
     /// Content-Transfer-Encoding, empty line, text.
     Body(Box<Body>),
 }
@@ -45,6 +51,7 @@ pub struct Filling<'a> {
     pub request: &'a RenderRequest<'a>,
     pub recipient: &'a Address,
     pub from_domain: &'a str,
+    pub boundaries: &'a [Box<str>],
 }
 
 impl Piece {
@@ -78,6 +85,10 @@ impl Piece {
                 out.put(b">\r\n");
             }
             Self::SendNumber => header::verbatim("X-Send-Number", request.send.as_str(), out),
+            Self::Boundary(number) => {
+                let boundary = filling.boundaries.get(*number).expect("a plan has all its boundaries");
+                out.put(boundary.as_bytes());
+            }
             Self::Body(body) => body.write(&filling.scope, request.transfer, out)?,
         }
         Ok(())
@@ -85,7 +96,7 @@ impl Piece {
 
     pub fn programs(&self) -> Vec<&Program> {
         match self {
-            Self::Text { program, .. } | Self::Verbatim { program, .. } => vec![program],
+            Self::Text { program, .. } | Self::Verbatim { program, .. } => vec![program.as_ref()],
             Self::Mailboxes(mailboxes) => {
                 mailboxes.list.iter().filter_map(|mailbox| mailbox.program()).collect()
             }
@@ -100,6 +111,7 @@ impl Piece {
             Self::Fixed(bytes) => bytes.len(),
             Self::ByTransfer { eight_bit, seven_bit } => eight_bit.len().max(seven_bit.len()),
             Self::Body(body) => body.fixed_octets(),
+            Self::Boundary(_) => BOUNDARY_OCTETS_MAX,
             _ => 0,
         }
     }
@@ -109,6 +121,7 @@ impl Piece {
         let held = match self {
             Self::ByTransfer { eight_bit, seven_bit } => eight_bit.len() + seven_bit.len(),
             Self::Body(body) => body.cost_bytes(),
+            Self::Text { program, .. } | Self::Verbatim { program, .. } => program.cost_bytes() + 64,
             Self::Mailboxes(mailboxes) => mailboxes.list.len() * 256,
             other => other.fixed_octets() + 256,
         };

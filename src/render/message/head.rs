@@ -1,0 +1,163 @@
+//! What becomes of a message's own header fields. This runs for every message, so what can go out as it is costs a look.
+
+use super::field::Field;
+use super::outline::Outline;
+use super::{Reader, bad_job, has_placeholder, misplaced};
+use crate::fault::Fault;
+use crate::job::Token;
+use crate::render::encode::Address;
+use crate::render::memo::Memo;
+use crate::render::plan::mailbox::{self, Mailbox, Mailboxes, Name, Who, Written};
+use crate::render::plan::piece::Piece;
+
+/// The head of one message's plan.
+pub struct Heading {
+    pub pieces: Vec<Piece>,
+    /// Programs among them.
+    pub programs: usize,
+    /// The first address of From.
+    pub from: Address,
+    pub needs_smtputf8: bool,
+}
+
+impl Heading {
+    /// # Errors
+    /// Those of [`crate::render::Plan::from_message`] that are about header fields.
+    pub fn read(
+        outline: &Outline<'_>,
+        token_of: &dyn Fn(&str) -> Option<Token>,
+        memo: &Memo,
+    ) -> Result<Self, Fault> {
+        let from =
+            sender(&outline.head).ok_or_else(|| bad_job("the message has no From header with an address"))?;
+        let mut reader = HeadReader { reader: Reader::new(memo), token_of, needs_smtputf8: false };
+        for field in &outline.head {
+            reader.field(field)?;
+        }
+        reader.add_missing(&outline.head);
+        let Reader { assembly, programs, .. } = reader.reader;
+        let needs_smtputf8 = reader.needs_smtputf8 || from.needs_smtputf8();
+        Ok(Self { pieces: assembly.finish(), programs, from, needs_smtputf8 })
+    }
+}
+
+/// The first address of From.
+fn sender(fields: &[Field<'_>]) -> Option<Address> {
+    let from = fields.iter().find(|field| field.is("from"))?;
+    let list = mailbox::read_list(from.value.trim_ascii_end());
+    list.first().and_then(|first| Address::parse(&first.address).ok())
+}
+
+/// Fields that speak of the message as it came, that are for this relay only, or that name hidden recipients.
+fn is_dropped(field: &Field<'_>) -> bool {
+    const EXACT: [&str; 9] = [
+        "bcc",
+        "resent-bcc",
+        "return-path",
+        "dkim-signature",
+        "dkim2-signature",
+        "domainkey-signature",
+        "x-google-dkim-signature",
+        "x-send-number",
+        "content-length",
+    ];
+    let starts = |with: &str| field.name.get(..with.len()).is_some_and(|s| s.eq_ignore_ascii_case(with));
+    EXACT.iter().any(|name| field.is(name)) || starts("arc-") || starts("x-tokenrelay-")
+}
+
+struct HeadReader<'c> {
+    reader: Reader<'c>,
+    token_of: &'c dyn Fn(&str) -> Option<Token>,
+    needs_smtputf8: bool,
+}
+
+impl HeadReader<'_> {
+    fn field(&mut self, field: &Field<'_>) -> Result<(), Fault> {
+        let holds_addresses = ["to", "cc", "reply-to", "from", "sender"].iter().any(|name| field.is(name));
+        if holds_addresses {
+            return self.mailboxes(field);
+        }
+        // Not sent on either way; an engine that puts a person there is told, as for every such field.
+        if field.is("return-path") && field.has_placeholder() {
+            return self.reader.impersonal(field.name, &field.text()).map(drop);
+        }
+        if is_dropped(field) { Ok(()) } else { self.reader.field(field, false) }
+    }
+
+    fn add_missing(&mut self, fields: &[Field<'_>]) {
+        let lacks = |name: &str| !fields.iter().any(|field| field.is(name));
+        let assembly = &mut self.reader.assembly;
+        if lacks("to") {
+            assembly.add(Piece::Mailboxes(Mailboxes {
+                name: "To".into(),
+                list: Vec::new(),
+                never_empty: true,
+            }));
+        }
+        if lacks("date") {
+            assembly.add(Piece::Date);
+        }
+        if lacks("message-id") {
+            assembly.add(Piece::MessageId);
+        }
+        assembly.add(Piece::SendNumber);
+    }
+
+    fn mailboxes(&mut self, field: &Field<'_>) -> Result<(), Fault> {
+        // The sender is the engine's business: a token there is an address like any other.
+        let may_be_person = !(field.is("from") || field.is("sender"));
+        let may_stay = !field.has_placeholder() && !field.is_unlawful();
+        if may_stay && !may_be_person {
+            self.reader.put_line(field.raw);
+            return Ok(());
+        }
+        let written = mailbox::read_list(field.value.trim_ascii_end());
+        if may_stay && !written.iter().any(|entry| (self.token_of)(&entry.address).is_some()) {
+            self.reader.put_line(field.raw);
+            return Ok(());
+        }
+        let mut list = Vec::with_capacity(written.len());
+        for entry in written {
+            list.push(self.mailbox(field.name, entry, may_be_person)?);
+        }
+        let never_empty = field.is("to");
+        self.reader.assembly.add(Piece::Mailboxes(Mailboxes { name: field.name.into(), list, never_empty }));
+        Ok(())
+    }
+
+    fn mailbox(&mut self, header: &str, entry: Written, may_be_person: bool) -> Result<Mailbox, Fault> {
+        let token = if may_be_person { (self.token_of)(&entry.address) } else { None };
+        let who = match token {
+            Some(token) => Who::Token(token),
+            None if may_be_person && is_own_address(&entry.address) => Who::Recipient,
+            None if has_placeholder(&entry.address) => {
+                return Err(misplaced(format!(
+                    "a placeholder in an address of {header}; only a display name may hold one"
+                )));
+            }
+            None => Who::Literal(
+                Address::parse(&entry.address)
+                    .map_err(|_| bad_job(format!("an address in {header} cannot be read")))?,
+            ),
+        };
+        self.needs_smtputf8 |= matches!(&who, Who::Literal(address) if address.needs_smtputf8());
+        let name = match entry.name {
+            Some(name) if has_placeholder(&name) => Name::Program(self.reader.header_program(&name, header)?),
+            // Engines without a name for somebody repeat the address; the token must not reach anybody.
+            Some(name) if !self.names_a_token(&name) => Name::Literal(name.into()),
+            _ if matches!(who, Who::Literal(_)) => Name::Literal("".into()),
+            _ => Name::Default,
+        };
+        Ok(Mailbox { name, who })
+    }
+
+    fn names_a_token(&self, name: &str) -> bool {
+        name.split([' ', '<', '>', '"', '\'', ',']).any(|stretch| (self.token_of)(stretch).is_some())
+    }
+}
+
+/// `{{person.email}}`, however it is spaced.
+fn is_own_address(address: &str) -> bool {
+    let inner = address.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+    inner.is_some_and(|path| path.trim_matches(['{', '}', ' ']) == "person.email")
+}

@@ -1,0 +1,210 @@
+//! The outline of a message: where header fields, parts and boundaries stand, before anything is decoded. Two messages
+//! with the same [`Outline::canonical`] form have the same plan but for their own header fields and boundaries.
+
+use super::field::{self, Field};
+use super::leaf::MediaType;
+use super::{DEPTH_MAX, PARTS_MAX, bad_job, header, multipart, too_large};
+use crate::fault::Fault;
+use crate::render::fingerprint::Canonical;
+use crate::render::memo::Kind;
+use crate::render::plan::piece::BOUNDARY_OCTETS_MAX;
+
+/// What stands where in a message.
+#[derive(Debug)]
+pub struct Outline<'m> {
+    /// Fields of the message's own header that say nothing about its content.
+    pub head: Vec<Field<'m>>,
+    /// All the rest: the fields that do, and the body.
+    pub root: Part<'m>,
+    pub body: &'m [u8],
+    /// Boundaries that another message may have in another wording, by their numbers.
+    pub boundaries: Vec<&'m str>,
+}
+
+/// One part as it came.
+#[derive(Debug)]
+pub struct Part<'m> {
+    /// From 1, in the order parts begin.
+    pub number: usize,
+    pub fields: Vec<Field<'m>>,
+    pub content: Content<'m>,
+    pub inside: Inside,
+}
+
+/// What a part is inside of.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Inside {
+    pub depth: usize,
+    /// Signed or encrypted as it is: nothing in it may change.
+    pub is_sealed: bool,
+}
+
+#[derive(Debug)]
+pub enum Content<'m> {
+    Single(&'m [u8]),
+    Multi { sections: Vec<Section<'m>>, exchange: Option<Exchange> },
+}
+
+/// A stretch of a multipart's body.
+#[derive(Debug)]
+pub enum Section<'m> {
+    Between(multipart::Between<'m>),
+    Part(Part<'m>),
+}
+
+/// A boundary that says nothing but where parts end, so that any other would do.
+#[derive(Debug, Clone, Copy)]
+pub struct Exchange {
+    pub number: usize,
+    pub octets: usize,
+    /// Where it begins in the part's first Content-Type field.
+    pub field_at: usize,
+}
+
+impl<'m> Outline<'m> {
+    /// # Errors
+    /// `bad-job` for what cannot be read, `too-large` past the limits on fields, parts and depth.
+    pub fn read(raw: &'m [u8]) -> Result<Self, Fault> {
+        let (fields, body) = field::split(raw)?;
+        header::check(&fields)?;
+        let (structure, head) = fields.into_iter().partition(is_about_content);
+        let mut reading = Reading { parts: 0, boundaries: Vec::new() };
+        let root = reading.part(structure, body, Inside::default())?;
+        Ok(Self { head, root, body, boundaries: reading.boundaries })
+    }
+
+    /// Everything but the head and the wording of exchangeable boundaries.
+    pub fn canonical(&self, kind: Kind, octets: usize) -> Canonical {
+        let mut canonical = Canonical::new(kind, octets);
+        self.root.write(&mut canonical);
+        canonical
+    }
+}
+
+/// Content-Length is not: it is left out, like the others that speak of the message as it came.
+fn is_about_content(field: &Field<'_>) -> bool {
+    let starts = |with: &str| field.name.get(..with.len()).is_some_and(|s| s.eq_ignore_ascii_case(with));
+    (starts("content-") && !field.is("content-length")) || field.is("mime-version")
+}
+
+impl Part<'_> {
+    pub fn is_root(&self) -> bool {
+        self.inside.depth == 0
+    }
+
+    /// Cut where the boundary stands, a field or a section is written as what is before and what is behind it.
+    fn write(&self, canonical: &mut Canonical) {
+        let exchange = match &self.content {
+            Content::Multi { exchange, .. } => *exchange,
+            Content::Single(_) => None,
+        };
+        canonical.mark(b'f', self.fields.len() as u32);
+        let mut uncut = exchange;
+        for field in &self.fields {
+            let cut = if field.is("content-type") { uncut.take() } else { None };
+            put_cut(field.raw, cut.map(|exchange| (exchange, exchange.field_at)), canonical);
+        }
+        match &self.content {
+            Content::Single(body) => canonical.put(body),
+            Content::Multi { sections, .. } => {
+                canonical.mark(b's', sections.len() as u32);
+                for section in sections {
+                    match section {
+                        Section::Part(part) => part.write(canonical),
+                        Section::Between(between) => {
+                            put_cut(between.octets, exchange.zip(between.boundary_at), canonical);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn put_cut(octets: &[u8], cut: Option<(Exchange, usize)>, canonical: &mut Canonical) {
+    let Some((exchange, at)) = cut else { return canonical.put(octets) };
+    canonical.mark(b'b', exchange.number as u32);
+    canonical.put(&octets[..at]);
+    canonical.put(&octets[at + exchange.octets..]);
+}
+
+struct Reading<'m> {
+    parts: usize,
+    boundaries: Vec<&'m str>,
+}
+
+impl<'m> Reading<'m> {
+    fn part(&mut self, fields: Vec<Field<'m>>, body: &'m [u8], inside: Inside) -> Result<Part<'m>, Fault> {
+        self.parts += 1;
+        let number = self.parts;
+        if number > PARTS_MAX {
+            return Err(too_large(format!("the message has more than {PARTS_MAX} MIME parts")));
+        }
+        if inside.depth > DEPTH_MAX {
+            return Err(too_large(format!("multiparts stand more than {DEPTH_MAX} deep in each other")));
+        }
+        let content = self.content(&fields, body, inside)?;
+        Ok(Part { number, fields, content, inside })
+    }
+
+    fn content(
+        &mut self,
+        fields: &[Field<'m>],
+        body: &'m [u8],
+        inside: Inside,
+    ) -> Result<Content<'m>, Fault> {
+        if !may_be_multipart(fields) {
+            return Ok(Content::Single(body));
+        }
+        let media = MediaType::of(fields);
+        let Some(boundary) = media.boundary() else { return Ok(Content::Single(body)) };
+        let inside = Inside { depth: inside.depth + 1, is_sealed: inside.is_sealed || media.is_sealed() };
+        let exchange = if inside.is_sealed { None } else { self.exchange(fields, boundary) };
+        let mut sections = Vec::new();
+        for section in multipart::split(body, boundary) {
+            sections.push(match section {
+                multipart::Section::Between(between) => Section::Between(between),
+                multipart::Section::Part(whole) => {
+                    let (fields, body) = field::split(whole)?;
+                    Section::Part(self.part(fields, body, inside)?)
+                }
+            });
+        }
+        if !sections.iter().any(|section| matches!(section, Section::Part(_))) {
+            return Err(bad_job("a multipart holds no part: its boundary does not occur"));
+        }
+        Ok(Content::Multi { sections, exchange })
+    }
+
+    /// Whether another boundary could stand in this one's place without a difference to any reader: it has only
+    /// letters, digits and signs that mean nothing, and stands plainly in a field that goes out as it is.
+    fn exchange(&mut self, fields: &[Field<'m>], boundary: &str) -> Option<Exchange> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=.+".contains(&byte);
+        let octets = boundary.len();
+        let is_exchangeable = octets <= BOUNDARY_OCTETS_MAX
+            && boundary.bytes().all(is_plain)
+            && boundary.bytes().any(|byte| byte.is_ascii_alphanumeric());
+        let field = fields.iter().find(|field| field.is("content-type"))?;
+        if !is_exchangeable || field.is_unlawful() || field.has_placeholder() {
+            return None;
+        }
+        let field_at = memchr::memmem::find(field.raw, boundary.as_bytes())?;
+        let (before, from) = field.raw.split_at(field_at);
+        let (written, after) = from.split_at(octets);
+        let before = before.strip_suffix(b"\"").unwrap_or(before);
+        let is_parameter = before.to_ascii_lowercase().ends_with(b"boundary=")
+            && after.first().is_none_or(|next| b"\";\r\n \t".contains(next))
+            && memchr::memmem::find(after, boundary.as_bytes()).is_none();
+        if !is_parameter {
+            return None;
+        }
+        self.boundaries.push(std::str::from_utf8(written).ok()?);
+        Some(Exchange { number: self.boundaries.len() - 1, octets, field_at })
+    }
+}
+
+/// Most parts are none, and need no closer look.
+fn may_be_multipart(fields: &[Field<'_>]) -> bool {
+    let is_named = |value: &[u8]| value.windows(9).any(|word| word.eq_ignore_ascii_case(b"multipart"));
+    fields.iter().find(|field| field.is("content-type")).is_some_and(|field| is_named(field.value))
+}
