@@ -46,6 +46,9 @@ pub enum Mechanism {
 pub enum BadCommand {
     #[error("the command is not known")]
     Unknown,
+    /// What a message begins with (RFC 5322 §2.2), or a request of another protocol goes on with.
+    #[error("a header field in place of a command")]
+    HeaderField,
     #[error("the arguments of {0} are not well formed")]
     Arguments(&'static str),
     #[error("{0}")]
@@ -84,8 +87,14 @@ pub fn parse(line: &[u8]) -> Result<Command<'_>, BadCommand> {
         4 if is("VRFY") || is("EXPN") => Ok(Command::Verify),
         4 if is("ETRN") => Ok(Command::Etrn),
         8 if is("STARTTLS") => alone(Command::StartTls, "STARTTLS"),
+        _ if is_header_field(verb) => Err(BadCommand::HeaderField),
         _ => Err(BadCommand::Unknown),
     }
+}
+
+fn is_header_field(first_word: &str) -> bool {
+    let name = first_word.split_once(':').map_or("", |(name, _)| name);
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// Names that clients give themselves are often not domains; anything printable without spaces is taken.
@@ -193,6 +202,9 @@ mod tests {
             (&b"XCLIENT NAME=x"[..], BadCommand::Unknown),
             (b"", BadCommand::Unknown),
             (b" QUIT", BadCommand::Unknown),
+            (b":", BadCommand::Unknown),
+            (b"Subject: x", BadCommand::HeaderField),
+            (b"x-odd:y", BadCommand::HeaderField),
             (b"\xff\xfe", BadCommand::Unknown),
             (b"EHLO", BadCommand::Arguments("EHLO")),
             (b"EHLO a b", BadCommand::Arguments("EHLO")),

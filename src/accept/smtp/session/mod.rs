@@ -250,6 +250,10 @@ impl Session {
         }
         let command = match command::parse(line) {
             Ok(command) => command,
+            // Content of a client that did not wait for 354. What follows was not meant as commands either.
+            Err(BadCommand::HeaderField) => {
+                return close(554, (5, 5, 1), "a header field in place of a command; closing the connection");
+            }
             Err(fault) => return self.protest(state, syntax_error(fault)),
         };
         match command {
@@ -349,7 +353,7 @@ fn refuse_line(fault: BadLine) -> Turn {
 
 fn syntax_error(fault: BadCommand) -> Reply {
     let (basic, enhanced) = match fault {
-        BadCommand::Unknown => (500, (5, 5, 1)),
+        BadCommand::Unknown | BadCommand::HeaderField => (500, (5, 5, 1)),
         BadCommand::Arguments(_) => (501, (5, 5, 4)),
         BadCommand::Sender(_) => (501, (5, 1, 7)),
         BadCommand::Recipient(_) => (501, (5, 1, 3)),

@@ -277,6 +277,14 @@ fn what_follows_starttls_or_a_refused_data_is_never_read() {
 }
 
 #[test]
+fn content_of_a_client_that_did_not_wait_for_the_answer_to_data_is_not_read_as_commands() {
+    let mut stage = Stage::logged_in();
+    stage.play(&[(MAIL, "250"), ("RCPT TO:<e_unknown1@tokens.example>", "550 5.1.1"), ("DATA", "554 5.5.1")]);
+    assert!(stage.line("Subject: x").ends_with("closing the connection\r\n[closed]"));
+    assert!(stage.submitted.is_empty());
+}
+
+#[test]
 fn unreadable_content_is_answered_or_ends_the_session() {
     for (content, expected, is_closed) in [
         (Unread::TooLarge, "552 5.3.4", false),
