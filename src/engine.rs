@@ -92,6 +92,11 @@ impl Engines {
         Self(engines)
     }
 
+    /// The engine a door belongs to.
+    pub fn by_name(&self, name: &str) -> Option<Arc<Engine>> {
+        self.0.iter().find(|engine| *engine.name == *name).cloned()
+    }
+
     /// SMTP AUTH: user name and password. An unknown name costs the same time as a wrong password.
     pub fn by_password(&self, name: &str, password: &[u8]) -> Option<Arc<Engine>> {
         self.0.iter().fold(None, |found, engine| {

@@ -36,6 +36,14 @@ impl Gate {
         Entry { _job: job, _bytes: bytes }
     }
 
+    /// Room for one more job if there is any now. Never waits, so whoever already holds an entry may ask.
+    pub fn try_enter(&self, bytes: usize) -> Option<Entry> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.bytes_max);
+        let job = self.jobs.clone().try_acquire_owned().ok()?;
+        let bytes = self.bytes.clone().try_acquire_many_owned(bytes).ok()?;
+        Some(Entry { _job: job, _bytes: bytes })
+    }
+
     /// Jobs that could enter right now.
     pub fn free(&self) -> usize {
         self.jobs.available_permits()
@@ -54,6 +62,16 @@ mod tests {
         assert!(futures_util::poll!(&mut second).is_pending());
         drop(first);
         second.await;
+    }
+
+    #[tokio::test]
+    async fn trying_takes_what_is_free_and_leaves_nothing_behind() {
+        let gate = Gate::new(2, 100);
+        let first = gate.try_enter(80);
+        assert!(first.is_some() && gate.try_enter(30).is_none());
+        assert_eq!(gate.free(), 1, "a job that found no room for its bytes holds no place");
+        drop(first);
+        assert!(gate.try_enter(1_000_000).is_some());
     }
 
     #[tokio::test]

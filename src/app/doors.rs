@@ -1,14 +1,15 @@
 //! Opens the doors: binds the listeners and serves each in a task.
 
+mod socket;
+
 use super::Parts;
 use crate::accept::door::House;
 use crate::accept::{http, smtp};
-use crate::config::{Config, Listener, ListenerKind, TlsMode};
+use crate::config::{Bind, Config, Listener, ListenerKind, TlsMode};
 use crate::exit::{CliError, Exit};
 use crate::tls::ServerTls;
-use std::net::SocketAddr;
+use socket::Socket;
 use std::sync::Arc;
-use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,7 +18,7 @@ use tokio_util::task::TaskTracker;
 #[derive(Debug, Clone)]
 pub struct OpenDoor {
     pub kind: &'static str,
-    pub address: SocketAddr,
+    pub address: Bind,
     pub tls: &'static str,
 }
 
@@ -32,7 +33,7 @@ pub async fn open(
 ) -> Result<Vec<OpenDoor>, CliError> {
     let mut bound = Vec::new();
     for listener in &config.listeners {
-        let socket = TcpListener::bind(listener.bind).await.map_err(|cause| {
+        let socket = Socket::bind(&listener.bind).await.map_err(|cause| {
             CliError::new(Exit::Temporary, format!("cannot listen on {}: {cause}", listener.bind))
                 .fix("stop what uses this address, or change bind of this [[listener]]")
         })?;
@@ -40,19 +41,27 @@ pub async fn open(
     }
     let mut doors = Vec::new();
     for (listener, socket, acceptor) in bound {
-        let address = socket.local_addr().map_err(CliError::failed)?;
+        let address = socket.address().map_err(CliError::failed)?;
         let stop = shutdown.clone().cancelled_owned();
-        let kind = match listener.kind {
-            ListenerKind::Smtp => {
-                let settings = smtp_settings(config, listener, acceptor, parts);
-                tasks.spawn(smtp::serve(socket, settings, house.clone(), stop));
-                "smtp"
-            }
-            ListenerKind::Http => {
+        let kind = match (listener.kind, socket) {
+            (ListenerKind::Http, Socket::Tcp(socket)) => {
                 let settings = http_settings(config, listener, house, parts);
                 let tls = acceptor.map_or(http::DoorTls::None, http::DoorTls::Implicit);
                 tasks.spawn(http::serve(socket, tls, settings, stop));
                 "http"
+            }
+            (ListenerKind::Http, Socket::Unix(..)) => {
+                return Err(CliError::new(Exit::Config, "an http listener takes an IP address and port"));
+            }
+            (kind, socket) => {
+                let settings = smtp_settings(config, listener, acceptor, parts);
+                let house = house.clone();
+                tasks.spawn(async move {
+                    // The file outlives the door by nothing.
+                    let (socket, _file) = socket.into_door();
+                    smtp::serve(socket, settings, house, stop).await;
+                });
+                if kind == ListenerKind::Lmtp { "lmtp" } else { "smtp" }
             }
         };
         doors.push(OpenDoor { kind, address, tls: tls_word(listener.tls) });
@@ -74,7 +83,7 @@ fn acceptor(listener: &Listener) -> Result<Option<Acceptor>, CliError> {
     };
     let alpn: &[&[u8]] = match listener.kind {
         ListenerKind::Http => &[b"h2", b"http/1.1"],
-        ListenerKind::Smtp => &[],
+        ListenerKind::Smtp | ListenerKind::Lmtp => &[],
     };
     let tls = ServerTls::load(files, alpn).map_err(|cause| {
         CliError::new(Exit::Config, format!("listener {}: {cause}", listener.bind))
@@ -100,6 +109,11 @@ fn smtp_settings(
             .targets
             .first()
             .map_or_else(|| "localhost".into(), |target| target.helo_name.clone()),
+        protocol: match listener.kind {
+            ListenerKind::Lmtp => smtp::Protocol::Lmtp,
+            ListenerKind::Smtp | ListenerKind::Http => smtp::Protocol::Smtp,
+        },
+        engine: listener.engine.as_deref().map(Arc::from),
         tls,
         token_domains: listener.token_domains.clone(),
         quotas: parts.quotas.clone(),

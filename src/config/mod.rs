@@ -1,6 +1,7 @@
 //! The configuration: the file as written becomes the configuration as meant, and every mistake in it is
 //! reported at once with its line and column.
 
+mod listener;
 mod node;
 mod read;
 mod section;
@@ -75,6 +76,7 @@ pub enum LogFormat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListenerKind {
     Smtp,
+    Lmtp,
     Http,
 }
 
@@ -85,15 +87,43 @@ pub enum TlsMode {
     None,
 }
 
+/// Where a door is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bind {
+    Tcp(SocketAddr),
+    /// The path of a socket file.
+    Unix(PathBuf),
+}
+
+impl Bind {
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
 /// A door for engines.
 #[derive(Debug, Clone)]
 pub struct Listener {
     pub kind: ListenerKind,
-    pub bind: SocketAddr,
+    pub bind: Bind,
     pub tls: TlsMode,
     /// Present unless `tls` is `none`.
     pub identity: Option<ServerFiles>,
     pub token_domains: Vec<String>,
+    /// Who submits here without AUTH. Only where nobody but this machine can connect.
+    pub engine: Option<String>,
 }
 
 /// A first MTA.

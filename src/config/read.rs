@@ -1,19 +1,18 @@
 //! Section by section from the tree to the configuration as meant.
 
+use super::listener::listener;
 use super::node::{Node, Origin, Value};
 use super::section::{Problem, Reading, Section};
-use super::{
-    CacheConfig, Config, EngineConfig, Limits, Listener, ListenerKind, LogConfig, LogFormat, Target, TlsMode,
-};
+use super::{CacheConfig, Config, EngineConfig, Limits, Listener, LogConfig, LogFormat, Target, TlsMode};
 use crate::resolve::ConsentRule;
 use crate::secret::SecretRef;
-use crate::tls::{Pin, ServerFiles, Trust};
+use crate::tls::{Pin, Trust};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const NOT_YET: &str = "is not available in this version";
+pub(super) const NOT_YET: &str = "is not available in this version";
 
 pub fn config(root: &Node, file: &Path) -> Result<Config, Vec<Problem>> {
     let base = file.parent().unwrap_or(Path::new(""));
@@ -61,11 +60,20 @@ fn read(root: &Section<'_>, file: &Path) -> Option<Config> {
     let consent = policy(root.section("policy"));
     let limits = limits(root.section("limits"));
     let log = log(root.section("log"));
-    let listeners = root.sections("listener").into_iter().filter_map(listener).collect();
+    let listeners: Vec<Listener> = root.sections("listener").into_iter().filter_map(listener).collect();
     let targets: Vec<Target> = root.sections("target").into_iter().filter_map(target).collect();
     let engines: Vec<EngineConfig> = root.sections("engine").into_iter().filter_map(engine).collect();
     unique(root, "target", targets.iter().map(|target| target.name.as_str()));
     unique(root, "engine", engines.iter().map(|engine| engine.name.as_str()));
+    let names: Vec<&str> = engines.iter().map(|engine| engine.name.as_str()).collect();
+    for stranger in listeners.iter().filter_map(|listener| listener.engine.as_deref()) {
+        if !names.contains(&stranger) {
+            root.problem(
+                "listener",
+                format!("listener.engine names \"{stranger}\", and no [[engine]] has this name"),
+            );
+        }
+    }
     root.report_unknown();
     let file = file.into();
     let vault_key = vault_key?;
@@ -159,91 +167,8 @@ fn log(section: Section<'_>) -> LogConfig {
     log
 }
 
-const TLS_MODES: [(&str, TlsMode); 3] =
+pub(super) const TLS_MODES: [(&str, TlsMode); 3] =
     [("implicit", TlsMode::Implicit), ("starttls", TlsMode::StartTls), ("none", TlsMode::None)];
-
-fn listener(section: Section<'_>) -> Option<Listener> {
-    let kind = listener_kind(&section);
-    let bind = bind(&section);
-    let tls = section.choice("tls", &TLS_MODES).unwrap_or(TlsMode::StartTls);
-    let certificate = section.path_if_given("cert");
-    let key = section.secret("key");
-    check_accept(&section);
-    let token_domains = section.texts("token_domains").unwrap_or_default();
-    if token_domains.is_empty() {
-        section.problem(
-            "token_domains",
-            "listener.token_domains is missing: the domains whose addresses are tokens",
-        );
-    }
-    let identity = certificate.zip(key).map(|(certificate, key)| ServerFiles { certificate, key });
-    check_listener_tls(&section, kind, tls, bind, identity.is_some());
-    section.finish();
-    Some(Listener { kind: kind?, bind: bind?, tls, identity, token_domains })
-}
-
-fn listener_kind(section: &Section<'_>) -> Option<ListenerKind> {
-    let kinds = [("smtp", Some(ListenerKind::Smtp)), ("http", Some(ListenerKind::Http)), ("lmtp", None)];
-    if !section.has("kind") {
-        section.problem("kind", "listener.kind is missing: smtp or http");
-    }
-    let kind = section.choice("kind", &kinds)?;
-    if kind.is_none() {
-        section.problem("kind", format!("listener.kind \"lmtp\" {NOT_YET}; use \"smtp\" or \"http\""));
-    }
-    kind
-}
-
-fn bind(section: &Section<'_>) -> Option<SocketAddr> {
-    let text = section.required_text("bind", "the address to listen on, such as \"127.0.0.1:2525\"");
-    let address = text.parse().ok();
-    if address.is_none() && !text.is_empty() {
-        section.problem(
-            "bind",
-            format!("listener.bind is an IP address and port such as \"127.0.0.1:2525\", not \"{text}\""),
-        );
-    }
-    address
-}
-
-fn check_accept(section: &Section<'_>) {
-    match section.text("accept").as_deref() {
-        Some("handoff") => {}
-        Some("journal" | "auto") => section.problem(
-            "accept",
-            format!("listener.accept \"journal\" and \"auto\" need the journal, which {NOT_YET}; write accept = \"handoff\""),
-        ),
-        None => section.problem(
-            "accept",
-            format!("listener.accept defaults to \"auto\", which {NOT_YET}; write accept = \"handoff\""),
-        ),
-        Some(_) => section.problem("accept", "listener.accept is one of handoff, journal, auto"),
-    }
-}
-
-fn check_listener_tls(
-    section: &Section<'_>,
-    kind: Option<ListenerKind>,
-    tls: TlsMode,
-    bind: Option<SocketAddr>,
-    has_identity: bool,
-) {
-    if tls == TlsMode::None {
-        if bind.is_some_and(|address| !address.ip().is_loopback()) {
-            section.problem(
-                "tls",
-                "tls = \"none\" is for loopback only; use \"starttls\" or \"implicit\" with cert and key",
-            );
-        }
-        return;
-    }
-    if kind == Some(ListenerKind::Http) && tls == TlsMode::StartTls {
-        section.problem("tls", "an http listener takes tls = \"implicit\" or, on loopback, \"none\"");
-    }
-    if !has_identity {
-        section.problem("cert", "this listener needs cert = \"...pem\" and key = \"file:...\" for TLS");
-    }
-}
 
 fn target(section: Section<'_>) -> Option<Target> {
     let name = section.required_text("name", "a short name for this target");

@@ -151,6 +151,11 @@ impl<'a> Section<'a> {
         self.measured(key, units::rate_per_second, "a rate such as \"500/s\"")
     }
 
+    /// A path as it stands within some value: relative to the file.
+    pub fn path_of(&self, path: &str) -> PathBuf {
+        self.reading.base.join(path)
+    }
+
     pub fn path_if_given(&self, key: &'static str) -> Option<PathBuf> {
         self.text(key).map(|path| self.reading.base.join(path))
     }

@@ -7,6 +7,7 @@ mod consent;
 mod engines;
 mod http;
 mod jobs;
+mod lmtp;
 mod log;
 mod markers;
 mod outcomes;

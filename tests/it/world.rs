@@ -67,7 +67,7 @@ impl Member {
 
 impl World {
     pub fn door(&self, kind: &str) -> SocketAddr {
-        self.doors.iter().find(|door| door.kind == kind).unwrap().address
+        self.doors.iter().find(|door| door.kind == kind).and_then(|door| door.address.tcp()).unwrap()
     }
 
     /// The engine `campaigns` on a new HTTP connection.

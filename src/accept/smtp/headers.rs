@@ -18,7 +18,7 @@ const JOB_ID_OCTETS_MAX: usize = 255;
 const LOCALE_OCTETS_MAX: usize = 35;
 
 /// What the engine asks for in header fields.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Asked {
     pub template: Option<Box<str>>,
     pub data: Option<Data>,

@@ -1,4 +1,4 @@
-//! The SMTP submission door: an engine logs in, addresses a token, sends a message and gets its outcome.
+//! The SMTP and LMTP submission door: an engine logs in, addresses tokens, sends a message and gets its outcome.
 //!
 //! `session` decides (no I/O), `connection` carries out, `serve` lets in.
 
@@ -17,7 +17,8 @@ mod submission;
 mod tests;
 
 pub use guesses::GuessLimits;
-pub use serve::serve;
+pub use serve::{DoorListener, serve};
+pub use session::Protocol;
 
 use crate::accept::quota::Quotas;
 use std::fmt;
@@ -51,7 +52,10 @@ impl fmt::Debug for DoorTls {
 pub struct Settings {
     /// The name in the greeting.
     pub host_name: String,
+    pub protocol: Protocol,
     pub tls: DoorTls,
+    /// Who submits here without a login. For doors that only this machine can reach.
+    pub engine: Option<Arc<str>>,
     /// Recipients in these domains are tokens; all others are refused.
     pub token_domains: Vec<String>,
     /// Shared with the other doors: an engine has one rate.
@@ -68,6 +72,8 @@ pub struct Limits {
     /// Refused commands after which a client is sent away.
     pub errors_max: u32,
     pub commands_per_message_max: u32,
+    /// Recipients of one LMTP transaction. SMTP has one answer after the content and takes one recipient.
+    pub recipients_per_transaction_max: usize,
     pub messages_per_connection_max: u32,
     pub guesses: GuessLimits,
     /// Waited before a failed login is answered.
@@ -101,6 +107,7 @@ impl Default for Limits {
             connections_per_source_max: 200,
             errors_max: 10,
             commands_per_message_max: 2000,
+            recipients_per_transaction_max: 100,
             messages_per_connection_max: 10_000,
             guesses: GuessLimits::default(),
             login_failure_delay: Duration::from_secs(1),

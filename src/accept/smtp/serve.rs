@@ -3,21 +3,37 @@
 use crate::accept::door::House;
 use crate::accept::smtp::connection;
 use crate::accept::smtp::guesses::Guesses;
-use crate::accept::smtp::session::Policy;
+use crate::accept::smtp::session::{Policy, Protocol};
 use crate::accept::smtp::sources::{Admission, Sources, source_of};
 use crate::accept::smtp::{DoorTls, Settings};
+use crate::engine::Engine;
 use std::future::Future;
+use std::io;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Waited after a failed accept (out of file descriptors, for one), so the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Where clients of a door come in.
+#[derive(Debug)]
+pub enum DoorListener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// A client that has just come in.
+enum Visitor {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
 
 /// What every connection of one door shares.
 #[derive(Debug)]
@@ -43,11 +59,12 @@ pub(super) struct Place {
 /// Serves the door until `shutdown` resolves, then lets sessions and jobs end for `drain_max`. Clients that wait
 /// between commands are sent away at once; a message whose content has begun is still taken and answered.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<DoorListener>,
     settings: Settings,
     house: House,
     shutdown: impl Future<Output = ()>,
 ) {
+    let listener = listener.into();
     let door = Arc::new(Door::new(settings, house));
     tokio::select! {
         () = accept_all(&listener, &door) => {}
@@ -63,10 +80,10 @@ pub async fn serve(
 }
 
 /// Cancel-safe: a connection is either with the listener or has its task.
-async fn accept_all(listener: &TcpListener, door: &Arc<Door>) {
+async fn accept_all(listener: &DoorListener, door: &Arc<Door>) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => let_in(door, stream, peer),
+            Ok((visitor, peer)) => let_in(door, visitor, peer),
             Err(fault) => {
                 tracing::warn!(%fault, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -75,22 +92,68 @@ async fn accept_all(listener: &TcpListener, door: &Arc<Door>) {
     }
 }
 
-fn let_in(door: &Arc<Door>, stream: TcpStream, peer: SocketAddr) {
-    match door.place(peer) {
-        Ok(place) => {
-            let session = connection::run(door.clone(), stream, peer.ip());
-            door.tasks.spawn(async move {
-                session.await;
-                drop(place);
-            });
+fn let_in(door: &Arc<Door>, visitor: Visitor, peer: IpAddr) {
+    match (door.place(peer), visitor) {
+        (Ok(place), Visitor::Tcp(stream)) => {
+            // Replies are small and awaited: Nagle's algorithm would only delay them.
+            let _ = stream.set_nodelay(true);
+            attend(door, stream, (peer, place));
         }
-        Err(refusal) => {
-            tracing::debug!(peer = %peer.ip(), refusal, "connection refused");
-            // Best effort and without waiting. A client of implicit TLS would not understand it.
+        (Ok(place), Visitor::Unix(stream)) => attend(door, stream, (peer, place)),
+        (Err(refusal), visitor) => {
+            tracing::debug!(%peer, refusal, "connection refused");
+            // A client of implicit TLS would not understand it.
             if !matches!(door.settings.tls, DoorTls::Implicit(_)) {
-                let _ = stream.into_std().and_then(|mut stream| stream.write(refusal.as_bytes()));
+                visitor.turn_away(refusal);
             }
         }
+    }
+}
+
+fn attend<S>(door: &Arc<Door>, stream: S, (peer, place): (IpAddr, Place))
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let session = connection::run(door.clone(), stream, peer);
+    door.tasks.spawn(async move {
+        session.await;
+        drop(place);
+    });
+}
+
+impl DoorListener {
+    /// The next client and its address. Whoever comes by a Unix socket is on this machine and has its address.
+    async fn accept(&self) -> io::Result<(Visitor, IpAddr)> {
+        match self {
+            Self::Tcp(listener) => {
+                listener.accept().await.map(|(stream, peer)| (Visitor::Tcp(stream), peer.ip()))
+            }
+            Self::Unix(listener) => {
+                listener.accept().await.map(|(stream, _)| (Visitor::Unix(stream), Ipv4Addr::LOCALHOST.into()))
+            }
+        }
+    }
+}
+
+impl From<TcpListener> for DoorListener {
+    fn from(listener: TcpListener) -> Self {
+        Self::Tcp(listener)
+    }
+}
+
+impl From<UnixListener> for DoorListener {
+    fn from(listener: UnixListener) -> Self {
+        Self::Unix(listener)
+    }
+}
+
+impl Visitor {
+    /// Best effort and without waiting.
+    fn turn_away(self, refusal: &str) {
+        let _ = match self {
+            Self::Tcp(stream) => stream.into_std().and_then(|mut stream| stream.write(refusal.as_bytes())),
+            Self::Unix(stream) => stream.into_std().and_then(|mut stream| stream.write(refusal.as_bytes())),
+        };
     }
 }
 
@@ -99,6 +162,11 @@ impl Door {
         let limits = &settings.limits;
         let policy = Policy {
             host_name: settings.host_name.clone(),
+            protocol: settings.protocol,
+            recipients_max: match settings.protocol {
+                Protocol::Smtp => 1,
+                Protocol::Lmtp => limits.recipients_per_transaction_max,
+            },
             token_domains: settings.token_domains.clone(),
             message_bytes_max: limits.message_bytes_max,
             errors_max: limits.errors_max,
@@ -124,13 +192,18 @@ impl Door {
         if is_crowded { usual / 4 } else { usual }
     }
 
-    pub fn place(&self, peer: SocketAddr) -> Result<Place, &'static str> {
-        if matches!(self.settings.tls, DoorTls::None) && !peer.ip().to_canonical().is_loopback() {
+    /// The engine this door belongs to, as it is configured now.
+    pub fn resident(&self) -> Option<Arc<Engine>> {
+        self.house.engines().by_name(self.settings.engine.as_deref()?)
+    }
+
+    pub fn place(&self, peer: IpAddr) -> Result<Place, &'static str> {
+        if matches!(self.settings.tls, DoorTls::None) && !peer.to_canonical().is_loopback() {
             return Err("554 5.7.0 this door serves its own machine only\r\n");
         }
         let place = self.places.clone().try_acquire_owned();
         let place = place.map_err(|_| "421 4.3.2 too many connections; try again later\r\n")?;
-        let admission = self.sources.admit(source_of(peer.ip()));
+        let admission = self.sources.admit(source_of(peer));
         let admission = admission.ok_or("421 4.7.0 too many connections from your address\r\n")?;
         Ok(Place { _place: place, _admission: admission })
     }

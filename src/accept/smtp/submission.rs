@@ -1,4 +1,4 @@
-//! From an envelope and the octets of a message to a job.
+//! From an envelope and the octets of a message to jobs, one for each recipient.
 
 use crate::accept::door::House;
 use crate::accept::smtp::headers;
@@ -6,34 +6,45 @@ use crate::accept::smtp::session::Envelope;
 use crate::fault::{Fault, Reason};
 use crate::job::{Content, Job, SendNumber};
 
-/// With `X-TokenRelay-Template` the job names a template of the relay and the rest of the message is dropped;
+/// With `X-TokenRelay-Template` the jobs name a template of the relay and the rest of the message is dropped;
 /// without it the message itself is the template.
 ///
 /// # Errors
 /// `bad-job` when the message is empty or its header cannot be used.
-pub fn job(house: &House, envelope: Envelope, mut message: Vec<u8>) -> Result<Job, Fault> {
+pub fn jobs(house: &House, envelope: Envelope, mut message: Vec<u8>) -> Result<Vec<Job>, Fault> {
     if message.is_empty() {
         return Err(Fault::new(Reason::BadJob, "the message is empty"));
     }
-    let asked = headers::take(&mut message)?;
-    let send = match &asked.job_id {
-        Some(job_id) => house.send_number(&envelope.engine.name, job_id),
-        None => SendNumber::random(),
+    let mut asked = headers::take(&mut message)?;
+    let content = match asked.template.take() {
+        Some(name) => Content::Template(name.into()),
+        None => Content::Message(message.into()),
     };
-    Ok(Job {
-        send,
-        engine: envelope.engine,
-        token: envelope.token,
-        content: match asked.template {
-            Some(name) => Content::Template(name.into()),
-            None => Content::Message(message.into()),
-        },
-        data: asked.data.unwrap_or_default(),
-        locale: asked.locale,
-        campaign: asked.campaign,
-        purpose: asked.purpose,
-        target: asked.target,
-        expires: asked.expires,
-        sender: Some(envelope.sender),
-    })
+    let Envelope { engine, sender, recipients, is_shared, .. } = envelope;
+    // The last copy is the original: one recipient costs no copy.
+    let copies = std::iter::repeat_n((asked, content, sender), recipients.len());
+    let job = |(recipient, (asked, content, sender)): (_, (headers::Asked, _, _))| {
+        let crate::accept::smtp::session::Recipient { token } = recipient;
+        let send = match &asked.job_id {
+            // A number is one person's. The token is in it even when this transaction has one recipient only, so
+            // that a recipient who is tried again alone keeps the number. No job id holds a NUL.
+            Some(job_id) if is_shared => house.send_number(&engine.name, &format!("{job_id}\0{token}")),
+            Some(job_id) => house.send_number(&engine.name, job_id),
+            None => SendNumber::random(),
+        };
+        Job {
+            send,
+            engine: engine.clone(),
+            token,
+            content,
+            data: asked.data.unwrap_or_default(),
+            locale: asked.locale,
+            campaign: asked.campaign,
+            purpose: asked.purpose,
+            target: asked.target,
+            expires: asked.expires,
+            sender: Some(sender),
+        }
+    };
+    Ok(recipients.into_iter().zip(copies).map(job).collect())
 }

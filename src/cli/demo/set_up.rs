@@ -58,7 +58,7 @@ impl Stage {
 
     pub fn door(&self, kind: &str) -> SocketAddr {
         let found = self.app.doors().iter().find(|door| door.kind == kind);
-        found.expect("the example configuration has both doors").address
+        found.and_then(|door| door.address.tcp()).expect("the example configuration has both doors")
     }
 
     /// Stops everything and removes the folder; returns recipients left without an outcome.

@@ -2,16 +2,15 @@
 //! than the limits say.
 
 mod content;
+mod submit;
 
 use crate::accept::smtp::DoorTls;
 use crate::accept::smtp::inbox::Inbox;
 use crate::accept::smtp::incoming::{Framing, Incoming, Received};
 use crate::accept::smtp::serve::Door;
-use crate::accept::smtp::session::{Act, Channel, Envelope, Event, Login, Session, Step};
+use crate::accept::smtp::session::{Act, Channel, Event, Login, Session, Step};
 use crate::accept::smtp::sources::source_of;
-use crate::accept::smtp::submission;
 use crate::fault::{Fault, Reason};
-use crate::ticket::Outcome;
 use crate::wire::line::{Framed, LineFramer, LineKind};
 use crate::wire::sasl::Credentials;
 use std::future::Future;
@@ -20,7 +19,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// Replies held back while a client pipelines.
@@ -46,11 +44,12 @@ impl From<io::Error> for Ended {
 }
 
 /// One client, from its first octet to its last.
-pub(super) async fn run(door: Arc<Door>, mut stream: TcpStream, peer: IpAddr) {
-    // Replies are small and awaited: Nagle's algorithm would only delay them.
-    let _ = stream.set_nodelay(true);
+pub(super) async fn run<S>(door: Arc<Door>, mut stream: S, peer: IpAddr)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let channel = match door.settings.tls {
-        DoorTls::None => Channel::Loopback,
+        DoorTls::None => Channel::Local,
         DoorTls::StartTls(_) => Channel::Clear,
         DoorTls::Implicit(_) => Channel::Encrypted,
     };
@@ -72,7 +71,7 @@ pub(super) async fn run(door: Arc<Door>, mut stream: TcpStream, peer: IpAddr) {
         }
     }
     let messages = conversation.session.messages();
-    tracing::debug!(%peer, messages, "SMTP connection ended");
+    tracing::debug!(%peer, messages, "connection ended");
 }
 
 pub(super) struct Conversation {
@@ -89,7 +88,8 @@ pub(super) struct Conversation {
 
 impl Conversation {
     pub(super) fn new(door: Arc<Door>, peer: IpAddr, channel: Channel) -> Self {
-        let session = Session::new(door.policy.clone(), channel);
+        let mut session = Session::new(door.policy.clone(), channel);
+        session.recognise(door.resident());
         Self {
             door,
             session,
@@ -140,7 +140,7 @@ impl Conversation {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        if let Some(reply) = step.reply {
+        for reply in step.reply.iter().chain(&step.more) {
             reply.write_to(&mut self.outbox);
             if self.outbox.len() > OUTBOX_OCTETS_MAX {
                 self.flush(stream).await?;
@@ -271,33 +271,6 @@ impl Conversation {
             }
         }
         login
-    }
-
-    /// Hands the job to the house and waits for its outcome. The job has its own task: it is settled even when
-    /// this connection is not there any more to hear it.
-    async fn submit(&mut self, envelope: Envelope) -> Step {
-        let Received { octets, entries } = self.received.take().expect("a message was received");
-        let house = self.door.house.clone();
-        let engine = envelope.engine.name.clone();
-        let meter = self.door.settings.quotas.meter(&envelope.engine);
-        let within_rate = meter.take_within(self.door.settings.limits.quota_wait_max).await;
-        let job = match within_rate.and_then(|()| submission::job(&house, envelope, octets)) {
-            Ok(job) => job,
-            Err(fault) => {
-                tracing::debug!(%engine, reason = fault.reason.as_str(), "message refused");
-                return self.session.handle(Event::Refused(fault));
-            }
-        };
-        let first_number = job.send.clone();
-        let walk = self.door.tasks.spawn(async move {
-            let (send, outcome) = house.submit(job).await;
-            tracing::debug!(%engine, %send, state = outcome.state().as_str(), "job ended");
-            drop(entries);
-            (send, outcome)
-        });
-        // A task that fell over has reported its ticket as lost.
-        let (send, outcome) = walk.await.unwrap_or((first_number, Outcome::Lost));
-        self.session.handle(Event::Settled(send, outcome))
     }
 
     async fn flush<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Result<(), Ended> {

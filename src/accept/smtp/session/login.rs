@@ -1,6 +1,6 @@
 //! The session up to the point where the client has shown who it is: STARTTLS (RFC 3207) and AUTH (RFC 4954).
 
-use super::{Act, Channel, Exchange, Login, Session, State, Step, Turn, close, read_line, reply};
+use super::{Act, Channel, Exchange, Login, Session, State, Turn, close, read_line, reply, step};
 use crate::accept::smtp::reply::Reply;
 use crate::wire::command::Mechanism;
 use crate::wire::line::LineKind;
@@ -10,14 +10,13 @@ impl Session {
     pub(super) fn on_starttls(&mut self, state: State, is_pipelined: bool) -> Turn {
         match self.channel {
             Channel::Encrypted => self.protest(state, reply(503, (5, 5, 1), "TLS is already active")),
-            Channel::Loopback => self.protest(state, reply(502, (5, 5, 1), "TLS is not set up on this door")),
+            Channel::Local => self.protest(state, reply(502, (5, 5, 1), "TLS is not set up on this door")),
             // Somebody on the way may have written what follows; nothing of it is to reach the encrypted session.
             Channel::Clear if is_pipelined => {
                 close(554, (5, 5, 1), "nothing may follow STARTTLS before its answer; closing the connection")
             }
             Channel::Clear => {
-                let reply = Some(reply(220, (2, 0, 0), "ready for TLS"));
-                (State::Encrypting, Step { reply, act: Act::Encrypt })
+                step(State::Encrypting, Some(reply(220, (2, 0, 0), "ready for TLS")), Act::Encrypt)
             }
         }
     }
@@ -54,9 +53,7 @@ impl Session {
             }
         };
         match credentials {
-            Ok(credentials) => {
-                (State::CheckingPassword, Step { reply: None, act: Act::CheckPassword(credentials) })
-            }
+            Ok(credentials) => step(State::CheckingPassword, None, Act::CheckPassword(credentials)),
             Err(BadResponse::Cancelled) => {
                 self.protest(State::Named, reply(501, (5, 7, 0), "authentication cancelled"))
             }
@@ -89,6 +86,5 @@ fn not_accepted() -> Reply {
 }
 
 fn prompt(exchange: Exchange, text: &'static str) -> Turn {
-    let reply = Some(Reply::bare(334, text));
-    (State::Sasl(exchange), Step { reply, act: Act::ReadLine(LineKind::Sasl) })
+    step(State::Sasl(exchange), Some(Reply::bare(334, text)), Act::ReadLine(LineKind::Sasl))
 }

@@ -1,10 +1,15 @@
 //! The dialogue with one SMTP client as a state machine without I/O: an event comes in, a reply and the one
-//! thing to do next go out (RFC 5321 §4, 3207, 4954, 3030).
+//! thing to do next go out (RFC 5321 §4, 2033, 3207, 4954, 3030).
 
+mod envelope;
+mod hello;
 mod login;
 #[cfg(test)]
 mod tests;
 mod transaction;
+
+pub use envelope::{Envelope, Recipient};
+pub use hello::Protocol;
 
 use crate::accept::smtp::reply::Reply;
 use crate::engine::Engine;
@@ -23,6 +28,9 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Policy {
     pub host_name: String,
+    pub protocol: Protocol,
+    /// Most recipients of one transaction.
+    pub recipients_max: usize,
     /// Recipients in these domains are tokens; all others are refused.
     pub token_domains: Vec<String>,
     pub message_bytes_max: usize,
@@ -38,8 +46,8 @@ pub struct Policy {
 pub enum Channel {
     /// Nothing yet: STARTTLS is offered, and nothing else is done before it.
     Clear,
-    /// The machine itself: loopback on a door without TLS.
-    Loopback,
+    /// The machine itself: loopback or a Unix socket, on a door without TLS.
+    Local,
     Encrypted,
 }
 
@@ -60,7 +68,8 @@ pub enum Event<'a> {
     ChunkSkipped,
     /// The message was not made a job.
     Refused(Fault),
-    Settled(SendNumber, Outcome),
+    /// What became of each recipient of the envelope, in its order.
+    Settled(Vec<(SendNumber, Outcome)>),
     TimedOut,
     /// The time to log in, or the age of the connection, is over.
     TooOld,
@@ -88,19 +97,12 @@ pub enum Unread {
     Endless,
 }
 
-/// The envelope of one message.
-#[derive(Debug)]
-pub struct Envelope {
-    pub engine: Arc<Engine>,
-    /// Empty for the null reverse-path.
-    pub sender: Box<str>,
-    pub token: Token,
-}
-
 /// The answer to an event and what to do then.
 #[derive(Debug)]
 pub struct Step {
     pub reply: Option<Reply>,
+    /// LMTP answers content once for each recipient (RFC 2033 §4.2).
+    pub more: Vec<Reply>,
     pub act: Act,
 }
 
@@ -129,8 +131,7 @@ pub enum Act {
 /// `MAIL` was accepted.
 #[derive(Debug)]
 struct Transaction {
-    engine: Arc<Engine>,
-    sender: Box<str>,
+    envelope: Envelope,
     declared: Option<u64>,
 }
 
@@ -153,7 +154,7 @@ enum State {
     Ready(Arc<Engine>),
     Mail(Transaction),
     FindingToken(Transaction, Token),
-    Addressed(Transaction, Token),
+    Addressed(Transaction),
     ReadingContent(Envelope),
     /// Between two chunks; how many octets of the message are there.
     Chunking(Envelope, u64),
@@ -162,7 +163,8 @@ enum State {
         octets: u64,
         is_last: bool,
     },
-    Settling(Arc<Engine>),
+    /// Who submits, and the recipient each `RCPT` stands for.
+    Settling(Arc<Engine>, Vec<usize>),
     Closed,
 }
 
@@ -174,6 +176,8 @@ pub struct Session {
     policy: Arc<Policy>,
     channel: Channel,
     state: State,
+    /// Who is there by the channel itself: this machine's own engine.
+    known: Option<Arc<Engine>>,
     errors: u32,
     messages: u32,
     commands: u32,
@@ -181,7 +185,12 @@ pub struct Session {
 
 impl Session {
     pub fn new(policy: Arc<Policy>, channel: Channel) -> Self {
-        Self { policy, channel, state: State::Fresh, errors: 0, messages: 0, commands: 0 }
+        Self { policy, channel, state: State::Fresh, known: None, errors: 0, messages: 0, commands: 0 }
+    }
+
+    /// The channel itself shows who is there, so no login is needed on it.
+    pub fn recognise(&mut self, engine: Option<Arc<Engine>>) {
+        self.known = engine;
     }
 
     /// Takes the next event. An event that does not belong to the state closes the session.
@@ -199,7 +208,7 @@ impl Session {
 
     /// Who is submitting, once that is known.
     pub fn engine(&self) -> Option<&Arc<Engine>> {
-        self.state.engine()
+        self.state.engine().or(self.known.as_ref())
     }
 
     /// Whether content read so far still belongs to a message.
@@ -213,10 +222,7 @@ impl Session {
             (_, Event::TooOld) => close(421, (4, 3, 2), "this connection's time is over; connect again"),
             (_, Event::ShuttingDown) => close(421, (4, 3, 2), "the relay is going down; connect again"),
             (_, Event::BadLine(fault)) => refuse_line(fault),
-            (State::Fresh, Event::Connected) => {
-                let greeting = format!("{} ESMTP tokenrelay", self.policy.host_name);
-                read_line(State::Fresh, Some(Reply::bare(220, greeting)))
-            }
+            (State::Fresh, Event::Connected) => read_line(State::Fresh, Some(self.greeting())),
             (State::Sasl(exchange), Event::Line { line, .. }) => self.on_sasl(exchange, line),
             (state, Event::Line { line, is_pipelined }) => self.on_line(state, line, is_pipelined),
             (State::Encrypting, Event::Encrypted) => {
@@ -229,15 +235,17 @@ impl Session {
                 transaction::on_token_checked(transaction, token, found)
             }
             (State::ReadingContent(envelope), Event::ContentRead(read)) => {
-                transaction::on_content_read(envelope, read)
+                self.on_content_read(envelope, read)
             }
             (State::ReadingChunk { envelope, octets, is_last }, Event::ContentRead(read)) => {
-                transaction::on_chunk_read(envelope, octets, is_last, read)
+                self.on_chunk_read(envelope, octets, is_last, read)
             }
             (state, Event::ChunkSkipped) => read_line(state, None),
-            (State::Settling(engine), Event::Refused(fault)) => self.on_refused(engine, &fault),
-            (State::Settling(engine), Event::Settled(send, outcome)) => {
-                self.on_settled(engine, &send, &outcome)
+            (State::Settling(engine, rcpts), Event::Refused(fault)) => {
+                self.on_refused(engine, &rcpts, &fault)
+            }
+            (State::Settling(engine, rcpts), Event::Settled(outcomes)) => {
+                self.on_settled(engine, &rcpts, &outcomes)
             }
             _ => close(421, (4, 3, 0), "the relay lost the thread; connect again"),
         }
@@ -257,10 +265,7 @@ impl Session {
             Err(fault) => return self.protest(state, syntax_error(fault)),
         };
         match command {
-            Command::Ehlo(_) => self.on_ehlo(state),
-            Command::Helo(_) => {
-                read_line(state.reset_to_named(), Some(Reply::bare(250, self.policy.host_name.clone())))
-            }
+            Command::Ehlo(_) | Command::Helo(_) | Command::Lhlo(_) => self.on_hello(state, &command),
             Command::StartTls => self.on_starttls(state, is_pipelined),
             Command::Auth(mechanism, initial) => self.on_auth(state, mechanism, initial),
             Command::Mail(sender, params) => self.on_mail(state, sender, params),
@@ -270,35 +275,17 @@ impl Session {
             Command::Rset => read_line(state.reset(), Some(reply(250, (2, 0, 0), "Ok"))),
             Command::Noop => read_line(state, Some(reply(250, (2, 0, 0), "Ok"))),
             Command::Help => {
-                let text = "EHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP QUIT; see RFC 5321";
+                let text = "EHLO LHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP QUIT; see RFC 5321";
                 read_line(state, Some(reply(214, (2, 0, 0), text)))
             }
             Command::Verify => {
                 read_line(state, Some(reply(252, (2, 5, 2), "addresses are not verified; send to a token")))
             }
             Command::Quit => close(221, (2, 0, 0), "Bye"),
-            Command::Etrn | Command::Lhlo(_) => {
+            Command::Etrn => {
                 self.protest(state, reply(502, (5, 5, 1), "the command is not available on this door"))
             }
         }
-    }
-
-    fn on_ehlo(&self, state: State) -> Turn {
-        let next = state.reset_to_named();
-        let mut offers = vec![
-            "PIPELINING".into(),
-            format!("SIZE {}", self.policy.message_bytes_max).into(),
-            "8BITMIME".into(),
-            "SMTPUTF8".into(),
-            "CHUNKING".into(),
-            "ENHANCEDSTATUSCODES".into(),
-        ];
-        match (self.channel, &next) {
-            (Channel::Clear, _) => offers.push("STARTTLS".into()),
-            (_, State::Named) => offers.push("AUTH PLAIN LOGIN".into()),
-            _ => {}
-        }
-        read_line(next, Some(Reply::bare(250, self.policy.host_name.clone()).lines(offers)))
     }
 
     /// Refuses a command, and the client after too many of them.
@@ -314,10 +301,10 @@ impl Session {
 impl State {
     fn engine(&self) -> Option<&Arc<Engine>> {
         match self {
-            Self::Ready(engine) | Self::Settling(engine) => Some(engine),
-            Self::Mail(transaction)
-            | Self::FindingToken(transaction, _)
-            | Self::Addressed(transaction, _) => Some(&transaction.engine),
+            Self::Ready(engine) | Self::Settling(engine, _) => Some(engine),
+            Self::Mail(transaction) | Self::FindingToken(transaction, _) | Self::Addressed(transaction) => {
+                Some(&transaction.envelope.engine)
+            }
             Self::ReadingContent(envelope)
             | Self::Chunking(envelope, _)
             | Self::ReadingChunk { envelope, .. } => Some(&envelope.engine),
@@ -372,10 +359,13 @@ fn reply(
 }
 
 fn read_line(next: State, answer: Option<Reply>) -> Turn {
-    (next, Step { reply: answer, act: Act::ReadLine(LineKind::Command) })
+    step(next, answer, Act::ReadLine(LineKind::Command))
+}
+
+fn step(next: State, reply: Option<Reply>, act: Act) -> Turn {
+    (next, Step { reply, more: Vec::new(), act })
 }
 
 fn close(basic: u16, enhanced: (u8, u16, u16), text: &str) -> Turn {
-    let reply = Some(reply(basic, enhanced, String::from(text)));
-    (State::Closed, Step { reply, act: Act::Close })
+    step(State::Closed, Some(reply(basic, enhanced, String::from(text))), Act::Close)
 }

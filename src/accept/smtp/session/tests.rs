@@ -14,6 +14,8 @@ const RCPT: &str = "RCPT TO:<e_11111111@tokens.example>";
 fn policy() -> Policy {
     Policy {
         host_name: "relay.example".into(),
+        protocol: Protocol::Smtp,
+        recipients_max: 1,
         token_domains: vec!["tokens.example".into()],
         message_bytes_max: 1000,
         errors_max: 5,
@@ -34,9 +36,16 @@ fn engine() -> Arc<Engine> {
     })
 }
 
-fn relayed() -> Outcome {
+fn outcome_of(recipient: &Recipient) -> (SendNumber, Outcome) {
     let code = ReplyCode::new(250, 2, 0, 0);
-    Outcome::Relayed(Relayed { target: "mta1".into(), code, attempt: 1, times: StageTimes::default() })
+    let outcome = match recipient.token.as_str() {
+        "e_refused1" => Outcome::Failed(Fault::refused(ReplyCode::new(550, 5, 1, 1), "mta1 refused it")),
+        _ => {
+            let times = StageTimes::default();
+            Outcome::Relayed(Relayed { target: "mta1".into(), code, attempt: 1, times })
+        }
+    };
+    (SendNumber::from_bits([1; 16]), outcome)
 }
 
 /// A session whose world answers at once: the password is `s3cret`, `e_unknown1` is unknown.
@@ -48,9 +57,26 @@ struct Stage {
 
 impl Stage {
     fn new(channel: Channel) -> Self {
-        let session = Session::new(Arc::new(policy()), channel);
+        Self::of(policy(), channel)
+    }
+
+    fn of(policy: Policy, channel: Channel) -> Self {
+        let greeting = match policy.protocol {
+            Protocol::Smtp => "220 relay.example ESMTP",
+            Protocol::Lmtp => "220 relay.example LMTP",
+        };
+        let session = Session::new(Arc::new(policy), channel);
         let mut stage = Self { session, submitted: Vec::new(), content: Ok(()) };
-        assert!(stage.event(Event::Connected).starts_with("220 relay.example ESMTP"));
+        assert!(stage.event(Event::Connected).starts_with(greeting));
+        stage
+    }
+
+    /// A door of this machine's own engine.
+    fn lmtp() -> Self {
+        let policy = Policy { protocol: Protocol::Lmtp, recipients_max: 3, ..policy() };
+        let mut stage = Self::of(policy, Channel::Local);
+        stage.session.recognise(Some(engine()));
+        stage.play(&[("LHLO x", "250-relay.example")]);
         stage
     }
 
@@ -65,7 +91,7 @@ impl Stage {
         let mut out = Vec::new();
         let mut step = self.session.handle(event);
         loop {
-            if let Some(reply) = &step.reply {
+            for reply in step.reply.iter().chain(&step.more) {
                 reply.write_to(&mut out);
             }
             step = match step.act {
@@ -90,8 +116,9 @@ impl Stage {
                 }
                 Act::SkipChunk { .. } => self.session.handle(Event::ChunkSkipped),
                 Act::Submit(envelope) => {
+                    let outcomes = envelope.recipients.iter().map(outcome_of).collect();
                     self.submitted.push(envelope);
-                    self.session.handle(Event::Settled(SendNumber::from_bits([1; 16]), relayed()))
+                    self.session.handle(Event::Settled(outcomes))
                 }
             };
         }
@@ -133,8 +160,8 @@ fn a_message_goes_from_login_to_its_outcome() {
         ("QUIT", "221 2.0.0"),
     ]);
     let [first, second] = stage.submitted.as_slice() else { panic!("two messages") };
-    assert_eq!((&*first.sender, first.token.as_str()), ("bounce@shop.example", "e_11111111"));
-    assert_eq!((&*second.sender, second.token.as_str()), ("", "e_22222222"));
+    assert_eq!((&*first.sender, first.recipients[0].token.as_str()), ("bounce@shop.example", "e_11111111"));
+    assert_eq!((&*second.sender, second.recipients[0].token.as_str()), ("", "e_22222222"));
 }
 
 #[test]
@@ -145,7 +172,7 @@ fn what_ehlo_offers_depends_on_the_channel_and_the_login() {
     };
     assert_eq!(offer(&mut Stage::new(Channel::Clear)), (true, false));
     assert_eq!(offer(&mut Stage::new(Channel::Encrypted)), (false, true));
-    assert_eq!(offer(&mut Stage::new(Channel::Loopback)), (false, true));
+    assert_eq!(offer(&mut Stage::new(Channel::Local)), (false, true));
     assert_eq!(offer(&mut Stage::logged_in()), (false, false));
 }
 
@@ -158,7 +185,7 @@ fn nothing_is_done_before_encryption_and_login() {
     let mut stage = Stage::new(Channel::Encrypted);
     stage.play(&[("EHLO x", "250"), ("STARTTLS", "503 5.5.1")]);
     assert!(stage.line("BDAT 10 LAST").starts_with("530 5.7.0") && stage.submitted.is_empty());
-    Stage::new(Channel::Loopback).play(&[("STARTTLS", "502 5.5.1")]);
+    Stage::new(Channel::Local).play(&[("STARTTLS", "502 5.5.1")]);
 }
 
 #[test]
@@ -364,11 +391,74 @@ fn refused_tokens_of_a_pipelining_client_are_no_errors() {
 #[test]
 fn a_refused_message_says_why_and_the_session_goes_on() {
     let mut session = Session::new(Arc::new(policy()), Channel::Encrypted);
-    session.state = State::Settling(engine());
+    session.state = State::Settling(engine(), vec![0]);
     let step = session.handle(Event::Refused(Fault::new(Reason::BadJob, "the message is empty")));
     let reply = step.reply.unwrap();
     assert_eq!((reply.code().basic, reply.text()), (550, "bad-job: the message is empty"));
     assert!(matches!((step.act, &session.state), (Act::ReadLine(_), State::Ready(_))));
+}
+
+#[test]
+fn lmtp_has_its_own_greeting_and_takes_no_other() {
+    let mut stage = Stage::of(Policy { protocol: Protocol::Lmtp, ..policy() }, Channel::Encrypted);
+    stage.play(&[
+        ("EHLO x", "500 5.5.1"),
+        ("HELO x", "500 5.5.1"),
+        ("LHLO x", "250-relay.example"),
+        (MAIL, "530 5.7.0"),
+        (LOGIN, "235"),
+        (MAIL, "250"),
+        ("DATA", "503 5.5.1"),
+    ]);
+    let mut open = Stage::of(Policy { protocol: Protocol::Lmtp, ..policy() }, Channel::Clear);
+    open.session.recognise(Some(engine()));
+    open.play(&[
+        ("LHLO x", "250"),
+        (MAIL, "530 5.7.0"),
+        ("STARTTLS", "220"),
+        ("LHLO x", "250"),
+        (MAIL, "250"),
+    ]);
+}
+
+#[test]
+fn lmtp_answers_for_each_recipient_in_their_order() {
+    const REFUSED: &str = "RCPT TO:<e_refused1@tokens.example>";
+    for (content, prefix) in [("DATA", "354 end data with <CR><LF>.<CR><LF>\r\n"), ("BDAT 0 LAST", "")] {
+        let mut stage = Stage::lmtp();
+        stage.play(&[
+            (MAIL, "250"),
+            (REFUSED, "250 2.1.5"),
+            ("RCPT TO:<e_unknown1@tokens.example>", "550 5.1.1"),
+            (RCPT, "250 2.1.5"),
+            (REFUSED, "250 2.1.5"),
+            ("RCPT TO:<e_22222222@tokens.example>", "452 4.5.3"),
+            (REFUSED, "452 4.5.3"),
+        ]);
+        let said = stage.line(content);
+        let codes: Vec<&str> = said.strip_prefix(prefix).unwrap().lines().map(|line| &line[..9]).collect();
+        assert_eq!(codes, ["550 5.1.1", "250 2.0.0", "550 5.1.1"], "{said}");
+        let tokens = stage.submitted[0].recipients.iter().map(|recipient| recipient.token.as_str());
+        assert_eq!(tokens.collect::<Vec<_>>(), ["e_refused1", "e_11111111"], "one job a person");
+        stage.play(&[(MAIL, "250")]);
+    }
+}
+
+#[test]
+fn lmtp_refuses_content_once_for_each_recipient() {
+    let two = [(MAIL, "250"), (RCPT, "250"), ("RCPT TO:<e_22222222@tokens.example>", "250")];
+    let mut stage = Stage::lmtp();
+    stage.play(&two);
+    stage.content = Err(Unread::TooLarge);
+    assert_eq!(stage.line("DATA").matches("552 5.3.4").count(), 2);
+    stage.play(&two);
+    assert_eq!(stage.line("BDAT 5").matches("552 5.3.4").count(), 1, "only the last chunk has many answers");
+    stage.play(&two);
+    assert_eq!(stage.line("BDAT 1001 LAST").matches("552 5.3.4").count(), 2);
+    let mut session = Stage::lmtp().session;
+    session.state = State::Settling(engine(), vec![0, 1, 0]);
+    let step = session.handle(Event::Refused(Fault::new(Reason::BadJob, "the message is empty")));
+    assert_eq!((step.reply.iter().count(), step.more.len()), (1, 2));
 }
 
 proptest::proptest! {

@@ -1,10 +1,12 @@
 //! The mail transaction: MAIL, RCPT, then DATA or BDAT, and the outcome (RFC 5321 §3.3, RFC 3030).
 //!
-//! The answer after the content is the outcome of the one recipient, so a transaction takes one recipient only;
-//! the client sends the others in the next transactions (RFC 5321 §4.5.3.1.10).
+//! The answer after the content is the outcome. SMTP has one answer, so there a transaction takes one recipient
+//! only and the client sends the others in the next transactions (RFC 5321 §4.5.3.1.10); LMTP has one for each.
 
+use super::envelope::Fit;
 use super::{
-    Act, Channel, Envelope, Session, State, Step, Transaction, Turn, Unread, close, read_line, reply,
+    Act, Channel, Envelope, Protocol, Session, State, Step, Transaction, Turn, Unread, close, read_line,
+    reply, step,
 };
 use crate::accept::smtp::answer;
 use crate::accept::smtp::reply::Reply;
@@ -12,6 +14,7 @@ use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::job::{SendNumber, Token};
 use crate::ticket::Outcome;
+use crate::wire::line::LineKind;
 use crate::wire::params::MailParams;
 use crate::wire::path::Address;
 use std::sync::Arc;
@@ -20,7 +23,11 @@ impl Session {
     pub(super) fn on_mail(&mut self, state: State, sender: Option<Address<'_>>, params: MailParams) -> Turn {
         let engine = match state {
             State::Ready(engine) => engine,
-            State::Fresh | State::Named => return self.not_logged_in(state),
+            State::Named => match self.present() {
+                Some(engine) => engine,
+                None => return self.not_logged_in(State::Named),
+            },
+            State::Fresh => return self.not_logged_in(state),
             state => return self.protest(state, reply(503, (5, 5, 1), "a transaction is already open")),
         };
         if self.messages >= self.policy.messages_max {
@@ -39,52 +46,53 @@ impl Session {
             return read_line(State::Ready(engine), Some(refusal));
         }
         let sender = sender.map(Address::written).unwrap_or_default().into();
-        let transaction = Transaction { engine, sender, declared: params.size };
+        let envelope = Envelope::new(engine, sender, self.policy.recipients_max > 1);
+        let transaction = Transaction { envelope, declared: params.size };
         read_line(State::Mail(transaction), Some(reply(250, (2, 1, 0), "Ok")))
     }
 
     pub(super) fn on_rcpt(&mut self, state: State, recipient: Address<'_>) -> Turn {
-        if !matches!(state, State::Mail(_) | State::Addressed(..)) {
-            return match state {
-                State::Fresh | State::Named => self.not_logged_in(state),
-                state => self.protest(state, reply(503, (5, 5, 1), "MAIL comes first")),
-            };
-        }
+        let mut transaction = match state {
+            State::Mail(transaction) | State::Addressed(transaction) => transaction,
+            State::Fresh | State::Named if self.present().is_none() => return self.not_logged_in(state),
+            state => return self.protest(state, reply(503, (5, 5, 1), "MAIL comes first")),
+        };
         let token = match token_of(recipient, &self.policy.token_domains) {
             Ok(token) => token,
-            Err(fault) => return read_line(state, Some(answer::to_refusal(&fault))),
+            Err(fault) => return read_line(transaction.open(), Some(answer::to_refusal(&fault))),
         };
-        match state {
-            State::Mail(transaction) => {
+        match transaction.envelope.fit(&token, self.policy.recipients_max) {
+            Fit::New => {
                 let act = Act::FindToken(token.clone());
-                (State::FindingToken(transaction, token), Step { reply: None, act })
+                step(State::FindingToken(transaction, token), None, act)
             }
-            // The same mailbox twice is one recipient, not one for the next transaction.
-            State::Addressed(_, ref first) if *first == token => {
-                read_line(state, Some(reply(250, (2, 1, 5), "Ok")))
+            Fit::Again(at) => {
+                transaction.envelope.add_again(at);
+                read_line(State::Addressed(transaction), Some(reply(250, (2, 1, 5), "Ok")))
             }
-            state => {
-                let text = "one recipient a transaction; send this one in the next";
-                read_line(state, Some(reply(452, (4, 5, 3), text)))
+            Fit::Full => {
+                let text = match self.policy.recipients_max {
+                    1 => "one recipient a transaction; send this one in the next",
+                    _ => "enough recipients for one transaction; send this one in the next",
+                };
+                read_line(State::Addressed(transaction), Some(reply(452, (4, 5, 3), text)))
             }
         }
     }
 
     pub(super) fn on_data(&mut self, state: State, is_pipelined: bool) -> Turn {
         let (next, refusal) = match state {
-            State::Addressed(transaction, token) => {
-                let declared = transaction.declared;
+            State::Addressed(Transaction { envelope, declared }) => {
                 let reply = Some(Reply::bare(354, "end data with <CR><LF>.<CR><LF>"));
-                let next = State::ReadingContent(transaction.into_envelope(token));
-                return (next, Step { reply, act: Act::ReadContent { declared } });
+                return step(State::ReadingContent(envelope), reply, Act::ReadContent { declared });
             }
-            State::Mail(_) => (state, no_recipient()),
-            State::Fresh | State::Named => (state, login_required(self.channel)),
+            State::Mail(_) => (state, self.no_recipient()),
+            State::Fresh | State::Named if self.present().is_none() => (state, login_required(self.channel)),
             state => (state, reply(503, (5, 5, 1), "MAIL and RCPT come first")),
         };
         if is_pipelined {
             // What follows may be the content of a client that did not wait; it must not be read as commands.
-            return (State::Closed, Step { reply: Some(refusal), act: Act::Close });
+            return step(State::Closed, Some(refusal), Act::Close);
         }
         // A pipelining client sends DATA before it knows that its recipient was refused; that is no error.
         if matches!(next, State::Mail(_)) {
@@ -97,10 +105,10 @@ impl Session {
     pub(super) fn on_bdat(&mut self, state: State, octets: u64, is_last: bool) -> Turn {
         let message_octets_max = self.policy.message_bytes_max as u64;
         let (envelope, before) = match state {
-            State::Addressed(transaction, token) => (transaction.into_envelope(token), 0),
+            State::Addressed(transaction) => (transaction.envelope, 0),
             State::Chunking(envelope, before) => (envelope, before),
-            State::Mail(_) => return self.skip_chunk(state, octets, no_recipient()),
-            State::Fresh | State::Named => {
+            State::Mail(_) => return self.skip_chunk(state, octets, self.no_recipient()),
+            State::Fresh | State::Named if self.present().is_none() => {
                 let refusal = login_required(self.channel);
                 return self.skip_chunk(state, octets, refusal);
             }
@@ -110,20 +118,103 @@ impl Session {
         };
         let octets_so_far = before.saturating_add(octets);
         if octets_so_far > message_octets_max {
-            return self.skip_chunk(State::Ready(envelope.engine), octets, too_large());
+            let rcpts = if is_last { envelope.rcpts.len() } else { 1 };
+            let (next, step) = self.skip_chunk(State::Ready(envelope.engine), octets, too_large());
+            return self.to_each(rcpts, (next, step));
         }
         let next = State::ReadingChunk { envelope, octets: octets_so_far, is_last };
-        (next, Step { reply: None, act: Act::ReadChunk { octets, is_last } })
+        step(next, None, Act::ReadChunk { octets, is_last })
     }
 
-    pub(super) fn on_settled(&mut self, engine: Arc<Engine>, send: &SendNumber, outcome: &Outcome) -> Turn {
+    pub(super) fn on_settled(
+        &mut self,
+        engine: Arc<Engine>,
+        rcpts: &[usize],
+        outcomes: &[(SendNumber, Outcome)],
+    ) -> Turn {
         self.message_done();
-        read_line(State::Ready(engine), Some(answer::to_outcome(send, outcome)))
+        let of = |at: &usize| {
+            let lost = || reply(451, (4, 3, 0), "the relay could not say what became of it");
+            outcomes.get(*at).map_or_else(lost, |(send, outcome)| answer::to_outcome(send, outcome))
+        };
+        let answered = match self.policy.protocol {
+            Protocol::Smtp => 1,
+            Protocol::Lmtp => rcpts.len(),
+        };
+        let mut replies = rcpts.iter().take(answered).map(of);
+        let reply = replies.next();
+        let more = replies.collect();
+        (State::Ready(engine), Step { reply, more, act: Act::ReadLine(LineKind::Command) })
     }
 
-    pub(super) fn on_refused(&mut self, engine: Arc<Engine>, fault: &Fault) -> Turn {
+    pub(super) fn on_refused(&mut self, engine: Arc<Engine>, rcpts: &[usize], fault: &Fault) -> Turn {
         self.message_done();
-        read_line(State::Ready(engine), Some(answer::to_refusal(fault)))
+        self.to_each(rcpts.len(), read_line(State::Ready(engine), Some(answer::to_refusal(fault))))
+    }
+
+    pub(super) fn on_content_read(&self, envelope: Envelope, read: Result<(), Unread>) -> Turn {
+        let rcpts = envelope.rcpts.len();
+        let refused = match read {
+            Ok(()) => {
+                let next = State::Settling(envelope.engine.clone(), envelope.rcpts.clone());
+                return step(next, None, Act::Submit(envelope));
+            }
+            Err(Unread::TooLarge) => read_line(State::Ready(envelope.engine), Some(too_large())),
+            Err(Unread::NoRoom) => {
+                let text = "the relay is busy; send it again later";
+                read_line(State::Ready(envelope.engine), Some(reply(452, (4, 3, 1), text)))
+            }
+            Err(Unread::Endless) => close(552, (5, 3, 4), "the message has no end; closing the connection"),
+            Err(Unread::Bad(fault)) => close(
+                554,
+                (5, 5, 2),
+                &format!("{fault} in the message; lines end in CR LF; closing the connection"),
+            ),
+        };
+        self.to_each(rcpts, refused)
+    }
+
+    pub(super) fn on_chunk_read(
+        &self,
+        envelope: Envelope,
+        octets: u64,
+        is_last: bool,
+        read: Result<(), Unread>,
+    ) -> Turn {
+        match read {
+            Ok(()) if !is_last => {
+                let reply = reply(250, (2, 0, 0), format!("Ok: {octets} octets so far"));
+                read_line(State::Chunking(envelope, octets), Some(reply))
+            }
+            Ok(()) => self.on_content_read(envelope, Ok(())),
+            Err(fault) => {
+                let (next, mut step) = self.on_content_read(envelope, Err(fault));
+                // Only the last chunk is answered for each recipient.
+                if !is_last {
+                    step.more.clear();
+                }
+                (next, step)
+            }
+        }
+    }
+
+    /// The one answer to a message as the answer for each of its recipients, where the protocol wants that.
+    fn to_each(&self, rcpts: usize, (next, mut step): Turn) -> Turn {
+        if self.policy.protocol == Protocol::Lmtp {
+            step.more = step.reply.iter().cycle().take(rcpts.saturating_sub(1)).cloned().collect();
+        }
+        (next, step)
+    }
+
+    /// Who may submit without a login: known by the channel, and never on one that others can read.
+    pub(super) fn present(&self) -> Option<Arc<Engine>> {
+        self.known.clone().filter(|_| self.channel != Channel::Clear)
+    }
+
+    fn no_recipient(&self) -> Reply {
+        // RFC 2033 §4.2 asks for 503 by name.
+        let basic = if self.policy.protocol == Protocol::Lmtp { 503 } else { 554 };
+        reply(basic, (5, 5, 1), "no valid recipients")
     }
 
     fn message_done(&mut self) {
@@ -141,56 +232,25 @@ impl Session {
     fn skip_chunk(&mut self, state: State, octets: u64, refusal: Reply) -> Turn {
         let is_bounded = octets <= self.policy.message_bytes_max as u64 && state.engine().is_some();
         if !is_bounded && octets > 0 {
-            return (State::Closed, Step { reply: Some(refusal), act: Act::Close });
+            return step(State::Closed, Some(refusal), Act::Close);
         }
-        (state, Step { reply: Some(refusal), act: Act::SkipChunk { octets } })
+        step(state, Some(refusal), Act::SkipChunk { octets })
     }
 }
 
 impl Transaction {
-    fn into_envelope(self, token: Token) -> Envelope {
-        Envelope { engine: self.engine, sender: self.sender, token }
+    fn open(self) -> State {
+        if self.envelope.recipients.is_empty() { State::Mail(self) } else { State::Addressed(self) }
     }
 }
 
-pub(super) fn on_token_checked(transaction: Transaction, token: Token, found: Result<(), Fault>) -> Turn {
+pub(super) fn on_token_checked(mut transaction: Transaction, token: Token, found: Result<(), Fault>) -> Turn {
     match found {
-        Ok(()) => read_line(State::Addressed(transaction, token), Some(reply(250, (2, 1, 5), "Ok"))),
-        Err(fault) => read_line(State::Mail(transaction), Some(answer::to_refusal(&fault))),
-    }
-}
-
-pub(super) fn on_content_read(envelope: Envelope, read: Result<(), Unread>) -> Turn {
-    match read {
         Ok(()) => {
-            (State::Settling(envelope.engine.clone()), Step { reply: None, act: Act::Submit(envelope) })
+            transaction.envelope.add(token);
+            read_line(State::Addressed(transaction), Some(reply(250, (2, 1, 5), "Ok")))
         }
-        Err(Unread::TooLarge) => read_line(State::Ready(envelope.engine), Some(too_large())),
-        Err(Unread::NoRoom) => {
-            let text = "the relay is busy; send it again later";
-            read_line(State::Ready(envelope.engine), Some(reply(452, (4, 3, 1), text)))
-        }
-        Err(Unread::Endless) => close(552, (5, 3, 4), "the message has no end; closing the connection"),
-        Err(Unread::Bad(fault)) => close(
-            554,
-            (5, 5, 2),
-            &format!("{fault} in the message; lines end in CR LF; closing the connection"),
-        ),
-    }
-}
-
-pub(super) fn on_chunk_read(
-    envelope: Envelope,
-    octets: u64,
-    is_last: bool,
-    read: Result<(), Unread>,
-) -> Turn {
-    match read {
-        Ok(()) if !is_last => {
-            let reply = reply(250, (2, 0, 0), format!("Ok: {octets} octets so far"));
-            read_line(State::Chunking(envelope, octets), Some(reply))
-        }
-        read => on_content_read(envelope, read),
+        Err(fault) => read_line(transaction.open(), Some(answer::to_refusal(&fault))),
     }
 }
 
@@ -203,10 +263,6 @@ fn token_of(recipient: Address<'_>, domains: &[String]) -> Result<Token, Fault> 
     Token::from_address(written, domains)
 }
 
-fn no_recipient() -> Reply {
-    reply(554, (5, 5, 1), "no valid recipients")
-}
-
 fn too_large() -> Reply {
     reply(552, (5, 3, 4), "too-large: the message is larger than this relay takes")
 }
@@ -214,6 +270,6 @@ fn too_large() -> Reply {
 fn login_required(channel: Channel) -> Reply {
     match channel {
         Channel::Clear => reply(530, (5, 7, 0), "use STARTTLS first, then AUTH"),
-        Channel::Loopback | Channel::Encrypted => reply(530, (5, 7, 0), "authentication is required"),
+        Channel::Local | Channel::Encrypted => reply(530, (5, 7, 0), "authentication is required"),
     }
 }

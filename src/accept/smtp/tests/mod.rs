@@ -1,6 +1,7 @@
 //! The door with real sockets and real TLS.
 
 mod hostile;
+mod lmtp;
 
 use super::*;
 use crate::accept::door::House;
@@ -69,10 +70,9 @@ fn fake_house() -> FakeHouse {
         })
     };
     let number = |engine: &str, job_id: &str| {
-        let mut bits = [0; 16];
-        let name = format!("{engine}/{job_id}");
-        bits[..name.len().min(16)].copy_from_slice(&name.as_bytes()[..name.len().min(16)]);
-        SendNumber::from_bits(bits)
+        use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((engine, job_id));
+        SendNumber::from_bits(u128::from(hash).to_le_bytes())
     };
     let house = House::new(engines, gate.clone(), submit, known, number);
     FakeHouse { house, jobs, gate, let_go: Some(let_go) }
@@ -129,6 +129,8 @@ fn settings(tls: DoorTls) -> Settings {
     };
     Settings {
         host_name: "relay.example".into(),
+        protocol: Protocol::Smtp,
+        engine: None,
         tls,
         token_domains: vec!["tokens.example".into()],
         quotas: Arc::default(),
@@ -149,6 +151,16 @@ impl World {
         let fake = fake_house();
         let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
+        Self::on(listener, address, settings, fake)
+    }
+
+    fn on(
+        listener: impl Into<DoorListener>,
+        address: SocketAddr,
+        settings: Settings,
+        fake: FakeHouse,
+    ) -> Self {
+        let listener = listener.into();
         let (shutdown, asked) = oneshot::channel::<()>();
         let until = async move {
             let _ = asked.await;

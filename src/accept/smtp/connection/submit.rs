@@ -1,0 +1,64 @@
+//! Hands the jobs of a message to the house and waits for their outcomes, in the order of the recipients.
+
+use super::Conversation;
+use crate::accept::smtp::incoming::Received;
+use crate::accept::smtp::session::{Envelope, Event, Step};
+use crate::accept::smtp::submission;
+use crate::gate::Entry;
+use crate::job::{Job, SendNumber};
+use crate::ticket::Outcome;
+use futures_util::{StreamExt, stream};
+use std::future::Future;
+use std::sync::Arc;
+
+impl Conversation {
+    pub(super) async fn submit(&mut self, envelope: Envelope) -> Step {
+        let Received { octets, entries } = self.received.take().expect("a message was received");
+        let (engine, octets_received) = (envelope.engine.clone(), octets.len());
+        let jobs = match submission::jobs(&self.door.house, envelope, octets) {
+            Ok(jobs) => jobs,
+            Err(fault) => {
+                tracing::debug!(engine = %engine.name, reason = fault.reason.as_str(), "message refused");
+                return self.session.handle(Event::Refused(fault));
+            }
+        };
+        let (room, width) = self.widen(entries, jobs.len(), octets_received);
+        let walks = stream::iter(jobs).map(|job| self.walk(job, room.clone())).buffered(width);
+        let outcomes = walks.collect().await;
+        self.session.handle(Event::Settled(outcomes))
+    }
+
+    /// Room for the further jobs of a message, as far as there is any now, and how many may go at once: waiting for
+    /// room while holding some could end in two messages waiting for each other.
+    fn widen(&self, mut entries: Vec<Entry>, jobs: usize, octets: usize) -> (Arc<Vec<Entry>>, usize) {
+        let further = (1..jobs).map_while(|_| self.door.house.gate().try_enter(octets));
+        let before = entries.len();
+        entries.extend(further);
+        let width = 1 + entries.len() - before;
+        (Arc::new(entries), width)
+    }
+
+    /// The job has its own task: it is settled even when this connection is not there any more to hear it.
+    fn walk(
+        &self,
+        job: Job,
+        room: Arc<Vec<Entry>>,
+    ) -> impl Future<Output = (SendNumber, Outcome)> + Send + use<> {
+        let house = self.door.house.clone();
+        let meter = self.door.settings.quotas.meter(&job.engine);
+        let patience = self.door.settings.limits.quota_wait_max;
+        let (first_number, number) = (job.send.clone(), job.send.clone());
+        let walk = self.door.tasks.spawn(async move {
+            let engine = job.engine.name.clone();
+            let (send, outcome) = match meter.take_within(patience).await {
+                Ok(()) => house.submit(job).await,
+                Err(fault) => (number, Outcome::Failed(fault)),
+            };
+            tracing::debug!(%engine, %send, state = outcome.state().as_str(), "job ended");
+            drop(room);
+            (send, outcome)
+        });
+        // A task that fell over has reported its ticket as lost.
+        async move { walk.await.unwrap_or((first_number, Outcome::Lost)) }
+    }
+}

@@ -1,0 +1,117 @@
+//! LMTP doors: on a Unix socket and on loopback, for several people at once.
+
+use crate::set_up::{Mta, Stage, list};
+use crate::transcript::Transcript;
+use crate::world::World;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use tokenrelay::fault::State;
+use tokenrelay::load::sink::Script;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpStream, UnixStream};
+use toml_edit::{DocumentMut, Table, value};
+
+/// One more door of this machine for the engine `campaigns`.
+pub fn add_door(file: &mut DocumentMut, bind: &str) {
+    let mut door = Table::new();
+    door["kind"] = value("lmtp");
+    door["bind"] = value(bind);
+    door["tls"] = value("none");
+    door["accept"] = value("handoff");
+    door["token_domains"] = list(&["tokens.example"]);
+    door["engine"] = value("campaigns");
+    file["listener"].as_array_of_tables_mut().unwrap().push(door);
+}
+
+struct Lmtp<S> {
+    stream: BufReader<S>,
+    transcript: Transcript,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Lmtp<S> {
+    async fn greeted(stream: S, world: &World) -> Self {
+        let mut lmtp = Self { stream: BufReader::new(stream), transcript: world.transcript.clone() };
+        assert!(lmtp.reply().await.contains(" LMTP "));
+        lmtp.say("LHLO engine.example").await;
+        lmtp
+    }
+
+    async fn say(&mut self, line: &str) -> String {
+        self.stream.get_mut().write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+        self.reply().await
+    }
+
+    async fn reply(&mut self) -> String {
+        loop {
+            let mut line = String::new();
+            assert!(self.stream.read_line(&mut line).await.unwrap() > 0, "the door hung up");
+            self.transcript.note(line.as_bytes());
+            if line.as_bytes().get(3) == Some(&b' ') {
+                return line.trim_end().to_owned();
+            }
+        }
+    }
+
+    /// The answers to one message for some people, in their order.
+    async fn send(&mut self, to: &[String], message: &str) -> Vec<String> {
+        self.say("MAIL FROM:<bounces@shop.example>").await;
+        for address in to {
+            assert!(self.say(&format!("RCPT TO:<{address}>")).await.starts_with("250"));
+        }
+        assert!(self.say("DATA").await.starts_with("354"));
+        let mut answers = vec![self.say(&format!("{message}\r\n.")).await];
+        while answers.len() < to.len() {
+            answers.push(self.reply().await);
+        }
+        answers
+    }
+}
+
+fn socket_path(world: &World) -> PathBuf {
+    world.dir.path().join("lmtp.sock")
+}
+
+#[tokio::test]
+async fn everybody_gets_their_own_message_over_a_unix_socket() {
+    let mut world = Stage::new().edit(|file| add_door(file, "unix:lmtp.sock")).up().await;
+    let stream = UnixStream::connect(socket_path(&world)).await.unwrap();
+    let mut lmtp = Lmtp::greeted(stream, &world).await;
+    let to: Vec<String> = world.people.iter().map(|person| person.address()).collect();
+    for answer in lmtp.send(&to, &world.message(0)).await {
+        assert!(answer.starts_with("250 2.0.0 Ok: relayed as s_"), "{answer}");
+    }
+    let messages = world.messages();
+    assert_eq!(messages.len(), world.people.len());
+    for person in &world.people {
+        let theirs =
+            messages.iter().find(|message| message.envelope.recipients == [person.value("email")]).unwrap();
+        let text = String::from_utf8_lossy(&theirs.content);
+        let others = world.people.iter().filter(|other| other.token != person.token);
+        assert!(others.into_iter().all(|other| !text.contains(other.value("email"))), "nobody sees another");
+    }
+    drop(lmtp);
+    world.stop().await;
+    assert!(!socket_path(&world).exists(), "the socket goes with its door");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_the_answer_for_its_recipient_only() {
+    let script = Script::profile("accept").unwrap();
+    let stage = Stage::new().mta(Mta::new("mta1", script)).column(1, "consent", "-service");
+    let world = stage.edit(|file| add_door(file, "127.0.0.1:0")).up().await;
+    let stream = TcpStream::connect(world.door("lmtp")).await.unwrap();
+    let mut lmtp = Lmtp::greeted(stream, &world).await;
+    let to: Vec<String> = [0, 1, 2].map(|person| world.people[person].address()).into();
+    let message = format!("X-TokenRelay-Job-Id: c42-17\r\n{}", world.message(0));
+    let first = lmtp.send(&to, &message).await;
+    let codes: Vec<&str> = first.iter().map(|answer| &answer[..9]).collect();
+    assert_eq!(codes, ["250 2.0.0", "550 5.7.1", "250 2.0.0"], "{first:?}");
+    let again = lmtp.send(&to[2..], &message).await;
+    let number = |answer: &str| answer[answer.find("s_").unwrap()..][..28].to_owned();
+    assert_eq!(number(&again[0]), number(&first[2]), "tried again alone, the job keeps its number");
+    let numbers: BTreeSet<String> = first.iter().map(|answer| number(answer)).collect();
+    assert_eq!(numbers.len(), 3, "{first:?}");
+    assert_eq!((world.settled(State::Relayed), world.settled(State::Suppressed)), (3, 1));
+    world.finish().await;
+}
