@@ -102,7 +102,9 @@ class Run:
     def configure(self):
         facts = self.mta.facts()
         text = self.config.read_text()
-        (self.folder / "keys/mta1.pass").write_text(facts["password"])
+        password = self.folder / "keys/mta1.pass"
+        password.touch(mode=0o600)
+        password.write_text(facts["password"])
         shutil.copy(facts["ca"], self.folder / "certs/mta-ca.pem")
         text = text.replace("127.0.0.1:2525", f"127.0.0.1:{self.smtp_port}").replace("8025", str(self.http_port))
         text = text.replace("port = 2587", f"port = {facts['port']}").replace('ca = "certs/ca.pem"', 'ca = "certs/mta-ca.pem"')
