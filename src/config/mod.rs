@@ -4,7 +4,7 @@
 mod node;
 mod read;
 mod section;
-mod units;
+pub mod units;
 
 pub use node::{ENV_PREFIX, Origin};
 pub use section::Problem;
