@@ -1,5 +1,6 @@
 //! From the configuration to what a command's room needs.
 
+use super::load::{DoorArg, LoadDefaults};
 use super::send::SendDefaults;
 use super::{CliError, Exit};
 use crate::config::{Config, ConfigError, ListenerKind, TlsMode};
@@ -36,18 +37,33 @@ pub fn render_settings(config: &Config) -> render::Settings {
 
 /// What `send` may take from the configuration; nothing of it is needed when the arguments say it all.
 pub fn send_defaults(file: &Path) -> SendDefaults {
+    let LoadDefaults { url, key, token_domain, trust, .. } = load_defaults(file, DoorArg::Http);
+    SendDefaults { url, key, token_domain, trust }
+}
+
+/// What `load` may take from the configuration: its first listener for that door, its first engine.
+pub fn load_defaults(file: &Path, door: DoorArg) -> LoadDefaults {
+    let (kind, clear, encrypted) = match door {
+        DoorArg::Http => (ListenerKind::Http, "http", "https"),
+        DoorArg::Smtp => (ListenerKind::Smtp, "smtp", "smtps"),
+    };
     let config = Config::load(file).ok();
-    let listener = config
-        .as_ref()
-        .and_then(|config| config.listeners.iter().find(|listener| listener.kind == ListenerKind::Http));
-    let url = listener.map(|listener| match listener.tls {
-        TlsMode::None => format!("http://{}", listener.bind),
-        TlsMode::Implicit | TlsMode::StartTls => format!("https://{}", listener.bind),
+    let listener =
+        config.as_ref().and_then(|config| config.listeners.iter().find(|listener| listener.kind == kind));
+    let url = listener.map(|listener| {
+        let is_encrypted = match listener.tls {
+            TlsMode::None => false,
+            TlsMode::Implicit => true,
+            TlsMode::StartTls => door == DoorArg::Http,
+        };
+        format!("{}://{}", if is_encrypted { encrypted } else { clear }, listener.bind)
     });
     let pin = listener.and_then(|listener| Pin::of_file(&listener.identity.as_ref()?.certificate));
-    SendDefaults {
+    let engine = config.as_ref().and_then(|config| config.engines.first());
+    LoadDefaults {
         url,
-        key: config.as_ref().and_then(|config| Some(config.engines.first()?.secret.clone())),
+        user: engine.map(|engine| engine.name.clone()),
+        key: engine.map(|engine| engine.secret.clone()),
         token_domain: listener.and_then(|listener| listener.token_domains.first().cloned()),
         trust: pin.map_or(Trust::SystemRoots, |pin| Trust::Pins(vec![pin])),
     }

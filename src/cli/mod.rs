@@ -4,6 +4,7 @@
 pub mod check;
 pub mod demo;
 pub mod init;
+pub mod load;
 pub mod send;
 pub mod serve;
 pub mod sink;
@@ -45,6 +46,8 @@ enum Command {
     Template(WithConfigAnd<template::TemplateArgs>),
     /// A test MTA that counts, keeps, and misbehaves on request
     Sink(sink::SinkArgs),
+    /// Send jobs at a fixed rate and report what came of them, latency counted from when each was due
+    Load(WithConfigAnd<load::LoadArgs>),
     #[command(flatten)]
     NotYet(NotYet),
 }
@@ -64,8 +67,6 @@ enum NotYet {
     Key(Ignored),
     /// (not available in this version)
     Config(Ignored),
-    /// (not available in this version)
-    Load(Ignored),
     /// (not available in this version)
     Top(Ignored),
     /// (not available in this version)
@@ -118,6 +119,10 @@ impl Cli {
                 template::run(args, context::render_settings(&context::config(&with.config)?))
             }
             Command::Sink(args) => block_on(sink::run(args)),
+            Command::Load(WithConfigAnd { with, args }) => block_on(async move {
+                let defaults = context::load_defaults(&with.config, args.door);
+                load::run(args, defaults).await
+            }),
             Command::NotYet(_) => Err(CliError::failed("this command is not available in this version")
                 .fix("tokenrelay --help lists what is")),
         }

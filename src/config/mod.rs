@@ -5,7 +5,7 @@ mod listener;
 mod node;
 mod read;
 mod section;
-mod units;
+pub mod units;
 
 pub use node::{ENV_PREFIX, Origin};
 pub use section::Problem;

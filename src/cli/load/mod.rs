@@ -1,0 +1,284 @@
+//! `tokenrelay load`: the load generator on the command line.
+
+mod report;
+
+use super::{CliError, Exit};
+use crate::config::units;
+use crate::load::client::Endpoint;
+use crate::load::generator::{self, Door, GeneratorError, Jobs, Rate, SmtpDoor, Source};
+use crate::secret::SecretRef;
+use crate::tls::{ClientTls, Trust};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// Octets of an invented message.
+const SIZE_DEFAULT: &str = "10KiB";
+
+/// Sends jobs at a fixed rate, whatever the answers, and reports what came of them. A job's time counts from when it
+/// was due, so a relay that falls behind shows.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LoadArgs {
+    /// The door to knock on
+    #[arg(long, value_enum, default_value_t = DoorArg::Http)]
+    pub door: DoorArg,
+    /// Jobs per second, or 'max': each connection sends its next job when one is answered
+    #[arg(long, value_name = "R", value_parser = rate)]
+    pub rate: Rate,
+    /// How long jobs are sent, such as 30s or 5m
+    #[arg(long = "for", value_name = "D", value_parser = span, default_value = "10s")]
+    pub lasting: Duration,
+    /// Where the relay listens: https://HOST:PORT, smtp://HOST:PORT (STARTTLS) or smtps://HOST:PORT [default: the
+    /// first listener of the config for this door]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// The engine's name, for SMTP [default: the first engine of the config]
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// The engine's secret: file:PATH or env:NAME [default: the first engine of the config]
+    #[arg(long, value_name = "REF")]
+    pub key: Option<String>,
+    /// Certificates to trust, PEM [default: the listener's own certificate where the config has it, else those of
+    /// the system]
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// CSV with a column email_token, as 'vault import --tokens-out' writes it; recipients are taken in turn
+    #[arg(long, value_name = "FILE", default_value = "tokens.csv")]
+    pub tokens: PathBuf,
+    /// Domain of the tokens [default: the first of token_domains]
+    #[arg(long, value_name = "DOMAIN")]
+    pub token_domain: Option<String>,
+    /// Connections to send over [default: 1 for HTTP, 16 for SMTP]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub connections: Option<u16>,
+    /// A template of the relay [default: an invented message with one placeholder]
+    #[arg(long, value_name = "NAME")]
+    pub template: Option<String>,
+    /// Data for the template, a JSON object, the same in every job
+    #[arg(long, value_name = "JSON", requires = "template")]
+    pub data: Option<String>,
+    /// A message to send over SMTP as its own template; To, Date and Message-ID are put in anew
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["template", "size"])]
+    pub message: Option<PathBuf>,
+    /// Size of the invented message
+    #[arg(long, value_name = "BYTES", default_value = SIZE_DEFAULT, value_parser = size, conflicts_with = "template")]
+    pub size: usize,
+    /// Purpose asked for in every job
+    #[arg(long, value_name = "NAME")]
+    pub purpose: Option<String>,
+    /// Exit 99 when 99 of 100 answers took longer, such as 50ms
+    #[arg(long, value_name = "D", value_parser = span)]
+    pub max_p99: Option<Duration>,
+    /// Exit 99 when more jobs than this were not relayed
+    #[arg(long, value_name = "N")]
+    pub max_failed: Option<u64>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DoorArg {
+    Http,
+    Smtp,
+}
+
+/// What the configuration says where the arguments do not.
+#[derive(Debug, Clone)]
+pub struct LoadDefaults {
+    pub url: Option<String>,
+    pub user: Option<String>,
+    pub key: Option<SecretRef>,
+    pub token_domain: Option<String>,
+    /// Whose certificate is good where no `--ca` is given.
+    pub trust: Trust,
+}
+
+/// Exit 0: sent and reported; 99: a threshold was broken.
+///
+/// # Errors
+/// When an argument or a file cannot be used, or the relay cannot be reached.
+pub async fn run(args: LoadArgs, defaults: LoadDefaults) -> Result<Exit, CliError> {
+    let door = door(&args, &defaults)?;
+    let source = source(&args, &defaults)?;
+    crate::process::raise_file_limit();
+    let connections = args.connections.unwrap_or(match args.door {
+        DoorArg::Http => 1,
+        DoorArg::Smtp => 16,
+    });
+    let report = generator::run(door, source, args.rate, args.lasting, usize::from(connections))
+        .await
+        .map_err(unreachable_relay)?;
+    report::print(&report, args.json).map_err(CliError::failed)?;
+    let broken = report::broken(&report, args.max_p99, args.max_failed);
+    if broken.is_empty() {
+        return Ok(Exit::Ok);
+    }
+    Err(CliError::new(Exit::Threshold, broken.join("; ")))
+}
+
+fn unreachable_relay(error: GeneratorError) -> CliError {
+    CliError::failed(error)
+        .fix("see that 'tokenrelay serve' runs, and that --url, --user, --key and --ca are its own")
+}
+
+fn door(args: &LoadArgs, defaults: &LoadDefaults) -> Result<Door, CliError> {
+    let usage = |cause: &str, fix: &str| CliError::new(Exit::Usage, cause).fix(fix);
+    let url = args.url.as_ref().or(defaults.url.as_ref()).ok_or_else(|| {
+        usage("no relay is named", "give --url, or -c with a config that has a listener for this door")
+    })?;
+    let trust = args.ca.clone().map_or_else(|| defaults.trust.clone(), Trust::CaFile);
+    let tls = ClientTls::load(trust)
+        .map_err(|error| CliError::failed(error).fix("give --ca FILE with the relay's CA, in PEM form"))?;
+    let key = key(args, defaults)?;
+    if args.door == DoorArg::Http {
+        let endpoint = Endpoint::new(url, Some(tls.config()));
+        return endpoint
+            .map(|endpoint| Door::Http(endpoint, key))
+            .map_err(|error| CliError::new(Exit::Usage, error));
+    }
+    let bad_url =
+        || usage("--url is no SMTP door", "write smtp://HOST:PORT, or smtps:// for TLS from the start");
+    let (scheme, authority) = url.split_once("://").ok_or_else(bad_url)?;
+    let (host, port) = authority.trim_end_matches('/').rsplit_once(':').ok_or_else(bad_url)?;
+    let user = args.user.clone().or_else(|| defaults.user.clone());
+    Ok(Door::Smtp(SmtpDoor {
+        host: host.trim_matches(['[', ']']).to_owned(),
+        port: port.parse().map_err(|_| bad_url())?,
+        is_implicit: match scheme {
+            "smtp" => false,
+            "smtps" => true,
+            _ => return Err(bad_url()),
+        },
+        tls,
+        user: user.ok_or_else(|| usage("no engine is named", "give --user NAME"))?,
+        password: key,
+    }))
+}
+
+fn key(args: &LoadArgs, defaults: &LoadDefaults) -> Result<Zeroizing<String>, CliError> {
+    let reference = match &args.key {
+        // The reference itself is not shown when it is none: it may be the secret, given by mistake.
+        Some(text) => SecretRef::parse(text, Path::new("")).map_err(|cause| {
+            CliError::new(Exit::Usage, format!("--key: {cause}"))
+                .fix("write --key file:PATH or --key env:NAME")
+        })?,
+        None => defaults.key.clone().ok_or_else(|| {
+            CliError::new(Exit::Usage, "no key is given").fix("give --key file:PATH or --key env:NAME")
+        })?,
+    };
+    let secret = reference.read().map_err(CliError::failed)?;
+    let text = std::str::from_utf8(&secret).map_err(|_| CliError::failed("the key is not text"))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+fn source(args: &LoadArgs, defaults: &LoadDefaults) -> Result<Source, CliError> {
+    let domain = args.token_domain.as_ref().or(defaults.token_domain.as_ref()).ok_or_else(|| {
+        CliError::new(Exit::Usage, "the tokens have no domain").fix("give --token-domain DOMAIN")
+    })?;
+    let recipients = recipients(&args.tokens, domain)?;
+    let jobs = match (&args.template, &args.message) {
+        (Some(name), _) => Jobs::Template { name: name.clone(), data: data(args)? },
+        (None, None) => Jobs::Invented { octets: args.size },
+        (None, Some(_)) if args.door == DoorArg::Http => {
+            return Err(CliError::new(Exit::Usage, "--message goes over SMTP only").fix("add --door smtp"));
+        }
+        (None, Some(path)) => Jobs::Message(std::fs::read(path).map_err(|cause| unreadable(path, &cause))?),
+    };
+    Source::new(recipients, &jobs, args.purpose.as_deref())
+        .map_err(|error| CliError::failed(error).fix("name another file with --message"))
+}
+
+fn data(args: &LoadArgs) -> Result<Option<String>, CliError> {
+    let is_object = |text: &str| serde_json::from_str::<serde_json::Map<_, _>>(text).is_ok();
+    match &args.data {
+        Some(text) if !is_object(text) => {
+            Err(CliError::new(Exit::Usage, "--data is no JSON object")
+                .fix(r#"write --data '{"order":"A-1"}'"#))
+        }
+        data => Ok(data.clone()),
+    }
+}
+
+fn recipients(path: &Path, domain: &str) -> Result<Vec<String>, CliError> {
+    let file = std::fs::File::open(path).map_err(|cause| unreadable(path, &cause))?;
+    let mut rows = csv::Reader::from_reader(std::io::BufReader::new(file));
+    let header = rows.headers().map_err(|cause| unreadable(path, &cause))?;
+    let no_tokens = |what: &str| {
+        CliError::failed(format!("{} has no {what}", path.display()))
+            .fix("tokenrelay vault import PEOPLE.csv --tokens-out tokens.csv")
+    };
+    let column = header
+        .iter()
+        .position(|name| name == "email_token")
+        .ok_or_else(|| no_tokens("column email_token"))?;
+    let mut recipients = Vec::new();
+    for row in rows.records() {
+        let row = row.map_err(|cause| unreadable(path, &cause))?;
+        // An address in this place would be a person's own, by mistake: only tokens are sent to.
+        if let Some(token) = row.get(column).filter(|token| crate::job::Token::from_local(token).is_ok()) {
+            recipients.push(format!("{token}@{domain}"));
+        }
+    }
+    if recipients.is_empty() { Err(no_tokens("tokens")) } else { Ok(recipients) }
+}
+
+fn unreadable(path: &Path, cause: &dyn std::fmt::Display) -> CliError {
+    CliError::failed(format!("cannot read {}: {cause}", path.display()))
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    if text == "max" {
+        return Ok(Rate::Max);
+    }
+    let number: f64 = text.trim_end_matches("/s").parse().unwrap_or(0.0);
+    if (0.001..=10_000_000.0).contains(&number) {
+        Ok(Rate::PerSecond(number))
+    } else {
+        Err(String::from("write jobs per second, such as 2000, or max"))
+    }
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    units::duration(text)
+        .filter(|span| !span.is_zero())
+        .ok_or_else(|| String::from("write it as 500ms, 10s or 5m"))
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let bytes = units::bytes(text).and_then(|bytes| usize::try_from(bytes).ok());
+    bytes
+        .filter(|bytes| *bytes <= 64 << 20)
+        .ok_or_else(|| String::from("write it as 10KiB or 1MiB, up to 64MiB"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_say_their_form_when_they_are_wrong() {
+        assert_eq!(rate("max"), Ok(Rate::Max));
+        assert_eq!(rate("2500/s"), Ok(Rate::PerSecond(2500.0)));
+        assert_eq!(rate("0.5"), Ok(Rate::PerSecond(0.5)));
+        for bad in ["0", "-1", "NaN", "inf", "fast", ""] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+        assert_eq!(span("50ms"), Ok(Duration::from_millis(50)));
+        assert!(span("0s").is_err() && span("5").is_err());
+        assert!(size("10KiB") == Ok(10_240) && size("65MiB").is_err());
+    }
+
+    #[test]
+    fn only_tokens_become_recipients() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tokens.csv");
+        let rows = "line,email_token,mobile_token\n2,e_1111111111,\n3,dana@example.test,\n4,,m_1111111111\n";
+        std::fs::write(&file, rows).unwrap();
+        assert_eq!(recipients(&file, "t.example").unwrap(), ["e_1111111111@t.example"]);
+        std::fs::write(&file, "email_token\ndana@example.test\n").unwrap();
+        assert!(!recipients(&file, "t.example").unwrap_err().to_string().contains("dana"));
+        std::fs::write(&file, "email\nx\n").unwrap();
+        assert!(recipients(&file, "t.example").unwrap_err().cause.contains("email_token"));
+    }
+}

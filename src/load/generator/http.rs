@@ -1,0 +1,83 @@
+//! An engine on the HTTP door: one stream of jobs over each connection.
+
+use super::pace::{Pace, Rate};
+use super::source::Source;
+use super::tally::Tally;
+use crate::load::client::{Client, ClientError, Endpoint, ResultText};
+use bytes::Bytes;
+use futures_util::Stream;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
+use zeroize::Zeroizing;
+
+/// Jobs without a result on one connection of the closed loop.
+const WINDOW: usize = 32;
+
+pub(super) async fn connect(
+    endpoint: &Endpoint,
+    key: &Zeroizing<String>,
+    connections: usize,
+) -> Result<Vec<Client>, ClientError> {
+    let mut clients = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        clients.push(Client::connect(endpoint, key).await?);
+    }
+    Ok(clients)
+}
+
+/// Sends until it is over, and reads until every job is answered or it is no use to wait.
+pub(super) async fn engine(mut client: Client, source: Arc<Source>, pace: Arc<Pace>) -> Tally {
+    // Written while jobs go out and while results come in, by two tasks; held for a few additions.
+    let tally = Arc::new(Mutex::new(Tally::default()));
+    let window = Arc::new(Semaphore::new(match pace.rate() {
+        Rate::Max => WINDOW,
+        Rate::PerSecond(_) => Semaphore::MAX_PERMITS,
+    }));
+    let jobs = jobs(source.clone(), pace.clone(), window.clone(), tally.clone());
+    let lost = converse(&mut client, jobs, &source, &pace, (&window, &tally)).await.is_none();
+    drop(client);
+    let mut tally = std::mem::take(&mut *tally.lock().unwrap_or_else(PoisonError::into_inner));
+    tally.close(if lost { "connection-lost" } else { "no-answer" });
+    tally
+}
+
+fn jobs(
+    source: Arc<Source>,
+    pace: Arc<Pace>,
+    window: Arc<Semaphore>,
+    tally: Arc<Mutex<Tally>>,
+) -> impl Stream<Item = Bytes> + Send + 'static {
+    async_stream::stream! {
+        while let Ok(room) = window.acquire().await {
+            room.forget();
+            let Some(due) = pace.next().await else { break };
+            tally.lock().unwrap_or_else(PoisonError::into_inner).sent(due, pace.since_start());
+            yield source.json(due);
+        }
+    }
+}
+
+/// `None` when the connection was lost or said something that is no result.
+async fn converse(
+    client: &mut Client,
+    jobs: impl Stream<Item = Bytes> + Send + 'static,
+    source: &Source,
+    pace: &Pace,
+    (window, tally): (&Semaphore, &Mutex<Tally>),
+) -> Option<()> {
+    let mut results = client.submit(jobs).await.ok()?;
+    loop {
+        let Ok(next) = timeout_at(pace.give_up_at(), results.next()).await else { return Some(()) };
+        let Some(line) = next.ok()? else { return Some(()) };
+        let result = ResultText::read(&line).ok()?;
+        if let Some(at) = result.job_id.as_deref().and_then(|id| source.due_at(id)) {
+            let reason = result.reason.as_deref().unwrap_or_default();
+            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.answered(at, pace.since_start(), &result.state, reason);
+        }
+        if pace.rate() == Rate::Max {
+            window.add_permits(1);
+        }
+    }
+}

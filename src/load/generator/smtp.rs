@@ -1,0 +1,142 @@
+//! An engine on the SMTP door: one message after another over each connection, one recipient each, the next envelope
+//! pipelined behind the message before it (RFC 2920 §3.1).
+
+mod line;
+
+pub use line::{SmtpDoor, SmtpTrouble};
+
+use super::pace::{Due, Pace};
+use super::source::Source;
+use super::tally::Tally;
+use crate::fault::ReplyCode;
+use line::Line;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{sleep, timeout_at};
+
+/// Before a lost connection is made again.
+const PAUSE: Duration = Duration::from_millis(100);
+/// The service is about to close the connection (RFC 5321 §4.2.3).
+const CLOSING: u16 = 421;
+
+pub(super) async fn connect(door: &SmtpDoor, connections: usize) -> Result<Vec<Line>, SmtpTrouble> {
+    let mut lines = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        lines.push(Line::open(door).await?);
+    }
+    Ok(lines)
+}
+
+/// Sends until it is over. A lost connection is made again; its message counts as unanswered.
+pub(super) async fn engine(line: Line, door: Arc<SmtpDoor>, source: Arc<Source>, pace: Arc<Pace>) -> Tally {
+    let mut engine = Engine { line, source, pace: pace.clone(), tally: Tally::default() };
+    let mut reason = "no-answer";
+    loop {
+        match timeout_at(pace.give_up_at(), engine.converse()).await {
+            Ok(Ok(())) | Err(_) => break,
+            Ok(Err(_lost)) => reason = "connection-lost",
+        }
+        let again = timeout_at(pace.give_up_at(), async {
+            loop {
+                sleep(PAUSE).await;
+                if let Ok(line) = Line::open(&door).await {
+                    return line;
+                }
+            }
+        });
+        match again.await {
+            Ok(line) => engine.line = line,
+            Err(_) => break,
+        }
+    }
+    engine.tally.close(reason);
+    engine.tally
+}
+
+struct Engine {
+    line: Line,
+    source: Arc<Source>,
+    pace: Arc<Pace>,
+    tally: Tally,
+}
+
+impl Engine {
+    /// Ends well when there are no more jobs.
+    async fn converse(&mut self) -> Result<(), SmtpTrouble> {
+        let mut open = None;
+        loop {
+            let due = match open.take() {
+                Some(due) => due,
+                None => {
+                    let Some(due) = self.pace.next().await else { return self.line.quit().await };
+                    self.put_envelope(due);
+                    self.line.send().await?;
+                    due
+                }
+            };
+            match self.envelope_refused().await? {
+                None => {
+                    self.source.put_message(due, &mut self.line.out);
+                    open = self.pace.try_next();
+                    open.into_iter().for_each(|next| self.put_envelope(next));
+                    self.line.send().await?;
+                    let code = self.line.reply().await?;
+                    self.settle(due, code)?;
+                }
+                Some(code) => self.settle(due, code)?,
+            }
+        }
+    }
+
+    fn put_envelope(&mut self, due: Due) {
+        self.tally.sent(due, self.pace.since_start());
+        let recipient = self.source.recipient(due.number);
+        let out = &mut self.line.out;
+        for part in ["MAIL FROM:<load@load.example> BODY=8BITMIME\r\nRCPT TO:<", recipient, ">\r\nDATA\r\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+    }
+
+    /// The first refusal of MAIL, RCPT and DATA. DATA that is taken without a recipient is ended with nothing in it
+    /// (RFC 2920 §3.1).
+    async fn envelope_refused(&mut self) -> Result<Option<ReplyCode>, SmtpTrouble> {
+        let mut refused = None;
+        for _ in ["MAIL", "RCPT"] {
+            let code = self.line.reply().await?;
+            if code.basic == CLOSING {
+                return Ok(Some(code));
+            }
+            refused = refused.or((code.basic / 100 != 2).then_some(code));
+        }
+        let data = self.line.reply().await?;
+        let is_ready = data.basic == 354;
+        let refused = refused.or((!is_ready).then_some(data));
+        if refused.is_some() {
+            // The door may still be in the middle of a transaction.
+            let way_out: &[u8] = if is_ready { b".\r\n" } else { b"RSET\r\n" };
+            self.line.out.extend_from_slice(way_out);
+            self.line.send().await?;
+            self.line.reply().await?;
+        }
+        Ok(refused)
+    }
+
+    fn settle(&mut self, due: Due, code: ReplyCode) -> Result<(), SmtpTrouble> {
+        let state = match code.basic / 100 {
+            2 => "relayed",
+            4 => "deferred",
+            _ => "rejected",
+        };
+        let reason = match (state, code.enhanced) {
+            ("relayed", _) => String::new(),
+            (_, Some(enhanced)) => format!("{} {enhanced}", code.basic),
+            (_, None) => code.basic.to_string(),
+        };
+        self.tally.answered(due.at, self.pace.since_start(), state, &reason);
+        if code.basic == CLOSING {
+            Err(SmtpTrouble::Refused { at: "a message", code: CLOSING })
+        } else {
+            Ok(())
+        }
+    }
+}
