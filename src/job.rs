@@ -174,6 +174,8 @@ pub struct Job {
     pub expires: Option<SystemTime>,
     /// Envelope sender asked for by the engine (SMTP `MAIL FROM`); `Some("")` is the null reverse-path.
     pub sender: Option<Box<str>>,
+    /// The engine asked that the message travels in TLS only (RFC 8689).
+    pub require_tls: bool,
 }
 
 #[cfg(test)]

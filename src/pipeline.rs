@@ -200,7 +200,7 @@ impl Pipeline {
             recipient: finished.recipient,
             eight_bit: finished.eight_bit,
             smtputf8: finished.smtputf8,
-            require_tls: false,
+            require_tls: job.require_tls,
             give_up_at: None,
             person: Some(person.clone()),
         })

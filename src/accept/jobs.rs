@@ -96,6 +96,7 @@ impl JobReader {
             target: optional(text.target, "target")?,
             expires: text.expires.as_deref().map(moment).transpose()?,
             sender: None,
+            require_tls: false,
         })
     }
 

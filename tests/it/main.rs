@@ -12,6 +12,7 @@ mod log;
 mod markers;
 mod outcomes;
 mod reload;
+mod requiretls;
 mod set_up;
 mod shutdown;
 mod smtp;

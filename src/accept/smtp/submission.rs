@@ -20,7 +20,7 @@ pub fn jobs(house: &House, envelope: Envelope, mut message: Vec<u8>) -> Result<V
         Some(name) => Content::Template(name.into()),
         None => Content::Message(message.into()),
     };
-    let Envelope { engine, sender, recipients, is_shared, .. } = envelope;
+    let Envelope { engine, sender, recipients, require_tls, is_shared, .. } = envelope;
     // The last copy is the original: one recipient costs no copy.
     let copies = std::iter::repeat_n((asked, content, sender), recipients.len());
     let job = |(recipient, (asked, content, sender)): (_, (headers::Asked, _, _))| {
@@ -44,6 +44,7 @@ pub fn jobs(house: &House, envelope: Envelope, mut message: Vec<u8>) -> Result<V
             target: asked.target,
             expires: asked.expires,
             sender: Some(sender),
+            require_tls,
         }
     };
     Ok(recipients.into_iter().zip(copies).map(job).collect())

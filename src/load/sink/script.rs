@@ -81,6 +81,8 @@ pub struct Offers {
     pub smtputf8: bool,
     pub chunking: bool,
     pub starttls: bool,
+    /// Within TLS (RFC 8689).
+    pub require_tls: bool,
     /// The limit named with SIZE, in octets.
     pub size_octets_max: u64,
 }
@@ -93,6 +95,7 @@ impl Default for Offers {
             smtputf8: true,
             chunking: true,
             starttls: true,
+            require_tls: false,
             size_octets_max: 64 * 1024 * 1024,
         }
     }
@@ -144,6 +147,7 @@ pub const PROFILES: &[&str] = &[
     "no-8bitmime",
     "no-smtputf8",
     "no-chunking",
+    "requiretls",
     "size",
 ];
 
@@ -232,6 +236,7 @@ impl Script {
             ("no-pipelining", None) => self.offers.pipelining = false,
             ("no-8bitmime", None) => self.offers.eight_bit_mime = false,
             ("no-smtputf8", None) => self.offers.smtputf8 = false,
+            ("requiretls", None) => self.offers.require_tls = true,
             ("no-chunking", None) => self.offers.chunking = false,
             ("size", Some(octets)) => self.offers.size_octets_max = octets,
             _ => return false,

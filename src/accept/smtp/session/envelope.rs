@@ -10,6 +10,8 @@ pub struct Envelope {
     pub engine: Arc<Engine>,
     /// Empty for the null reverse-path.
     pub sender: Box<str>,
+    /// `REQUIRETLS` (RFC 8689).
+    pub require_tls: bool,
     /// Each token once.
     pub recipients: Vec<Recipient>,
     /// The door takes several recipients, so a job id of the engine does not name one job.
@@ -36,8 +38,8 @@ pub(super) enum Fit {
 }
 
 impl Envelope {
-    pub(super) fn new(engine: Arc<Engine>, sender: Box<str>, is_shared: bool) -> Self {
-        Self { engine, sender, recipients: Vec::new(), is_shared, rcpts: Vec::new() }
+    pub(super) fn new(engine: Arc<Engine>, sender: Box<str>, require_tls: bool, is_shared: bool) -> Self {
+        Self { engine, sender, require_tls, recipients: Vec::new(), is_shared, rcpts: Vec::new() }
     }
 
     pub(super) fn fit(&self, token: &Token, recipients_max: usize) -> Fit {

@@ -47,6 +47,10 @@ impl Session {
             "CHUNKING".into(),
             "ENHANCEDSTATUSCODES".into(),
         ];
+        // RFC 8689 §4.2.1: offered within TLS only.
+        if self.channel == Channel::Encrypted {
+            offers.push("REQUIRETLS".into());
+        }
         match (self.channel, &next) {
             (Channel::Clear, _) => offers.push("STARTTLS".into()),
             (_, State::Named) => offers.push("AUTH PLAIN LOGIN".into()),

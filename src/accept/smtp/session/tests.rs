@@ -264,12 +264,46 @@ fn parameters_are_judged_at_mail() {
     let mut stage = Stage::logged_in();
     stage.play(&[
         ("MAIL FROM:<a@b.example> SIZE=1001", "552 5.3.4"),
-        ("MAIL FROM:<a@b.example> REQUIRETLS", "555 5.5.4"),
         ("MAIL FROM:<דנה@b.example>", "553 5.6.7"),
         ("MAIL FROM:<a@b.example> SIZE=x", "501 5.5.4"),
         ("MAIL FROM:<a@b.example> XYZ=x", "555 5.5.4"),
         ("MAIL FROM:<@a,@b:c@d.example>", "501 5.1.7"),
         ("MAIL FROM:<דנה@b.example> SMTPUTF8 SIZE=1000 BODY=8BITMIME", "250 2.1.0"),
+    ]);
+}
+
+#[test]
+fn requiretls_is_for_tls() {
+    let mut stage = Stage::new(Channel::Encrypted);
+    assert!(stage.line("EHLO x").contains("250-REQUIRETLS"));
+    stage.play(&[
+        (LOGIN, "235"),
+        ("MAIL FROM:<a@b.example> REQUIRETLS", "250"),
+        (RCPT, "250"),
+        ("DATA", "354"),
+        (MAIL, "250"),
+        (RCPT, "250"),
+        ("DATA", "354"),
+    ]);
+    assert_eq!(stage.submitted.iter().map(|sent| sent.require_tls).collect::<Vec<_>>(), [true, false]);
+    let mut stage = Stage::new(Channel::Local);
+    assert!(!stage.line("EHLO x").contains("REQUIRETLS"));
+    stage.play(&[(LOGIN, "235"), ("MAIL FROM:<a@b.example> REQUIRETLS", "555 5.5.4")]);
+}
+
+/// Not offered, since they could not be passed on: a report about the person's address would come back to the engine.
+#[test]
+fn delivery_report_parameters_are_checked_and_not_kept() {
+    let mut stage = Stage::logged_in();
+    assert!(!stage.line("EHLO x").contains("DSN"));
+    stage.play(&[
+        ("MAIL FROM:<a@b.example> RET=HDRS ENVID=c42", "250 2.1.0"),
+        ("RCPT TO:<e_11111111@tokens.example> NOTIFY=NEVER,DELAY", "501 5.5.4"),
+        (
+            "RCPT TO:<e_11111111@tokens.example> NOTIFY=NEVER ORCPT=rfc822;e_11111111@tokens.example",
+            "250 2.1.5",
+        ),
+        ("DATA", "354"),
     ]);
 }
 

@@ -35,8 +35,8 @@ impl Session {
         }
         let refused = if params.size.is_some_and(|size| size > self.policy.message_bytes_max as u64) {
             Some(too_large())
-        } else if params.requires_tls {
-            Some(reply(555, (5, 5, 4), "REQUIRETLS is not available yet on this door"))
+        } else if params.requires_tls && self.channel != Channel::Encrypted {
+            Some(reply(555, (5, 5, 4), "REQUIRETLS is taken within TLS only"))
         } else if sender.is_some_and(Address::is_international) && !params.is_utf8 {
             Some(reply(553, (5, 6, 7), "the sender's address needs the SMTPUTF8 parameter"))
         } else {
@@ -46,7 +46,7 @@ impl Session {
             return read_line(State::Ready(engine), Some(refusal));
         }
         let sender = sender.map(Address::written).unwrap_or_default().into();
-        let envelope = Envelope::new(engine, sender, self.policy.recipients_max > 1);
+        let envelope = Envelope::new(engine, sender, params.requires_tls, self.policy.recipients_max > 1);
         let transaction = Transaction { envelope, declared: params.size };
         read_line(State::Mail(transaction), Some(reply(250, (2, 1, 0), "Ok")))
     }

@@ -33,6 +33,7 @@ impl Dialogue {
             (offers.eight_bit_mime, "8BITMIME"),
             (offers.smtputf8, "SMTPUTF8"),
             (offers.chunking, "CHUNKING"),
+            (offers.require_tls && self.is_tls, "REQUIRETLS"),
             (self.offers_starttls(), "STARTTLS"),
             (self.shared.settings.auth.is_some() && may_authenticate, "AUTH PLAIN LOGIN"),
             (true, "ENHANCEDSTATUSCODES"),
