@@ -47,7 +47,9 @@ pub fn send_defaults(file: &Path) -> SendDefaults {
     let pin = listener.and_then(|listener| Pin::of_file(&listener.identity.as_ref()?.certificate));
     SendDefaults {
         url,
-        key: config.as_ref().and_then(|config| Some(config.engines.first()?.secret.clone())),
+        key: config
+            .as_ref()
+            .and_then(|config| config.engines.iter().find_map(|engine| engine.secret.clone())),
         token_domain: listener.and_then(|listener| listener.token_domains.first().cloned()),
         trust: pin.map_or(Trust::SystemRoots, |pin| Trust::Pins(vec![pin])),
     }
