@@ -5,19 +5,47 @@ use aws_lc_rs::{constant_time, digest};
 use std::fmt;
 use std::sync::Arc;
 
-/// A credential kept as its digest only, compared in constant time.
+/// How an engine shows who it is: by a secret, kept as its digest only, or by a name in its client certificate.
 #[derive(Clone)]
-pub struct Credential([u8; 32]);
+pub struct Credential {
+    secret: Option<[u8; 32]>,
+    certificate_name: Option<Box<str>>,
+}
 
 impl Credential {
     pub fn of(secret: &[u8]) -> Self {
-        let digest = digest::digest(&digest::SHA256, secret);
-        Self(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+        Self { secret: Some(digest_of(secret)), certificate_name: None }
     }
 
-    pub fn matches(&self, offered: &[u8]) -> bool {
-        constant_time::verify_slices_are_equal(&self.0, &Self::of(offered).0).is_ok()
+    /// A subject alternative name: a DNS name in any case; a URI or a mail address as it is written.
+    pub fn of_certificate(name: &str) -> Self {
+        let is_dns = !name.contains(['@', ':']);
+        let name = if is_dns { name.to_ascii_lowercase() } else { name.to_owned() };
+        Self { secret: None, certificate_name: Some(name.into()) }
     }
+
+    /// Either of them will do.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            secret: self.secret.or(other.secret),
+            certificate_name: self.certificate_name.or(other.certificate_name),
+        }
+    }
+
+    /// In constant time.
+    pub fn matches(&self, offered: &[u8]) -> bool {
+        let kept = self.secret.unwrap_or_default();
+        let is_equal = constant_time::verify_slices_are_equal(&kept, &digest_of(offered)).is_ok();
+        is_equal && self.secret.is_some()
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        self.certificate_name.as_deref() == Some(name)
+    }
+}
+
+fn digest_of(secret: &[u8]) -> [u8; 32] {
+    digest::digest(&digest::SHA256, secret).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 impl fmt::Debug for Credential {
@@ -92,6 +120,12 @@ impl Engines {
         Self(engines)
     }
 
+    /// TLS client certificate: the subject alternative names of one that was verified, DNS names in lower case.
+    pub fn by_certificate(&self, names: &[String]) -> Option<Arc<Engine>> {
+        let is_one = |engine: &&Arc<Engine>| names.iter().any(|name| engine.credential.is_named(name));
+        self.0.iter().find(is_one).cloned()
+    }
+
     /// The engine a door belongs to.
     pub fn by_name(&self, name: &str) -> Option<Arc<Engine>> {
         self.0.iter().find(|engine| *engine.name == *name).cloned()
@@ -148,6 +182,20 @@ mod tests {
         assert!(engine_of_two.purpose(None, None).is_err());
         assert!(engine_of_two.purpose(Some("other"), None).is_err());
         assert_eq!(engine(&["service"]).purpose(None, None).unwrap(), "service");
+    }
+
+    #[test]
+    fn a_certificate_is_a_credential_of_its_own() {
+        let credential = Credential::of_certificate("Engine.Shop.example");
+        let by_certificate = Engine { credential: credential.clone(), ..engine(&["service"]) };
+        let engines = Engines::new(vec![Arc::new(by_certificate)]);
+        let found = |name: &str| engines.by_certificate(&[String::from("other"), name.into()]).is_some();
+        assert!(found("engine.shop.example") && !found("shop.example") && !found(""));
+        assert!(engines.by_key(b"").is_none() && engines.by_key(&[0; 32]).is_none());
+        assert!(engines.by_password("campaigns", b"").is_none());
+        let either = Credential::of(b"secret").or(credential);
+        assert!(either.matches(b"secret") && either.is_named("engine.shop.example"));
+        assert!(!Credential::of_certificate("News@Shop.example").is_named("news@shop.example"));
     }
 
     #[test]

@@ -85,9 +85,10 @@ fn acceptor(listener: &Listener) -> Result<Option<Acceptor>, CliError> {
         ListenerKind::Http => &[b"h2", b"http/1.1"],
         ListenerKind::Smtp | ListenerKind::Lmtp => &[],
     };
-    let tls = ServerTls::load(files, alpn).map_err(|cause| {
-        CliError::new(Exit::Config, format!("listener {}: {cause}", listener.bind))
-            .fix("cert is a PEM chain, key a reference to its PEM key")
+    let tls = ServerTls::load_with_clients(files, listener.client_ca.clone(), alpn).map_err(|cause| {
+        CliError::new(Exit::Config, format!("listener {}: {cause}", listener.bind)).fix(
+            "cert is a PEM chain, key a reference to its PEM key, client_ca a PEM file of CA certificates",
+        )
     })?;
     Ok(Some(Arc::new(move || tls.acceptor())))
 }

@@ -4,6 +4,7 @@ use crate::config::{Config, EngineConfig, Target, TlsMode};
 use crate::engine::{Credential, Engine, Engines};
 use crate::inject::{self, Deadlines, TargetAuth, TargetSettings};
 use crate::personal::Personal;
+use crate::secret::SecretRef;
 use crate::tls::ClientTls;
 use crate::vault::RootKey;
 use crate::{render, resolve, vault};
@@ -86,20 +87,32 @@ pub fn engines(config: &Config) -> Result<Engines, String> {
 }
 
 fn engine(config: &EngineConfig) -> Result<Arc<Engine>, String> {
-    let secret = config.secret.read().map_err(|cause| format!("engine {}: {cause}", config.name))?;
-    if secret.len() < ENGINE_SECRET_BYTES_MIN {
-        return Err(format!(
-            "engine {}: its secret is shorter than {ENGINE_SECRET_BYTES_MIN} characters; make one: openssl rand -hex 32",
-            config.name
-        ));
-    }
+    let by_secret = config.secret.as_ref().map(|secret| by_secret(&config.name, secret)).transpose()?;
+    let by_certificate = config.client_cert_san.as_deref().map(Credential::of_certificate);
+    let credential = match (by_secret, by_certificate) {
+        (Some(secret), Some(certificate)) => secret.or(certificate),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => {
+            return Err(format!("engine {}: it has no secret and no client_cert_san", config.name));
+        }
+    };
     Ok(Arc::new(Engine {
         name: config.name.as_str().into(),
-        credential: Credential::of(&secret),
+        credential,
         templates: config.templates.clone(),
         fields: config.fields.clone(),
         purposes: config.purposes.clone(),
         purpose_default: config.purpose_default.clone(),
         rate_per_second_max: config.rate_per_second_max,
     }))
+}
+
+fn by_secret(engine: &str, reference: &SecretRef) -> Result<Credential, String> {
+    let secret = reference.read().map_err(|cause| format!("engine {engine}: {cause}"))?;
+    if secret.len() < ENGINE_SECRET_BYTES_MIN {
+        return Err(format!(
+            "engine {engine}: its secret is shorter than {ENGINE_SECRET_BYTES_MIN} characters; make one: openssl rand -hex 32",
+        ));
+    }
+    Ok(Credential::of(&secret))
 }

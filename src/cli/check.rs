@@ -7,6 +7,7 @@ use crate::app;
 use crate::config::Config;
 use crate::inject::{ProbeStep, probe};
 use crate::render::Renderer;
+use crate::secret::SecretRef;
 use crate::tls::{ClientTls, ServerTls};
 use crate::vault::Vault;
 use clap::Args;
@@ -67,15 +68,20 @@ pub async fn run(args: CheckArgs) -> Result<Exit, CliError> {
 
 fn engines(config: &Config) -> Vec<Step> {
     if config.engines.is_empty() {
-        return vec![Step::bad("engines", "nobody may submit", "add an [[engine]] with name and secret")];
+        return vec![Step::bad(
+            "engines",
+            "nobody may submit",
+            "add an [[engine]] with name and secret (or client_cert_san)",
+        )];
     }
     let check = |engine: &crate::config::EngineConfig| {
         let name = format!("engine {}", engine.name);
-        match engine.secret.read() {
+        let secret = engine.secret.as_ref().map(SecretRef::read).transpose();
+        match secret {
             Ok(_) if engine.purposes.is_empty() => {
                 Step::bad(name, "it has no purpose, so every job is refused", "add purposes = [\"service\"]")
             }
-            Ok(secret) if secret.len() < app::ENGINE_SECRET_BYTES_MIN => Step::bad(
+            Ok(Some(secret)) if secret.len() < app::ENGINE_SECRET_BYTES_MIN => Step::bad(
                 name,
                 format!("its secret is shorter than {} characters", app::ENGINE_SECRET_BYTES_MIN),
                 "make one: openssl rand -hex 32",
@@ -112,10 +118,15 @@ fn vault(config: &Config) -> Step {
 fn listeners(config: &Config) -> Vec<Step> {
     let check = |listener: &crate::config::Listener| {
         let name = format!("listener {}", listener.bind);
-        match listener.identity.clone().map(|files| ServerTls::load(files, &[])) {
-            None => Step::good(name, "no TLS, loopback only"),
+        let load = |files| ServerTls::load_with_clients(files, listener.client_ca.clone(), &[]);
+        match listener.identity.clone().map(load) {
+            None => Step::good(name, "no TLS, this machine only"),
             Some(Ok(_)) => Step::good(name, "certificate and key fit"),
-            Some(Err(cause)) => Step::bad(name, cause, "put a PEM chain in cert and its key in key"),
+            Some(Err(cause)) => Step::bad(
+                name,
+                cause,
+                "put a PEM chain in cert, its key in key, and CA certificates in client_ca",
+            ),
         }
     };
     config.listeners.iter().map(check).collect()

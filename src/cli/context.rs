@@ -59,11 +59,12 @@ pub fn load_defaults(file: &Path, door: DoorArg) -> LoadDefaults {
         format!("{}://{}", if is_encrypted { encrypted } else { clear }, listener.bind)
     });
     let pin = listener.and_then(|listener| Pin::of_file(&listener.identity.as_ref()?.certificate));
-    let engine = config.as_ref().and_then(|config| config.engines.first());
+    let engine =
+        config.as_ref().and_then(|config| config.engines.iter().find(|engine| engine.secret.is_some()));
     LoadDefaults {
         url,
         user: engine.map(|engine| engine.name.clone()),
-        key: engine.map(|engine| engine.secret.clone()),
+        key: engine.and_then(|engine| engine.secret.clone()),
         token_domain: listener.and_then(|listener| listener.token_domains.first().cloned()),
         trust: pin.map_or(Trust::SystemRoots, |pin| Trust::Pins(vec![pin])),
     }

@@ -27,13 +27,17 @@ pub fn listener(section: Section<'_>) -> Option<Listener> {
         );
     }
     let engine = section.text("engine");
+    let client_ca = section.path_if_given("client_ca");
+    if client_ca.is_some() && (tls == TlsMode::None || kind == Some(ListenerKind::Http)) {
+        section.problem("client_ca", "client certificates are for smtp and lmtp listeners with TLS");
+    }
     let identity = certificate.zip(key).map(|(certificate, key)| ServerFiles { certificate, key });
     if let (Some(kind), Some(bind)) = (kind, &bind) {
         check_tls(&section, (kind, bind, tls), identity.is_some());
         check_engine(&section, (kind, bind), engine.as_deref());
     }
     section.finish();
-    Some(Listener { kind: kind?, bind: bind?, tls, identity, token_domains, engine })
+    Some(Listener { kind: kind?, bind: bind?, tls, identity, client_ca, token_domains, engine })
 }
 
 fn listener_kind(section: &Section<'_>) -> Option<ListenerKind> {
@@ -165,6 +169,7 @@ mod tests {
             ("kind = \"lmtp\"\nbind = \"unix:a\"\nengine = \"nobody\"", "no [[engine]] has this name"),
             ("kind = \"lmtp\"\nbind = \"unix:\"", "the path of a socket"),
             ("kind = \"lmtp\"\nbind = \"here\"", "not \"here\""),
+            ("kind = \"lmtp\"\nbind = \"unix:a\"\nclient_ca = \"ca.pem\"", "with TLS"),
             ("kind = \"imap\"\nbind = \"unix:a\"", "one of smtp, lmtp, http"),
         ] {
             let wrong = parse(listener).unwrap_err();

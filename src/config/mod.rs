@@ -121,6 +121,8 @@ pub struct Listener {
     pub tls: TlsMode,
     /// Present unless `tls` is `none`.
     pub identity: Option<ServerFiles>,
+    /// Who signs the certificates engines may show.
+    pub client_ca: Option<PathBuf>,
     pub token_domains: Vec<String>,
     /// Who submits here without AUTH. Only where nobody but this machine can connect.
     pub engine: Option<String>,
@@ -152,7 +154,9 @@ pub struct Target {
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
     pub name: String,
-    pub secret: SecretRef,
+    /// At least one of this and `client_cert_san` is there.
+    pub secret: Option<SecretRef>,
+    pub client_cert_san: Option<String>,
     pub templates: Vec<String>,
     pub fields: Vec<String>,
     pub purposes: Vec<String>,

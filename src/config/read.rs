@@ -65,15 +65,7 @@ fn read(root: &Section<'_>, file: &Path) -> Option<Config> {
     let engines: Vec<EngineConfig> = root.sections("engine").into_iter().filter_map(engine).collect();
     unique(root, "target", targets.iter().map(|target| target.name.as_str()));
     unique(root, "engine", engines.iter().map(|engine| engine.name.as_str()));
-    let names: Vec<&str> = engines.iter().map(|engine| engine.name.as_str()).collect();
-    for stranger in listeners.iter().filter_map(|listener| listener.engine.as_deref()) {
-        if !names.contains(&stranger) {
-            root.problem(
-                "listener",
-                format!("listener.engine names \"{stranger}\", and no [[engine]] has this name"),
-            );
-        }
-    }
+    check_doors(root, &listeners, &engines);
     root.report_unknown();
     let file = file.into();
     let vault_key = vault_key?;
@@ -253,14 +245,15 @@ fn host_name() -> String {
 fn engine(section: Section<'_>) -> Option<EngineConfig> {
     let name = section.required_text("name", "the engine's name, also its SMTP user name");
     let secret = section.secret("secret");
-    if secret.is_none() && !section.has("secret") {
+    let client_cert_san = section.text("client_cert_san");
+    if client_cert_san.as_ref().is_some_and(String::is_empty) {
+        section.problem("client_cert_san", "engine.client_cert_san is a name in the engine's certificate");
+    }
+    if client_cert_san.is_none() && !section.has("secret") {
         section.problem(
             "secret",
-            "engine.secret is missing: a reference such as \"file:keys/campaigns.secret\"",
+            "engine.secret is missing: a reference such as \"file:keys/campaigns.secret\" (or give client_cert_san)",
         );
-    }
-    if section.text("client_cert_san").is_some() {
-        section.problem("client_cert_san", format!("engine.client_cert_san {NOT_YET}; use secret"));
     }
     let engine = EngineConfig {
         templates: section.texts("templates").unwrap_or_default(),
@@ -268,11 +261,31 @@ fn engine(section: Section<'_>) -> Option<EngineConfig> {
         purposes: section.texts("purposes").unwrap_or_default(),
         purpose_default: section.text("purpose_default"),
         rate_per_second_max: section.rate_per_second("rate_max"),
-        secret: secret.clone().unwrap_or(SecretRef::Env(String::new())),
+        secret,
+        client_cert_san,
         name,
     };
     section.finish();
-    secret.map(|_| engine)
+    Some(engine)
+}
+
+/// What listeners and engines have to say about each other.
+fn check_doors(root: &Section<'_>, listeners: &[Listener], engines: &[EngineConfig]) {
+    for stranger in listeners.iter().filter_map(|listener| listener.engine.as_deref()) {
+        if !engines.iter().any(|engine| engine.name == stranger) {
+            let cause = format!("listener.engine names \"{stranger}\", and no [[engine]] has this name");
+            root.problem("listener", cause);
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for name in engines.iter().filter_map(|engine| engine.client_cert_san.as_deref()) {
+        if !seen.insert(name.to_ascii_lowercase()) {
+            root.problem(
+                "engine",
+                format!("two engines have client_cert_san \"{name}\"; a certificate is one engine's"),
+            );
+        }
+    }
 }
 
 fn unique<'a>(root: &Section<'_>, key: &str, names: impl Iterator<Item = &'a str>) {

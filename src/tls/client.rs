@@ -105,7 +105,7 @@ fn system_roots() -> Result<RootCertStore, TlsError> {
     if roots.is_empty() { Err(TlsError::NoSystemRoots) } else { Ok(roots) }
 }
 
-fn roots_of(path: &Path) -> Result<RootCertStore, TlsError> {
+pub(super) fn roots_of(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
         roots.add(certificate).map_err(|cause| TlsError::Unusable(path.into(), cause))?;

@@ -4,7 +4,7 @@
 use super::provider;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    KeyPair, KeyUsagePurpose, SanType,
 };
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -60,6 +60,23 @@ impl DevAuthority {
     /// When a name cannot stand in a certificate.
     pub fn issue(&self, names: &[&str]) -> Result<DevIdentity, DevError> {
         let (certificate, key) = self.sign(names, |_| {})?;
+        Ok(DevIdentity { certificate_pem: certificate.pem(), key_pem: Zeroizing::new(key.serialize_pem()) })
+    }
+
+    /// A client certificate for one name: a DNS name, a URI, or a mail address.
+    ///
+    /// # Errors
+    /// When the name cannot stand in a certificate.
+    pub fn issue_client(&self, name: &str) -> Result<DevIdentity, DevError> {
+        let san = match name {
+            _ if name.contains("://") => SanType::URI(name.try_into()?),
+            _ if name.contains('@') => SanType::Rfc822Name(name.try_into()?),
+            _ => SanType::DnsName(name.try_into()?),
+        };
+        let (certificate, key) = self.sign(&[], |params| {
+            params.subject_alt_names = vec![san];
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        })?;
         Ok(DevIdentity { certificate_pem: certificate.pem(), key_pem: Zeroizing::new(key.serialize_pem()) })
     }
 

@@ -2,11 +2,13 @@
 //! Files are read again when they change, so a renewed certificate needs no restart.
 
 mod client;
+mod client_names;
 mod dev;
 mod fresh;
 mod server;
 
 pub use client::{ClientTls, Pin, Trust};
+pub use client_names::names_of;
 pub use dev::{DevAuthority, DevError};
 pub use server::{ServerFiles, ServerTls};
 

@@ -1,11 +1,14 @@
 //! Who we are when somebody connects: certificate chain and private key, followed when they change.
 
+use super::client::roots_of;
 use super::fresh::Fresh;
 use super::{TlsError, certificates, private_key, provider};
 use crate::secret::SecretRef;
 use rustls::ServerConfig;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 
@@ -26,8 +29,21 @@ impl ServerTls {
     /// # Errors
     /// Says which file cannot be used and why.
     pub fn load(files: ServerFiles, alpn: &'static [&'static [u8]]) -> Result<Self, TlsError> {
-        let watched = [Some(files.certificate.clone()), files.key.path()].into_iter().flatten().collect();
-        let fresh = Fresh::new(watched, move || acceptor(&files, alpn))?;
+        Self::load_with_clients(files, None, alpn)
+    }
+
+    /// With `client_ca` a client may show a certificate; one that this CA did not sign ends the handshake.
+    ///
+    /// # Errors
+    /// Says which file cannot be used and why.
+    pub fn load_with_clients(
+        files: ServerFiles,
+        client_ca: Option<PathBuf>,
+        alpn: &'static [&'static [u8]],
+    ) -> Result<Self, TlsError> {
+        let watched = [Some(files.certificate.clone()), files.key.path(), client_ca.clone()];
+        let watched = watched.into_iter().flatten().collect();
+        let fresh = Fresh::new(watched, move || acceptor(&files, client_ca.as_deref(), alpn))?;
         Ok(Self(Arc::new(fresh)))
     }
 
@@ -46,7 +62,7 @@ impl fmt::Debug for ServerTls {
     }
 }
 
-fn acceptor(files: &ServerFiles, alpn: &[&[u8]]) -> Result<TlsAcceptor, TlsError> {
+fn acceptor(files: &ServerFiles, client_ca: Option<&Path>, alpn: &[&[u8]]) -> Result<TlsAcceptor, TlsError> {
     let chain = certificates(&files.certificate)?;
     let pem =
         files.key.read().map_err(|cause| TlsError::Key(files.certificate.clone(), cause.to_string()))?;
@@ -54,12 +70,23 @@ fn acceptor(files: &ServerFiles, alpn: &[&[u8]]) -> Result<TlsAcceptor, TlsError
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("the provider supports TLS 1.2 and 1.3")
-        .with_no_client_auth()
+        .with_client_cert_verifier(client_verifier(client_ca)?)
         .with_single_cert(chain, key)
         .map_err(|cause| TlsError::Unusable(files.certificate.clone(), cause))?;
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-    if let Ok(ticketer) = rustls::crypto::aws_lc_rs::Ticketer::new() {
+    if client_ca.is_some() {
+        // A resumed session is not verified again: every client shows its certificate every time.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+    } else if let Ok(ticketer) = rustls::crypto::aws_lc_rs::Ticketer::new() {
         config.ticketer = ticketer;
     }
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn client_verifier(client_ca: Option<&Path>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let Some(file) = client_ca else { return Ok(WebPkiClientVerifier::no_client_auth()) };
+    let roots = Arc::new(roots_of(file)?);
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(roots, provider()).allow_unauthenticated().build();
+    verifier.map_err(|cause| TlsError::Unusable(file.into(), rustls::Error::General(cause.to_string())))
 }

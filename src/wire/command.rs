@@ -37,6 +37,8 @@ pub enum Command<'a> {
 pub enum Mechanism {
     Plain,
     Login,
+    /// The channel itself shows who it is (RFC 4422 appendix A).
+    External,
     /// Well formed, but not offered here.
     Other,
 }
@@ -118,6 +120,7 @@ fn auth(arguments: &str) -> Result<Command<'_>, BadCommand> {
     let mechanism = match name {
         _ if name.eq_ignore_ascii_case("PLAIN") => Mechanism::Plain,
         _ if name.eq_ignore_ascii_case("LOGIN") => Mechanism::Login,
+        _ if name.eq_ignore_ascii_case("EXTERNAL") => Mechanism::External,
         _ => Mechanism::Other,
     };
     Ok(Command::Auth(mechanism, initial))
@@ -180,6 +183,7 @@ mod tests {
         assert_eq!(parse(b"StartTLS"), Ok(Command::StartTls));
         assert_eq!(parse(b"AUTH plain AGEAYg=="), Ok(Command::Auth(Mechanism::Plain, Some("AGEAYg=="))));
         assert_eq!(parse(b"AUTH LOGIN"), Ok(Command::Auth(Mechanism::Login, None)));
+        assert_eq!(parse(b"AUTH EXTERNAL ="), Ok(Command::Auth(Mechanism::External, Some("="))));
         assert_eq!(parse(b"AUTH CRAM-MD5"), Ok(Command::Auth(Mechanism::Other, None)));
         assert_eq!(parse(b"MAIL FROM:<>"), Ok(Command::Mail(None, MailParams::default())));
         assert_eq!(parse(b"BDAT 86 LAST"), Ok(Command::Bdat { octets: 86, is_last: true }));

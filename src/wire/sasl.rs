@@ -40,6 +40,18 @@ pub enum BadResponse {
     AuthorizationIdentity,
 }
 
+/// Reads the name the client wants to act as, empty for its own (RFC 4422 appendix A.1). Empty is written `=` in an
+/// initial response (RFC 4954 §4).
+///
+/// # Errors
+/// [`BadResponse`].
+pub fn external(response: &[u8]) -> Result<String, BadResponse> {
+    if response == b"=" || response.is_empty() {
+        return Ok(String::new());
+    }
+    String::from_utf8(decode(response)?.to_vec()).map_err(|_| BadResponse::Malformed)
+}
+
 /// Reads `[authzid] NUL authcid NUL passwd`.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by failing")]
 
 mod canary;
+mod client_certs;
 mod consent;
 mod engines;
 mod http;

@@ -11,6 +11,7 @@ use crate::accept::smtp::serve::Door;
 use crate::accept::smtp::session::{Act, Channel, Event, Login, Session, Step};
 use crate::accept::smtp::sources::source_of;
 use crate::fault::{Fault, Reason};
+use crate::tls;
 use crate::wire::line::{Framed, LineFramer, LineKind};
 use crate::wire::sasl::Credentials;
 use std::future::Future;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::server::TlsStream;
 
 /// Replies held back while a client pipelines.
 const OUTBOX_OCTETS_MAX: usize = 8 * 1024;
@@ -57,12 +59,14 @@ where
     match &door.settings.tls {
         DoorTls::Implicit(acceptor) => {
             let Some(mut stream) = conversation.encrypt(acceptor().accept(stream)).await else { return };
+            conversation.recognise(&stream);
             conversation.converse(&mut stream, Event::Connected).await;
         }
         DoorTls::StartTls(acceptor) => {
             let ended = conversation.converse(&mut stream, Event::Connected).await;
             if ended == Ended::Encrypt {
                 let Some(mut stream) = conversation.encrypt(acceptor().accept(stream)).await else { return };
+                conversation.recognise(&stream);
                 conversation.converse(&mut stream, Event::Encrypted).await;
             }
         }
@@ -100,6 +104,19 @@ impl Conversation {
             incoming: None,
             received: None,
             began: Instant::now(),
+        }
+    }
+
+    /// The engine whose certificate this is; the handshake has verified it.
+    fn recognise<S>(&mut self, stream: &TlsStream<S>) {
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let Some(certificate) = shown else { return };
+        match self.door.house.engines().by_certificate(&tls::names_of(certificate)) {
+            Some(engine) => {
+                tracing::debug!(source = %self.source, engine = %engine.name, "engine shown by its certificate");
+                self.session.recognise(Some(engine));
+            }
+            None => tracing::info!(source = %self.source, "a client certificate belongs to no engine"),
         }
     }
 

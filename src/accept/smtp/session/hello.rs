@@ -53,6 +53,7 @@ impl Session {
         }
         match (self.channel, &next) {
             (Channel::Clear, _) => offers.push("STARTTLS".into()),
+            (_, State::Named) if self.present().is_some() => offers.push("AUTH PLAIN LOGIN EXTERNAL".into()),
             (_, State::Named) => offers.push("AUTH PLAIN LOGIN".into()),
             _ => {}
         }

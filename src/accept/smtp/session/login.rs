@@ -2,9 +2,11 @@
 
 use super::{Act, Channel, Exchange, Login, Session, State, Turn, close, read_line, reply, step};
 use crate::accept::smtp::reply::Reply;
+use crate::engine::Engine;
 use crate::wire::command::Mechanism;
 use crate::wire::line::LineKind;
 use crate::wire::sasl::{self, BadResponse, Credentials};
+use std::sync::Arc;
 
 impl Session {
     pub(super) fn on_starttls(&mut self, state: State, is_pipelined: bool) -> Turn {
@@ -35,6 +37,8 @@ impl Session {
             (Mechanism::Plain, None) => prompt(Exchange::Plain, ""),
             (Mechanism::Login, Some(response)) => self.on_sasl(Exchange::LoginUser, response.as_bytes()),
             (Mechanism::Login, None) => prompt(Exchange::LoginUser, sasl::LOGIN_USERNAME_PROMPT),
+            (Mechanism::External, Some(response)) => self.on_sasl(Exchange::External, response.as_bytes()),
+            (Mechanism::External, None) => prompt(Exchange::External, ""),
             (Mechanism::Other, _) => {
                 self.protest(State::Named, reply(504, (5, 5, 4), "use AUTH PLAIN or AUTH LOGIN"))
             }
@@ -43,6 +47,10 @@ impl Session {
 
     pub(super) fn on_sasl(&mut self, exchange: Exchange, response: &[u8]) -> Turn {
         let credentials = match exchange {
+            Exchange::External => match self.external(response) {
+                Ok(engine) => return self.on_password_checked(Login::As(engine)),
+                Err(fault) => Err(fault),
+            },
             Exchange::Plain => sasl::plain(response),
             Exchange::LoginUser => match sasl::login_user(response) {
                 Ok(user) => return prompt(Exchange::LoginPassword(user), sasl::LOGIN_PASSWORD_PROMPT),
@@ -64,6 +72,16 @@ impl Session {
                 self.protest(State::Named, not_accepted())
             }
         }
+    }
+
+    /// Whoever the channel shows, and nobody else.
+    fn external(&self, response: &[u8]) -> Result<Arc<Engine>, BadResponse> {
+        let wanted = sasl::external(response)?;
+        let engine = self.present().ok_or(BadResponse::AuthorizationIdentity)?;
+        if wanted.is_empty() || wanted == *engine.name {
+            return Ok(engine);
+        }
+        Err(BadResponse::AuthorizationIdentity)
     }
 
     pub(super) fn on_password_checked(&mut self, login: Login) -> Turn {

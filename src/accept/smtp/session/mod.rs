@@ -138,6 +138,7 @@ struct Transaction {
 /// What is known of a LOGIN or PLAIN exchange so far.
 #[derive(Debug)]
 enum Exchange {
+    External,
     Plain,
     LoginUser,
     LoginPassword(zeroize::Zeroizing<String>),
@@ -176,7 +177,7 @@ pub struct Session {
     policy: Arc<Policy>,
     channel: Channel,
     state: State,
-    /// Who is there by the channel itself: this machine's own engine.
+    /// Who is there by the channel itself: a client certificate, or this machine's own engine.
     known: Option<Arc<Engine>>,
     errors: u32,
     messages: u32,

@@ -433,6 +433,23 @@ fn a_refused_message_says_why_and_the_session_goes_on() {
 }
 
 #[test]
+fn whom_the_channel_shows_needs_no_login() {
+    let shown = || {
+        let mut stage = Stage::of(policy(), Channel::Encrypted);
+        stage.session.recognise(Some(engine()));
+        assert!(stage.line("EHLO x").contains("AUTH PLAIN LOGIN EXTERNAL"));
+        stage
+    };
+    shown().play(&[(MAIL, "250"), (RCPT, "250"), ("DATA", "354"), ("RSET", "250"), (MAIL, "250")]);
+    shown().play(&[("AUTH EXTERNAL =", "235"), (MAIL, "250")]);
+    shown().play(&[("AUTH EXTERNAL", "334 \r\n"), ("", "235"), (MAIL, "250")]);
+    shown().play(&[("AUTH EXTERNAL Y2FtcGFpZ25z", "235"), ("AUTH EXTERNAL =", "503")]);
+    shown().play(&[("AUTH EXTERNAL b3RoZXI=", "535 5.7.8"), (LOGIN, "235")]);
+    let mut stranger = Stage::new(Channel::Encrypted);
+    stranger.play(&[("EHLO x", "250"), ("AUTH EXTERNAL =", "535 5.7.8"), (MAIL, "530"), (RCPT, "530")]);
+}
+
+#[test]
 fn lmtp_has_its_own_greeting_and_takes_no_other() {
     let mut stage = Stage::of(Policy { protocol: Protocol::Lmtp, ..policy() }, Channel::Encrypted);
     stage.play(&[
