@@ -11,7 +11,7 @@ const OTHERS: u32 = 0o007;
 /// One step for all files behind `file:` references and for the directory of the vault.
 pub(super) fn private_files(config: &Config) -> Step {
     let secrets = std::iter::once(&config.vault_key)
-        .chain(config.engines.iter().map(|engine| &engine.secret))
+        .chain(config.engines.iter().filter_map(|engine| engine.secret.as_ref()))
         .chain(config.listeners.iter().filter_map(|listener| Some(&listener.identity.as_ref()?.key)))
         .chain(config.targets.iter().filter_map(|target| Some(&target.auth.as_ref()?.1)));
     let paths: Vec<PathBuf> =
