@@ -24,6 +24,15 @@ pub enum Command<'a> {
         octets: u64,
         is_last: bool,
     },
+    /// PowerMTA's `XMRG`: as `MAIL`, and recipients have variables.
+    Merge(Option<Address<'a>>, MailParams),
+    /// `XDFN`, its definitions as written.
+    Define(&'a str),
+    /// `XPRT`: a part of the merged content.
+    Part {
+        number: u32,
+        is_last: bool,
+    },
     Rset,
     Noop,
     Quit,
@@ -79,6 +88,12 @@ pub fn parse(line: &[u8]) -> Result<Command<'_>, BadCommand> {
         4 if is("LHLO") => client_name(arguments, "LHLO").map(Command::Lhlo),
         4 if is("AUTH") => auth(arguments),
         4 if is("MAIL") => mail(arguments),
+        4 if is("XMRG") => mail(arguments).map(|command| match command {
+            Command::Mail(sender, params) => Command::Merge(sender, params),
+            other => other,
+        }),
+        4 if is("XDFN") => Ok(Command::Define(arguments)),
+        4 if is("XPRT") => part(arguments),
         4 if is("RCPT") => rcpt(arguments),
         4 if is("DATA") => alone(Command::Data, "DATA"),
         4 if is("BDAT") => bdat(arguments),
@@ -153,6 +168,17 @@ fn after<'a>(arguments: &'a str, prefix: &'static str) -> Result<&'a str, BadCom
     }
 }
 
+fn part(arguments: &str) -> Result<Command<'_>, BadCommand> {
+    let (digits, is_last) = match arguments.split_once(' ') {
+        Some((digits, word)) if word.eq_ignore_ascii_case("LAST") => (digits, true),
+        Some(_) => return Err(BadCommand::Arguments("XPRT")),
+        None => (arguments, false),
+    };
+    let is_number = (1..=9).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    let number = digits.parse().ok().filter(|_| is_number).ok_or(BadCommand::Arguments("XPRT"))?;
+    Ok(Command::Part { number, is_last })
+}
+
 fn bdat(arguments: &str) -> Result<Command<'_>, BadCommand> {
     let fault = BadCommand::Arguments("BDAT");
     let mut words = arguments.split(' ');
@@ -188,6 +214,10 @@ mod tests {
         assert_eq!(parse(b"MAIL FROM:<>"), Ok(Command::Mail(None, MailParams::default())));
         assert_eq!(parse(b"BDAT 86 LAST"), Ok(Command::Bdat { octets: 86, is_last: true }));
         assert_eq!(parse(b"BDAT 0"), Ok(Command::Bdat { octets: 0, is_last: false }));
+        assert_eq!(parse(b"XMRG FROM:<>"), Ok(Command::Merge(None, MailParams::default())));
+        assert_eq!(parse(b"XDFN a=\"b\""), Ok(Command::Define("a=\"b\"")));
+        assert_eq!(parse(b"XPRT 1 last"), Ok(Command::Part { number: 1, is_last: true }));
+        assert_eq!(parse(b"XPRT 2"), Ok(Command::Part { number: 2, is_last: false }));
         assert_eq!(parse(b"NOOP anything"), Ok(Command::Noop));
         assert_eq!(parse(b"QUIT "), Ok(Command::Quit));
         let Ok(Command::Mail(Some(sender), params)) = parse(b"Mail From: <a@b.example> SIZE=9") else {
@@ -225,6 +255,8 @@ mod tests {
             (b"MAIL FROM:<x@y.example> X=1", BadCommand::Params(BadParams::Unknown)),
             (b"RCPT TO:<>", BadCommand::Recipient(BadPath::LocalPart)),
             (b"RCPT TO:<\"x> SIZE=1\"@y.example", BadCommand::Recipient(BadPath::NoBrackets)),
+            (b"XPRT LAST", BadCommand::Arguments("XPRT")),
+            (b"XMRG FROM:<x@y.example> VERP", BadCommand::Params(BadParams::Unknown)),
             (b"BDAT", BadCommand::Arguments("BDAT")),
             (b"BDAT -1", BadCommand::Arguments("BDAT")),
             (b"BDAT 99999999999999999999", BadCommand::Arguments("BDAT")),

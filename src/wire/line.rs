@@ -7,6 +7,8 @@ pub const COMMAND_OCTETS_MAX: usize = 512;
 /// Longest `MAIL` or `RCPT` line: 512 plus what SIZE, BODY, SMTPUTF8, AUTH and the DSN parameters add (RFC 1870,
 /// 3461 §5, 4954 §3, 6152, 6531 §3.4).
 pub const ENVELOPE_OCTETS_MAX: usize = 2048;
+/// Longest line of definitions (`XDFN`).
+pub const DEFINITIONS_OCTETS_MAX: usize = 8192;
 /// Longest line of an AUTH exchange (RFC 4954 §4).
 pub const SASL_OCTETS_MAX: usize = 12_288;
 
@@ -88,6 +90,8 @@ fn octets_max(line: &[u8], kind: LineKind) -> usize {
         SASL_OCTETS_MAX
     } else if begins(b"MAIL ") || begins(b"RCPT ") {
         ENVELOPE_OCTETS_MAX
+    } else if begins(b"XDFN ") {
+        DEFINITIONS_OCTETS_MAX
     } else {
         COMMAND_OCTETS_MAX
     }

@@ -5,6 +5,7 @@ pub mod data;
 pub mod dot;
 pub mod encoded_word;
 pub mod line;
+pub mod merge;
 pub mod ndjson;
 pub mod params;
 pub mod path;

@@ -96,6 +96,35 @@ async fn everybody_gets_their_own_message_over_a_unix_socket() {
 }
 
 #[tokio::test]
+async fn a_merge_gives_everybody_their_own_values() {
+    let world = Stage::new().edit(|file| add_door(file, "unix:lmtp.sock")).up().await;
+    let mut lmtp = Lmtp::greeted(UnixStream::connect(socket_path(&world)).await.unwrap(), &world).await;
+    lmtp.say("XMRG FROM:<bounces@shop.example>").await;
+    for (number, order) in ["A-17", "{{person.last_name}} [order] <b>"].into_iter().enumerate() {
+        for line in [
+            format!("XDFN order=\"{order}\" *parts=1"),
+            format!("RCPT TO:<{}>", world.people[number].address()),
+        ] {
+            assert!(lmtp.say(&line).await.starts_with("250"), "{line}");
+        }
+    }
+    assert!(lmtp.say("XPRT 1 LAST").await.starts_with("354"));
+    let message = world.message(0).replace("your order is", "your order [order] is");
+    assert!(lmtp.say(&format!("{message}\r\n.")).await.starts_with("250 2.0.0"));
+    assert!(lmtp.reply().await.starts_with("250 2.0.0"));
+    for (number, order) in ["A-17", "{{person.last_name}} [order] <b>"].into_iter().enumerate() {
+        let address = world.people[number].value("email");
+        let messages = world.messages();
+        let theirs = messages.iter().find(|message| message.envelope.recipients == [address]).unwrap();
+        let parsed = mail_parser::MessageParser::default().parse(&theirs.content).unwrap();
+        let text = parsed.body_text(0).unwrap().into_owned();
+        assert!(text.contains(&format!("your order {order} is")), "the value as it came, not read again");
+    }
+    drop(lmtp);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_refusal_is_the_answer_for_its_recipient_only() {
     let script = Script::profile("accept").unwrap();
     let stage = Stage::new().mta(Mta::new("mta1", script)).column(1, "consent", "-service");

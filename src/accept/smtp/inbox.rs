@@ -13,11 +13,17 @@ const CONTENT_OCTETS: usize = 16 * 1024;
 pub struct Inbox {
     octets: Vec<u8>,
     used: usize,
+    received: u64,
 }
 
 impl Inbox {
     pub fn unused(&self) -> &[u8] {
         &self.octets[self.used..]
+    }
+
+    /// All that ever came in.
+    pub fn received(&self) -> u64 {
+        self.received
     }
 
     pub fn is_empty(&self) -> bool {
@@ -43,7 +49,9 @@ impl Inbox {
         self.make_room();
         // `take` keeps the buffer at its size: `read_buf` alone would let it grow.
         let room = (self.octets.capacity() - self.octets.len()) as u64;
-        (&mut *stream).take(room).read_buf(&mut self.octets).await
+        let octets = (&mut *stream).take(room).read_buf(&mut self.octets).await?;
+        self.received += octets as u64;
+        Ok(octets)
     }
 
     fn make_room(&mut self) {

@@ -8,6 +8,7 @@ mod guesses;
 mod headers;
 mod inbox;
 mod incoming;
+mod merge;
 pub mod reply;
 mod serve;
 pub mod session;
@@ -74,7 +75,10 @@ pub struct Limits {
     pub commands_per_message_max: u32,
     /// Recipients of one LMTP transaction. SMTP has one answer after the content and takes one recipient.
     pub recipients_per_transaction_max: usize,
+    /// A quarter of it when the door is crowded.
     pub messages_per_connection_max: u32,
+    /// All octets of a client, before TLS adds its own; a quarter of it when the door is crowded.
+    pub octets_per_connection_max: u64,
     pub guesses: GuessLimits,
     /// Waited before a failed login is answered.
     pub login_failure_delay: Duration,
@@ -109,6 +113,7 @@ impl Default for Limits {
             commands_per_message_max: 2000,
             recipients_per_transaction_max: 100,
             messages_per_connection_max: 10_000,
+            octets_per_connection_max: 16 << 30,
             guesses: GuessLimits::default(),
             login_failure_delay: Duration::from_secs(1),
             handshake_max: Duration::from_secs(10),

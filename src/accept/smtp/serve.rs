@@ -188,8 +188,16 @@ impl Door {
     /// How long a client may be waited for: a quarter of the usual when less than a quarter of the places is
     /// free, so that clients that only hold a place make room for those that use it.
     pub fn patience(&self, usual: Duration) -> Duration {
-        let is_crowded = self.places.available_permits() < self.settings.limits.connections_max / 4;
-        if is_crowded { usual / 4 } else { usual }
+        if self.is_crowded() { usual / 4 } else { usual }
+    }
+
+    /// How much of something one connection may use up, by the same rule.
+    pub fn share(&self, usual: u64) -> u64 {
+        if self.is_crowded() { (usual / 4).max(1) } else { usual }
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.places.available_permits() < self.settings.limits.connections_max / 4
     }
 
     /// The engine this door belongs to, as it is configured now.

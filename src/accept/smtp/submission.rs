@@ -2,7 +2,8 @@
 
 use crate::accept::door::House;
 use crate::accept::smtp::headers;
-use crate::accept::smtp::session::Envelope;
+use crate::accept::smtp::merge;
+use crate::accept::smtp::session::{Envelope, Recipient};
 use crate::fault::{Fault, Reason};
 use crate::job::{Content, Job, SendNumber};
 
@@ -18,13 +19,20 @@ pub fn jobs(house: &House, envelope: Envelope, mut message: Vec<u8>) -> Result<V
     let mut asked = headers::take(&mut message)?;
     let content = match asked.template.take() {
         Some(name) => Content::Template(name.into()),
-        None => Content::Message(message.into()),
+        None => {
+            if let Some(names) = &envelope.merged {
+                message = merge::translate(&message, names)?;
+            }
+            Content::Message(message.into())
+        }
     };
     let Envelope { engine, sender, recipients, require_tls, is_shared, .. } = envelope;
     // The last copy is the original: one recipient costs no copy.
     let copies = std::iter::repeat_n((asked, content, sender), recipients.len());
-    let job = |(recipient, (asked, content, sender)): (_, (headers::Asked, _, _))| {
-        let crate::accept::smtp::session::Recipient { token } = recipient;
+    let job = |(recipient, (asked, content, sender)): (Recipient, (headers::Asked, _, Box<str>))| {
+        let Recipient { token, variables } = recipient;
+        let mut data = asked.data.unwrap_or_default();
+        data.extend(variables.data.iter().map(|(name, value)| (name.clone(), value.clone())));
         let send = match &asked.job_id {
             // A number is one person's. The token is in it even when this transaction has one recipient only, so
             // that a recipient who is tried again alone keeps the number. No job id holds a NUL.
@@ -37,13 +45,13 @@ pub fn jobs(house: &House, envelope: Envelope, mut message: Vec<u8>) -> Result<V
             engine: engine.clone(),
             token,
             content,
-            data: asked.data.unwrap_or_default(),
+            data,
             locale: asked.locale,
-            campaign: asked.campaign,
+            campaign: asked.campaign.or_else(|| variables.campaign.clone()),
             purpose: asked.purpose,
             target: asked.target,
             expires: asked.expires,
-            sender: Some(sender),
+            sender: Some(variables.sender.clone().unwrap_or(sender)),
             require_tls,
         }
     };

@@ -220,6 +220,9 @@ impl Conversation {
         if Instant::now() >= session_end {
             return Ok(self.session.handle(Event::TooOld));
         }
+        if self.is_used_up() {
+            return Ok(self.session.handle(Event::UsedUp));
+        }
         let mut line_end = None;
         loop {
             match self.lines.frame(self.inbox.unused(), kind) {
@@ -246,6 +249,15 @@ impl Conversation {
                 Err(_) => return Ok(self.session.handle(Event::TimedOut)),
             }
         }
+    }
+
+    /// Octets count at every line, messages only between two of them.
+    fn is_used_up(&self) -> bool {
+        let limits = &self.door.settings.limits;
+        let messages = u64::from(self.session.messages());
+        self.inbox.received() >= self.door.share(limits.octets_per_connection_max)
+            || self.session.is_idle()
+                && messages >= self.door.share(limits.messages_per_connection_max.into())
     }
 
     fn take_line(&mut self, length: usize, kind: LineKind) -> Step {

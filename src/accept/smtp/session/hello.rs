@@ -51,6 +51,9 @@ impl Session {
         if self.channel == Channel::Encrypted {
             offers.push("REQUIRETLS".into());
         }
+        if self.present().is_some() || matches!(next, State::Ready(_)) {
+            offers.push("XMRG".into());
+        }
         match (self.channel, &next) {
             (Channel::Clear, _) => offers.push("STARTTLS".into()),
             (_, State::Named) if self.present().is_some() => offers.push("AUTH PLAIN LOGIN EXTERNAL".into()),

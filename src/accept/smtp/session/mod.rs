@@ -4,11 +4,12 @@
 mod envelope;
 mod hello;
 mod login;
+mod merge;
 #[cfg(test)]
 mod tests;
 mod transaction;
 
-pub use envelope::{Envelope, Recipient};
+pub use envelope::{Envelope, Recipient, Variables};
 pub use hello::Protocol;
 
 use crate::accept::smtp::reply::Reply;
@@ -73,6 +74,8 @@ pub enum Event<'a> {
     TimedOut,
     /// The time to log in, or the age of the connection, is over.
     TooOld,
+    /// The connection has had its share of octets or messages.
+    UsedUp,
     ShuttingDown,
 }
 
@@ -133,6 +136,8 @@ pub enum Act {
 struct Transaction {
     envelope: Envelope,
     declared: Option<u64>,
+    /// Opened by `XMRG`.
+    merge: Option<merge::Merge>,
 }
 
 /// What is known of a LOGIN or PLAIN exchange so far.
@@ -212,6 +217,11 @@ impl Session {
         self.state.engine().or(self.known.as_ref())
     }
 
+    /// Whether no transaction is open.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Ready(_))
+    }
+
     /// Whether content read so far still belongs to a message.
     pub fn is_within_message(&self) -> bool {
         matches!(self.state, State::ReadingContent(_) | State::Chunking(..) | State::ReadingChunk { .. })
@@ -221,6 +231,9 @@ impl Session {
         match (state, event) {
             (_, Event::TimedOut) => close(421, (4, 4, 2), "it took too long; closing the connection"),
             (_, Event::TooOld) => close(421, (4, 3, 2), "this connection's time is over; connect again"),
+            (_, Event::UsedUp) => {
+                close(421, (4, 7, 0), "enough octets or messages on this connection; connect again")
+            }
             (_, Event::ShuttingDown) => close(421, (4, 3, 2), "the relay is going down; connect again"),
             (_, Event::BadLine(fault)) => refuse_line(fault),
             (State::Fresh, Event::Connected) => read_line(State::Fresh, Some(self.greeting())),
@@ -269,9 +282,15 @@ impl Session {
             Command::Ehlo(_) | Command::Helo(_) | Command::Lhlo(_) => self.on_hello(state, &command),
             Command::StartTls => self.on_starttls(state, is_pipelined),
             Command::Auth(mechanism, initial) => self.on_auth(state, mechanism, initial),
-            Command::Mail(sender, params) => self.on_mail(state, sender, params),
+            Command::Mail(sender, params) => self.on_mail(state, sender, params, None),
+            Command::Merge(sender, params) => {
+                self.on_mail(state, sender, params, Some(merge::Merge::default()))
+            }
+            Command::Define(arguments) => self.on_define(state, arguments),
+            Command::Part { number: 1, is_last: true } => self.on_data(state, is_pipelined, true),
+            Command::Part { .. } => self.refuse_part(state, is_pipelined),
             Command::Rcpt(recipient) => self.on_rcpt(state, recipient),
-            Command::Data => self.on_data(state, is_pipelined),
+            Command::Data => self.on_data(state, is_pipelined, false),
             Command::Bdat { octets, is_last } => self.on_bdat(state, octets, is_last),
             Command::Rset => read_line(state.reset(), Some(reply(250, (2, 0, 0), "Ok"))),
             Command::Noop => read_line(state, Some(reply(250, (2, 0, 0), "Ok"))),

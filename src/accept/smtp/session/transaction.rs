@@ -3,7 +3,8 @@
 //! The answer after the content is the outcome. SMTP has one answer, so there a transaction takes one recipient
 //! only and the client sends the others in the next transactions (RFC 5321 §4.5.3.1.10); LMTP has one for each.
 
-use super::envelope::Fit;
+use super::envelope::{Fit, Variables};
+use super::merge::Merge;
 use super::{
     Act, Channel, Envelope, Protocol, Session, State, Step, Transaction, Turn, Unread, close, read_line,
     reply, step,
@@ -20,7 +21,13 @@ use crate::wire::path::Address;
 use std::sync::Arc;
 
 impl Session {
-    pub(super) fn on_mail(&mut self, state: State, sender: Option<Address<'_>>, params: MailParams) -> Turn {
+    pub(super) fn on_mail(
+        &mut self,
+        state: State,
+        sender: Option<Address<'_>>,
+        params: MailParams,
+        merge: Option<Merge>,
+    ) -> Turn {
         let engine = match state {
             State::Ready(engine) => engine,
             State::Named => match self.present() {
@@ -47,7 +54,7 @@ impl Session {
         }
         let sender = sender.map(Address::written).unwrap_or_default().into();
         let envelope = Envelope::new(engine, sender, params.requires_tls, self.policy.recipients_max > 1);
-        let transaction = Transaction { envelope, declared: params.size };
+        let transaction = Transaction { envelope, declared: params.size, merge };
         read_line(State::Mail(transaction), Some(reply(250, (2, 1, 0), "Ok")))
     }
 
@@ -57,11 +64,15 @@ impl Session {
             State::Fresh | State::Named if self.present().is_none() => return self.not_logged_in(state),
             state => return self.protest(state, reply(503, (5, 5, 1), "MAIL comes first")),
         };
+        if let Some(merge) = &mut transaction.merge {
+            merge.is_used = true;
+        }
         let token = match token_of(recipient, &self.policy.token_domains) {
             Ok(token) => token,
             Err(fault) => return read_line(transaction.open(), Some(answer::to_refusal(&fault))),
         };
-        match transaction.envelope.fit(&token, self.policy.recipients_max) {
+        let variables = transaction.variables();
+        match transaction.envelope.fit(&token, &variables, self.policy.recipients_max) {
             Fit::New => {
                 let act = Act::FindToken(token.clone());
                 step(State::FindingToken(transaction, token), None, act)
@@ -80,16 +91,31 @@ impl Session {
         }
     }
 
-    pub(super) fn on_data(&mut self, state: State, is_pipelined: bool) -> Turn {
+    /// `DATA`, or for a merge `XPRT 1 LAST`.
+    pub(super) fn on_data(&mut self, state: State, is_pipelined: bool, is_merge: bool) -> Turn {
         let (next, refusal) = match state {
-            State::Addressed(Transaction { envelope, declared }) => {
+            State::Addressed(Transaction { envelope, declared, merge }) if merge.is_some() == is_merge => {
                 let reply = Some(Reply::bare(354, "end data with <CR><LF>.<CR><LF>"));
                 return step(State::ReadingContent(envelope), reply, Act::ReadContent { declared });
             }
             State::Mail(_) => (state, self.no_recipient()),
+            State::Addressed(_) if is_merge => {
+                (state, reply(503, (5, 5, 1), "XPRT belongs to XMRG; say DATA"))
+            }
+            State::Addressed(_) => (state, wants_part()),
             State::Fresh | State::Named if self.present().is_none() => (state, login_required(self.channel)),
             state => (state, reply(503, (5, 5, 1), "MAIL and RCPT come first")),
         };
+        self.refuse_content(next, refusal, is_pipelined)
+    }
+
+    /// More than one part is not taken.
+    pub(super) fn refuse_part(&mut self, state: State, is_pipelined: bool) -> Turn {
+        let refusal = reply(504, (5, 5, 4), "a merge has one part here; say XPRT 1 LAST");
+        self.refuse_content(state, refusal, is_pipelined)
+    }
+
+    fn refuse_content(&mut self, next: State, refusal: Reply, is_pipelined: bool) -> Turn {
         if is_pipelined {
             // What follows may be the content of a client that did not wait; it must not be read as commands.
             return step(State::Closed, Some(refusal), Act::Close);
@@ -105,6 +131,9 @@ impl Session {
     pub(super) fn on_bdat(&mut self, state: State, octets: u64, is_last: bool) -> Turn {
         let message_octets_max = self.policy.message_bytes_max as u64;
         let (envelope, before) = match state {
+            State::Addressed(ref transaction) if transaction.merge.is_some() => {
+                return self.skip_chunk(state, octets, wants_part());
+            }
             State::Addressed(transaction) => (transaction.envelope, 0),
             State::Chunking(envelope, before) => (envelope, before),
             State::Mail(_) => return self.skip_chunk(state, octets, self.no_recipient()),
@@ -239,7 +268,12 @@ impl Session {
 }
 
 impl Transaction {
-    fn open(self) -> State {
+    /// What is said of the recipients that are named now.
+    fn variables(&self) -> Arc<Variables> {
+        self.merge.as_ref().map(|merge| merge.variables.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn open(self) -> State {
         if self.envelope.recipients.is_empty() { State::Mail(self) } else { State::Addressed(self) }
     }
 }
@@ -247,7 +281,8 @@ impl Transaction {
 pub(super) fn on_token_checked(mut transaction: Transaction, token: Token, found: Result<(), Fault>) -> Turn {
     match found {
         Ok(()) => {
-            transaction.envelope.add(token);
+            let variables = transaction.variables();
+            transaction.envelope.add(token, variables);
             read_line(State::Addressed(transaction), Some(reply(250, (2, 1, 5), "Ok")))
         }
         Err(fault) => read_line(transaction.open(), Some(answer::to_refusal(&fault))),
@@ -261,6 +296,10 @@ fn token_of(recipient: Address<'_>, domains: &[String]) -> Result<Token, Fault> 
         return Token::from_address(&format!("{}@{}", recipient.local_part(), recipient.domain()), domains);
     }
     Token::from_address(written, domains)
+}
+
+fn wants_part() -> Reply {
+    reply(503, (5, 5, 1), "the content of XMRG comes with XPRT 1 LAST")
 }
 
 fn too_large() -> Reply {

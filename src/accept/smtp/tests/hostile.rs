@@ -153,5 +153,19 @@ async fn a_crowded_door_waits_less() {
     assert_eq!(door.patience(usual), usual);
     places.push(door.place(peer.ip()).unwrap());
     assert_eq!(door.patience(usual), usual / 4);
+    assert_eq!((door.share(1000), door.share(1)), (250, 1));
     assert!(door.place("192.0.2.1".parse().unwrap()).is_err(), "clear text is for the machine itself");
+}
+
+#[tokio::test]
+async fn a_connection_has_its_share_of_octets() {
+    let mut narrow = settings(DoorTls::None);
+    narrow.limits.octets_per_connection_max = 2_000;
+    let world = World::new(narrow).await;
+    let mut client = world.client_in().await;
+    let message = format!("Subject: x\r\n\r\n{}\r\n", "x".repeat(900));
+    assert!(client.send("e_11111111", &message).await.starts_with("250 2.0.0"));
+    assert!(client.send("e_11111111", &message).await.starts_with("250 2.0.0"), "what has begun is taken");
+    assert!(client.rest().await.starts_with("421 4.7.0"));
+    world.end().await;
 }
