@@ -103,6 +103,11 @@ fn decode(response: &[u8]) -> Result<Zeroizing<Vec<u8>>, BadResponse> {
         b"=" => return Ok(Zeroizing::new(Vec::new())),
         _ => {}
     }
+    // The decoder takes several padded texts in a row; a response is one (RFC 4648 §3.3).
+    let padding = response.iter().position(|octet| *octet == b'=').map_or(&[][..], |at| &response[at..]);
+    if padding.iter().any(|octet| *octet != b'=') {
+        return Err(BadResponse::NotBase64);
+    }
     let octets_max = BASE64.decode_len(response.len()).map_err(|_| BadResponse::NotBase64)?;
     let mut decoded = Zeroizing::new(vec![0; octets_max]);
     let octets = BASE64.decode_mut(response, &mut decoded).map_err(|_| BadResponse::NotBase64)?;
@@ -133,7 +138,9 @@ mod tests {
     #[test]
     fn responses_that_are_not_base64_are_told_from_a_cancel() {
         assert_eq!(plain(b"*").unwrap_err(), BadResponse::Cancelled);
-        for response in [&b"AGEAYg"[..], b"AGEAYg==\t", b"AG EAYg==", b"AGEAYh==", b"***"] {
+        for response in
+            [&b"AGEAYg"[..], b"AGEAYg==\t", b"AG EAYg==", b"AGEAYh==", b"AGEAYg==AGEAYg==", b"***"]
+        {
             assert_eq!(plain(response).unwrap_err(), BadResponse::NotBase64, "{}", response.escape_ascii());
         }
         assert_eq!(plain(b"=").unwrap_err(), BadResponse::Malformed);

@@ -53,11 +53,10 @@ LISTENER = """\
 kind = "{kind}"
 bind = "{bind}"
 tls = "{tls}"
-cert = "certs/relay.pem"
-key = "file:certs/relay.key"
 accept = "handoff"
 token_domains = ["tokens.example"]
 """
+IDENTITY = 'cert = "certs/relay.pem"\nkey = "file:certs/relay.key"\n'
 
 
 class LabError(Exception):
@@ -65,7 +64,7 @@ class LabError(Exception):
 
 
 class Lab:
-    """A relay with an SMTP door (STARTTLS), one with implicit TLS, and what `doors` names beside them.
+    """A relay with an SMTP door (STARTTLS), one with implicit TLS, and `doors` beside them: (kind, bind, tls, further lines).
 
     `target` is the facts of a first MTA (see postfix.py); without it there is a sink that dumps every message."""
 
@@ -146,11 +145,11 @@ class Lab:
         if "password" in self.target:
             (self.folder / "keys" / "mta1.pass").write_text(self.target["password"])
             extra = f'auth = {{ user = "{self.target["user"]}", password = "file:keys/mta1.pass" }}'
-        listeners = [("smtp", f"127.0.0.1:{self.smtp_port}", "starttls"),
-                     ("smtp", f"127.0.0.1:{self.smtps_port}", "implicit"), *self.doors]
+        listeners = [("smtp", f"127.0.0.1:{self.smtp_port}", "starttls", IDENTITY),
+                     ("smtp", f"127.0.0.1:{self.smtps_port}", "implicit", IDENTITY), *self.doors]
         config = CONFIG.format(
             limits="\n".join(f"{key} = {json.dumps(value)}" for key, value in self.limits.items()),
-            listeners="".join(LISTENER.format(kind=kind, bind=bind, tls=tls) for kind, bind, tls in listeners),
+            listeners="".join(LISTENER.format(kind=kind, bind=bind, tls=tls) + more for kind, bind, tls, more in listeners),
             target_port=self.target["port"], target_ca=self.target["ca"], target_extra=extra)
         (self.folder / "tokenrelay.toml").write_text(config)
 
