@@ -2,7 +2,7 @@
 
 use crate::fuzz;
 use std::sync::Arc;
-use tokenrelay::accept::smtp::session::{Act, Channel, Event, Login, Policy, Session};
+use tokenrelay::accept::smtp::session::{Act, Channel, Event, Login, Policy, Protocol, Session};
 use tokenrelay::engine::{Credential, Engine};
 use tokenrelay::fault::{Fault, Reason, ReplyCode};
 use tokenrelay::job::SendNumber;
@@ -18,7 +18,7 @@ const STATES: &[(&str, Channel, &[&str])] = &[
     ("behind STARTTLS", Channel::Clear, &["EHLO x", "STARTTLS"]),
     ("named", Channel::Encrypted, &["EHLO x"]),
     ("PLAIN", Channel::Encrypted, &["EHLO x", "AUTH PLAIN"]),
-    ("LOGIN, the user", Channel::Loopback, &["EHLO x", "AUTH LOGIN"]),
+    ("LOGIN, the user", Channel::Local, &["EHLO x", "AUTH LOGIN"]),
     ("LOGIN, the password", Channel::Encrypted, &["EHLO x", "AUTH LOGIN", "Y2FtcGFpZ25z"]),
     ("ready", Channel::Encrypted, &["EHLO x", LOGIN]),
     ("mail", Channel::Encrypted, &["EHLO x", LOGIN, MAIL]),
@@ -42,6 +42,8 @@ impl Stage {
     fn new(channel: Channel) -> Self {
         let policy = Policy {
             host_name: "relay.example".into(),
+            protocol: Protocol::Smtp,
+            recipients_max: 1,
             token_domains: vec!["tokens.example".into()],
             message_bytes_max: 1000,
             errors_max: 5,
@@ -65,6 +67,7 @@ impl Stage {
             if let Some(reply) = &step.reply {
                 reply.write_to(&mut self.said);
             }
+            step.more.iter().for_each(|reply| reply.write_to(&mut self.said));
             let next = match step.act {
                 Act::ReadLine(_) => return,
                 Act::Close => {
@@ -84,10 +87,11 @@ impl Stage {
                 }
                 Act::ReadContent { .. } | Act::ReadChunk { .. } => Event::ContentRead(Ok(())),
                 Act::SkipChunk { .. } => Event::ChunkSkipped,
-                Act::Submit(_) => {
+                Act::Submit(envelope) => {
                     assert!(self.logged_in, "a message of nobody");
                     self.submitted += 1;
-                    Event::Settled(SendNumber::from_bits([1; 16]), relayed())
+                    let each = envelope.recipients.iter();
+                    Event::Settled(each.map(|_| (SendNumber::from_bits([1; 16]), relayed())).collect())
                 }
             };
             step = self.session.handle(next);
