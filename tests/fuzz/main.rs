@@ -2,6 +2,12 @@
 //! instruments. What makes an answer new keeps its input, so runs wander on from there.
 //!
 //! `FUZZ_SECONDS` is the time of each target (2), `FUZZ_SEED` repeats a run. A failure prints its input.
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what is wrong by failing"
+)]
 
 mod framing;
 mod grammar;
