@@ -3,10 +3,11 @@
 //!
 //! `FUZZ_SECONDS` is the time of each target (2), `FUZZ_SEED` repeats a run. A failure prints its input.
 #![allow(
+    clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a test says what is wrong by failing"
+    reason = "a test says what is wrong by failing, and shows the input"
 )]
 
 mod framing;
