@@ -186,6 +186,26 @@ class Lab:
         return found
 
 
+def lmtp_doors(binary):
+    """The LMTP doors to open, or none and why."""
+    [port] = free_ports(1)
+    folder = Path(tempfile.mkdtemp(prefix="tokenrelay-lmtp-"))
+    folder.chmod(0o755)
+    path = folder / "lmtp"
+    doors = [("lmtp", f"127.0.0.1:{port}", "starttls", IDENTITY), ("lmtp", f"unix:{path}", "none", 'engine = "campaigns"\n')]
+    probe = Lab(binary, [{"customer_id": "x", "email": "x@people.test"}], target={"port": 1, "ca": "certs/ca.pem"}, doors=doors)
+    probe.call("init", probe.folder)
+    probe.configure()
+    said = subprocess.run([binary, "check", "--offline", "-c", probe.folder / "tokenrelay.toml"], capture_output=True, text=True)
+    probe.stop()
+    told = said.stdout + said.stderr
+    if "not available in this version" in told:
+        print("lmtp: skipped:", next(line.strip() for line in told.splitlines() if "lmtp" in line))
+        shutil.rmtree(folder)
+        return [], None
+    return doors, {"port": port, "path": path}
+
+
 def first_line(path, process):
     """The first line of a log that a process is about to write."""
     deadline = time.monotonic() + START_SECONDS_MAX

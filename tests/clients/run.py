@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(HERE.parent / "postfix")]
 from postfix_engine import PostfixEngine  # noqa: E402
-from relay import IDENTITY, USER, Lab, LabError, environment, free_ports  # noqa: E402
+from relay import USER, Lab, LabError, environment, lmtp_doors  # noqa: E402
 from verify import Delivered, one_line, verify  # noqa: E402
 
 NODEMAILER = "7.0.6"
@@ -405,26 +405,6 @@ def seen(delivered):
 
 
 # ---- The whole -------------------------------------------------------------------------------------------------------
-
-
-def lmtp_doors(binary):
-    """The LMTP doors to open, or none and why."""
-    [port] = free_ports(1)
-    folder = Path(subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())
-    folder.chmod(0o755)
-    path = folder / "lmtp"
-    doors = [("lmtp", f"127.0.0.1:{port}", "starttls", IDENTITY), ("lmtp", f"unix:{path}", "none", 'engine = "campaigns"\n')]
-    probe = Lab(binary, [{"customer_id": "x", "email": "x@people.test"}], target={"port": 1, "ca": "certs/ca.pem"}, doors=doors)
-    probe.call("init", probe.folder)
-    probe.configure()
-    said = subprocess.run([binary, "check", "--offline", "-c", probe.folder / "tokenrelay.toml"], capture_output=True, text=True)
-    probe.stop()
-    told = said.stdout + said.stderr
-    if "not available in this version" in told:
-        print("lmtp: skipped:", next(line.strip() for line in told.splitlines() if "lmtp" in line))
-        shutil.rmtree(folder)
-        return [], None
-    return doors, {"port": port, "path": path}
 
 
 def main():

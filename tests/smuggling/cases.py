@@ -11,7 +11,8 @@ DOTS = {".": b".", "..": b"..", ". ": b". ", ".NUL": b".\0", "NUL.": b"\0."}
 # Where the stream is cut into writes.
 CUTS = ("whole", "before the dot", "behind the dot", "within the line ends", "octet by octet")
 # How the message is handed over.
-FRAMINGS = ("DATA", "BDAT", "BDAT in chunks")
+FRAMINGS = ("DATA", "BDAT", "BDAT in chunks", "XPRT")
+DOTTED = ("DATA", "XPRT")
 NEIGHBOURHOOD = 6  # octets each side of the dot that are written one by one
 
 
@@ -27,7 +28,7 @@ class Case:
     @property
     def is_end_of_data(self):
         """The one sequence that ends a message, and nothing else does."""
-        return (self.before, self.dot, self.behind, self.framing) == ("CRLF", ".", "CRLF", "DATA")
+        return (self.before, self.dot, self.behind) == ("CRLF", ".", "CRLF") and self.framing in DOTTED
 
     @property
     def sender(self):
@@ -39,6 +40,11 @@ class Case:
 
     def __str__(self):
         return f"{self.before} {self.dot!r} {self.behind}, {self.framing}, {self.cut}"
+
+    def envelope(self, to):
+        """The commands up to the content, as one write."""
+        opening, last = {"DATA": ("MAIL", ["DATA"]), "XPRT": ("XMRG", ["XPRT 1 LAST"])}.get(self.framing, ("MAIL", []))
+        return [f"{opening} FROM:<{self.sender}>", f"RCPT TO:<{to}>", *last]
 
     def stream(self, to, smuggled_to):
         """The octets from the first header field to the end of the message, and where the dot begins and ends."""
@@ -52,7 +58,7 @@ class Case:
     def writes(self, to, smuggled_to):
         """The same as the writes of a client, with what ends the message, and a QUIT behind it."""
         octets, start, end = self.stream(to, smuggled_to)
-        if self.framing == "DATA":
+        if self.framing in DOTTED:
             octets += b".\r\nQUIT\r\n"
             marks = cut_marks(self.cut, start, end, len(ENDS[self.before]))
             return cut(octets, marks)
@@ -95,8 +101,8 @@ def cases(framings=FRAMINGS, cuts=CUTS):
     found = []
     for framing in framings:
         for how in cuts:
-            if framing == "BDAT in chunks" and how == "whole":
-                continue  # the same as one chunk
+            if framing == "BDAT in chunks" and how == "whole" or framing == "XPRT" and how != "whole":
+                continue  # the same as one chunk; read by what reads DATA
             for before in ENDS:
                 for behind in ENDS:
                     for dot in DOTS:

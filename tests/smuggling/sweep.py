@@ -3,7 +3,7 @@
 
     sweep.py PATH-OF-TOKENRELAY
 
-Every line end but CRLF.CRLF around every kind of dot, in DATA and BDAT, over STARTTLS and implicit TLS, cut into writes
+Every line end but CRLF.CRLF around every kind of dot, in DATA, BDAT and XPRT, over STARTTLS, implicit TLS and LMTP, cut into writes
 in several ways (cases.py); transactions in the clear behind STARTTLS; content behind a refused DATA. Each carries a second
 transaction, to a second person. At most one message of each may arrive, and none for that person.
 
@@ -12,6 +12,7 @@ The same cases are sent to a receiver that is known to be open. If nothing gets 
 
 import base64
 import json
+import shutil
 import socket
 import ssl
 import subprocess
@@ -23,8 +24,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "clients")]
-from cases import cases  # noqa: E402
-from relay import USER, Lab, environment  # noqa: E402
+from cases import FRAMINGS, cases  # noqa: E402
+from relay import USER, Lab, environment, lmtp_doors  # noqa: E402
 
 PEOPLE = [{"customer_id": name, "email": f"{name}@people.test", "first_name": name, "consent": "service"} for name in ("one", "two")]
 WORKERS, THREADS = 3, 12
@@ -71,11 +72,12 @@ class Client:
 
     def enter(self):
         """All that comes before a transaction."""
-        self.ask("EHLO engine.example")
+        hello = f"{self.door.get('hello', 'EHLO')} engine.example"
+        self.ask(hello)
         if self.door["tls"] == "starttls":
             self.ask("STARTTLS")
             self.encrypt()
-            self.ask("EHLO engine.example")
+            self.ask(hello)
         if self.door.get("login"):
             answer = self.ask(f"AUTH PLAIN {self.door['login']}")
             if not answer.startswith("235"):
@@ -114,8 +116,9 @@ def attempt(case, doors, to, smuggled_to):
     client = None
     try:
         client = Client(door).enter()
-        answer = client.ask(f"MAIL FROM:<{case.sender}>\r\nRCPT TO:<{to}>" + ("\r\nDATA" if case.framing == "DATA" else ""))
-        for _ in range(2 if case.framing == "DATA" else 1):
+        envelope = case.envelope(to)
+        client.say("\r\n".join(envelope))
+        for _ in envelope:
             answer = client.hear()
         if answer[:3] not in ("354", "250"):
             return case.number, f"no content was asked for: {answer}"
@@ -172,11 +175,13 @@ def of_relay(lab):
 
 
 def sweep_relay(lab, problems):
-    every = cases()
     login = base64.b64encode(f"\0{USER}\0{lab.secret}".encode()).decode()
     ca = str(lab.ca)
     doors = [{"port": lab.smtp_port, "tls": "starttls", "ca": ca, "login": login},
              {"port": lab.smtps_port, "tls": "implicit", "ca": ca, "login": login}]
+    if lab.lmtp:
+        doors.append({"port": lab.lmtp["port"], "tls": "starttls", "ca": ca, "login": login, "hello": "LHLO"})
+    every = cases([framing for framing in FRAMINGS if framing != "XPRT" or has_merge(doors[0])])
     to, smuggled_to = (lab.address(person) for person in lab.people)
     replies = run(every, doors, to, smuggled_to)
     for case in every:
@@ -195,6 +200,13 @@ def sweep_relay(lab, problems):
     print(f"relay: {len(every)} cases, {len(arrived)} messages arrived, {len(wrong)} holes")
     for kind, count in kinds.most_common(8):
         print(f"    {count:5} answered {kind}")
+
+
+def has_merge(door):
+    client = Client(door).enter()
+    offers = client.ask("EHLO engine.example")
+    client.close()
+    return "XMRG" in offers
 
 
 def lax_reading(lab):
@@ -335,7 +347,9 @@ def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__.strip())
     problems, began = [], time.monotonic()
-    with Lab(sys.argv[1], PEOPLE, limits={"connections_per_source_max": 1000}) as lab:
+    extra_doors, lmtp = lmtp_doors(sys.argv[1])
+    with Lab(sys.argv[1], PEOPLE, doors=extra_doors, limits={"connections_per_source_max": 1000}) as lab:
+        lab.lmtp = lmtp
         login = base64.b64encode(f"\0{USER}\0{lab.secret}".encode()).decode()
         sweep_relay(lab, problems)
         starttls(lab, login, problems)
@@ -343,6 +357,8 @@ def main():
         sweep_victim(lab, problems)
         if not lab.stop():
             problems.append("the relay did not end in peace")
+    if lmtp:
+        shutil.rmtree(lmtp["path"].parent, ignore_errors=True)
     for problem in problems[:SHOWN_MAX]:
         print(problem)
     print(f"{len(problems)} problems, {time.monotonic() - began:.0f} s")
