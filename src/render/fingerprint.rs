@@ -2,7 +2,7 @@
 //!
 //! GMAC under a random key that never leaves the process, its tags shown to nobody, is an almost universal hash: two
 //! contents chosen without knowing the key share a fingerprint with a chance of their length in blocks in 2^128. A
-//! hostile engine learns only whether a content was seen before. It costs a fifth of SHA-256.
+//! hostile engine learns only whether a content was seen before.
 
 use super::memo::Kind;
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
