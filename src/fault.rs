@@ -30,6 +30,33 @@ pub enum Reason {
 }
 
 impl Reason {
+    pub const ALL: [Self; 19] = [
+        Self::UnknownToken,
+        Self::ExpiredToken,
+        Self::NotAToken,
+        Self::NoConsent,
+        Self::Restricted,
+        Self::Erased,
+        Self::Duplicate,
+        Self::MissingField,
+        Self::FieldNotGranted,
+        Self::PurposeNotGranted,
+        Self::TemplateNotFound,
+        Self::BadTemplate,
+        Self::BadJob,
+        Self::TooLarge,
+        Self::TargetRejected,
+        Self::TargetUnavailable,
+        Self::VaultUnavailable,
+        Self::VaultSealed,
+        Self::OverQuota,
+    ];
+
+    /// The reason a word stands for.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+
     /// The word used on every edge: HTTP results, events, SMTP texts.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -100,6 +127,17 @@ impl State {
         Self::Lost,
     ];
 
+    /// The state a word stands for.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
+    /// Whether nothing more will become of the job by itself. `unknown` is one of them: it is sent again only where
+    /// the configuration or a person says so. A `deferred` job is not held, which ends it here.
+    pub fn is_final(self) -> bool {
+        self != Self::Journaled
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Relayed => "relayed",
@@ -139,6 +177,16 @@ impl ReplyCode {
 /// Enhanced status code `class.subject.detail` (RFC 3463 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Enhanced(pub u8, pub u16, pub u16);
+
+impl Enhanced {
+    /// Reads what `Display` writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let code =
+            Self(parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        parts.next().is_none().then_some(code)
+    }
+}
 
 impl std::fmt::Display for Enhanced {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -182,6 +230,24 @@ impl Fault {
         Self { state: State::Expired, ..fault }
     }
 
+    /// The journal takes no more: it is full, or its disk is.
+    pub fn no_storage(detail: impl Into<Cow<'static, str>>) -> Self {
+        let fault = Self::new(Reason::OverQuota, detail);
+        Self { reply: Some(Self::NO_STORAGE), ..fault }
+    }
+
+    /// Insufficient system storage (RFC 5321 §4.2.3, RFC 3463 §3.4): HTTP's 507.
+    const NO_STORAGE: ReplyCode = ReplyCode::new(452, 4, 3, 1);
+
+    pub fn is_no_storage(&self) -> bool {
+        self.reason == Reason::OverQuota && self.reply == Some(Self::NO_STORAGE)
+    }
+
+    /// The same cause with another outcome: what was temporary has gone on for too long, or is called off.
+    pub fn into_state(self, state: State) -> Self {
+        Self { state, ..self }
+    }
+
     pub fn at(mut self, target: &std::sync::Arc<str>) -> Self {
         self.target = Some(target.clone());
         self
@@ -221,7 +287,12 @@ mod tests {
         for state in State::ALL {
             assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
         }
-        let reason = Reason::FieldNotGranted;
-        assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+        for reason in Reason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+            assert_eq!(Reason::parse(reason.as_str()), Some(reason));
+        }
+        assert!(State::ALL.iter().all(|state| State::parse(state.as_str()) == Some(*state)));
+        assert_eq!(Enhanced::parse("4.3.1"), Some(Enhanced(4, 3, 1)));
+        assert!(["", "4.3", "4.3.1.1", "a.b.c"].iter().all(|text| Enhanced::parse(text).is_none()));
     }
 }

@@ -115,6 +115,20 @@ impl SendNumber {
         Self(format!("{}{}", Self::PREFIX, crate::base32_lower(&bits)).into())
     }
 
+    /// Reads what `as_str` gives.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix(Self::PREFIX)?;
+        let bits: [u8; 16] = crate::base32_lower_decode(digits)?.try_into().ok()?;
+        Some(Self::from_bits(bits))
+    }
+
+    /// The 128 bits it stands for.
+    pub fn bits(&self) -> [u8; 16] {
+        let digits = &self.0[Self::PREFIX.len()..];
+        let bits = crate::base32_lower_decode(digits).and_then(|bits| bits.try_into().ok());
+        bits.expect("a send number is made from 128 bits")
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -132,6 +146,17 @@ impl fmt::Display for SendNumber {
     }
 }
 
+/// What a positive answer to the engine means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acceptance {
+    /// The first MTA has answered, and this is its answer. Nothing is stored.
+    Handoff,
+    /// The job is on disk and will be delivered.
+    Journal,
+    /// As `Handoff` while the first MTA takes it in time, as `Journal` otherwise.
+    Auto,
+}
+
 /// What a job's message is made from.
 #[derive(Debug, Clone)]
 pub enum Content {
@@ -145,7 +170,7 @@ pub enum Content {
 }
 
 /// `"content": {"from", "subject", "text", "html"}` of a job.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InlineContent {
     pub from: String,
@@ -162,6 +187,8 @@ pub struct InlineContent {
 #[derive(Debug)]
 pub struct Job {
     pub send: SendNumber,
+    /// What the engine calls it, if it does. The same one again is the same job.
+    pub job_id: Option<Box<str>>,
     pub engine: Arc<Engine>,
     pub token: Token,
     pub content: Content,
@@ -218,5 +245,11 @@ mod tests {
         let number = SendNumber::from_bits([0xff; 16]);
         assert_eq!(number.as_str().len(), 2 + 26);
         assert_ne!(SendNumber::random(), SendNumber::random());
+        let number = SendNumber::random();
+        assert_eq!(SendNumber::parse(number.as_str()), Some(number.clone()));
+        assert_eq!(SendNumber::from_bits(number.bits()), number);
+        for other in ["", "s_", "s_aaaa", "e_aaaaaaaaaaaaaaaaaaaaaaaaaa", "s_aaaaaaaaaaaaaaaaaaaaaaaaa1"] {
+            assert_eq!(SendNumber::parse(other), None, "{other}");
+        }
     }
 }

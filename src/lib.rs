@@ -1,7 +1,7 @@
 //! tokenrelay: a self-hosted relay for tokenized sending.
 //!
 //! A job flows one way: accept -> resolve -> render -> inject -> report. Each stage is a room that knows the
-//! nouns and nothing of the other stages; `pipeline` walks a job through them; `vault` sits beside the flow.
+//! nouns and nothing of the other stages; `pipeline` walks a job through them; `vault` and `journal` sit beside the flow.
 //! ARCHITECTURE.md has the map.
 
 pub mod accept;
@@ -14,6 +14,7 @@ pub mod fault;
 pub mod gate;
 pub mod inject;
 pub mod job;
+pub mod journal;
 pub mod load;
 pub mod person;
 pub mod personal;
@@ -32,4 +33,9 @@ pub mod wire;
 /// Lower-case base32 without padding (RFC 4648 §6 alphabet): case-insensitive, safe in a local part.
 pub fn base32_lower(bytes: &[u8]) -> String {
     data_encoding::BASE32_NOPAD.encode(bytes).to_ascii_lowercase()
+}
+
+/// Reads what [`base32_lower`] writes, in any case.
+pub fn base32_lower_decode(text: &str) -> Option<Vec<u8>> {
+    data_encoding::BASE32_NOPAD.decode(text.to_ascii_uppercase().as_bytes()).ok()
 }

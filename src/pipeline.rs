@@ -239,7 +239,8 @@ fn log(job: &Job, outcome: &Outcome) {
     let (send, engine) = (&job.send, &*job.engine.name);
     match outcome {
         Outcome::Relayed(relayed) => tracing::debug!(%send, engine, target = %relayed.target, "relayed"),
-        Outcome::Failed(fault) => {
+        Outcome::Journaled => tracing::debug!(%send, engine, "journaled"),
+        Outcome::Failed(fault) | Outcome::HeldInDoubt(fault) => {
             let (state, reason) = (fault.state().as_str(), fault.reason.as_str());
             tracing::info!(%send, engine, state, reason, "not relayed");
         }

@@ -31,6 +31,10 @@ pub struct Relayed {
 pub enum Outcome {
     Relayed(Relayed),
     Failed(Fault),
+    /// On disk: it will be delivered, and the ledger says what becomes of it.
+    Journaled,
+    /// On disk because its message may have been delivered: it is not sent again unless somebody says so.
+    HeldInDoubt(Fault),
     /// The ticket was dropped without a word: a defect of the relay.
     Lost,
 }
@@ -39,7 +43,8 @@ impl Outcome {
     pub fn state(&self) -> State {
         match self {
             Self::Relayed(_) => State::Relayed,
-            Self::Failed(fault) => fault.state(),
+            Self::Failed(fault) | Self::HeldInDoubt(fault) => fault.state(),
+            Self::Journaled => State::Journaled,
             Self::Lost => State::Lost,
         }
     }

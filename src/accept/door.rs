@@ -3,14 +3,14 @@
 use crate::engine::Engines;
 use crate::fault::Fault;
 use crate::gate::Gate;
-use crate::job::{Job, SendNumber, Token};
+use crate::job::{Acceptance, Job, SendNumber, Token};
 use crate::ticket::Outcome;
 use futures_util::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-type Submit = dyn Fn(Job) -> BoxFuture<'static, (SendNumber, Outcome)> + Send + Sync;
+type Submit = dyn Fn(Job, Acceptance) -> BoxFuture<'static, (SendNumber, Outcome)> + Send + Sync;
 type Known = dyn Fn(Token) -> BoxFuture<'static, Result<(), Fault>> + Send + Sync;
 type Number = dyn Fn(&str, &str) -> SendNumber + Send + Sync;
 
@@ -19,6 +19,7 @@ type Number = dyn Fn(&str, &str) -> SendNumber + Send + Sync;
 pub struct House {
     engines: watch::Receiver<Arc<Engines>>,
     gate: Gate,
+    acceptance: Acceptance,
     submit: Arc<Submit>,
     known: Arc<Known>,
     number: Arc<Number>,
@@ -33,11 +34,27 @@ impl House {
     pub fn new(
         engines: watch::Receiver<Arc<Engines>>,
         gate: Gate,
-        submit: impl Fn(Job) -> BoxFuture<'static, (SendNumber, Outcome)> + Send + Sync + 'static,
+        submit: impl Fn(Job, Acceptance) -> BoxFuture<'static, (SendNumber, Outcome)> + Send + Sync + 'static,
         known: impl Fn(Token) -> BoxFuture<'static, Result<(), Fault>> + Send + Sync + 'static,
         number: impl Fn(&str, &str) -> SendNumber + Send + Sync + 'static,
     ) -> Self {
-        Self { engines, gate, submit: Arc::new(submit), known: Arc::new(known), number: Arc::new(number) }
+        Self {
+            engines,
+            gate,
+            acceptance: Acceptance::Handoff,
+            submit: Arc::new(submit),
+            known: Arc::new(known),
+            number: Arc::new(number),
+        }
+    }
+
+    /// The same house for a door whose positive answers mean this.
+    pub fn promising(&self, acceptance: Acceptance) -> Self {
+        Self { acceptance, ..self.clone() }
+    }
+
+    pub fn acceptance(&self) -> Acceptance {
+        self.acceptance
     }
 
     /// Who may submit right now.
@@ -52,7 +69,7 @@ impl House {
 
     /// The outcome of the job, under the send number it finally got.
     pub fn submit(&self, job: Job) -> BoxFuture<'static, (SendNumber, Outcome)> {
-        (self.submit)(job)
+        (self.submit)(job, self.acceptance)
     }
 
     /// # Errors

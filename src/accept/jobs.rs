@@ -64,13 +64,18 @@ impl JobReader {
             bad_job("'job_id' is missing or not 1 to 128 visible ASCII characters; give each job its own")
         });
         let job_id = Box::<str>::from(job_id.map_err(bad)?);
-        match self.job(text, |engine| number(engine, &job_id)) {
+        match self.job(text, &job_id, |engine| number(engine, &job_id)) {
             Ok(job) => Ok((job_id, job)),
             Err(fault) => Err(BadJob { job_id: Some(job_id), fault }),
         }
     }
 
-    fn job(&mut self, text: JobText<'_>, number: impl FnOnce(&str) -> SendNumber) -> Result<Job, Fault> {
+    fn job(
+        &mut self,
+        text: JobText<'_>,
+        job_id: &str,
+        number: impl FnOnce(&str) -> SendNumber,
+    ) -> Result<Job, Fault> {
         let to = text.to.ok_or_else(|| bad_job("'to' is missing; it names the token address"))?;
         let token = Token::from_address(&to, &self.token_domains)?;
         let content = match (text.template, text.content) {
@@ -86,6 +91,7 @@ impl JobReader {
         };
         Ok(Job {
             send: number(&self.engine.name),
+            job_id: Some(job_id.into()),
             engine: self.engine.clone(),
             token,
             content,

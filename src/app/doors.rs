@@ -41,11 +41,12 @@ pub async fn open(
     }
     let mut doors = Vec::new();
     for (listener, socket, acceptor) in bound {
+        let house = house.promising(listener.accept);
         let address = socket.address().map_err(CliError::failed)?;
         let stop = shutdown.clone().cancelled_owned();
         let kind = match (listener.kind, socket) {
             (ListenerKind::Http, Socket::Tcp(socket)) => {
-                let settings = http_settings(config, listener, house, parts);
+                let settings = http_settings(config, listener, &house, parts);
                 let tls = acceptor.map_or(http::DoorTls::None, http::DoorTls::Implicit);
                 tasks.spawn(http::serve(socket, tls, settings, stop));
                 "http"
@@ -55,7 +56,6 @@ pub async fn open(
             }
             (kind, socket) => {
                 let settings = smtp_settings(config, listener, acceptor, parts);
-                let house = house.clone();
                 tasks.spawn(async move {
                     // The file outlives the door by nothing.
                     let (socket, _file) = socket.into_door();

@@ -194,7 +194,7 @@ fn house(parts: &Arc<Parts>, engines: watch::Receiver<Arc<Engines>>, vault: &Vau
     House::new(
         engines,
         parts.gate.clone(),
-        move |job| {
+        move |job, _acceptance| {
             let parts = submit.clone();
             Box::pin(async move { parts.pipeline.submit(job).await })
         },

@@ -1,8 +1,9 @@
 //! `[[listener]]`: a door for engines, where it is and who may come in.
 
-use super::read::{NOT_YET, TLS_MODES};
+use super::read::TLS_MODES;
 use super::section::Section;
 use super::{Bind, Listener, ListenerKind, TlsMode};
+use crate::job::Acceptance;
 use crate::tls::ServerFiles;
 
 /// In front of the path of a Unix socket.
@@ -18,7 +19,9 @@ pub fn listener(section: Section<'_>) -> Option<Listener> {
     let tls = section.choice("tls", &TLS_MODES).unwrap_or(tls_default);
     let certificate = section.path_if_given("cert");
     let key = section.secret("key");
-    check_accept(&section);
+    let ways =
+        [("auto", Acceptance::Auto), ("handoff", Acceptance::Handoff), ("journal", Acceptance::Journal)];
+    let accept = section.choice("accept", &ways).unwrap_or(Acceptance::Auto);
     let token_domains = section.texts("token_domains").unwrap_or_default();
     if token_domains.is_empty() {
         section.problem(
@@ -37,7 +40,7 @@ pub fn listener(section: Section<'_>) -> Option<Listener> {
         check_engine(&section, (kind, bind), engine.as_deref());
     }
     section.finish();
-    Some(Listener { kind: kind?, bind: bind?, tls, identity, client_ca, token_domains, engine })
+    Some(Listener { kind: kind?, bind: bind?, tls, identity, client_ca, accept, token_domains, engine })
 }
 
 fn listener_kind(section: &Section<'_>) -> Option<ListenerKind> {
@@ -70,21 +73,6 @@ fn bind(section: &Section<'_>) -> Option<Bind> {
         );
     }
     address
-}
-
-fn check_accept(section: &Section<'_>) {
-    match section.text("accept").as_deref() {
-        Some("handoff") => {}
-        Some("journal" | "auto") => section.problem(
-            "accept",
-            format!("listener.accept \"journal\" and \"auto\" need the journal, which {NOT_YET}; write accept = \"handoff\""),
-        ),
-        None => section.problem(
-            "accept",
-            format!("listener.accept defaults to \"auto\", which {NOT_YET}; write accept = \"handoff\""),
-        ),
-        Some(_) => section.problem("accept", "listener.accept is one of handoff, journal, auto"),
-    }
 }
 
 fn check_tls(section: &Section<'_>, (kind, bind, tls): (ListenerKind, &Bind, TlsMode), has_identity: bool) {

@@ -10,6 +10,7 @@ pub mod units;
 pub use node::{ENV_PREFIX, Origin};
 pub use section::Problem;
 
+use crate::job::Acceptance;
 use crate::resolve::ConsentRule;
 use crate::secret::SecretRef;
 use crate::tls::{ServerFiles, Trust};
@@ -32,6 +33,7 @@ pub struct Config {
     pub templates_dir: Option<PathBuf>,
     pub consent: ConsentRule,
     pub limits: Limits,
+    pub journal: JournalConfig,
     pub log: LogConfig,
     pub listeners: Vec<Listener>,
     pub targets: Vec<Target>,
@@ -58,6 +60,18 @@ pub struct Limits {
     pub handoff_wait: Duration,
     /// How long `serve` waits for work in flight when it is asked to stop.
     pub drain_wait: Duration,
+}
+
+/// The durable queue and its ledger.
+#[derive(Debug, Clone)]
+pub struct JournalConfig {
+    pub bytes_max: u64,
+    pub disk_free_min: u64,
+    pub retry_first: Duration,
+    pub retry_max: Duration,
+    pub expires: Duration,
+    pub resends_unknown: bool,
+    pub retention: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -123,6 +137,8 @@ pub struct Listener {
     pub identity: Option<ServerFiles>,
     /// Who signs the certificates engines may show.
     pub client_ca: Option<PathBuf>,
+    /// What a positive answer means here.
+    pub accept: Acceptance,
     pub token_domains: Vec<String>,
     /// Who submits here without AUTH. Only where nobody but this machine can connect.
     pub engine: Option<String>,
@@ -194,6 +210,15 @@ impl Config {
     /// Every key that exists, as `section.key`: what documentation has to list.
     pub fn keys() -> Vec<String> {
         read::keys()
+    }
+
+    /// Whether any door may take custody of jobs, which needs the journal.
+    pub fn needs_journal(&self) -> bool {
+        self.listeners.iter().any(|listener| listener.accept != Acceptance::Handoff)
+    }
+
+    pub fn journal_dir(&self) -> PathBuf {
+        self.state_dir.join("journal")
     }
 
     pub fn vault_dir(&self) -> PathBuf {

@@ -3,7 +3,9 @@
 use super::listener::listener;
 use super::node::{Node, Origin, Value};
 use super::section::{Problem, Reading, Section};
-use super::{CacheConfig, Config, EngineConfig, Limits, Listener, LogConfig, LogFormat, Target, TlsMode};
+use super::{
+    CacheConfig, Config, EngineConfig, JournalConfig, Limits, Listener, LogConfig, LogFormat, Target, TlsMode,
+};
 use crate::resolve::ConsentRule;
 use crate::secret::SecretRef;
 use crate::tls::{Pin, Trust};
@@ -59,6 +61,7 @@ fn read(root: &Section<'_>, file: &Path) -> Option<Config> {
     let templates_dir = templates(root.section("templates"));
     let consent = policy(root.section("policy"));
     let limits = limits(root.section("limits"));
+    let journal = journal(root.section("journal"));
     let log = log(root.section("log"));
     let listeners: Vec<Listener> = root.sections("listener").into_iter().filter_map(listener).collect();
     let targets: Vec<Target> = root.sections("target").into_iter().filter_map(target).collect();
@@ -77,6 +80,7 @@ fn read(root: &Section<'_>, file: &Path) -> Option<Config> {
         templates_dir,
         consent,
         limits,
+        journal,
         log,
         listeners,
         targets,
@@ -147,6 +151,23 @@ fn limits(section: Section<'_>) -> Limits {
     };
     section.finish();
     limits
+}
+
+fn journal(section: Section<'_>) -> JournalConfig {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let ways = [("hold", false), ("resend", true)];
+    let retry_first = section.duration("retry_first", Duration::from_secs(30));
+    let journal = JournalConfig {
+        bytes_max: section.bytes("bytes_max", 4 << 30),
+        disk_free_min: section.bytes("disk_free_min", 256 << 20),
+        retry_first: retry_first.max(Duration::from_millis(1)),
+        retry_max: section.duration("retry_max", Duration::from_secs(3600)).max(retry_first),
+        expires: section.duration("expires", 2 * DAY),
+        resends_unknown: section.choice("unknown", &ways).unwrap_or(false),
+        retention: section.duration("retention", 30 * DAY),
+    };
+    section.finish();
+    journal
 }
 
 fn log(section: Section<'_>) -> LogConfig {
@@ -354,13 +375,13 @@ secret = "file:keys/campaigns.secret"
     fn every_mistake_is_reported_at_once_with_its_place() {
         let source = GOOD
             .replace("rate_max = \"500/s\"", "rate_maxx = \"500/s\"\nweight = \"heavy\"")
-            .replace("accept = \"handoff\"", "accept = \"auto\"")
+            .replace("accept = \"handoff\"", "accept = \"later\"")
             .replace("key = \"file:keys/vault.key\"", "key = \"hunter2\"");
         let wrong = parse(&source, &[]).unwrap_err();
         assert_eq!(wrong.len(), 4, "{wrong:#?}");
         assert!(wrong[0].starts_with("dir/tokenrelay.toml:3:1: vault.key: a secret is given by reference"));
         assert!(
-            wrong[1].starts_with("dir/tokenrelay.toml:8:1: listener.accept \"journal\" and \"auto\" need")
+            wrong[1].starts_with("dir/tokenrelay.toml:8:1: listener.accept is one of auto, handoff, journal")
         );
         assert_eq!(
             wrong[2],

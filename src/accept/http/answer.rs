@@ -134,8 +134,12 @@ impl Answer {
         let fault = match &self.outcome {
             Outcome::Relayed(_) => return StatusCode::OK,
             Outcome::Lost => return StatusCode::INTERNAL_SERVER_ERROR,
+            Outcome::Journaled | Outcome::HeldInDoubt(_) => return StatusCode::ACCEPTED,
             Outcome::Failed(fault) => fault,
         };
+        if fault.is_no_storage() {
+            return StatusCode::INSUFFICIENT_STORAGE;
+        }
         match (fault.state(), fault.reason) {
             (State::Relayed, _) => StatusCode::OK,
             // It may have been delivered: an answer that makes clients repeat it would double it.
@@ -155,8 +159,8 @@ impl Answer {
     fn text(&self) -> ResultText<'_> {
         let (relayed, fault) = match &self.outcome {
             Outcome::Relayed(relayed) => (Some(relayed), None),
-            Outcome::Failed(fault) => (None, Some(fault)),
-            Outcome::Lost => (None, None),
+            Outcome::Failed(fault) | Outcome::HeldInDoubt(fault) => (None, Some(fault)),
+            Outcome::Journaled | Outcome::Lost => (None, None),
         };
         let reply = relayed.map(|relayed| relayed.code).or(fault.and_then(|fault| fault.reply));
         let target = relayed.map(|relayed| &relayed.target).or(fault.and_then(|fault| fault.target.as_ref()));

@@ -13,6 +13,11 @@ const DETAIL_OCTETS_MAX: usize = 300;
 pub fn to_outcome(send: &SendNumber, outcome: &Outcome) -> Reply {
     match outcome {
         Outcome::Relayed(_) => Reply::new(ReplyCode::new(250, 2, 0, 0), format!("Ok: relayed as {send}")),
+        Outcome::Journaled => Reply::new(ReplyCode::new(250, 2, 0, 0), format!("Ok: journaled as {send}")),
+        // It is ours now: the engine has nothing to repeat.
+        Outcome::HeldInDoubt(_) => {
+            Reply::new(ReplyCode::new(250, 2, 0, 0), format!("Ok: outcome unknown, held as {send}"))
+        }
         Outcome::Failed(fault) => Reply::new(code(fault), text(fault, Some(send))),
         Outcome::Lost => Reply::new(
             ReplyCode::new(451, 4, 3, 0),
@@ -57,6 +62,7 @@ fn code(fault: &Fault) -> ReplyCode {
         Reason::TooLarge => ReplyCode::new(552, 5, 3, 4),
         Reason::VaultUnavailable | Reason::VaultSealed => ReplyCode::new(451, 4, 3, 0),
         Reason::TargetUnavailable => ReplyCode::new(451, 4, 4, 1),
+        Reason::OverQuota if fault.is_no_storage() => ReplyCode::new(452, 4, 3, 1),
         Reason::OverQuota => ReplyCode::new(450, 4, 7, 1),
         Reason::TargetRejected => passed_on(fault),
     }

@@ -42,6 +42,7 @@ pub fn jobs(house: &House, envelope: Envelope, mut message: Vec<u8>) -> Result<V
         };
         Job {
             send,
+            job_id: asked.job_id,
             engine: engine.clone(),
             token,
             content,

@@ -91,7 +91,7 @@ fn house(jobs: Arc<AtomicU32>, round: Arc<AtomicU32>) -> House {
     House::new(
         engines,
         Gate::new(100, 1 << 24),
-        move |job: Job| {
+        move |job: Job, _| {
             jobs.fetch_add(1, Relaxed);
             let first_round = round.load(Relaxed) == 0;
             Box::pin(async move {

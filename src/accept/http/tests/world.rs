@@ -127,7 +127,7 @@ pub(super) fn house(gate: Gate, board: Arc<Board>, released: Arc<Semaphore>) -> 
     House::new(
         engines,
         gate,
-        move |job: Job| {
+        move |job: Job, _| {
             let (ticket, outcome) = board.issue(job.send.clone());
             let released = released.clone();
             Box::pin(async move {

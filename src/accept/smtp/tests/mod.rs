@@ -48,7 +48,7 @@ fn fake_house() -> FakeHouse {
     let jobs: Arc<Mutex<Vec<Job>>> = Arc::default();
     let (let_go, wait) = oneshot::channel();
     let (kept, wait) = (jobs.clone(), Mutex::new(Some(wait)));
-    let submit = move |job: Job| -> futures_util::future::BoxFuture<'static, (SendNumber, Outcome)> {
+    let submit = move |job: Job, _| -> futures_util::future::BoxFuture<'static, (SendNumber, Outcome)> {
         let waiting = if job.token.as_str() == "e_waiting1" { wait.lock().unwrap().take() } else { None };
         let kept = kept.clone();
         Box::pin(async move {
