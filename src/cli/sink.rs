@@ -1,7 +1,7 @@
 //! `tokenrelay sink`: the test MTA on the command line.
 
 use super::{CliError, Exit};
-use crate::load::sink::{Script, Sink, SinkHandle, SinkSettings, SinkStats, SinkTls, UnknownProfile};
+use crate::load::sink::{Record, Script, Sink, SinkHandle, SinkSettings, SinkStats, SinkTls, UnknownProfile};
 use crate::tls::DevAuthority;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -35,6 +35,9 @@ pub struct SinkArgs {
     /// Write each message as NNNNNN.eml with its envelope as NNNNNN.json.
     #[arg(long, value_name = "DIR")]
     pub dump: Option<PathBuf>,
+    /// Append a line of JSON for each content that arrives, before it is answered: at, id, to, code.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// Behaviour, several joined by commas, most with a number: refuse-rcpt=3,slow=20. An unknown name lists them.
     #[arg(long, value_name = "NAME[=N]", default_value = "accept")]
     pub profile: String,
@@ -103,7 +106,12 @@ fn settings(args: &SinkArgs) -> Result<SinkSettings, CliError> {
             return Err(CliError::new(Exit::Usage, "--auth has no colon").fix("--auth USER:PASSWORD"));
         }
     };
-    Ok(SinkSettings { tls: tls(args)?, script, dump_dir: args.dump.clone(), auth, keep: false })
+    let record = args.record.as_deref().map(|path| {
+        Record::open(path)
+            .map_err(|cause| CliError::failed(format!("cannot write {}: {cause}", path.display())))
+    });
+    let record = record.transpose()?;
+    Ok(SinkSettings { tls: tls(args)?, script, dump_dir: args.dump.clone(), auth, record, keep: false })
 }
 
 fn tls(args: &SinkArgs) -> Result<SinkTls, CliError> {

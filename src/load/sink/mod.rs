@@ -2,9 +2,11 @@
 
 mod command;
 mod dialogue;
+mod record;
 mod script;
 mod store;
 
+pub use record::Record;
 pub use script::{Act, Offers, PROFILES, Rule, Script, Step, UnknownProfile, When};
 pub use store::{SinkStats, SunkEnvelope, SunkMessage};
 
@@ -39,6 +41,8 @@ pub struct SinkSettings {
     pub dump_dir: Option<PathBuf>,
     /// User and password: MAIL is refused before AUTH.
     pub auth: Option<(String, String)>,
+    /// Where a line is written for each content that arrives, before its answer.
+    pub record: Option<Record>,
     /// Keep every message in memory for [`SinkHandle::messages`].
     pub keep: bool,
 }
@@ -69,7 +73,7 @@ impl Sink {
     /// Accepts on every listener until the handle is stopped or dropped.
     pub fn start(listeners: Vec<TcpListener>, settings: SinkSettings) -> SinkHandle {
         let store = Store::new(settings.keep, settings.dump_dir.clone());
-        let collects = store.wants_content() || settings.script.echoes_content();
+        let collects = store.wants_content() || settings.script.echoes_content() || settings.record.is_some();
         let shared = Arc::new(Shared { settings, store, occurrences: Default::default(), collects });
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
