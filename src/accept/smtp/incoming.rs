@@ -95,7 +95,12 @@ impl Incoming {
     /// senders never wait for each other; without room later the message is read to its end and refused.
     pub async fn make_room(&mut self, more: usize, gate: &Gate) {
         let needed = self.octets.len() + more;
-        if needed <= self.reserved || self.fate != Fate::Keep {
+        if self.fate != Fate::Keep {
+            return;
+        }
+        if needed <= self.reserved {
+            // Once for what is here, rather than line by line.
+            self.octets.reserve(more);
             return;
         }
         if self.entries.is_empty() {

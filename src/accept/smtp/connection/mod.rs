@@ -7,6 +7,7 @@ mod submit;
 use crate::accept::smtp::DoorTls;
 use crate::accept::smtp::inbox::Inbox;
 use crate::accept::smtp::incoming::{Framing, Incoming, Received};
+use crate::accept::smtp::read_ahead::ReadAhead;
 use crate::accept::smtp::serve::Door;
 use crate::accept::smtp::session::{Act, Channel, Event, Login, Session, Step};
 use crate::accept::smtp::sources::source_of;
@@ -58,14 +59,16 @@ where
     let mut conversation = Conversation::new(door.clone(), peer, channel);
     match &door.settings.tls {
         DoorTls::Implicit(acceptor) => {
-            let Some(mut stream) = conversation.encrypt(acceptor().accept(stream)).await else { return };
+            let handshake = acceptor().accept(ReadAhead::new(stream));
+            let Some(mut stream) = conversation.encrypt(handshake).await else { return };
             conversation.recognise(&stream);
             conversation.converse(&mut stream, Event::Connected).await;
         }
         DoorTls::StartTls(acceptor) => {
             let ended = conversation.converse(&mut stream, Event::Connected).await;
             if ended == Ended::Encrypt {
-                let Some(mut stream) = conversation.encrypt(acceptor().accept(stream)).await else { return };
+                let handshake = acceptor().accept(ReadAhead::new(stream));
+                let Some(mut stream) = conversation.encrypt(handshake).await else { return };
                 conversation.recognise(&stream);
                 conversation.converse(&mut stream, Event::Encrypted).await;
             }
