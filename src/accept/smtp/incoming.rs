@@ -64,6 +64,11 @@ impl Incoming {
         }
     }
 
+    /// Content that is for nobody: read to its end, and nothing of it is kept.
+    pub fn unwanted(octets_max: usize) -> Self {
+        Self { fate: Fate::Drop(Unread::NoRecipient), ..Self::new(octets_max, None) }
+    }
+
     pub fn begin_chunk(&mut self, octets: u64) {
         self.chunks.begin(octets);
     }
