@@ -15,6 +15,7 @@ pub mod gate;
 pub mod inject;
 pub mod job;
 pub mod load;
+pub mod message;
 pub mod person;
 pub mod personal;
 pub mod pipeline;
