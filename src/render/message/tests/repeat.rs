@@ -24,7 +24,7 @@ fn rendered(plan: &Plan, token: &str) -> Result<Vec<u8>, Fault> {
         size_max: 1 << 20,
         now: &Moment::at(SystemTime::UNIX_EPOCH),
     })?;
-    Ok(finished.message.reveal().clone())
+    Ok(finished.message.to_octets().to_vec())
 }
 
 fn renderer() -> Renderer {
