@@ -94,6 +94,7 @@ def compare(engine, arrivals, ledger, accept):
     for arrival in arrivals:
         if arrival["code"] in TAKEN:
             taken[arrival["send"]].append(arrival)
+    taken = dict(taken)
     rows = ledger.rows if ledger else {}
     in_doubt = {send for send, row in rows.items() if row["state"] == "unknown"}
     flagged = {send for send, row in rows.items() if row["is_resent"] or row["state"] == "unknown"}
@@ -108,7 +109,7 @@ def compare(engine, arrivals, ledger, accept):
     doubled = [send for send, messages in taken.items() if len(messages) > 1]
     found.note("arrived twice, and the ledger says nothing of it", [send for send in doubled if send not in flagged | repeated])
     found.note("arrived for somebody else", [send for send, (job, _) in accepted.items()
-                                             if any(message["to"] != [engine.person(job)["email"]] for message in taken[send])])
+                                             if any(message["to"] != [engine.person(job)["email"]] for message in taken.get(send, ()))])
     found.note("arrived, and was never submitted", [send for send in taken if send not in accepted])
     found.note("refused", engine.refused)
     if ledger:

@@ -13,12 +13,12 @@ COMMAND = ("strace", "-f", "-yy", "-xx", "-s", "131072", "-e", "signal=none")
 CALLS = "trace=fsync,fdatasync,pwrite64,write,writev,sendto,sendmsg"
 WAL = "journal.db-wal"
 
-BEGIN = re.compile(r"^(\d+) (\w+)\((\d+)<(TCP[^\]]*\]|[^>]*)>(.*)$")
-END = re.compile(r"^(\d+) <\.\.\. (\w+) resumed>.* = (-?\d+|\?)")
+BEGIN = re.compile(r"^(\d+) +(\w+)\((\d+)<(TCP[^\]]*\]|[^>]*)>(.*)$")
+END = re.compile(r"^(\d+) +<\.\.\. (\w+) resumed>.* = (-?\d+|\?)")
 RESULT = re.compile(r" = (-?\d+|\?)(?: E\w+ .*)?$")
 OCTET = re.compile(r"\\x([0-9a-f]{2})")
 TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
-ANSWERS = (re.compile(rb'"send":"(s_[a-z2-7]{26})","state":"(?:relayed|journaled|unknown)"'),
+ANSWERS = (re.compile(rb'"send":"(s_[a-z2-7]{26})",[^}]*"state":"(?:relayed|journaled|unknown)"'),
            re.compile(rb"250 2\.0\.0 Ok: [a-z, ]+ as (s_[a-z2-7]{26})"))
 
 
