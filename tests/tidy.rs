@@ -30,6 +30,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("config", &["tls", "resolve"]),
     ("telemetry", &["config"]),
     ("pipeline", &["resolve", "render", "inject", "telemetry"]),
+    ("custody", &["inject", "journal", "pipeline"]),
     ("app", &["*"]),
     ("cli", &["*"]),
     ("main", &["*"]),

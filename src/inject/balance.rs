@@ -33,6 +33,15 @@ impl TargetHandle {
     }
 }
 
+/// Whether a message could leave now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Up,
+    /// Down; one message may find out whether it still is.
+    AttemptDue,
+    Down,
+}
+
 impl Injector {
     /// Connects nowhere yet.
     pub fn start(targets: Vec<TargetSettings>) -> Self {
@@ -56,6 +65,18 @@ impl Injector {
             Some(_) if attempt_if_due(target) => Ok(handle(true)),
             Some(cause) => Err(cause),
         }
+    }
+
+    /// How the named target stands, or the best one. A name that is not configured counts as up: the message that
+    /// names it learns the truth.
+    pub fn standing(&self, named: Option<&str>) -> Standing {
+        let concerned = |target: &&Arc<Target>| named.is_none_or(|name| &*target.settings.name == name);
+        let standings = self.targets.iter().filter(concerned).map(|target| match target.breaker.cause() {
+            None => Standing::Up,
+            Some(_) if target.breaker.is_due() => Standing::AttemptDue,
+            Some(_) => Standing::Down,
+        });
+        standings.min_by_key(|standing| *standing as u8).unwrap_or(Standing::Up)
     }
 
     /// What the target offered in its last EHLO; before the first session one is made.

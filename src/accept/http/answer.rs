@@ -1,7 +1,7 @@
 //! A job's outcome as the engine reads it: one JSON object, and the HTTP status of a single job.
 
 use super::problem::{problem_response, seconds, title};
-use crate::fault::{Enhanced, Fault, Reason, State};
+use crate::fault::{Circumstance, Enhanced, Fault, Reason, State};
 use crate::job::SendNumber;
 use crate::ticket::{Outcome, StageTimes};
 use axum::body::Body;
@@ -137,8 +137,10 @@ impl Answer {
             Outcome::Journaled | Outcome::HeldInDoubt(_) => return StatusCode::ACCEPTED,
             Outcome::Failed(fault) => fault,
         };
-        if fault.is_no_storage() {
-            return StatusCode::INSUFFICIENT_STORAGE;
+        match fault.circumstance() {
+            Circumstance::Usual => {}
+            Circumstance::NoStorage => return StatusCode::INSUFFICIENT_STORAGE,
+            Circumstance::SameIdOtherBody => return StatusCode::CONFLICT,
         }
         match (fault.state(), fault.reason) {
             (State::Relayed, _) => StatusCode::OK,

@@ -1,7 +1,7 @@
 //! Content, final dot and its answer: from here on a lost connection may leave a message in doubt.
 
 use super::{Halt, Session, Stop};
-use crate::fault::{Fault, ReplyCode};
+use crate::fault::{Fault, Reason, ReplyCode};
 use crate::inject::delivery::{Delivery, Parcel};
 use crate::inject::settings::Deadlines;
 use crate::inject::talk::{Broken, Torn};
@@ -19,6 +19,14 @@ const EARLY_REFUSAL_LIMIT: Duration = Duration::from_millis(500);
 /// another session could take it.
 const OVERLAP_REPLY_MAX: Duration = Duration::from_millis(50);
 
+/// The dialogue stands behind DATA with nothing to send: the session is over.
+fn unnoted(parcel: Parcel) -> Halt {
+    let detail = "the journal could not note that the message leaves; nothing was sent";
+    let fault = Fault::new(Reason::TargetUnavailable, detail);
+    parcel.fail(fault.clone());
+    Halt { unsent: Vec::new(), stop: Stop::Closing(fault) }
+}
+
 enum ContentTorn {
     BeforeDot(Broken),
     AfterDot(Broken),
@@ -33,6 +41,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     ) -> Result<Option<Parcel>, Halt> {
         if let Err(stop) = self.nothing_unasked().await {
             return Err(Halt { unsent: vec![current], stop });
+        }
+        if !current.delivery.may_leave() {
+            return Err(unnoted(current));
         }
         let next = self.overlap(target);
         let written_at = Instant::now();
