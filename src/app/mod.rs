@@ -218,7 +218,7 @@ fn injector(config: &Config) -> Result<Injector, String> {
 fn house(parts: &Arc<Parts>, engines: watch::Receiver<Arc<Engines>>, vault: &Vault) -> House {
     let (submit, known) = (parts.clone(), parts.clone());
     let key = hmac::Key::new(hmac::HMAC_SHA256, vault.derive_key(SEND_NUMBER_KEY).as_slice());
-    House::new(
+    let house = House::new(
         engines,
         parts.gate.clone(),
         move |job, acceptance| {
@@ -230,7 +230,15 @@ fn house(parts: &Arc<Parts>, engines: watch::Receiver<Arc<Engines>>, vault: &Vau
             Box::pin(async move { parts.custody.pipeline.resolver.person(&token).await.map(drop) })
         },
         move |engine, job_id| send_number(&key, engine, job_id),
-    )
+    );
+    if parts.custody.journal.is_none() {
+        return house;
+    }
+    let hold = parts.clone();
+    house.holding(move |jobs| {
+        let parts = hold.clone();
+        Box::pin(async move { parts.custody.hold_all(jobs).await })
+    })
 }
 
 /// The same job of the same engine keeps its number, so its Message-ID is stable without anything being stored.
@@ -250,9 +258,16 @@ impl Parts {
         let down = self.custody.pipeline.injector.targets().filter_map(|(target, _, cause)| {
             cause.map(|cause| format!("target {}: {}", target.name, cause.detail))
         });
-        let problems: Vec<String> = down.collect();
+        let mut problems: Vec<String> = down.collect();
         let targets = self.custody.pipeline.injector.targets().count();
-        Ready { ok: problems.len() < targets, problems }
+        let Some(journal) = &self.custody.journal else {
+            return Ready { ok: problems.len() < targets, problems };
+        };
+        // What the targets do not take is held, as long as the journal can be written.
+        let trouble = journal.health();
+        let ok = trouble.is_none();
+        problems.extend(trouble.map(|cause| format!("journal: {cause}")));
+        Ready { ok, problems }
     }
 
     fn metrics(&self) -> String {

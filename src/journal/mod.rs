@@ -112,6 +112,10 @@ impl Journal {
 
     pub async fn close(&self) {}
 
+    pub fn health(&self) -> Option<String> {
+        None
+    }
+
     /// Takes jobs on, all of them or none. When the answer is there, they are on disk (fsync).
     ///
     /// # Errors
