@@ -259,6 +259,10 @@ impl Fault {
         Self { circumstance: Circumstance::SameIdOtherBody, ..Self::new(Reason::BadJob, detail) }
     }
 
+    pub fn is_no_storage(&self) -> bool {
+        self.circumstance == Circumstance::NoStorage
+    }
+
     pub fn circumstance(&self) -> Circumstance {
         self.circumstance
     }

@@ -150,7 +150,7 @@ impl App {
         let _ = tokio::time::timeout(wait, self.parts.custody.pipeline.injector.drain()).await;
         self.parts.custody.pipeline.resolver.forget_all();
         if let Some(journal) = &custody.journal {
-            journal.close().await;
+            journal.clone().close().await;
         }
         self.parts.custody.board.open() + self.parts.custody.board.settled(State::Lost)
     }

@@ -162,7 +162,7 @@ async fn attempt(
     };
     let (number, attempt) = (claimed.number, claimed.attempt);
     let journal = journal.clone();
-    let way = Way { patience: PATIENCE, on_offer: Some(Arc::new(move || journal.offered(number))) };
+    let way = Way { patience: PATIENCE, on_offer: Some(Arc::new(move || journal.offered(number).is_ok())) };
     let job = claimed.job.into_job(engine);
     match custody.pipeline.attempt(&job, way).await {
         Outcome::Relayed(relayed) => {

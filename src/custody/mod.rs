@@ -132,8 +132,15 @@ impl Custody {
     }
 
     async fn hand_off_or_hold(self: &Arc<Self>, journal: Journal, job: &Arc<Job>, body: Body) -> Outcome {
-        let (this, job_there) = (self.clone(), job.clone());
-        let mut attempt = Box::pin(async move { this.pipeline.attempt(&job_there, this.way()).await });
+        let handoff = Arc::new(journal.hand_off(job.clone(), body));
+        let (this, job_there, handoff_there) = (self.clone(), job.clone(), handoff.clone());
+        let mut attempt = Box::pin(async move {
+            let note = handoff_there.clone();
+            let way = Way { on_offer: Some(Arc::new(move || note.offered())), ..this.way() };
+            let outcome = this.pipeline.attempt(&job_there, way).await;
+            handoff_there.ended(&outcome);
+            outcome
+        });
         let outcome = match tokio::time::timeout(self.handoff_wait, &mut attempt).await {
             Ok(outcome) => outcome,
             // A target has it and takes its time to answer.
@@ -148,7 +155,7 @@ impl Custody {
         };
         match after_handoff(&outcome) {
             After::Ended => {
-                journal.record(job.clone(), body, outcome.clone()).await;
+                journal.record_handoff(handoff, outcome.clone()).await;
                 outcome
             }
             After::Held(how) => match hold(&journal, job, body, how).await {

@@ -8,7 +8,7 @@ use super::flight::BootId;
 use super::outcome::Verdict;
 use super::record::checksum;
 use crate::fault::{Enhanced, Fault, Reason, State};
-use crate::job::{Job, SendNumber};
+use crate::job::Job;
 use crate::ticket::Outcome;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -79,10 +79,6 @@ impl Note {
             enhanced: answer.enhanced.as_deref().and_then(Enhanced::parse),
             ..Verdict::plain(State::parse(&answer.state).unwrap_or(State::Unknown))
         }
-    }
-
-    pub fn send_number(&self) -> SendNumber {
-        SendNumber::from_bits(self.send)
     }
 }
 
@@ -196,6 +192,10 @@ pub struct Handoff {
 impl Handoff {
     pub(super) fn new(log: Arc<HandoffLog>, job: Arc<Job>, body: Body) -> Self {
         Self { log, job, body, seat: Mutex::new(None) }
+    }
+
+    pub(super) fn job(&self) -> (Arc<Job>, Body) {
+        (self.job.clone(), self.body)
     }
 
     fn seat(&self) -> std::sync::MutexGuard<'_, Option<u32>> {
