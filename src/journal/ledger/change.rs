@@ -1,12 +1,15 @@
 //! What every change of a held job has to do in the journal's tables, whoever makes it: the row, the tally and the
 //! event move together, and what an ended job was made from is freed.
 //!
-//! Every function belongs inside a write transaction of its caller. `held_bytes` counts the octets of all records and
-//! of each content once; it and `held_jobs` are only ever changed by a difference, since the relay and the command line
-//! change them side by side.
+//! Every function belongs inside a write transaction of its caller. `held_bytes` counts the octets of all records,
+//! [`ROW_BYTES`] for each, and the octets of each content once; it and `held_jobs` are only ever changed by a difference,
+//! since the relay and the command line change them side by side.
 
 use crate::fault::{Reason, ReplyCode, State};
 use rusqlite::{Connection, OptionalExtension, Result, params};
+
+/// What a held job takes beside its record: its rows and their places in the indexes.
+pub const ROW_BYTES: i64 = 256;
 
 /// What a job turns into.
 #[derive(Debug, Clone, Copy)]
@@ -37,9 +40,9 @@ pub fn turn(db: &Connection, job: i64, news: &News<'_>) -> Result<()> {
     let (engine, campaign, state, reason): Counted =
         before.query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     let campaign = campaign.as_deref().unwrap_or_default();
-    count(db, (&engine, campaign), (&state, reason.as_deref().unwrap_or_default()), -1)?;
+    count(db, (&engine, campaign), (&state, reason.as_deref()), -1)?;
     let (state, reason) = (news.state.as_str(), news.reason.map(Reason::as_str));
-    count(db, (&engine, campaign), (state, reason.unwrap_or_default()), 1)?;
+    count(db, (&engine, campaign), (state, reason), 1)?;
     let code = news.reply.map(|reply| reply.basic);
     let enhanced = news.reply.and_then(|reply| reply.enhanced).map(|enhanced| enhanced.to_string());
     db.prepare_cached(
@@ -55,14 +58,15 @@ pub fn turn(db: &Connection, job: i64, news: &News<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Adds to the count of an engine's campaign (empty for jobs of none) under a state and reason (empty for none).
-/// A count of nothing has no row.
+/// Adds to the count of an engine's campaign (empty for jobs of none) under a state and reason. What is journaled is
+/// counted without its reason: that one is of an attempt, not of the job. A count of nothing has no row.
 pub fn count(
     db: &Connection,
     (engine, campaign): (&str, &str),
-    (state, reason): (&str, &str),
+    (state, reason): (&str, Option<&str>),
     by: i64,
 ) -> Result<()> {
+    let reason = reason.filter(|_| state != State::Journaled.as_str()).unwrap_or_default();
     let mut add = db.prepare_cached(
         "INSERT INTO tally VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs RETURNING jobs",
@@ -115,7 +119,7 @@ pub fn free(db: &Connection, job: i64) -> Result<()> {
     let Some((content, record_bytes)) = taken else { return Ok(()) };
     let content_bytes = content.map_or(Ok(0), |hash| release(db, &hash))?;
     db.prepare_cached("UPDATE journal SET held_bytes = held_bytes - ?1, held_jobs = held_jobs - 1")?
-        .execute([record_bytes + content_bytes])?;
+        .execute([record_bytes + ROW_BYTES + content_bytes])?;
     Ok(())
 }
 

@@ -106,19 +106,17 @@ fn waiting(db: &Connection, jobs: &[Number]) -> Result<HashMap<i64, Due>> {
 
 fn change_one(db: &Connection, job: i64, due: Option<&Due>, (ask, now): (Ask, i64)) -> Result<Done> {
     let mut select = db.prepare_cached(
-        "SELECT state, reason, EXISTS (SELECT 1 FROM flight WHERE job = id),
-             EXISTS (SELECT 1 FROM payload WHERE job = id) FROM job WHERE id = ?1",
+        "SELECT job.state, job.reason, EXISTS (SELECT 1 FROM flight WHERE flight.job = id), payload.target
+             FROM job LEFT JOIN payload ON payload.job = id WHERE id = ?1",
     )?;
-    type Found = (Word<State>, Option<Word<Reason>>, bool, bool);
+    type Found = (Word<State>, Option<Word<Reason>>, bool, Option<Box<str>>);
     let found: Option<Found> =
         select.query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).optional()?;
-    let Some((Word(state), reason, is_in_flight, is_held)) = found else { return Ok(Done::NotThere) };
+    let Some((Word(state), reason, is_in_flight, lane)) = found else { return Ok(Done::NotThere) };
     if is_in_flight {
         return Ok(Done::InFlight);
     }
-    if !is_held {
-        return Ok(Done::Ended(state));
-    }
+    let Some(target) = lane else { return Ok(Done::Ended(state)) };
     let news = News { state, reason: None, detail: None, target: None, reply: None, at: now };
     match (ask, due) {
         (Ask::Cancel, due) => {
@@ -133,8 +131,7 @@ fn change_one(db: &Connection, job: i64, due: Option<&Due>, (ask, now): (Ask, i6
             Ok(Done::DueNow)
         }
         (Ask::Retry, None) => {
-            // The lane of jobs that name no target: the job itself still says which one it wants.
-            change::join(db, job, &Due { target: "".into(), is_retry: true, at: 0 })?;
+            change::join(db, job, &Due { target, is_retry: true, at: 0 })?;
             db.prepare_cached("UPDATE job SET is_resent = 1 WHERE id = ?1")?.execute([job])?;
             let detail = Some("to be sent again, as a person decided");
             change::turn(db, job, &News { state: State::Journaled, detail, ..news })?;
