@@ -16,6 +16,7 @@ pub mod inject;
 pub mod job;
 pub mod journal;
 pub mod load;
+pub mod message;
 pub mod person;
 pub mod personal;
 pub mod pipeline;

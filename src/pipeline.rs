@@ -195,7 +195,7 @@ impl Pipeline {
         times.render = started.elapsed();
         let finished = finished?;
         Ok(Delivery {
-            message: finished.message.into_wiped(),
+            message: finished.message,
             sender: finished.sender,
             recipient: finished.recipient,
             eight_bit: finished.eight_bit,

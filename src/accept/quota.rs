@@ -1,4 +1,4 @@
-//! How many messages a second each engine may submit, shared by every door.
+//! How much an engine may submit in a second, shared by every door, and how much a source may use in a minute.
 
 use crate::engine::Engine;
 use crate::fault::{Fault, Reason};
@@ -8,6 +8,9 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
+
+const MINUTE_SECONDS: f64 = 60.0;
 
 /// The meters of all engines. A session asks for its engine's meter once, when the engine has shown who it is.
 #[derive(Debug, Default)]
@@ -65,9 +68,94 @@ impl Meter {
     }
 }
 
+/// What one source may use in a minute: so much at once, and it comes back evenly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    pub messages: u64,
+    pub octets: u64,
+}
+
+impl Allowance {
+    /// What is left of it on a crowded door.
+    pub fn quarter(self) -> Self {
+        Self { messages: (self.messages / 4).max(1), octets: (self.octets / 4).max(1) }
+    }
+}
+
+/// What one source used lately.
+#[derive(Debug)]
+pub struct Spent {
+    /// A plain lock: it guards three numbers, and is taken about once a message.
+    level: Mutex<Level>,
+}
+
+#[derive(Debug)]
+struct Level {
+    messages: f64,
+    octets: f64,
+    at: Instant,
+}
+
+impl Default for Spent {
+    fn default() -> Self {
+        Self { level: Mutex::new(Level { messages: 0.0, octets: 0.0, at: Instant::now() }) }
+    }
+}
+
+impl Spent {
+    /// Counts what was used; whether the source is still within its allowance. What was used counts in any case.
+    pub fn add(&self, messages: u64, octets: u64, allowance: Allowance) -> bool {
+        let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        level.sink(allowance);
+        level.messages += messages as f64;
+        level.octets += octets as f64;
+        level.messages <= allowance.messages as f64 && level.octets <= allowance.octets as f64
+    }
+
+    /// Nothing is left of what was used.
+    pub fn is_nothing(&self, allowance: Allowance) -> bool {
+        let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        level.sink(allowance);
+        level.is_nothing()
+    }
+
+    /// Nothing was ever used, or it has been seen since to be nothing.
+    pub fn is_untouched(&self) -> bool {
+        self.level.lock().unwrap_or_else(PoisonError::into_inner).is_nothing()
+    }
+}
+
+impl Level {
+    fn sink(&mut self, allowance: Allowance) {
+        let now = Instant::now();
+        let minutes = now.saturating_duration_since(self.at).as_secs_f64() / MINUTE_SECONDS;
+        self.messages = (self.messages - minutes * allowance.messages as f64).max(0.0);
+        self.octets = (self.octets - minutes * allowance.octets as f64).max(0.0);
+        self.at = now;
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.messages <= 0.0 && self.octets <= 0.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_allowance_comes_back_evenly_and_is_for_each_of_its_measures() {
+        let (allowance, spent) = (Allowance { messages: 60, octets: 6_000 }, Spent::default());
+        assert!(spent.is_untouched() && spent.add(60, 0, allowance) && !spent.add(1, 0, allowance));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(spent.add(0, 0, allowance) && !spent.add(1, 0, allowance));
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert!(!spent.is_nothing(allowance), "two are left");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(spent.is_nothing(allowance));
+        assert!(!spent.add(1, 6_001, allowance), "octets count as well");
+        assert!(!spent.add(0, 0, allowance.quarter()));
+    }
     use crate::engine::Credential;
 
     fn engine(name: &str, rate: Option<u32>) -> Engine {

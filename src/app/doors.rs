@@ -122,6 +122,8 @@ fn smtp_settings(
             message_bytes_max: limits.message_bytes_max,
             connections_max: limits.connections_max,
             connections_per_source_max: limits.connections_per_source_max,
+            messages_per_source_per_minute_max: limits.messages_per_source_per_minute_max,
+            octets_per_source_per_minute_max: limits.bytes_per_source_per_minute_max,
             drain_max: limits.drain_wait,
             ..smtp::Limits::default()
         },

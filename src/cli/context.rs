@@ -6,10 +6,12 @@ use super::send::SendDefaults;
 use super::{CliError, Exit};
 use crate::config::{Config, ConfigError, ListenerKind, TlsMode};
 use crate::job::SendNumbers;
+use crate::secret::SecretRef;
 use crate::tls::{Pin, Trust};
 use crate::vault::Vault;
 use crate::{render, vault};
 use std::path::Path;
+use zeroize::Zeroizing;
 
 /// Reads the configuration file.
 ///
@@ -78,4 +80,27 @@ pub fn load_defaults(file: &Path, door: DoorArg) -> LoadDefaults {
         token_domain: listener.and_then(|listener| listener.token_domains.first().cloned()),
         trust: pin.map_or(Trust::SystemRoots, |pin| Trust::Pins(vec![pin])),
     }
+}
+
+/// The engine's secret: what `--key` refers to, else what the configuration says.
+///
+/// # Errors
+/// When neither names one, or it cannot be read or is no text.
+pub fn engine_key(
+    argument: Option<&str>,
+    default: Option<&SecretRef>,
+) -> Result<Zeroizing<String>, CliError> {
+    let reference = match argument {
+        // The reference itself is not shown when it is none: it may be the secret, given by mistake.
+        Some(text) => SecretRef::parse(text, Path::new("")).map_err(|cause| {
+            CliError::new(Exit::Usage, format!("--key: {cause}"))
+                .fix("write --key file:PATH or --key env:NAME")
+        })?,
+        None => default.cloned().ok_or_else(|| {
+            CliError::new(Exit::Usage, "no key is given").fix("give --key file:PATH or --key env:NAME")
+        })?,
+    };
+    let secret = reference.read().map_err(CliError::failed)?;
+    let text = std::str::from_utf8(&secret).map_err(|_| CliError::failed("the key is not text"))?;
+    Ok(Zeroizing::new(text.to_owned()))
 }

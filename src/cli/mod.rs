@@ -126,8 +126,8 @@ impl Cli {
             Command::Events(WithConfigAnd { with, args }) => {
                 events::run(&args, &context::ledger_place(&context::config(&with.config)?))
             }
-            Command::Sink(args) => block_on(sink::run(args)),
-            Command::Load(WithConfigAnd { with, args }) => block_on(async move {
+            Command::Sink(args) => block_on_one_thread(sink::run(args)),
+            Command::Load(WithConfigAnd { with, args }) => block_on_one_thread(async move {
                 let defaults = context::load_defaults(&with.config, args.door);
                 load::run(args, defaults).await
             }),
@@ -145,7 +145,19 @@ pub fn complain(error: &CliError) -> ExitCode {
 }
 
 fn block_on(command: impl Future<Output = Result<Exit, CliError>>) -> Result<Exit, CliError> {
-    tokio::runtime::Builder::new_multi_thread()
+    run_on(tokio::runtime::Builder::new_multi_thread(), command)
+}
+
+/// For what tries the relay: one thread is fast enough, and leaves more of the machine to what is tried.
+fn block_on_one_thread(command: impl Future<Output = Result<Exit, CliError>>) -> Result<Exit, CliError> {
+    run_on(tokio::runtime::Builder::new_current_thread(), command)
+}
+
+fn run_on(
+    mut runtime: tokio::runtime::Builder,
+    command: impl Future<Output = Result<Exit, CliError>>,
+) -> Result<Exit, CliError> {
+    runtime
         .enable_all()
         .build()
         .map_err(|cause| CliError::failed(format!("cannot start: {cause}")))?

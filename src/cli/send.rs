@@ -8,6 +8,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+use super::context::engine_key;
 use super::{CliError, Exit};
 use crate::load::client::Endpoint;
 use crate::secret::SecretRef;
@@ -18,7 +19,6 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use submit::Run;
-use zeroize::Zeroizing;
 
 /// Longest line of the input, in bytes: the door's own default.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
@@ -83,7 +83,7 @@ pub struct SendDefaults {
 /// When the input, the results file, the key or the relay cannot be used at all.
 pub async fn run(args: SendArgs, defaults: SendDefaults) -> Result<Exit, CliError> {
     let endpoint = endpoint(&args, &defaults)?;
-    let key = key(&args, &defaults)?;
+    let key = engine_key(args.key.as_deref(), defaults.key.as_ref())?;
     let rows = open_rows(&args, &defaults)?;
     let (results, earlier, results_path) = open_results(&args)?;
     let total = rows_expected(&args.file);
@@ -108,22 +108,6 @@ fn endpoint(args: &SendArgs, defaults: &SendDefaults) -> Result<Endpoint, CliErr
         None
     };
     Endpoint::new(url, tls).map_err(|error| CliError::new(Exit::Usage, error))
-}
-
-fn key(args: &SendArgs, defaults: &SendDefaults) -> Result<Zeroizing<String>, CliError> {
-    let reference = match &args.key {
-        // The reference itself is not shown when it is none: it may be the secret, given by mistake.
-        Some(text) => SecretRef::parse(text, Path::new("")).map_err(|cause| {
-            CliError::new(Exit::Usage, format!("--key: {cause}"))
-                .fix("write --key file:PATH or --key env:NAME")
-        })?,
-        None => defaults.key.clone().ok_or_else(|| {
-            CliError::new(Exit::Usage, "no key is given").fix("give --key file:PATH or --key env:NAME")
-        })?,
-    };
-    let secret = reference.read().map_err(CliError::failed)?;
-    let text = std::str::from_utf8(&secret).map_err(|_| CliError::failed("the key is not text"))?;
-    Ok(Zeroizing::new(text.to_owned()))
 }
 
 fn open_rows(args: &SendArgs, defaults: &SendDefaults) -> Result<Rows, CliError> {

@@ -1,7 +1,7 @@
 //! `tokenrelay sink`: the test MTA on the command line.
 
 use super::{CliError, Exit};
-use crate::load::sink::{Script, Sink, SinkHandle, SinkSettings, SinkStats, SinkTls, UnknownProfile};
+use crate::load::sink::{Proofs, Script, Sink, SinkHandle, SinkSettings, SinkStats, SinkTls, UnknownProfile};
 use crate::tls::DevAuthority;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -35,6 +35,11 @@ pub struct SinkArgs {
     /// Write each message as NNNNNN.eml with its envelope as NNNNNN.json.
     #[arg(long, value_name = "DIR")]
     pub dump: Option<PathBuf>,
+    /// Hold each message against its recipient's digest, and fail when one is wrong. A line is 'recipient,digest': the
+    /// first 16 hex digits of SHA-256 over the values of To and Subject and each stretch between [[ and ]], every one
+    /// with a line feed behind it.
+    #[arg(long, value_name = "FILE")]
+    pub verify: Option<PathBuf>,
     /// Behaviour, several joined by commas, most with a number: refuse-rcpt=3,slow=20. An unknown name lists them.
     #[arg(long, value_name = "NAME[=N]", default_value = "accept")]
     pub profile: String,
@@ -86,7 +91,14 @@ pub async fn run(args: SinkArgs) -> Result<Exit, CliError> {
     }
     let stats = sink.stop().await;
     summarise(&stats, from.elapsed(), &args)?;
-    Ok(Exit::Ok)
+    match stats.proofs {
+        Some(proofs) if proofs.wrong > 0 => Err(CliError::failed(format!(
+            "{} messages are not what their recipients should get",
+            proofs.wrong
+        ))
+        .fix("look at them: run it again with --dump DIR")),
+        _ => Ok(Exit::Ok),
+    }
 }
 
 fn settings(args: &SinkArgs) -> Result<SinkSettings, CliError> {
@@ -103,7 +115,16 @@ fn settings(args: &SinkArgs) -> Result<SinkSettings, CliError> {
             return Err(CliError::new(Exit::Usage, "--auth has no colon").fix("--auth USER:PASSWORD"));
         }
     };
-    Ok(SinkSettings { tls: tls(args)?, script, dump_dir: args.dump.clone(), auth, keep: false })
+    let (tls, proofs) = (tls(args)?, args.verify.as_deref().map(proofs).transpose()?);
+    Ok(SinkSettings { tls, script, dump_dir: args.dump.clone(), auth, proofs, keep: false })
+}
+
+fn proofs(path: &Path) -> Result<Proofs, CliError> {
+    let unusable =
+        |cause: &dyn std::fmt::Display| CliError::failed(format!("cannot use {}: {cause}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|cause| unusable(&cause))?;
+    Proofs::read(&text)
+        .map_err(|cause| unusable(&cause).fix("write a line 'recipient,digest' for each recipient"))
 }
 
 fn tls(args: &SinkArgs) -> Result<SinkTls, CliError> {
@@ -195,7 +216,14 @@ fn summarise(stats: &SinkStats, elapsed: Duration, args: &SinkArgs) -> Result<()
         stats.tls_sessions,
         stats.contents - stats.messages,
         per_second(stats, elapsed)
-    ))
+    ))?;
+    match &stats.proofs {
+        Some(proofs) => say(&format!(
+            "{} verified for {} different recipients, {} wrong",
+            proofs.verified, proofs.distinct, proofs.wrong
+        )),
+        None => Ok(()),
+    }
 }
 
 fn per_second(stats: &SinkStats, elapsed: Duration) -> f64 {

@@ -79,7 +79,7 @@ fn run_to(args: TemplateArgs, settings: Settings, out: &mut dyn Write) -> Result
             let finished = preview(&renderer, info, locale.as_deref(), &data).map_err(|fault| {
                 CliError::failed(fault).fix("give the job's merge data with --data FILE.json")
             })?;
-            let bytes = finished.message.reveal();
+            let bytes = &finished.message.to_octets();
             if html {
                 let html = Reading::of(bytes).and_then(|reading| reading.html).ok_or_else(|| {
                     CliError::failed(format!("{name} has no HTML")).fix("leave --html out to see the text")

@@ -56,6 +56,10 @@ pub struct Limits {
     pub job_line_bytes_max: usize,
     pub connections_max: usize,
     pub connections_per_source_max: usize,
+    /// SMTP and LMTP doors.
+    pub messages_per_source_per_minute_max: u64,
+    /// SMTP and LMTP doors.
+    pub bytes_per_source_per_minute_max: u64,
     /// How long a job may wait for the first MTA before it is given back as deferred.
     pub handoff_wait: Duration,
     /// How long `serve` waits for work in flight when it is asked to stop.

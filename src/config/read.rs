@@ -146,6 +146,8 @@ fn limits(section: Section<'_>) -> Limits {
         job_line_bytes_max: section.bytes("job_line_bytes_max", 1 << 20) as usize,
         connections_max: count("connections_max", 1_000),
         connections_per_source_max: count("connections_per_source_max", 200),
+        messages_per_source_per_minute_max: section.integer("messages_per_source_per_minute_max", 3_000_000),
+        bytes_per_source_per_minute_max: section.bytes("bytes_per_source_per_minute_max", 32 << 30),
         handoff_wait: section.duration("handoff_wait", Duration::from_secs(10)),
         drain_wait: section.duration("drain_wait", Duration::from_secs(30)),
     };

@@ -88,10 +88,7 @@ impl Injector {
                 if handle.is_named || tried >= self.targets.len() { None } else { self.choose(None).ok() };
             match other.filter(|other| !Arc::ptr_eq(&other.target, &handle.target)) {
                 Some(other) => handle = other,
-                None => {
-                    unsent.wipe();
-                    return Err(fault.into());
-                }
+                None => return Err(fault.into()),
             }
             delivery = *unsent;
             tried += 1;

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// Room for RSET, MAIL with every parameter, RCPT and DATA at their longest, so that the group never grows and
+/// Room for RSET, MAIL with every parameter, RCPT and DATA or BDAT at their longest, so that the group never grows and
 /// leaves an address behind.
 const GROUP_OCTETS: usize = 1024;
 
@@ -72,6 +72,14 @@ impl Group {
         self.literal(b"DATA\r\n")
     }
 
+    /// BDAT for content that goes in one chunk (RFC 3030 §2).
+    pub fn last_chunk(&mut self, octets: usize) -> &mut Self {
+        // Writing into a Vec cannot fail.
+        let _ = write!(*self.octets, "BDAT {octets} LAST\r\n");
+        debug_assert!(self.octets.capacity() == GROUP_OCTETS, "the group grew");
+        self
+    }
+
     /// MAIL with the parameters that the delivery needs and the target offers.
     pub fn mail(&mut self, delivery: &Delivery, offered: Capabilities) -> &mut Self {
         self.literal(b"MAIL FROM:<").literal(delivery.sender.as_bytes()).literal(b">");
@@ -105,11 +113,12 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Message;
     use crate::personal::Personal;
 
     fn delivery() -> Delivery {
         Delivery {
-            message: Zeroizing::new(b"Subject: x\r\n\r\ny\r\n".to_vec()),
+            message: Message::from(b"Subject: x\r\n\r\ny\r\n".to_vec()),
             sender: String::from("bounce@relay.test"),
             recipient: Personal::new(String::from("dana@post.test")),
             eight_bit: false,
@@ -146,7 +155,7 @@ mod tests {
         };
         let offered = Capabilities { size: true, ..Capabilities::default() };
         let mut group = Group::new();
-        group.reset().mail(&longest, offered).recipient(&longest).data();
+        group.reset().mail(&longest, offered).recipient(&longest).last_chunk(usize::MAX);
         assert!(group.as_slice().len() + 16 < GROUP_OCTETS);
     }
 

@@ -18,9 +18,6 @@ pub(super) const SLOW_REPLY: Duration = Duration::from_millis(2);
 
 const INCOMING_OCTETS: usize = 4 * 1024;
 const INCOMING_OCTETS_MAX: usize = 128 * 1024;
-/// Stretches handed to one vectored write.
-const PARTS_PER_WRITE: usize = 32;
-
 /// Why a conversation cannot go on. Never holds what the target said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Broken {
@@ -52,6 +49,11 @@ impl From<io::Error> for Broken {
 pub(super) struct Torn {
     pub taken: usize,
     pub broken: Broken,
+}
+
+/// Parts for [`Talk::write`].
+pub(super) fn slices<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Vec<IoSlice<'a>> {
+    parts.filter(|part| !part.is_empty()).map(IoSlice::new).collect()
 }
 
 /// One conversation. What was read is wiped as soon as the next reply is asked for.
@@ -98,10 +100,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     pub async fn reply(&mut self, limit: Duration, mut slow: impl FnMut()) -> Result<ReplyCode, Broken> {
         let mut until = None;
         loop {
-            if let Some(octets) = self.framer.find_end(&self.incoming[self.unread.clone()])? {
-                self.last = self.unread.start..self.unread.start + octets;
-                self.unread.start += octets;
-                return Ok(self.last_reply()?.code);
+            if let Some(code) = self.reply_at_hand()? {
+                return Ok(code);
             }
             self.make_room()?;
             let until = *until.get_or_insert_with(|| Instant::now() + limit);
@@ -120,6 +120,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
                 octets => self.unread.end += octets,
             }
         }
+    }
+
+    /// The next reply, if it has been read already.
+    pub fn reply_at_hand(&mut self) -> Result<Option<ReplyCode>, Broken> {
+        let Some(octets) = self.framer.find_end(&self.incoming[self.unread.clone()])? else {
+            return Ok(None);
+        };
+        self.last = self.unread.start..self.unread.start + octets;
+        self.unread.start += octets;
+        Ok(Some(self.last_reply()?.code))
     }
 
     /// The reply read last, until the next one is asked for.
@@ -162,27 +172,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     }
 
     /// Writes every part and flushes. `limit` is for each step that makes no progress.
-    pub async fn write<'a>(
-        &mut self,
-        parts: impl Iterator<Item = &'a [u8]>,
-        limit: Duration,
-    ) -> Result<(), Torn> {
+    pub async fn write(&mut self, mut slices: Vec<IoSlice<'_>>, limit: Duration) -> Result<(), Torn> {
         let mut taken = 0;
-        let mut parts = parts.filter(|part| !part.is_empty());
-        loop {
-            let mut slices = [IoSlice::new(&[]); PARTS_PER_WRITE];
-            let mut used = 0;
-            for (slot, part) in slices.iter_mut().zip(&mut parts) {
-                *slot = IoSlice::new(part);
-                used += 1;
-            }
-            if used == 0 {
-                break;
-            }
-            self.write_slices(&mut slices[..used], limit, &mut taken)
-                .await
-                .map_err(|broken| Torn { taken, broken })?;
-        }
+        self.write_slices(&mut slices, limit, &mut taken).await.map_err(|broken| Torn { taken, broken })?;
         let flushed = tokio::select! {
             biased;
             flushed = timeout(limit, self.stream.flush()) => flushed,
@@ -221,7 +213,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
 
     /// One command, or several in a group.
     pub async fn send(&mut self, commands: &[u8], limit: Duration) -> Result<(), Broken> {
-        self.write(std::iter::once(commands), limit).await.map_err(|torn| torn.broken)
+        self.write(vec![IoSlice::new(commands)], limit).await.map_err(|torn| torn.broken)
     }
 
     /// Says good-bye and closes; what the target answers no longer matters.

@@ -29,6 +29,9 @@ const FRUITLESS_MAX: u32 = 2;
 const QUEUE_WAIT: Duration = Duration::from_millis(20);
 /// After a connection failed beside working ones, no other is tried for this long.
 const GROWTH_PAUSE: Duration = Duration::from_secs(1);
+/// A session that was lost with several messages in flight leaves them all in doubt: for this long the target gets
+/// them one at a time.
+const CHUNKS_PAUSE: Duration = Duration::from_secs(600);
 
 pub(super) struct Target {
     pub settings: TargetSettings,
@@ -41,6 +44,8 @@ pub(super) struct Target {
     established: AtomicUsize,
     /// Milliseconds after `born` before which no further session is tried.
     growth_resumes_ms: AtomicU64,
+    /// Milliseconds after `born` before which messages are sent one at a time.
+    chunks_resume_ms: AtomicU64,
     born: Instant,
     gone: Notify,
     /// No reply is waited for any more: what is in doubt by then is reported as that, not lost.
@@ -67,6 +72,7 @@ impl Target {
             workers: AtomicUsize::new(0),
             established: AtomicUsize::new(0),
             growth_resumes_ms: AtomicU64::new(0),
+            chunks_resume_ms: AtomicU64::new(0),
             born: Instant::now(),
             gone: Notify::new(),
             halted: CancellationToken::new(),
@@ -167,6 +173,16 @@ impl Target {
     pub fn stopping(&self) -> Fault {
         let detail = format!("target {} takes no more messages: the relay is stopping", self.settings.name);
         Fault::new(Reason::TargetUnavailable, detail).at(&self.settings.name)
+    }
+
+    pub fn pause_chunks(&self) {
+        let resumes = self.born.elapsed() + CHUNKS_PAUSE;
+        self.chunks_resume_ms.store(resumes.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    pub fn chunks_are_paused(&self) -> bool {
+        let resumes_ms = self.chunks_resume_ms.load(Ordering::Relaxed);
+        resumes_ms > 0 && (self.born.elapsed().as_millis() as u64) < resumes_ms
     }
 
     fn learn_failure(&self, fault: &Fault) {

@@ -1,6 +1,7 @@
 //! One text part: a program with its fixed text encoded ahead, written with the Content-Transfer-Encoding that
 //! suits the target and, where it matters, this message.
 
+use super::encode::output::SHARED_OCTETS_MIN;
 use super::encode::{Output, base64, eight_bit, quoted_printable};
 use super::program::{Program, Sink};
 use super::scope::Scope;
@@ -81,6 +82,16 @@ impl Body {
         self.octets
     }
 
+    /// Octets of fixed text that are copied into each message, and stretches that are not, nearly.
+    pub fn copied_and_shared(&self) -> (usize, usize) {
+        if self.compact == Compact::Base64 {
+            return (self.octets, self.program.fixed().len());
+        }
+        let (short, long): (Vec<_>, Vec<_>) =
+            self.program.fixed().iter().map(|text| text.len()).partition(|len| *len < SHARED_OCTETS_MIN);
+        (short.iter().sum(), long.len())
+    }
+
     /// Octets of memory held when every form has been asked for, nearly.
     pub fn cost_bytes(&self) -> usize {
         3 * self.octets + self.program.fixed().len() * 128
@@ -107,13 +118,13 @@ impl Body {
     /// # Errors
     /// Those of [`Program::run`].
     pub fn write(&self, scope: &Scope<'_>, transfer: Transfer, out: &mut Output) -> Result<(), Fault> {
-        let start = out.len();
+        let start = out.mark();
         if transfer == Transfer::EightBit && self.plain().may_stand {
             if self.write_eight_bit(scope, out)? {
                 return Ok(());
             }
             // A value made a line too long, or like a boundary.
-            out.truncate(start);
+            out.back_to(start);
         }
         match self.compact {
             Compact::QuotedPrintable => self.write_quoted(scope, out),
@@ -143,7 +154,7 @@ impl Body {
         let mut sink = PlainSink { writer: eight_bit::Writer::new(&mut text), pieces: &self.plain().pieces };
         self.run(scope, &mut sink)?;
         match text.finish() {
-            Ok(text) => base64::write(&text, out),
+            Ok(text) => base64::write(&text.to_octets(), out),
             Err(_) => out.overflow(),
         }
         Ok(())

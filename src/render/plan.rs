@@ -14,13 +14,13 @@ use super::program::Program;
 use super::scope::{FieldRules, Scope};
 use crate::fault::{Fault, Reason};
 use crate::job::{Data, SendNumber, Token};
+use crate::message::Message;
 use crate::person::Person;
 use crate::personal::Personal;
 use piece::Piece;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
-use zeroize::Zeroizing;
 
 /// Room kept for each value when the buffer of a message is reserved, in octets.
 const VALUE_OCTETS: usize = 48;
@@ -41,8 +41,7 @@ pub struct Plan {
     return_path: Option<Address>,
     purpose: Option<Box<str>>,
     fields: FieldRules,
-    /// Octets of a message, nearly.
-    reserve: usize,
+    reserve: Reserve,
     /// An address other than the recipient's has letters outside ASCII in its local part.
     needs_smtputf8: bool,
 }
@@ -52,7 +51,7 @@ pub struct Plan {
 pub struct Pieces {
     list: Vec<Piece>,
     person_fields: BTreeSet<String>,
-    reserve: usize,
+    reserve: Reserve,
     cost: usize,
     /// Programs among them.
     programs: usize,
@@ -88,8 +87,8 @@ pub struct RenderRequest<'a> {
 /// A message as it goes to the target.
 #[derive(Debug)]
 pub struct Finished {
-    /// CRLF line ends, the last line included; not dot-stuffed. Wiped when dropped.
-    pub message: Personal<Vec<u8>>,
+    /// CRLF line ends, the last line included; not dot-stuffed. What is the person's own is wiped when dropped.
+    pub message: Message,
     /// Envelope sender, empty for the null reverse-path.
     pub sender: String,
     pub recipient: Personal<String>,
@@ -146,7 +145,7 @@ impl Plan {
 
     pub(super) fn assemble(head: Head, rest: Arc<Pieces>, envelope: Envelope) -> Self {
         Self {
-            reserve: reserve(&head.pieces) + rest.reserve + HEADER_OCTETS,
+            reserve: Reserve::of(&head.pieces).and(rest.reserve).and(HEADER),
             head: head.pieces,
             rest,
             boundaries: head.boundaries,
@@ -171,7 +170,7 @@ impl Plan {
 
     /// Octets a finished message takes, nearly: what to make room for before rendering.
     pub fn octets_nearly(&self) -> usize {
-        self.reserve
+        self.reserve.octets
     }
 
     /// Octets of memory held, nearly.
@@ -202,18 +201,16 @@ impl Plan {
             from_domain: self.from.domain(),
             boundaries: &self.boundaries,
         };
-        let mut out = Output::new(self.reserve, request.size_max);
+        let mut out = Output::sharing((self.reserve.own, self.reserve.shared), request.size_max);
         for piece in self.head.iter().chain(&self.rest.list) {
             piece.write(&filling, &mut out)?;
         }
-        if !out.as_bytes().ends_with(b"\r\n") {
-            out.put(b"\r\n");
-        }
+        out.end_line();
         let message = out.finish().map_err(|_| too_large(request.size_max))?;
         let needs_smtputf8 = self.needs_smtputf8 || recipient.needs_smtputf8() || !sender.is_ascii();
         Ok(Finished {
             eight_bit: !message.is_ascii(),
-            message: personal(message),
+            message,
             sender,
             recipient: Personal::new(recipient.as_str().to_owned()),
             smtputf8: needs_smtputf8,
@@ -236,7 +233,7 @@ impl Pieces {
         let programs = || list.iter().flat_map(Piece::programs);
         Self {
             person_fields: programs().flat_map(fields_read).cloned().collect(),
-            reserve: reserve(&list),
+            reserve: Reserve::of(&list),
             cost: list.iter().map(Piece::cost_bytes).sum::<usize>() + size_of::<Self>(),
             programs: programs().count(),
             list,
@@ -253,11 +250,38 @@ impl Pieces {
     }
 }
 
-/// Octets these pieces will have in a message, nearly.
-fn reserve(pieces: &[Piece]) -> usize {
-    let octets: usize = pieces.iter().map(Piece::fixed_octets).sum();
-    let values: usize = pieces.iter().flat_map(Piece::programs).map(|program| program.fixed().len()).sum();
-    octets + octets / 32 + VALUE_OCTETS * values
+/// What a message takes, nearly.
+#[derive(Debug, Clone, Copy)]
+struct Reserve {
+    octets: usize,
+    /// Those of them that are not shared.
+    own: usize,
+    /// Stretches of shared ones.
+    shared: usize,
+}
+
+/// Of the header fields that are each person's own.
+const HEADER: Reserve = Reserve { octets: HEADER_OCTETS, own: HEADER_OCTETS, shared: 0 };
+
+impl Reserve {
+    fn of(pieces: &[Piece]) -> Self {
+        let fixed: usize = pieces.iter().map(Piece::fixed_octets).sum();
+        let programs = pieces.iter().flat_map(Piece::programs);
+        let values = VALUE_OCTETS * programs.map(|program| program.fixed().len()).sum::<usize>();
+        let (copied, shared) = pieces
+            .iter()
+            .map(Piece::copied_and_shared)
+            .fold((0, 0), |sum, piece| (sum.0 + piece.0, sum.1 + piece.1));
+        Self { octets: fixed + fixed / 32 + values, own: copied + copied / 32 + values, shared }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            octets: self.octets + other.octets,
+            own: self.own + other.own,
+            shared: self.shared + other.shared,
+        }
+    }
 }
 
 /// Every person field a program reads.
@@ -280,11 +304,6 @@ fn recipient(person: &Person) -> Result<Address, Fault> {
 
 fn too_large(size_max: usize) -> Fault {
     Fault::new(Reason::TooLarge, format!("the finished message is larger than {size_max} bytes"))
-}
-
-/// Moves the octets without a copy.
-fn personal(mut bytes: Zeroizing<Vec<u8>>) -> Personal<Vec<u8>> {
-    Personal::new(std::mem::take(&mut *bytes))
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ fn render(renderer: &Renderer, content: &Content, locale: Option<&str>, data: Js
         size_max: 1 << 20,
         now: &Moment::at(SystemTime::UNIX_EPOCH),
     })?;
-    Ok(String::from_utf8(finished.message.reveal().clone()).unwrap())
+    Ok(String::from_utf8(finished.message.to_octets().to_vec()).unwrap())
 }
 
 fn template(name: &str) -> Content {

@@ -2,7 +2,7 @@
 
 use crate::fuzz;
 use std::sync::Arc;
-use tokenrelay::accept::smtp::session::{Act, Channel, Event, Login, Policy, Protocol, Session};
+use tokenrelay::accept::smtp::session::{Act, Channel, Event, Login, Policy, Protocol, Session, Unread};
 use tokenrelay::engine::{Credential, Engine};
 use tokenrelay::fault::{Fault, Reason, ReplyCode};
 use tokenrelay::job::SendNumber;
@@ -86,6 +86,7 @@ impl Stage {
                     Event::TokenChecked(if token.as_str() == "e_11111111" { Ok(()) } else { Err(fault) })
                 }
                 Act::ReadContent { .. } | Act::ReadChunk { .. } => Event::ContentRead(Ok(())),
+                Act::SkipContent => Event::ContentRead(Err(Unread::NoRecipient)),
                 Act::SkipChunk { .. } => Event::ChunkSkipped,
                 Act::Submit(envelope) => {
                     assert!(self.logged_in, "a message of nobody");

@@ -1,9 +1,9 @@
 //! Wrong passwords, counted per source and per account, so that guessing stalls. Which accounts exist makes no
 //! difference, so the lock tells nothing.
 
+use crate::accept::smtp::sources::Source;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -28,7 +28,7 @@ impl Default for GuessLimits {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Suspect {
-    Source(IpAddr),
+    Source(Source),
     Account(u64),
 }
 
@@ -43,7 +43,7 @@ struct Book {
     counts: HashMap<Suspect, Count>,
     /// Sources whose last login to an account was right. They stay able to work while others guess, and lose
     /// that with their first wrong password.
-    trusted: HashSet<(IpAddr, u64)>,
+    trusted: HashSet<(Source, u64)>,
 }
 
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Guesses {
     }
 
     /// Whether a password from this source for this account is not to be looked at for now.
-    pub fn is_locked(&self, source: IpAddr, user: &str) -> bool {
+    pub fn is_locked(&self, source: Source, user: &str) -> bool {
         let account = self.hasher.hash_one(user);
         let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         if book.trusted.contains(&(source, account)) {
@@ -75,7 +75,7 @@ impl Guesses {
             || failures(Suspect::Account(account)) >= self.limits.per_account_max
     }
 
-    pub fn failed(&self, source: IpAddr, user: &str) {
+    pub fn failed(&self, source: Source, user: &str) {
         let account = self.hasher.hash_one(user);
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         book.trusted.remove(&(source, account));
@@ -84,7 +84,7 @@ impl Guesses {
         }
     }
 
-    pub fn succeeded(&self, source: IpAddr, user: &str) {
+    pub fn succeeded(&self, source: Source, user: &str) {
         let account = self.hasher.hash_one(user);
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         if book.trusted.len() >= ENTRIES_MAX {
@@ -122,8 +122,8 @@ impl Book {
 mod tests {
     use super::*;
 
-    fn source(last: u8) -> IpAddr {
-        IpAddr::from([192, 0, 2, last])
+    fn source(last: u8) -> Source {
+        Source::User(last.into())
     }
 
     #[tokio::test(start_paused = true)]
@@ -156,7 +156,7 @@ mod tests {
     async fn the_book_is_bounded() {
         let guesses = Guesses::new(GuessLimits::default());
         for n in 0..30_000u32 {
-            guesses.failed(IpAddr::from(n.to_be_bytes()), "a");
+            guesses.failed(Source::User(n), "a");
         }
         assert!(guesses.book.lock().unwrap().counts.len() <= ENTRIES_MAX);
     }

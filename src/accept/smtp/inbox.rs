@@ -14,6 +14,8 @@ pub struct Inbox {
     octets: Vec<u8>,
     used: usize,
     received: u64,
+    /// The last read took all the room there was: more is waiting, so it is no idle client.
+    was_filled: bool,
 }
 
 impl Inbox {
@@ -49,21 +51,24 @@ impl Inbox {
         self.make_room();
         // `take` keeps the buffer at its size: `read_buf` alone would let it grow.
         let room = (self.octets.capacity() - self.octets.len()) as u64;
-        let octets = (&mut *stream).take(room).read_buf(&mut self.octets).await?;
-        self.received += octets as u64;
-        Ok(octets)
+        let read = (&mut *stream).take(room).read_buf(&mut self.octets).await?;
+        self.was_filled = read as u64 == room;
+        self.received += read as u64;
+        Ok(read)
     }
 
     fn make_room(&mut self) {
         if self.used > 0 {
-            self.octets.copy_within(self.used.., 0);
-            let left = self.octets.len() - self.used;
-            self.octets[left..].zeroize();
+            let (used, left) = (self.used, self.octets.len() - self.used);
+            self.octets.copy_within(used.., 0);
+            // What was used is no secret or wiped already; of what moved no second copy stays.
+            self.octets[used.max(left)..].zeroize();
             self.octets.truncate(left);
             self.used = 0;
         }
-        if self.octets.len() == self.octets.capacity() {
-            let wider = if self.octets.is_empty() { COMMAND_OCTETS } else { CONTENT_OCTETS };
+        let is_narrow = self.was_filled && self.octets.capacity() < CONTENT_OCTETS;
+        if self.octets.len() == self.octets.capacity() || is_narrow {
+            let wider = if self.octets.capacity() == 0 { COMMAND_OCTETS } else { CONTENT_OCTETS };
             let mut next = Vec::with_capacity(wider.max(self.octets.len() + COMMAND_OCTETS));
             next.extend_from_slice(&self.octets);
             // By hand, because a growing `Vec` would leave an unwiped copy behind.

@@ -64,6 +64,11 @@ impl Incoming {
         }
     }
 
+    /// Content that is for nobody: read to its end, and nothing of it is kept.
+    pub fn unwanted(octets_max: usize) -> Self {
+        Self { fate: Fate::Drop(Unread::NoRecipient), ..Self::new(octets_max, None) }
+    }
+
     pub fn begin_chunk(&mut self, octets: u64) {
         self.chunks.begin(octets);
     }
@@ -95,7 +100,12 @@ impl Incoming {
     /// senders never wait for each other; without room later the message is read to its end and refused.
     pub async fn make_room(&mut self, more: usize, gate: &Gate) {
         let needed = self.octets.len() + more;
-        if needed <= self.reserved || self.fate != Fate::Keep {
+        if self.fate != Fate::Keep {
+            return;
+        }
+        if needed <= self.reserved {
+            // Once for what is here, rather than line by line.
+            self.octets.reserve(more);
             return;
         }
         if self.entries.is_empty() {

@@ -9,6 +9,7 @@ mod headers;
 mod inbox;
 mod incoming;
 mod merge;
+mod read_ahead;
 pub mod reply;
 mod serve;
 pub mod session;
@@ -79,6 +80,10 @@ pub struct Limits {
     pub messages_per_connection_max: u32,
     /// All octets of a client, before TLS adds its own; a quarter of it when the door is crowded.
     pub octets_per_connection_max: u64,
+    /// Of all connections of a source together, within a minute; a quarter of it when the door is crowded.
+    pub messages_per_source_per_minute_max: u64,
+    /// As the messages. All octets count, of refused messages too.
+    pub octets_per_source_per_minute_max: u64,
     pub guesses: GuessLimits,
     /// Waited before a failed login is answered.
     pub login_failure_delay: Duration,
@@ -114,6 +119,8 @@ impl Default for Limits {
             recipients_per_transaction_max: 100,
             messages_per_connection_max: 10_000,
             octets_per_connection_max: 16 << 30,
+            messages_per_source_per_minute_max: 3_000_000,
+            octets_per_source_per_minute_max: 32 << 30,
             guesses: GuessLimits::default(),
             login_failure_delay: Duration::from_secs(1),
             handshake_max: Duration::from_secs(10),

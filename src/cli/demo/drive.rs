@@ -18,7 +18,6 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
-use zeroize::Zeroizing;
 
 /// SMTP messages under way at once.
 const SMTP_AT_ONCE: usize = 16;
@@ -200,7 +199,7 @@ fn smtp_message(to: &Member, index: usize) -> Delivery {
          your order A-{index} is on its way to {{{{person.street}}}}, {{{{person.city}}}}.\r\n"
     );
     Delivery {
-        message: Zeroizing::new(message.into_bytes()),
+        message: message.into_bytes().into(),
         sender: "bounces@marigold.example".into(),
         recipient: Personal::new(recipient),
         eight_bit: false,

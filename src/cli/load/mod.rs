@@ -2,18 +2,22 @@
 
 mod report;
 
+use super::context::engine_key;
 use super::{CliError, Exit};
 use crate::config::units;
 use crate::load::client::Endpoint;
-use crate::load::generator::{self, Door, GeneratorError, Jobs, Rate, SmtpDoor, Source};
+use crate::load::generator::{self, Door, GeneratorError, Jobs, Plan, Rate, SmtpDoor, Source};
 use crate::secret::SecretRef;
 use crate::tls::{ClientTls, Trust};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 /// Octets of an invented message.
 const SIZE_DEFAULT: &str = "10KiB";
+/// How long jobs are sent where nothing is said.
+const LASTING: Duration = Duration::from_secs(10);
+/// How long at most where their number is said.
+const JOBS_LASTING_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Sends jobs at a fixed rate, whatever the answers, and reports what came of them. A job's time counts from when it
 /// was due, so a relay that falls behind shows.
@@ -25,9 +29,12 @@ pub struct LoadArgs {
     /// Jobs per second, or 'max': each connection sends its next job when one is answered
     #[arg(long, value_name = "R", value_parser = rate)]
     pub rate: Rate,
-    /// How long jobs are sent, such as 30s or 5m
-    #[arg(long = "for", value_name = "D", value_parser = span, default_value = "10s")]
-    pub lasting: Duration,
+    /// How long jobs are sent, such as 30s or 5m [default: 10s; with --jobs until all are sent]
+    #[arg(long = "for", value_name = "D", value_parser = span)]
+    pub lasting: Option<Duration>,
+    /// Send no more jobs than this
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub jobs: Option<u64>,
     /// Where the relay listens: https://HOST:PORT, smtp://HOST:PORT (STARTTLS) or smtps://HOST:PORT [default: the
     /// first listener of the config for this door]
     #[arg(long, value_name = "URL")]
@@ -106,9 +113,13 @@ pub async fn run(args: LoadArgs, defaults: LoadDefaults) -> Result<Exit, CliErro
         DoorArg::Http => 1,
         DoorArg::Smtp => 16,
     });
-    let report = generator::run(door, source, args.rate, args.lasting, usize::from(connections))
-        .await
-        .map_err(unreachable_relay)?;
+    let plan = Plan {
+        rate: args.rate,
+        lasting: args.lasting.unwrap_or(if args.jobs.is_some() { JOBS_LASTING_MAX } else { LASTING }),
+        jobs_max: args.jobs,
+        connections: usize::from(connections),
+    };
+    let report = generator::run(door, source, plan).await.map_err(unreachable_relay)?;
     report::print(&report, args.json).map_err(CliError::failed)?;
     let broken = report::broken(&report, args.max_p99, args.max_failed);
     if broken.is_empty() {
@@ -130,7 +141,7 @@ fn door(args: &LoadArgs, defaults: &LoadDefaults) -> Result<Door, CliError> {
     let trust = args.ca.clone().map_or_else(|| defaults.trust.clone(), Trust::CaFile);
     let tls = ClientTls::load(trust)
         .map_err(|error| CliError::failed(error).fix("give --ca FILE with the relay's CA, in PEM form"))?;
-    let key = key(args, defaults)?;
+    let key = engine_key(args.key.as_deref(), defaults.key.as_ref())?;
     if args.door == DoorArg::Http {
         let endpoint = Endpoint::new(url, Some(tls.config()));
         return endpoint
@@ -154,22 +165,6 @@ fn door(args: &LoadArgs, defaults: &LoadDefaults) -> Result<Door, CliError> {
         user: user.ok_or_else(|| usage("no engine is named", "give --user NAME"))?,
         password: key,
     }))
-}
-
-fn key(args: &LoadArgs, defaults: &LoadDefaults) -> Result<Zeroizing<String>, CliError> {
-    let reference = match &args.key {
-        // The reference itself is not shown when it is none: it may be the secret, given by mistake.
-        Some(text) => SecretRef::parse(text, Path::new("")).map_err(|cause| {
-            CliError::new(Exit::Usage, format!("--key: {cause}"))
-                .fix("write --key file:PATH or --key env:NAME")
-        })?,
-        None => defaults.key.clone().ok_or_else(|| {
-            CliError::new(Exit::Usage, "no key is given").fix("give --key file:PATH or --key env:NAME")
-        })?,
-    };
-    let secret = reference.read().map_err(CliError::failed)?;
-    let text = std::str::from_utf8(&secret).map_err(|_| CliError::failed("the key is not text"))?;
-    Ok(Zeroizing::new(text.to_owned()))
 }
 
 fn source(args: &LoadArgs, defaults: &LoadDefaults) -> Result<Source, CliError> {

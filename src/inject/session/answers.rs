@@ -1,6 +1,6 @@
 //! The target's answers to an envelope, and what a refusal says without repeating whom it is about.
 
-use super::{Session, Stop};
+use super::{Session, Stop, chunks};
 use crate::fault::{Fault, ReplyCode};
 use crate::inject::delivery::Delivery;
 use crate::inject::talk::Broken;
@@ -45,6 +45,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         let mail = self.answer(target, deadlines.command).await?;
         let mut refusal = self.refusal_of(mail, "MAIL", target, delivery)?;
         let recipient = self.answer(target, deadlines.command).await?;
+        self.tells_apart = chunks::says_addressing(mail) && chunks::says_addressing(recipient);
         if refusal.is_none() {
             refusal = self.refusal_of(recipient, "RCPT", target, delivery)?;
         } else if recipient.basic == 421 {
@@ -114,6 +115,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         target: &Arc<Target>,
         limit: Duration,
     ) -> Result<ReplyCode, Broken> {
+        // Most replies of a group come in one piece.
+        if let Some(code) = self.talk.reply_at_hand()? {
+            return Ok(code);
+        }
         tokio::select! {
             biased;
             code = self.talk.reply(limit, || target.grow()) => code,
@@ -127,7 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     }
 
     /// `None` for a 2xx to MAIL or RCPT.
-    fn refusal_of(
+    pub(super) fn refusal_of(
         &self,
         code: ReplyCode,
         command: &str,

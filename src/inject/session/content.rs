@@ -1,10 +1,10 @@
 //! Content, final dot and its answer: from here on a lost connection may leave a message in doubt.
 
-use super::{Halt, Session, Stop};
+use super::{Halt, Session, Stop, chunks};
 use crate::fault::{Fault, ReplyCode};
 use crate::inject::delivery::{Delivery, Parcel};
 use crate::inject::settings::Deadlines;
-use crate::inject::talk::{Broken, Torn};
+use crate::inject::talk::{Broken, Torn, slices};
 use crate::inject::target::Target;
 use crate::wire::dot;
 use std::sync::Arc;
@@ -14,14 +14,20 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 /// Longest wait for the reason of a target that stopped reading.
-const EARLY_REFUSAL_LIMIT: Duration = Duration::from_millis(500);
+pub(super) const EARLY_REFUSAL_LIMIT: Duration = Duration::from_millis(500);
 /// A target that takes longer to answer a final dot gets no envelope behind it: it would only wait there while
 /// another session could take it.
-const OVERLAP_REPLY_MAX: Duration = Duration::from_millis(50);
+pub(super) const OVERLAP_REPLY_MAX: Duration = Duration::from_millis(50);
 
 enum ContentTorn {
     BeforeDot(Broken),
     AfterDot(Broken),
+}
+
+impl ContentTorn {
+    fn at(Torn { taken, broken }: Torn, upto_dot: usize) -> Self {
+        if taken < upto_dot { Self::BeforeDot(broken) } else { Self::AfterDot(broken) }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
@@ -93,6 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             return Err(self.doubt(target, current, next, Broken::OutOfStep(code.basic)));
         }
         if code.is_positive() {
+            self.tells_apart &= chunks::says_other(code);
             self.answered += 1;
             target.stats.relayed.fetch_add(1, Relaxed);
             current.accept(&target.settings.name, code);
@@ -113,7 +120,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     }
 
     async fn write_content(&mut self, deadlines: &Deadlines, delivery: &Delivery) -> Result<(), ContentTorn> {
-        let content = delivery.message.as_slice();
+        if delivery.message.has_dot_line() {
+            return self.write_stuffed(deadlines, &delivery.message.to_octets()).await;
+        }
+        let message = &delivery.message;
+        let line_end: &[u8] = if message.is_empty() || message.ends_with_line_end() { b"" } else { b"\r\n" };
+        let parts = message.parts().chain([line_end, dot::FINAL_DOT, self.group.as_slice()]);
+        let written = self.talk.write(slices(parts), deadlines.data_block).await;
+        let upto_dot = message.len() + line_end.len() + dot::FINAL_DOT.len();
+        written.map_err(|torn| ContentTorn::at(torn, upto_dot))
+    }
+
+    /// The rare content with a dot at the start of a line.
+    async fn write_stuffed(&mut self, deadlines: &Deadlines, content: &[u8]) -> Result<(), ContentTorn> {
         let line_end: &[u8] = if content.is_empty() || content.ends_with(b"\r\n") { b"" } else { b"\r\n" };
         let mut dots = 0;
         let stuffed = dot::stretches(content).enumerate().flat_map(|(at, stretch)| {
@@ -122,11 +141,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             [extra, stretch]
         });
         let parts = stuffed.chain([line_end, dot::FINAL_DOT, self.group.as_slice()]);
-        let written = self.talk.write(parts, deadlines.data_block).await;
+        let written = self.talk.write(slices(parts), deadlines.data_block).await;
         let upto_dot = content.len() + dots + line_end.len() + dot::FINAL_DOT.len();
-        written.map_err(|Torn { taken, broken }| {
-            if taken < upto_dot { ContentTorn::BeforeDot(broken) } else { ContentTorn::AfterDot(broken) }
-        })
+        written.map_err(|torn| ContentTorn::at(torn, upto_dot))
     }
 
     /// A lone dot where a refused envelope left the content open; its answer changes nothing.
@@ -142,11 +159,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     }
 
     fn doubt(&mut self, target: &Arc<Target>, current: Parcel, next: Option<Parcel>, broken: Broken) -> Halt {
+        self.doubtful(target, current, broken);
+        Halt { unsent: next.into_iter().collect(), stop: broken.into() }
+    }
+
+    pub(super) fn doubtful(&mut self, target: &Target, current: Parcel, broken: Broken) {
         self.answered += 1;
         target.stats.in_doubt.fetch_add(1, Relaxed);
         let name = &target.settings.name;
         let detail = format!("target {name} took the whole message and did not confirm it: {broken}");
         current.fail(Fault::in_doubt(detail).at(name));
-        Halt { unsent: next.into_iter().collect(), stop: broken.into() }
     }
 }

@@ -1,9 +1,11 @@
-//! The dialogue of one session: envelope, content, final answer, and the next envelope behind the final dot.
+//! The dialogue of one session: envelope, content, final answer, and the next envelope behind the final dot; or, where
+//! the target offers CHUNKING and messages wait, several whole messages at once.
 //!
 //! Phase decides what a lost connection means: before the final dot was handed to the stream the message may be
 //! offered elsewhere, after it the outcome is in doubt and the message is never offered again.
 
 mod answers;
+mod chunks;
 mod content;
 
 use super::delivery::{Delivery, Parcel};
@@ -28,12 +30,16 @@ pub(super) struct Session<S> {
     offered: Capabilities,
     is_tls: bool,
     group: Group,
+    /// One for each message that goes out in the same write.
+    groups: Vec<Group>,
     /// A transaction was refused halfway: RSET comes first in the next group.
     owes_reset: bool,
     made_at: Instant,
     envelopes: u64,
     answered: u64,
     is_brisk: bool,
+    /// The enhanced codes of this target's replies say which command they answer.
+    tells_apart: bool,
     /// The target closed, or spoke unasked, while nothing was going on.
     peer_left: bool,
 }
@@ -73,11 +79,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             offered,
             is_tls,
             group: Group::new(),
+            groups: Vec::new(),
             owes_reset: false,
             made_at: Instant::now(),
             envelopes: 0,
             answered: 0,
             is_brisk: false,
+            tells_apart: false,
             peer_left: false,
         }
     }
@@ -100,7 +108,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             let Some(parcel) = self.fitting(parcel, target) else { continue };
             target.note_wait(&parcel);
             target.await_rate().await;
-            if let Err(Halt { mut unsent, stop }) = self.exchange(target, parcel).await {
+            let exchanged = if self.may_chunk(target) {
+                self.exchange_chunks(target, parcel).await
+            } else {
+                self.exchange(target, parcel).await
+            };
+            if let Err(Halt { mut unsent, stop }) = exchanged {
                 unsent.extend(carried);
                 let fault = Some(stop_fault(stop, target));
                 return Ended { unsent, fault, was_fruitful: self.answered > 0 };
@@ -219,7 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         if !self.offered.pipelining || !self.is_brisk || self.is_spent(target) {
             return None;
         }
-        if target.queue.is_empty() || !target.try_rate() {
+        if self.may_chunk(target) || target.queue.is_empty() || !target.try_rate() {
             return None;
         }
         let parcel = target.queue.try_next()?;

@@ -150,7 +150,8 @@ async fn a_stopping_relay_reports_what_is_not_answered_as_in_doubt() {
 
 #[tokio::test]
 async fn of_two_overlapped_messages_only_the_dotted_one_is_in_doubt() {
-    let script = Script::default().with(Step::Content, When::Every(2), Act::Reply("".into())).with(
+    let script = Script::profile("no-chunking").unwrap();
+    let script = script.with(Step::Content, When::Every(2), Act::Reply("".into())).with(
         Step::Content,
         When::Every(2),
         Act::Close,

@@ -1,5 +1,6 @@
 //! The injector against the sink, over real sockets and real TLS.
 
+mod chunks;
 mod misbehaviour;
 mod outage;
 mod throughput;
@@ -13,7 +14,6 @@ use crate::personal::Personal;
 use crate::tls::{ClientTls, DevAuthority};
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use zeroize::Zeroizing;
 
 pub(super) const ADDRESS: &str = "dana.levi@post.example";
 
@@ -84,7 +84,7 @@ impl Pair {
 pub(super) fn delivery(message: &str) -> Delivery {
     let person = PersonBuilder::default().field(EMAIL, ADDRESS).field("name", "Dana Levi").build();
     Delivery {
-        message: Zeroizing::new(message.as_bytes().to_vec()),
+        message: message.as_bytes().to_vec().into(),
         sender: String::from("bounce@relay.example"),
         recipient: Personal::new(String::from(ADDRESS)),
         eight_bit: false,

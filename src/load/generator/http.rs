@@ -11,8 +11,8 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 use zeroize::Zeroizing;
 
-/// Jobs without a result on one connection of the closed loop.
-const WINDOW: usize = 32;
+/// Jobs without a result on one connection of the closed loop: enough that they go out many in a chunk.
+const WINDOW: usize = 128;
 
 pub(super) async fn connect(
     endpoint: &Endpoint,

@@ -29,6 +29,17 @@ pub enum Door {
     Smtp(SmtpDoor),
 }
 
+/// How much is sent, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    pub rate: Rate,
+    /// No job is sent later than this after the start.
+    pub lasting: Duration,
+    /// No more jobs than this.
+    pub jobs_max: Option<u64>,
+    pub connections: usize,
+}
+
 /// Why nothing could be sent at all. What goes wrong later is counted.
 #[derive(Debug, thiserror::Error)]
 pub enum GeneratorError {
@@ -40,30 +51,24 @@ pub enum GeneratorError {
     Clock(std::io::Error),
 }
 
-/// Sends for this long over this many connections.
+/// Sends what the plan says.
 ///
 /// # Errors
 /// When no connection can be made.
-pub async fn run(
-    door: Door,
-    source: Source,
-    rate: Rate,
-    lasting: Duration,
-    connections: usize,
-) -> Result<Report, GeneratorError> {
+pub async fn run(door: Door, source: Source, plan: Plan) -> Result<Report, GeneratorError> {
     let cpu_before = cpu_time();
     let source = Arc::new(source);
     let (tallies, pace) = match door {
         Door::Http(endpoint, key) => {
-            let clients = http::connect(&endpoint, &key, connections).await?;
-            let pace = Pace::start(rate, lasting).map_err(GeneratorError::Clock)?;
+            let clients = http::connect(&endpoint, &key, plan.connections).await?;
+            let pace = Pace::start(&plan).map_err(GeneratorError::Clock)?;
             let engines =
                 clients.into_iter().map(|client| http::engine(client, source.clone(), pace.clone()));
             (gather(engines).await, pace)
         }
         Door::Smtp(door) => {
-            let lines = smtp::connect(&door, connections).await?;
-            let pace = Pace::start(rate, lasting).map_err(GeneratorError::Clock)?;
+            let lines = smtp::connect(&door, plan.connections).await?;
+            let pace = Pace::start(&plan).map_err(GeneratorError::Clock)?;
             let door = Arc::new(door);
             let engines =
                 lines.into_iter().map(|line| smtp::engine(line, door.clone(), source.clone(), pace.clone()));

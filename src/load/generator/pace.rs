@@ -1,5 +1,6 @@
 //! When each job is due.
 
+use super::Plan;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -23,8 +24,7 @@ pub enum Rate {
 #[derive(Debug)]
 pub struct Pace {
     start: Instant,
-    rate: Rate,
-    lasting: Duration,
+    plan: Plan,
     next: AtomicU64,
     /// One permit for each job that is due and not taken.
     due: Semaphore,
@@ -41,10 +41,10 @@ pub struct Due {
 impl Pace {
     /// # Errors
     /// When there can be no more threads.
-    pub fn start(rate: Rate, lasting: Duration) -> std::io::Result<Arc<Self>> {
+    pub fn start(plan: &Plan) -> std::io::Result<Arc<Self>> {
         let start = Instant::now();
-        let pace = Arc::new(Self { start, rate, lasting, next: AtomicU64::new(0), due: Semaphore::new(0) });
-        if let Rate::PerSecond(_) = rate {
+        let pace = Arc::new(Self { start, plan: *plan, next: AtomicU64::new(0), due: Semaphore::new(0) });
+        if let Rate::PerSecond(_) = plan.rate {
             // tokio's timer has milliseconds; the system's is some fifty times finer.
             let clock = pace.clone();
             std::thread::Builder::new().name("load-clock".into()).spawn(move || clock.keep())?;
@@ -54,7 +54,7 @@ impl Pace {
 
     /// The next job, as soon as it is due; `None` when it is over.
     pub async fn next(&self) -> Option<Due> {
-        match self.rate {
+        match self.plan.rate {
             Rate::Max => self.try_next(),
             Rate::PerSecond(_) => {
                 self.due.acquire().await.ok()?.forget();
@@ -65,10 +65,11 @@ impl Pace {
 
     /// The next job, if it is due now.
     pub fn try_next(&self) -> Option<Due> {
-        match self.rate {
+        match self.plan.rate {
             Rate::Max => {
                 let at = self.start.elapsed();
-                (at < self.lasting).then(|| Due { number: self.next.fetch_add(1, Relaxed), at })
+                let number = (at < self.plan.lasting).then(|| self.next.fetch_add(1, Relaxed))?;
+                (number < self.plan.jobs_max.unwrap_or(u64::MAX)).then_some(Due { number, at })
             }
             Rate::PerSecond(_) => {
                 self.due.try_acquire().ok()?.forget();
@@ -83,23 +84,31 @@ impl Pace {
 
     /// Jobs in all; `None` where only time tells.
     pub fn planned(&self) -> Option<u64> {
-        match self.rate {
+        match self.plan.rate {
             Rate::Max => None,
-            Rate::PerSecond(rate) => Some((rate * self.lasting.as_secs_f64()).ceil() as u64),
+            Rate::PerSecond(rate) => {
+                let in_time = (rate * self.plan.lasting.as_secs_f64()).ceil() as u64;
+                Some(in_time.min(self.plan.jobs_max.unwrap_or(u64::MAX)))
+            }
         }
     }
 
     pub fn rate(&self) -> Rate {
-        self.rate
+        self.plan.rate
     }
 
     pub fn lasting(&self) -> Duration {
-        self.lasting
+        self.plan.lasting
+    }
+
+    /// For this long at least jobs were to be sent: not at all where their number decides.
+    pub fn lasting_min(&self) -> Duration {
+        if self.plan.jobs_max.is_some() { Duration::ZERO } else { self.plan.lasting }
     }
 
     /// How long after the start no answer is waited for any more.
     pub fn give_up_at(&self) -> tokio::time::Instant {
-        tokio::time::Instant::from_std(self.start + self.lasting + super::GRACE)
+        tokio::time::Instant::from_std(self.start + self.plan.lasting + super::GRACE)
     }
 
     fn take(&self) -> Option<Due> {
@@ -108,7 +117,7 @@ impl Pace {
     }
 
     fn due_at(&self, number: u64) -> Duration {
-        match self.rate {
+        match self.plan.rate {
             Rate::Max => Duration::ZERO,
             Rate::PerSecond(rate) => Duration::from_secs_f64(number as f64 / rate),
         }
@@ -138,9 +147,13 @@ impl Pace {
 mod tests {
     use super::*;
 
+    fn plan(rate: Rate, ms: u64, jobs_max: Option<u64>) -> Plan {
+        Plan { rate, lasting: Duration::from_millis(ms), jobs_max, connections: 1 }
+    }
+
     #[tokio::test]
     async fn each_job_comes_once_and_none_before_it_is_due() {
-        let pace = Pace::start(Rate::PerSecond(2_000.0), Duration::from_millis(100)).unwrap();
+        let pace = Pace::start(&plan(Rate::PerSecond(2_000.0), 100, None)).unwrap();
         let mut numbers = Vec::new();
         while let Some(due) = pace.next().await {
             assert!(due.at <= pace.since_start());
@@ -153,11 +166,23 @@ mod tests {
 
     #[tokio::test]
     async fn the_closed_loop_ends_with_its_time() {
-        let pace = Pace::start(Rate::Max, Duration::from_millis(20)).unwrap();
+        let pace = Pace::start(&plan(Rate::Max, 20, None)).unwrap();
         let mut last = None;
         while let Some(due) = pace.next().await {
             last = Some(due);
         }
         assert!(last.unwrap().number > 0 && last.unwrap().at < Duration::from_millis(20));
+    }
+
+    #[tokio::test]
+    async fn no_more_jobs_come_than_were_asked_for() {
+        for rate in [Rate::Max, Rate::PerSecond(100_000.0)] {
+            let pace = Pace::start(&plan(rate, 60_000, Some(50))).unwrap();
+            let mut count = 0;
+            while pace.next().await.is_some() {
+                count += 1;
+            }
+            assert_eq!((count, pace.lasting_min()), (50, Duration::ZERO));
+        }
     }
 }

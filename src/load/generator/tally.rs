@@ -114,12 +114,13 @@ impl Report {
     pub(super) fn of(tallies: Vec<Tally>, pace: &Pace, cpu: Duration) -> Self {
         let mut all = Tally::default();
         tallies.iter().for_each(|tally| all.add(tally));
-        let until = all.last_answer.max(pace.lasting());
+        let until = all.last_answer.max(pace.lasting_min());
+        let lasting = if pace.lasting_min().is_zero() { all.last_answer } else { pace.lasting() };
         let relayed =
             all.outcomes.iter().filter(|((state, _), _)| state == "relayed").map(|(_, count)| count);
         Self {
             rate: pace.rate(),
-            lasting: pace.lasting(),
+            lasting,
             planned: pace.planned().unwrap_or(all.sent),
             sent: all.sent,
             answered: all.answered,
@@ -146,12 +147,19 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Plan;
     use super::*;
 
     #[test]
     fn time_counts_from_when_a_job_was_due() {
         let ms = Duration::from_millis;
-        let pace = Pace::start(Rate::PerSecond(100.0), ms(20)).unwrap();
+        let pace = Pace::start(&Plan {
+            rate: Rate::PerSecond(100.0),
+            lasting: ms(20),
+            jobs_max: None,
+            connections: 1,
+        })
+        .unwrap();
         let (mut one, mut two) = (Tally::default(), Tally::default());
         one.sent(Due { number: 0, at: ms(0) }, ms(1));
         one.answered(ms(0), ms(3), "relayed", "");

@@ -36,6 +36,10 @@ async fn relay(profile: &str) -> Relay {
     Relay { sink: Sink::start(vec![listener], settings), door, _folder: folder }
 }
 
+fn plan(rate: Rate, lasting: Duration, connections: usize) -> Plan {
+    Plan { rate, lasting, jobs_max: None, connections }
+}
+
 fn source() -> Source {
     let people = (0..3).map(|n| format!("e_000000000{n}@tokens.example")).collect();
     Source::new(people, &Jobs::Invented { octets: 500 }, None).unwrap()
@@ -45,7 +49,7 @@ fn source() -> Source {
 async fn every_message_arrives_once_each_with_one_recipient() {
     let relay = relay("accept").await;
     let (rate, lasting) = (Rate::PerSecond(500.0), Duration::from_millis(200));
-    let report = run(Door::Smtp(relay.door.clone()), source(), rate, lasting, 3).await.unwrap();
+    let report = run(Door::Smtp(relay.door.clone()), source(), plan(rate, lasting, 3)).await.unwrap();
     assert_eq!((report.planned, report.sent, report.relayed, report.failed()), (100, 100, 100, 0));
     assert_eq!(report.latency.len(), 100);
     let messages = relay.sink.messages();
@@ -66,7 +70,7 @@ async fn every_message_arrives_once_each_with_one_recipient() {
 async fn refusals_are_counted_by_their_codes_and_the_dialogue_goes_on() {
     let relay = relay("refuse-rcpt=3").await;
     let (rate, lasting) = (Rate::PerSecond(300.0), Duration::from_millis(100));
-    let report = run(Door::Smtp(relay.door.clone()), source(), rate, lasting, 1).await.unwrap();
+    let report = run(Door::Smtp(relay.door.clone()), source(), plan(rate, lasting, 1)).await.unwrap();
     let rejected: u64 =
         report.outcomes.iter().filter(|((state, _), _)| state == "rejected").map(|(_, count)| count).sum();
     assert_eq!((report.sent, report.answered), (30, 30));
@@ -78,7 +82,7 @@ async fn refusals_are_counted_by_their_codes_and_the_dialogue_goes_on() {
 async fn a_slow_relay_cannot_slow_the_count_down() {
     let relay = relay("slow=15").await;
     let (rate, lasting) = (Rate::PerSecond(100.0), Duration::from_millis(300));
-    let report = run(Door::Smtp(relay.door.clone()), source(), rate, lasting, 1).await.unwrap();
+    let report = run(Door::Smtp(relay.door.clone()), source(), plan(rate, lasting, 1)).await.unwrap();
     assert_eq!((report.planned, report.relayed), (30, 30));
     assert!(!report.kept_the_rate() && report.behind > 10);
     // The last job was due after 290 ms and waited for all before it.

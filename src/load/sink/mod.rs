@@ -2,9 +2,11 @@
 
 mod command;
 mod dialogue;
+mod proof;
 mod script;
 mod store;
 
+pub use proof::{BadProof, ProofStats, Proofs};
 pub use script::{Act, Offers, PROFILES, Rule, Script, Step, UnknownProfile, When};
 pub use store::{SinkStats, SunkEnvelope, SunkMessage};
 
@@ -39,6 +41,8 @@ pub struct SinkSettings {
     pub dump_dir: Option<PathBuf>,
     /// User and password: MAIL is refused before AUTH.
     pub auth: Option<(String, String)>,
+    /// What each recipient should get; every message is held against it, and none is refused for it.
+    pub proofs: Option<Proofs>,
     /// Keep every message in memory for [`SinkHandle::messages`].
     pub keep: bool,
 }
@@ -61,7 +65,7 @@ struct Shared {
     store: Store,
     /// How often each step has come up, over all sessions.
     occurrences: [AtomicU64; Step::COUNT],
-    /// Content has to be collected, for the store or for an echo.
+    /// Content has to be collected, for the store, for an echo or for its proof.
     collects: bool,
 }
 
@@ -69,7 +73,7 @@ impl Sink {
     /// Accepts on every listener until the handle is stopped or dropped.
     pub fn start(listeners: Vec<TcpListener>, settings: SinkSettings) -> SinkHandle {
         let store = Store::new(settings.keep, settings.dump_dir.clone());
-        let collects = store.wants_content() || settings.script.echoes_content();
+        let collects = store.wants_content() || settings.script.echoes_content() || settings.proofs.is_some();
         let shared = Arc::new(Shared { settings, store, occurrences: Default::default(), collects });
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
@@ -91,7 +95,8 @@ impl SinkHandle {
     }
 
     pub fn stats(&self) -> SinkStats {
-        self.shared.store.tally.read()
+        let proofs = self.shared.settings.proofs.as_ref().map(Proofs::stats);
+        SinkStats { proofs, ..self.shared.store.tally.read() }
     }
 
     /// What was kept, in the order of arrival; empty unless `keep` was set.

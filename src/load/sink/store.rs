@@ -1,5 +1,6 @@
 //! What the sink has taken: counters, and on request the messages themselves, in memory or in a folder.
 
+use super::proof::ProofStats;
 use serde::Serialize;
 use std::io;
 use std::path::PathBuf;
@@ -42,6 +43,9 @@ pub struct SinkStats {
     pub recipients: u64,
     /// Octets of those messages as sent.
     pub octets: u64,
+    /// What they were held against, where they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proofs: Option<ProofStats>,
 }
 
 /// Counters that the sessions share.
@@ -66,6 +70,7 @@ impl Tally {
             messages: self.messages.load(Relaxed),
             recipients: self.recipients.load(Relaxed),
             octets: self.octets.load(Relaxed),
+            proofs: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Bodies sent as they are (RFC 6152): CRLF line ends, no NUL, and a watch on the longest line.
 
 use super::output::Output;
+use crate::message::Fixed;
 use memchr::memmem;
 
 /// Longest line, without its CRLF (RFC 5322 §2.1.1).
@@ -9,12 +10,13 @@ pub const LINE_OCTETS_MAX: usize = 998;
 /// A fixed text with CRLF line ends, and what is known of its lines.
 #[derive(Debug)]
 pub struct Piece {
-    text: Box<[u8]>,
+    text: Fixed,
     /// Octets before the first CRLF, or of all when there is none.
     first_line: usize,
     /// Octets after the last CRLF; `None` when there is no CRLF.
     last_line: Option<usize>,
     has_long_line: bool,
+    /// A line within begins with `--`, as every MIME boundary does (RFC 2046 §5.1.1).
     has_dash_line: bool,
 }
 
@@ -24,12 +26,12 @@ impl Piece {
         let mut writer = Writer::new(&mut out);
         writer.value(text);
         let has_long_line = writer.has_long_line;
-        let text: Box<[u8]> = out.as_bytes().into();
+        let text = out.as_bytes();
         Self {
-            first_line: memchr::memchr(b'\r', &text).unwrap_or(text.len()),
-            last_line: memchr::memrchr(b'\n', &text).map(|at| text.len() - at - 1),
-            has_dash_line: has_dash_line(&text),
-            text,
+            first_line: memchr::memchr(b'\r', text).unwrap_or(text.len()),
+            last_line: memchr::memrchr(b'\n', text).map(|at| text.len() - at - 1),
+            has_dash_line: memmem::find(text, b"\n--").is_some(),
+            text: Fixed::new(text),
             has_long_line,
         }
     }
@@ -40,31 +42,36 @@ impl Piece {
     }
 }
 
-/// Whether a line begins with `--`, as every MIME boundary does (RFC 2046 §5.1.1).
-fn has_dash_line(text: &[u8]) -> bool {
-    text.starts_with(b"--") || memmem::find(text, b"\n--").is_some()
-}
-
 /// Writes one body.
 #[derive(Debug)]
 pub struct Writer<'a> {
     out: &'a mut Output,
-    start: usize,
     /// Octets on the current line.
     column: usize,
     has_long_line: bool,
+    /// The current line consists of dashes alone, at most one.
+    may_become_dash_line: bool,
+    has_dash_line: bool,
 }
 
 impl<'a> Writer<'a> {
     pub fn new(out: &'a mut Output) -> Self {
-        let start = out.len();
-        Self { out, start, column: 0, has_long_line: false }
+        Self { out, column: 0, has_long_line: false, may_become_dash_line: true, has_dash_line: false }
     }
 
     pub fn fixed(&mut self, piece: &Piece) {
-        self.out.put(&piece.text);
         self.has_long_line |= piece.has_long_line || self.column + piece.first_line > LINE_OCTETS_MAX;
-        self.column = piece.last_line.unwrap_or(self.column + piece.first_line);
+        self.note_dashes(&piece.text);
+        match piece.last_line {
+            Some(octets) => {
+                self.begin_line();
+                self.note_dashes(&piece.text[piece.text.len() - octets..]);
+                self.has_dash_line |= piece.has_dash_line;
+                self.column = octets;
+            }
+            None => self.column += piece.first_line,
+        }
+        self.out.put_fixed(&piece.text);
     }
 
     pub fn value(&mut self, text: &str) {
@@ -74,7 +81,7 @@ impl<'a> Writer<'a> {
             let is_crlf = rest[at..].starts_with(b"\r\n");
             if rest[at] != 0 {
                 self.out.put(b"\r\n");
-                self.column = 0;
+                self.begin_line();
             }
             rest = &rest[at + 1 + usize::from(is_crlf)..];
         }
@@ -83,12 +90,29 @@ impl<'a> Writer<'a> {
 
     /// Whether the text may stand as it is. In a multipart no line may begin like a boundary.
     pub fn finish(self, in_multipart: bool) -> bool {
-        let body = &self.out.as_bytes()[self.start.min(self.out.len())..];
-        let is_barred = self.has_long_line || (in_multipart && has_dash_line(body));
+        let is_barred = self.has_long_line || (in_multipart && self.has_dash_line);
         !is_barred
     }
 
+    fn begin_line(&mut self) {
+        self.column = 0;
+        self.may_become_dash_line = true;
+    }
+
+    /// Looks whether the current line comes to begin with `--`. Two octets decide; of what stands behind a line end
+    /// nothing is seen here.
+    fn note_dashes(&mut self, text: &[u8]) {
+        if !self.may_become_dash_line {
+            return;
+        }
+        let before = self.column.min(1);
+        let dashes = text.iter().take(2 - before).take_while(|octet| **octet == b'-').count();
+        self.has_dash_line |= before + dashes == 2;
+        self.may_become_dash_line = dashes == text.len() && before + dashes < 2;
+    }
+
     fn run(&mut self, text: &[u8]) {
+        self.note_dashes(text);
         self.out.put(text);
         self.column += text.len();
         self.has_long_line |= self.column > LINE_OCTETS_MAX;

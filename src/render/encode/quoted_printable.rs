@@ -7,6 +7,7 @@
 //! (no mailbox file changes it).
 
 use super::output::Output;
+use crate::message::Fixed;
 
 /// Longest line, without its CRLF (RFC 2045 §6.7 rule 5).
 const LINE_MAX: usize = 76;
@@ -16,7 +17,9 @@ const TEXT_MAX: usize = LINE_MAX - 1;
 /// A fixed text, encoded.
 #[derive(Debug)]
 pub struct Piece {
-    encoded: Box<[u8]>,
+    /// Without the white space octet it may end with, which the next piece decides about.
+    encoded: Fixed,
+    white_space: Option<u8>,
     /// Octets before the first CRLF, or of all when there is none.
     first_line: usize,
     /// Octets after the last CRLF; `None` when there is no CRLF.
@@ -29,20 +32,23 @@ impl Piece {
         let mut out = Output::unbounded();
         let mut writer = Writer::new(&mut out);
         writer.value(text);
-        let encoded: Box<[u8]> = out.as_bytes().into();
-        let first_line = memchr::memchr(b'\r', &encoded);
-        let last_line = memchr::memrchr(b'\n', &encoded).map(|at| encoded.len() - at - 1);
+        let encoded = out.as_bytes();
+        let first_line = memchr::memchr(b'\r', encoded);
+        let last_line = memchr::memrchr(b'\n', encoded).map(|at| encoded.len() - at - 1);
+        let white_space = encoded.last().copied().filter(|octet| matches!(octet, b' ' | b'\t'));
+        let rest = encoded.len() - usize::from(white_space.is_some());
         Self {
             first_line: first_line.unwrap_or(encoded.len()),
             last_line,
             begins_with_break: text.starts_with(['\r', '\n']),
-            encoded,
+            encoded: Fixed::new(&encoded[..rest]),
+            white_space,
         }
     }
 
     /// Octets on the wire.
     pub fn encoded_len(&self) -> usize {
-        self.encoded.len()
+        self.encoded.len() + usize::from(self.white_space.is_some())
     }
 
     fn fits_at(&self, column: usize) -> bool {
@@ -70,8 +76,11 @@ impl<'a> Writer<'a> {
         } else if self.column > 0 && !piece.fits_at(self.column) {
             self.soft_break();
         }
-        self.out.put(&piece.encoded);
-        self.column = piece.last_line.unwrap_or(self.column + piece.encoded.len());
+        self.out.put_fixed(&piece.encoded);
+        if let Some(octet) = piece.white_space {
+            self.out.push(octet);
+        }
+        self.column = piece.last_line.unwrap_or(self.column + piece.encoded_len());
     }
 
     pub fn value(&mut self, text: &str) {
@@ -131,7 +140,7 @@ impl<'a> Writer<'a> {
 
     /// White space at the end of a line would be taken off on the way (RFC 2045 §6.7 rule 3).
     fn protect_white_space(&mut self) {
-        let Some(&last @ (b' ' | b'\t')) = self.out.as_bytes().last() else { return };
+        let Some(last @ (b' ' | b'\t')) = self.out.last() else { return };
         if self.column == 0 {
             return;
         }

@@ -5,6 +5,7 @@ use super::header::sealed;
 use super::outline::Part;
 use super::{Reader, has_placeholder, misplaced};
 use crate::fault::Fault;
+use crate::message::Fixed;
 use crate::render::body::{Body, Place};
 use crate::render::encode::eight_bit::LINE_OCTETS_MAX;
 use crate::render::encode::{Output, base64, parameter, word};
@@ -191,8 +192,8 @@ impl Reader<'_> {
             self.assembly.put(encoded.as_bytes());
         } else {
             let eight_bit = [b"Content-Transfer-Encoding: 8bit\r\n\r\n", body].concat();
-            let seven_bit = encoded.as_bytes().into();
-            self.assembly.add(Piece::ByTransfer { eight_bit: eight_bit.into(), seven_bit });
+            let seven_bit = Fixed::new(encoded.as_bytes());
+            self.assembly.add(Piece::ByTransfer { eight_bit: Fixed::new(eight_bit), seven_bit });
         }
         Ok(())
     }

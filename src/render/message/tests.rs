@@ -49,7 +49,7 @@ fn render_for(raw: &[u8], transfer: Transfer) -> Finished {
 }
 
 fn render(raw: &[u8]) -> Vec<u8> {
-    let message = render_for(raw, Transfer::SevenBit).message.reveal().clone();
+    let message = render_for(raw, Transfer::SevenBit).message.to_octets().to_vec();
     for line in message.split(|byte| *byte == b'\n') {
         assert!(line.len() <= 999);
     }
@@ -222,10 +222,10 @@ fn eight_bit_parts_follow_the_target() {
     let body = "--b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nשלום\r\n--b--\r\n";
     let raw = simple("Content-Type: multipart/mixed; boundary=b\r\n", body);
     let eight = render_for(&raw, Transfer::EightBit);
-    assert!(eight.eight_bit && text(eight.message.reveal()).contains("8bit\r\n\r\nשלום\r\n--b--"));
+    assert!(eight.eight_bit && text(&eight.message.to_octets()).contains("8bit\r\n\r\nשלום\r\n--b--"));
     let seven = render_for(&raw, Transfer::SevenBit);
     assert!(!seven.eight_bit);
-    assert_eq!(full(seven.message.reveal()).body_text(0).unwrap(), "שלום");
+    assert_eq!(full(&seven.message.to_octets()).body_text(0).unwrap(), "שלום");
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn headers_outside_ascii_and_long_lines_are_made_lawful() {
     let long = "word ".repeat(300);
     let raw = simple(&format!("Subject: שלום\r\nComments: {long}\r\nX-Mailer: ä\r\n"), "x\r\n");
     let finished = render_for(&raw, Transfer::EightBit);
-    let message = finished.message.reveal();
+    let message = &finished.message.to_octets();
     assert!(!finished.smtputf8 && !finished.eight_bit);
     assert_eq!(full(message).subject(), Some("שלום"));
     assert!(text(message).split("\r\n").all(|line| line.len() <= 76));
@@ -319,7 +319,8 @@ fn calendar_values_stay_on_one_line() {
             now: &Moment::at(SystemTime::UNIX_EPOCH),
         })
         .unwrap();
-    let message = text(finished.message.reveal());
+    let octets = finished.message.to_octets();
+    let message = text(&octets);
     assert!(message.contains("\r\nSUMMARY:a ") && message.contains(" ATTENDEE:b\r\nEND:X\r\n"), "{message}");
     assert!(!message.contains("\r\nATTENDEE"));
 }
@@ -416,7 +417,7 @@ proptest! {
             now: &Moment::at(SystemTime::UNIX_EPOCH),
         });
         if let Ok(finished) = finished {
-            let message = finished.message.reveal();
+            let message = &finished.message.to_octets();
             prop_assert!(message.ends_with(b"\r\n"));
             prop_assert!(!super::has_stray_control(message));
             prop_assert!(message.split(|byte| *byte == b'\n').all(|line| line.len() <= 999));

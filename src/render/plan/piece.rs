@@ -3,7 +3,9 @@
 use super::RenderRequest;
 use super::mailbox::Mailboxes;
 use crate::fault::{Fault, Reason};
+use crate::message::Fixed;
 use crate::render::body::{Body, Transfer};
+use crate::render::encode::output::SHARED_OCTETS_MIN;
 use crate::render::encode::{Address, Output, header, word};
 use crate::render::program::{Program, Sink};
 use crate::render::scope::Scope;
@@ -19,11 +21,11 @@ pub const BOUNDARY_OCTETS_MAX: usize = 70;
 #[derive(Debug)]
 pub enum Piece {
     /// Written out already.
-    Fixed(Box<[u8]>),
+    Fixed(Fixed),
     /// The same for everybody, but in a form the target takes.
     ByTransfer {
-        eight_bit: Box<[u8]>,
-        seven_bit: Box<[u8]>,
+        eight_bit: Fixed,
+        seven_bit: Fixed,
     },
     /// A header field for people.
     Text {
@@ -56,7 +58,7 @@ pub struct Filling<'a> {
 
 impl Piece {
     pub fn fixed(bytes: impl Into<Box<[u8]>>) -> Self {
-        Self::Fixed(bytes.into())
+        Self::Fixed(Fixed::new(bytes))
     }
 
     /// # Errors
@@ -64,10 +66,10 @@ impl Piece {
     pub fn write(&self, filling: &Filling<'_>, out: &mut Output) -> Result<(), Fault> {
         let request = filling.request;
         match self {
-            Self::Fixed(bytes) => out.put(bytes),
+            Self::Fixed(octets) => out.put_fixed(octets),
             Self::ByTransfer { eight_bit, seven_bit } => match request.transfer {
-                Transfer::EightBit => out.put(eight_bit),
-                Transfer::SevenBit => out.put(seven_bit),
+                Transfer::EightBit => out.put_fixed(eight_bit),
+                Transfer::SevenBit => out.put_fixed(seven_bit),
             },
             Self::Text { name, program } => {
                 header::unstructured(name, clean_text(program, filling)?.as_text(), out);
@@ -113,6 +115,16 @@ impl Piece {
             Self::Body(body) => body.fixed_octets(),
             Self::Boundary(_) => BOUNDARY_OCTETS_MAX,
             _ => 0,
+        }
+    }
+
+    /// Of the octets that are known already: how many are copied into each message, and in how many stretches the
+    /// others stand.
+    pub fn copied_and_shared(&self) -> (usize, usize) {
+        match self {
+            Self::Body(body) => body.copied_and_shared(),
+            other if other.fixed_octets() >= SHARED_OCTETS_MIN => (0, 1),
+            other => (other.fixed_octets(), 0),
         }
     }
 

@@ -80,7 +80,7 @@ fn full(message: &[u8]) -> mail_parser::Message<'_> {
 #[test]
 fn a_message_has_the_expected_shape() {
     let finished = render_with(&plan(), &person("Zoë"), Transfer::SevenBit, "A-17");
-    let message = finished.message.reveal();
+    let message = &finished.message.to_octets();
     check_framing(message);
     assert!(!finished.eight_bit && !finished.smtputf8);
     assert_eq!(finished.sender, "news@shop.example");
@@ -108,7 +108,7 @@ fn the_name_in_to_keeps_to_what_may_be_revealed() {
         .field("last_name", "Levi")
         .build();
     let finished = render_with(&builder_with_text("x"), &person, Transfer::EightBit, "1");
-    assert!(text_of(finished.message.reveal()).contains("\r\nTo: Dana <dana@example.test>\r\n"));
+    assert!(text_of(&finished.message.to_octets()).contains("\r\nTo: Dana <dana@example.test>\r\n"));
 }
 
 fn builder_with_text(source: &str) -> Plan {
@@ -124,23 +124,25 @@ fn eight_bit_gives_way_to_quoted_printable_for_a_long_line_or_a_boundary() {
     let long = "א".repeat(500);
     let finished = render_with(&plan, &person(&long), Transfer::EightBit, "1");
     assert!(!finished.eight_bit);
-    check_framing(finished.message.reveal());
-    assert_eq!(full(finished.message.reveal()).body_text(0).unwrap().trim_end(), long);
+    check_framing(&finished.message.to_octets());
+    assert_eq!(full(&finished.message.to_octets()).body_text(0).unwrap().trim_end(), long);
 
     let short = render_with(&plan, &person("אבג"), Transfer::EightBit, "1");
-    assert!(short.eight_bit && text_of(short.message.reveal()).contains("\r\n\r\nאבג\r\n"));
+    assert!(short.eight_bit && text_of(&short.message.to_octets()).contains("\r\n\r\nאבג\r\n"));
 }
 
 #[test]
 fn a_value_cannot_end_a_part() {
     let plan = plan();
     let first = render_with(&plan, &person("Dana"), Transfer::EightBit, "1");
-    let text = text_of(first.message.reveal());
+    let octets = first.message.to_octets();
+    let text = text_of(&octets);
     let boundary = text.split("boundary=\"").nth(1).unwrap().split('"').next().unwrap();
     let guess = format!("x\r\n--{boundary}\r\nContent-Type: text/html\r\n\r\n<script>\r\n--{boundary}--\r\n");
     for transfer in [Transfer::EightBit, Transfer::SevenBit] {
         let finished = render_with(&plan, &person(&guess), transfer, "1");
-        let parsed = full(finished.message.reveal());
+        let octets = finished.message.to_octets();
+        let parsed = full(&octets);
         assert_eq!(parsed.parts.len(), 3);
         assert!(parsed.body_text(0).unwrap().contains(boundary));
     }
@@ -155,7 +157,8 @@ fn pictures_and_attachments_stand_in_their_containers() {
     assert!(builder.attachment("x", "application/pdf\r\nX: y", b"").is_err());
     assert!(builder.inline("a>\r\nb", "image/png", b"").is_err());
     let finished = render_with(&builder.build().unwrap(), &person("Dana"), Transfer::SevenBit, "1");
-    let parsed = full(finished.message.reveal());
+    let octets = finished.message.to_octets();
+    let parsed = full(&octets);
     let types: Vec<_> = parsed
         .parts
         .iter()
@@ -180,8 +183,8 @@ fn pictures_and_attachments_stand_in_their_containers() {
 fn mostly_foreign_text_is_base64_where_seven_bits_are_asked_for() {
     let plan = builder_with_text("こんにちは、{{person.first_name}}さん。ご注文ありがとうございます。\n");
     let finished = render_with(&plan, &person("花子"), Transfer::SevenBit, "1");
-    assert!(text_of(finished.message.reveal()).contains("Content-Transfer-Encoding: base64\r\n"));
-    let text = full(finished.message.reveal()).body_text(0).unwrap().into_owned();
+    assert!(text_of(&finished.message.to_octets()).contains("Content-Transfer-Encoding: base64\r\n"));
+    let text = full(&finished.message.to_octets()).body_text(0).unwrap().into_owned();
     assert_eq!(text, "こんにちは、花子さん。ご注文ありがとうございます。\r\n");
 }
 
@@ -255,9 +258,10 @@ proptest! {
         let plan = builder_with_text("Hello {{person.note}}{{person.note}}\n{{person.note}} \n\n-- \nbye\n");
         let transfer = if eight { Transfer::EightBit } else { Transfer::SevenBit };
         let finished = render_with(&plan, &person(&name), transfer, "1");
-        check_framing(finished.message.reveal());
+        check_framing(&finished.message.to_octets());
         let wanted = format!("Hello {name}{name}\n{name} \n\n-- \nbye\n").replace('\n', "\r\n");
-        let parsed = full(finished.message.reveal());
+        let octets = finished.message.to_octets();
+        let parsed = full(&octets);
         prop_assert_eq!(parsed.body_text(0).unwrap(), wanted);
     }
 
@@ -270,9 +274,10 @@ proptest! {
         let plan = plan();
         let harmless = render_with(&plan, &person("n"), transfer, "o");
         let finished = render_with(&plan, &person(&name), transfer, &order);
-        check_framing(finished.message.reveal());
-        prop_assert_eq!(header_names(finished.message.reveal()), header_names(harmless.message.reveal()));
-        let parsed = full(finished.message.reveal());
+        check_framing(&finished.message.to_octets());
+        prop_assert_eq!(header_names(&finished.message.to_octets()), header_names(&harmless.message.to_octets()));
+        let octets = finished.message.to_octets();
+        let parsed = full(&octets);
         prop_assert_eq!(parsed.parts.len(), 3);
         prop_assert_eq!(parsed.to().unwrap().as_list().unwrap().len(), 1);
         prop_assert_eq!(parsed.to().unwrap().first().unwrap().address(), Some("dana@example.test"));

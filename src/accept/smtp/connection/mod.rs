@@ -7,16 +7,16 @@ mod submit;
 use crate::accept::smtp::DoorTls;
 use crate::accept::smtp::inbox::Inbox;
 use crate::accept::smtp::incoming::{Framing, Incoming, Received};
-use crate::accept::smtp::serve::Door;
+use crate::accept::smtp::read_ahead::ReadAhead;
+use crate::accept::smtp::serve::{Door, Place};
 use crate::accept::smtp::session::{Act, Channel, Event, Login, Session, Step};
-use crate::accept::smtp::sources::source_of;
+use crate::accept::smtp::sources::Source;
 use crate::fault::{Fault, Reason};
 use crate::tls;
 use crate::wire::line::{Framed, LineFramer, LineKind};
 use crate::wire::sasl::Credentials;
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -46,7 +46,7 @@ impl From<io::Error> for Ended {
 }
 
 /// One client, from its first octet to its last.
-pub(super) async fn run<S>(door: Arc<Door>, mut stream: S, peer: IpAddr)
+pub(super) async fn run<S>(door: Arc<Door>, mut stream: S, (source, place): (Source, Place))
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -55,17 +55,19 @@ where
         DoorTls::StartTls(_) => Channel::Clear,
         DoorTls::Implicit(_) => Channel::Encrypted,
     };
-    let mut conversation = Conversation::new(door.clone(), peer, channel);
+    let mut conversation = Conversation::new(door.clone(), (source, place), channel);
     match &door.settings.tls {
         DoorTls::Implicit(acceptor) => {
-            let Some(mut stream) = conversation.encrypt(acceptor().accept(stream)).await else { return };
+            let handshake = acceptor().accept(ReadAhead::new(stream));
+            let Some(mut stream) = conversation.encrypt(handshake).await else { return };
             conversation.recognise(&stream);
             conversation.converse(&mut stream, Event::Connected).await;
         }
         DoorTls::StartTls(acceptor) => {
             let ended = conversation.converse(&mut stream, Event::Connected).await;
             if ended == Ended::Encrypt {
-                let Some(mut stream) = conversation.encrypt(acceptor().accept(stream)).await else { return };
+                let handshake = acceptor().accept(ReadAhead::new(stream));
+                let Some(mut stream) = conversation.encrypt(handshake).await else { return };
                 conversation.recognise(&stream);
                 conversation.converse(&mut stream, Event::Encrypted).await;
             }
@@ -75,13 +77,16 @@ where
         }
     }
     let messages = conversation.session.messages();
-    tracing::debug!(%peer, messages, "connection ended");
+    tracing::debug!(%source, messages, "connection ended");
 }
 
 pub(super) struct Conversation {
     door: Arc<Door>,
     session: Session,
-    source: IpAddr,
+    source: Source,
+    place: Place,
+    /// Messages and octets that the source has been charged with.
+    charged: (u32, u64),
     inbox: Inbox,
     outbox: Vec<u8>,
     lines: LineFramer,
@@ -91,13 +96,15 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    pub(super) fn new(door: Arc<Door>, peer: IpAddr, channel: Channel) -> Self {
+    pub(super) fn new(door: Arc<Door>, (source, place): (Source, Place), channel: Channel) -> Self {
         let mut session = Session::new(door.policy.clone(), channel);
         session.recognise(door.resident());
         Self {
             door,
             session,
-            source: source_of(peer),
+            source,
+            place,
+            charged: (0, 0),
             inbox: Inbox::default(),
             outbox: Vec::new(),
             lines: LineFramer::default(),
@@ -186,6 +193,10 @@ impl Conversation {
                 self.incoming = Some(self.begin_message(declared));
                 self.read_content(Framing::Dot, true, stream).await
             }
+            Act::SkipContent => {
+                self.incoming = Some(Incoming::unwanted(self.door.settings.limits.message_bytes_max));
+                self.read_content(Framing::Dot, true, stream).await
+            }
             Act::ReadChunk { octets, is_last } => {
                 let mut incoming = self.incoming.take().unwrap_or_else(|| self.begin_message(None));
                 incoming.begin_chunk(octets);
@@ -223,6 +234,9 @@ impl Conversation {
         if self.is_used_up() {
             return Ok(self.session.handle(Event::UsedUp));
         }
+        if !self.charge() {
+            return Ok(self.session.handle(Event::SourceUsedUp));
+        }
         let mut line_end = None;
         loop {
             match self.lines.frame(self.inbox.unused(), kind) {
@@ -258,6 +272,19 @@ impl Conversation {
         self.inbox.received() >= self.door.share(limits.octets_per_connection_max)
             || self.session.is_idle()
                 && messages >= self.door.share(limits.messages_per_connection_max.into())
+    }
+
+    /// Charges the source with what came since the last time; `false` when it is out of its allowance and no
+    /// transaction is open, since what has begun is taken.
+    fn charge(&mut self) -> bool {
+        let now = (self.session.messages(), self.inbox.received());
+        if now == self.charged {
+            return true;
+        }
+        let (messages, octets) = (now.0 - self.charged.0, now.1 - self.charged.1);
+        self.charged = now;
+        let is_within = self.place.spent().add(messages.into(), octets, self.door.allowance());
+        is_within || !self.session.is_between_messages()
     }
 
     fn take_line(&mut self, length: usize, kind: LineKind) -> Step {
@@ -331,6 +358,13 @@ impl Conversation {
             Ok::<(), io::Error>(())
         };
         let _ = timeout(LINGER_MAX, drain).await;
+    }
+}
+
+impl Drop for Conversation {
+    /// What came after the last charge, from a client that went away within content for one.
+    fn drop(&mut self) {
+        self.charge();
     }
 }
 

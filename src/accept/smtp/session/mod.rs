@@ -76,6 +76,8 @@ pub enum Event<'a> {
     TooOld,
     /// The connection has had its share of octets or messages.
     UsedUp,
+    /// All connections of this source together had what a source may have in a minute.
+    SourceUsedUp,
     ShuttingDown,
 }
 
@@ -96,6 +98,8 @@ pub enum Unread {
     TooLarge,
     /// Read to its end and dropped: no memory free for it.
     NoRoom,
+    /// Read to its end and dropped: no recipient of it was accepted.
+    NoRecipient,
     /// Far beyond the bound and no end in sight.
     Endless,
 }
@@ -120,6 +124,8 @@ pub enum Act {
         /// Octets the client declared.
         declared: Option<u64>,
     },
+    /// Content that is for nobody.
+    SkipContent,
     ReadChunk {
         octets: u64,
         is_last: bool,
@@ -222,6 +228,11 @@ impl Session {
         matches!(self.state, State::Ready(_))
     }
 
+    /// Whether no transaction is open, logged in or not.
+    pub fn is_between_messages(&self) -> bool {
+        matches!(self.state, State::Fresh | State::Named | State::Sasl(_) | State::Ready(_))
+    }
+
     /// Whether content read so far still belongs to a message.
     pub fn is_within_message(&self) -> bool {
         matches!(self.state, State::ReadingContent(_) | State::Chunking(..) | State::ReadingChunk { .. })
@@ -233,6 +244,9 @@ impl Session {
             (_, Event::TooOld) => close(421, (4, 3, 2), "this connection's time is over; connect again"),
             (_, Event::UsedUp) => {
                 close(421, (4, 7, 0), "enough octets or messages on this connection; connect again")
+            }
+            (_, Event::SourceUsedUp) => {
+                close(421, (4, 7, 1), "enough octets or messages from your address for now; connect later")
             }
             (_, Event::ShuttingDown) => close(421, (4, 3, 2), "the relay is going down; connect again"),
             (_, Event::BadLine(fault)) => refuse_line(fault),
@@ -287,10 +301,10 @@ impl Session {
                 self.on_mail(state, sender, params, Some(merge::Merge::default()))
             }
             Command::Define(arguments) => self.on_define(state, arguments),
-            Command::Part { number: 1, is_last: true } => self.on_data(state, is_pipelined, true),
-            Command::Part { .. } => self.refuse_part(state, is_pipelined),
+            Command::Part { number: 1, is_last: true } => self.on_data(state, true),
+            Command::Part { .. } => transaction::refuse_part(),
             Command::Rcpt(recipient) => self.on_rcpt(state, recipient),
-            Command::Data => self.on_data(state, is_pipelined, false),
+            Command::Data => self.on_data(state, false),
             Command::Bdat { octets, is_last } => self.on_bdat(state, octets, is_last),
             Command::Rset => read_line(state.reset(), Some(reply(250, (2, 0, 0), "Ok"))),
             Command::Noop => read_line(state, Some(reply(250, (2, 0, 0), "Ok"))),

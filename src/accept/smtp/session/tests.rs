@@ -13,6 +13,8 @@ const LOGIN: &str = "AUTH PLAIN AGNhbXBhaWducwBzM2NyZXQ=";
 const WRONG: &str = "AUTH PLAIN AGNhbXBhaWducwB3cm9uZw==";
 const MAIL: &str = "MAIL FROM:<bounce@shop.example>";
 const RCPT: &str = "RCPT TO:<e_11111111@tokens.example>";
+/// What DATA without an accepted recipient gets: the content is taken and dropped.
+const NOBODY: &str = "354 end data with <CR><LF>.<CR><LF>\r\n554 5.5.1 no valid recipients";
 
 fn policy() -> Policy {
     Policy {
@@ -117,6 +119,7 @@ impl Stage {
                 Act::ReadContent { .. } | Act::ReadChunk { .. } => {
                     self.session.handle(Event::ContentRead(self.content))
                 }
+                Act::SkipContent => self.session.handle(Event::ContentRead(Err(Unread::NoRecipient))),
                 Act::SkipChunk { .. } => self.session.handle(Event::ChunkSkipped),
                 Act::Submit(envelope) => {
                     let outcomes = envelope.recipients.iter().map(outcome_of).collect();
@@ -183,8 +186,10 @@ fn what_ehlo_offers_depends_on_the_channel_and_the_login() {
 fn nothing_is_done_before_encryption_and_login() {
     let script = [("EHLO x", "250"), (MAIL, "530 5.7.0"), (LOGIN, "538 5.7.11"), (RCPT, "530 5.7.0")];
     Stage::new(Channel::Clear).play(&script);
-    let script = [(LOGIN, "503"), ("EHLO x", "250"), (MAIL, "530 5.7.0"), ("DATA", "530 5.7.0")];
-    Stage::new(Channel::Encrypted).play(&script);
+    let script = [(LOGIN, "503"), ("EHLO x", "250"), (MAIL, "530 5.7.0")];
+    let mut stage = Stage::new(Channel::Encrypted);
+    stage.play(&script);
+    assert!(stage.line("DATA").starts_with("530 5.7.0"));
     let mut stage = Stage::new(Channel::Encrypted);
     stage.play(&[("EHLO x", "250"), ("STARTTLS", "503 5.5.1")]);
     assert!(stage.line("BDAT 10 LAST").starts_with("530 5.7.0") && stage.submitted.is_empty());
@@ -242,13 +247,13 @@ fn only_known_tokens_are_recipients() {
         ("RCPT TO:<\"e_1111111 1\"@tokens.example>", "550 5.7.1 not-a-token"),
         ("RCPT TO:<postmaster>", "550 5.7.1 not-a-token"),
         ("RCPT TO:<e_unknown1@tokens.example>", "550 5.1.1 unknown-token"),
-        ("DATA", "554 5.5.1"),
+        ("DATA", NOBODY),
+        (MAIL, "250"),
         (RCPT, "250 2.1.5"),
         (RCPT, "250 2.1.5"),
         ("RCPT TO:<e_22222222@tokens.example>", "452 4.5.3"),
         ("RCPT TO:<dana@example.test>", "550 5.7.1"),
         ("RSET", "250 2.0.0"),
-        ("DATA", "503 5.5.1"),
     ]);
     assert!(stage.submitted.is_empty());
 }
@@ -334,18 +339,27 @@ fn what_follows_starttls_or_a_refused_data_is_never_read() {
     stage.play(&[("EHLO x", "250")]);
     let said = stage.event(Event::Line { line: b"STARTTLS", is_pipelined: true });
     assert!(said.starts_with("554 5.5.1") && said.ends_with("[closed]"));
-    let mut stage = Stage::logged_in();
-    stage.play(&[(MAIL, "250")]);
-    let said = stage.event(Event::Line { line: b"DATA", is_pipelined: true });
-    assert!(said.starts_with("554 5.5.1") && said.ends_with("[closed]"));
+    for script in [
+        &[][..],
+        &[("RSET", "250")],
+        &[("MAIL FROM:<a@b.example> SIZE=1001", "552"), (RCPT, "503")],
+        &[("XMRG FROM:<>", "250"), ("XDFN a=b", "250")],
+        &[("XMRG FROM:<>", "250"), (RCPT, "250")],
+        &[(MAIL, "250"), (RCPT, "250"), ("BDAT 5", "250")],
+    ] {
+        let mut stage = Stage::logged_in();
+        stage.play(script);
+        let said = stage.line("DATA");
+        let is_refused = said.starts_with("503 5.5.1") || said.starts_with("554 5.5.1");
+        assert!(is_refused && said.ends_with("[closed]"), "{script:?}: {said}");
+        assert!(stage.submitted.is_empty());
+    }
 }
 
 #[test]
-fn content_of_a_client_that_did_not_wait_for_the_answer_to_data_is_not_read_as_commands() {
+fn a_header_field_in_place_of_a_command_ends_the_session() {
     let mut stage = Stage::logged_in();
-    stage.play(&[(MAIL, "250"), ("RCPT TO:<e_unknown1@tokens.example>", "550 5.1.1"), ("DATA", "554 5.5.1")]);
     assert!(stage.line("Subject: x").ends_with("closing the connection\r\n[closed]"));
-    assert!(stage.submitted.is_empty());
 }
 
 #[test]
@@ -379,7 +393,6 @@ fn chunks_are_counted_and_belong_to_one_message() {
         ("BDAT 5", "554 5.5.1"),
         (RCPT, "250"),
         ("BDAT 600", "250 2.0.0"),
-        ("DATA", "503 5.5.1"),
         (MAIL, "503 5.5.1"),
         ("BDAT 401", "552 5.3.4"),
         ("BDAT 1 LAST", "503 5.5.1"),
@@ -405,6 +418,7 @@ fn limits_send_the_client_away() {
         (Event::TimedOut, "421 4.4.2"),
         (Event::TooOld, "421 4.3.2"),
         (Event::UsedUp, "421 4.7.0"),
+        (Event::SourceUsedUp, "421 4.7.1"),
         (Event::ShuttingDown, "421 4.3.2"),
         (Event::BadLine(BadLine::TooLong), "500 5.5.6"),
         (Event::BadLine(BadLine::BareLf), "500 5.5.2 bare LF"),
@@ -420,7 +434,7 @@ fn limits_send_the_client_away() {
 fn refused_tokens_of_a_pipelining_client_are_no_errors() {
     let mut stage = Stage::logged_in();
     for _ in 0..9 {
-        stage.play(&[(MAIL, "250"), ("RCPT TO:<e_unknown1@tokens.example>", "550"), ("DATA", "554")]);
+        stage.play(&[(MAIL, "250"), ("RCPT TO:<e_unknown1@tokens.example>", "550"), ("DATA", NOBODY)]);
         stage.session.commands = 0;
         stage.play(&[("RSET", "250")]);
     }

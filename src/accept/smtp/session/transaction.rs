@@ -92,40 +92,31 @@ impl Session {
     }
 
     /// `DATA`, or for a merge `XPRT 1 LAST`.
-    pub(super) fn on_data(&mut self, state: State, is_pipelined: bool, is_merge: bool) -> Turn {
-        let (next, refusal) = match state {
+    ///
+    /// A client that does not wait for the answer sends content, which could begin with commands of whoever wrote
+    /// it. When it comes is no help in telling it from commands, so a session does not go on behind a refusal. The
+    /// one refusal that honest clients meet every day, since they send DATA behind RCPT (RFC 2920), keeps it: where
+    /// no recipient was accepted, content is asked for and dropped, and a client that waited ends it with a lone dot
+    /// (RFC 2920 §3.1).
+    pub(super) fn on_data(&mut self, state: State, is_merge: bool) -> Turn {
+        let go_ahead = || Some(Reply::bare(354, "end data with <CR><LF>.<CR><LF>"));
+        let refusal = match state {
             State::Addressed(Transaction { envelope, declared, merge }) if merge.is_some() == is_merge => {
-                let reply = Some(Reply::bare(354, "end data with <CR><LF>.<CR><LF>"));
-                return step(State::ReadingContent(envelope), reply, Act::ReadContent { declared });
+                return step(State::ReadingContent(envelope), go_ahead(), Act::ReadContent { declared });
             }
-            State::Mail(_) => (state, self.no_recipient()),
-            State::Addressed(_) if is_merge => {
-                (state, reply(503, (5, 5, 1), "XPRT belongs to XMRG; say DATA"))
+            State::Mail(Transaction { envelope, merge, .. })
+                if merge.is_some() == is_merge && self.policy.protocol == Protocol::Smtp =>
+            {
+                return step(State::ReadingContent(envelope), go_ahead(), Act::SkipContent);
             }
-            State::Addressed(_) => (state, wants_part()),
-            State::Fresh | State::Named if self.present().is_none() => (state, login_required(self.channel)),
-            state => (state, reply(503, (5, 5, 1), "MAIL and RCPT come first")),
+            // RFC 2033 §4.2 asks for a refusal at once.
+            State::Mail(_) => self.no_recipient(),
+            State::Addressed(_) if is_merge => reply(503, (5, 5, 1), "XPRT belongs to XMRG; say DATA"),
+            State::Addressed(_) => wants_part(),
+            State::Fresh | State::Named if self.present().is_none() => login_required(self.channel),
+            _ => reply(503, (5, 5, 1), "MAIL and RCPT come first"),
         };
-        self.refuse_content(next, refusal, is_pipelined)
-    }
-
-    /// More than one part is not taken.
-    pub(super) fn refuse_part(&mut self, state: State, is_pipelined: bool) -> Turn {
-        let refusal = reply(504, (5, 5, 4), "a merge has one part here; say XPRT 1 LAST");
-        self.refuse_content(state, refusal, is_pipelined)
-    }
-
-    fn refuse_content(&mut self, next: State, refusal: Reply, is_pipelined: bool) -> Turn {
-        if is_pipelined {
-            // What follows may be the content of a client that did not wait; it must not be read as commands.
-            return step(State::Closed, Some(refusal), Act::Close);
-        }
-        // A pipelining client sends DATA before it knows that its recipient was refused; that is no error.
-        if matches!(next, State::Mail(_)) {
-            read_line(next, Some(refusal))
-        } else {
-            self.protest(next, refusal)
-        }
+        refuse_content(refusal)
     }
 
     pub(super) fn on_bdat(&mut self, state: State, octets: u64, is_last: bool) -> Turn {
@@ -188,6 +179,8 @@ impl Session {
                 let next = State::Settling(envelope.engine.clone(), envelope.rcpts.clone());
                 return step(next, None, Act::Submit(envelope));
             }
+            // No error: a pipelining client did not know that its recipient was refused.
+            Err(Unread::NoRecipient) => read_line(State::Ready(envelope.engine), Some(self.no_recipient())),
             Err(Unread::TooLarge) => read_line(State::Ready(envelope.engine), Some(too_large())),
             Err(Unread::NoRoom) => {
                 let text = "the relay is busy; send it again later";
@@ -296,6 +289,15 @@ fn token_of(recipient: Address<'_>, domains: &[String]) -> Result<Token, Fault> 
         return Token::from_address(&format!("{}@{}", recipient.local_part(), recipient.domain()), domains);
     }
     Token::from_address(written, domains)
+}
+
+/// More than one part is not taken.
+pub(super) fn refuse_part() -> Turn {
+    refuse_content(reply(504, (5, 5, 4), "a merge has one part here; say XPRT 1 LAST"))
+}
+
+fn refuse_content(refusal: Reply) -> Turn {
+    step(State::Closed, Some(refusal), Act::Close)
 }
 
 fn wants_part() -> Reply {

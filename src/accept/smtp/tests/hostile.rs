@@ -4,6 +4,7 @@ use super::*;
 use crate::accept::smtp::connection::{Conversation, Ended};
 use crate::accept::smtp::serve::Door;
 use crate::accept::smtp::session::{Channel, Event};
+use crate::accept::smtp::sources::Source;
 use tokio::io::{DuplexStream, duplex};
 
 /// A session over an in-memory stream.
@@ -12,7 +13,8 @@ fn in_memory(settings: Settings) -> (FakeHouse, DuplexStream, JoinHandle<Ended>)
     let door = Arc::new(Door::new(settings, fake.house.clone()));
     let (client, mut server) = duplex(4096);
     let session = tokio::spawn(async move {
-        let mut conversation = Conversation::new(door, LOOPBACK, Channel::Encrypted);
+        let place = door.place(Source::MACHINE).unwrap();
+        let mut conversation = Conversation::new(door, (Source::MACHINE, place), Channel::Encrypted);
         conversation.converse(&mut server, Event::Connected).await
     });
     (fake, client, session)
@@ -148,13 +150,14 @@ async fn a_crowded_door_waits_less() {
     let mut narrow = settings(DoorTls::None);
     narrow.limits.connections_max = 8;
     let door = Door::new(narrow, fake_house().house);
-    let (usual, peer) = (Duration::from_secs(60), SocketAddr::from((LOOPBACK, 1)));
-    let mut places: Vec<_> = (0..6).map(|_| door.place(peer.ip()).unwrap()).collect();
+    let usual = Duration::from_secs(60);
+    let mut places: Vec<_> = (0..6).map(|_| door.place(Source::MACHINE).unwrap()).collect();
     assert_eq!(door.patience(usual), usual);
-    places.push(door.place(peer.ip()).unwrap());
+    places.push(door.place(Source::MACHINE).unwrap());
     assert_eq!(door.patience(usual), usual / 4);
     assert_eq!((door.share(1000), door.share(1)), (250, 1));
-    assert!(door.place("192.0.2.1".parse().unwrap()).is_err(), "clear text is for the machine itself");
+    let stranger = Source::from(IpAddr::from([192, 0, 2, 1]));
+    assert!(door.place(stranger).is_err(), "clear text is for the machine itself");
 }
 
 #[tokio::test]
@@ -168,4 +171,101 @@ async fn a_connection_has_its_share_of_octets() {
     assert!(client.send("e_11111111", &message).await.starts_with("250 2.0.0"), "what has begun is taken");
     assert!(client.rest().await.starts_with("421 4.7.0"));
     world.end().await;
+}
+
+#[tokio::test]
+async fn a_source_has_its_share_of_messages_and_octets_however_often_it_connects() {
+    for (messages, octets) in [(2, u64::MAX), (1_000, 2_500)] {
+        let mut narrow = settings(DoorTls::None);
+        narrow.limits.messages_per_source_per_minute_max = messages;
+        narrow.limits.octets_per_source_per_minute_max = octets;
+        let world = World::new(narrow).await;
+        let message = format!("Subject: x\r\n\r\n{}\r\n", "x".repeat(700));
+        for _ in 0..2 {
+            let mut client = world.client_in().await;
+            assert!(client.send("e_11111111", &message).await.starts_with("250 2.0.0"));
+            client.ask("QUIT").await;
+        }
+        let mut client = world.client_in().await;
+        assert!(
+            client.send("e_11111111", &message).await.starts_with("250 2.0.0"),
+            "what has begun is taken"
+        );
+        assert!(client.rest().await.starts_with("421 4.7.1 enough octets or messages from your address"));
+        let mut client = Client(TcpStream::connect(world.address).await.unwrap(), Vec::new());
+        assert!(client.rest().await.starts_with("421 4.7.1"));
+        drop(client);
+        assert_eq!(world.end().await.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn content_that_broke_off_is_charged_as_well() {
+    let mut narrow = settings(DoorTls::None);
+    narrow.limits.octets_per_source_per_minute_max = 50_000;
+    let world = World::new(narrow).await;
+    let mut client = world.client_in().await;
+    client.write(TO_DATA).await;
+    client.write("x: y\r\n".repeat(10_000)).await;
+    client.0.shutdown().await.unwrap();
+    client.rest().await;
+    drop(client);
+    let refused = loop {
+        let mut client = Client(TcpStream::connect(world.address).await.unwrap(), Vec::new());
+        let said = client.reply().await;
+        if !said.starts_with("220") {
+            break said;
+        }
+    };
+    assert!(refused.starts_with("421 4.7.1"), "{refused}");
+    world.end().await;
+}
+
+/// Content of a client that did not wait for the answer to DATA, whatever it begins with and however it is cut: none
+/// of it is obeyed, and the session goes on only behind its true end.
+#[tokio::test(start_paused = true)]
+async fn content_behind_a_refused_data_is_never_obeyed() {
+    let smuggled = TO_DATA.replace("e_11111111", "e_22222222") + "Subject: y\r\n\r\ny\r\n.\r\n";
+    let refused = TO_DATA.replace("e_11111111", "e_unknown1");
+    let too_large = refused.replace("shop.example>", "shop.example> SIZE=999999");
+    for (envelope, goes_on) in
+        [(&*refused, true), (&*too_large, false), ("DATA\r\n", false), ("RSET\r\nDATA\r\n", false)]
+    {
+        for content in ["RSET\r\n", "NOOP\r\n", "MAIL FROM:<a@b.example>\r\n", "Subject: x\r\n\r\n", ""] {
+            // Without a dot of its own before it, what is smuggled is content to its own dot.
+            let stream = format!("{envelope}{content}{smuggled}");
+            for cut in [envelope.len(), envelope.len() + content.len(), envelope.len() - 1, stream.len()] {
+                let (fake, pipe, session) = in_memory(settings(DoorTls::None));
+                let mut client = Client::greeted(pipe).await;
+                client.log_in().await;
+                client.write(&stream[..cut]).await;
+                // The refusal has left before the rest comes.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                client.write(&stream[cut..]).await;
+                client.write("NOOP\r\nQUIT\r\n").await;
+                let said = client.rest().await;
+                assert!(fake.jobs.lock().unwrap().is_empty(), "{}: {said}", stream.escape_debug());
+                assert_eq!(said.contains("554 5.5.1 no valid recipients"), goes_on, "{said}");
+                assert_eq!(said.contains("221 2.0.0"), goes_on, "{}: {said}", stream.escape_debug());
+                drop(client);
+                session.await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_waited_ends_unwanted_content_with_a_dot() {
+    let world = World::new(settings(DoorTls::None)).await;
+    let mut client = world.client_in().await;
+    for _ in 0..3 {
+        client.write(TO_DATA.replace("e_11111111", "e_unknown1")).await;
+        for expected in ["250", "550 5.1.1", "354"] {
+            assert!(client.reply().await.starts_with(expected));
+        }
+        assert!(client.ask(".").await.starts_with("554 5.5.1 no valid recipients"));
+    }
+    assert!(client.send("e_11111111", "Subject: x\r\n\r\nhi\r\n").await.starts_with("250 2.0.0"));
+    drop(client);
+    assert_eq!(world.end().await.len(), 1);
 }

@@ -301,6 +301,12 @@ impl Dialogue {
         if said.is_positive() {
             store.tally.recipients.fetch_add(self.transaction.recipients.len() as u64, Relaxed);
             store.tally.octets.fetch_add(self.transaction.content_octets, Relaxed);
+            if let Some(proofs) = &self.shared.settings.proofs {
+                let transaction = &self.transaction;
+                for recipient in &transaction.recipients {
+                    proofs.judge(&transaction.octets[recipient.clone()], &transaction.content);
+                }
+            }
             if store.wants_content() {
                 store.put(self.message()).await?;
             }

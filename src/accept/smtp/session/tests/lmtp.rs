@@ -12,8 +12,9 @@ fn lmtp_has_its_own_greeting_and_takes_no_other() {
         (MAIL, "530 5.7.0"),
         (LOGIN, "235"),
         (MAIL, "250"),
-        ("DATA", "503 5.5.1"),
     ]);
+    let said = stage.line("DATA");
+    assert!(said.starts_with("503 5.5.1") && said.ends_with("[closed]"), "{said}");
     let mut open = Stage::of(Policy { protocol: Protocol::Lmtp, ..policy() }, Channel::Clear);
     open.session.recognise(Some(engine()));
     open.play(&[

@@ -1,0 +1,155 @@
+//! Several messages in flight (BDAT), against a target that holds its answers back until it has them all.
+
+use super::*;
+use crate::fault::State;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const TOGETHER: usize = 4;
+const TAKEN: &str = "250 2.1.0 ok\r\n250 2.1.5 ok\r\n250 2.0.0 taken\r\n";
+const RESET: &str = "250 2.0.0 forgotten\r\n";
+
+/// What the target says once [`TOGETHER`] messages are there; then it closes if `closes`.
+#[derive(Debug, Clone)]
+struct Burst {
+    says: String,
+    closes: bool,
+}
+
+fn all_taken() -> String {
+    [TAKEN].into_iter().chain([RESET, TAKEN].repeat(TOGETHER - 1)).collect()
+}
+
+struct Conversation {
+    socket: TcpStream,
+    heard: Vec<u8>,
+}
+
+impl Conversation {
+    async fn until(&mut self, mark: &str, times: usize) {
+        while memchr::memmem::find_iter(&self.heard, mark).count() < times {
+            assert!(self.socket.read_buf(&mut self.heard).await.unwrap() > 0, "{mark}: closed before");
+        }
+    }
+
+    async fn say(&mut self, text: &str) {
+        self.heard.clear();
+        self.socket.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// One message by DATA, then the burst.
+    async fn hold(mut self, burst: Option<Burst>) {
+        self.say("220 burst.test\r\n").await;
+        self.until("EHLO", 1).await;
+        self.say("250-burst.test\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 ENHANCEDSTATUSCODES\r\n").await;
+        loop {
+            self.until("DATA\r\n", 1).await;
+            self.say("250 2.1.0 ok\r\n250 2.1.5 ok\r\n354 go\r\n").await;
+            self.until("\r\n.\r\n", 1).await;
+            self.say("250 2.0.0 taken\r\n").await;
+            if burst.is_some() {
+                break;
+            }
+        }
+        let Some(burst) = burst else { return };
+        self.until("end of one\r\n", TOGETHER).await;
+        assert!(memchr::memmem::find(&self.heard, b"DATA\r\n").is_none());
+        self.say(&burst.says).await;
+        if !burst.closes {
+            while self.socket.read_buf(&mut self.heard).await.is_ok_and(|octets| octets > 0) {}
+        }
+    }
+}
+
+fn text(number: usize) -> String {
+    format!("Subject: {number}\r\n\r\n.{number}\r\nend of one\r\n")
+}
+
+/// One message alone, then [`TOGETHER`] at once; a second session takes what is left one by one.
+async fn outcomes(burst: Burst) -> (Vec<Result<Accepted, DeliverError>>, Injector) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut target = TargetSettings::new("mta1", "127.0.0.1", listener.local_addr().unwrap().port());
+    (target.tls, target.connections_max) = (TlsMode::None, 1);
+    let injector = Injector::start(vec![target]);
+    let server = tokio::spawn(async move {
+        let mut next = Some(burst);
+        while let Ok((socket, _)) = listener.accept().await {
+            let conversation = Conversation { socket, heard: Vec::new() };
+            tokio::spawn(conversation.hold(next.take()));
+        }
+    });
+    let handle = injector.choose(None).unwrap();
+    injector.deliver(&handle, delivery(&text(0))).await.unwrap();
+    let together = (1..=TOGETHER).map(|number| injector.deliver(&handle, delivery(&text(number))));
+    let outcomes = futures_util::future::join_all(together.collect::<Vec<_>>()).await;
+    server.abort();
+    (outcomes, injector)
+}
+
+fn state(outcome: &Result<Accepted, DeliverError>) -> State {
+    match outcome {
+        Ok(_) => State::Relayed,
+        Err(DeliverError::Failed(fault)) => fault.state(),
+        Err(DeliverError::NeedsSevenBit) => panic!("seven bits are enough"),
+    }
+}
+
+#[tokio::test]
+async fn four_messages_are_in_flight_before_the_first_is_answered() {
+    let (outcomes, _) = outcomes(Burst { says: all_taken(), closes: false }).await;
+    assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_ok_and(|accepted| accepted.attempts == 1)));
+}
+
+#[tokio::test]
+async fn each_unanswered_one_is_in_doubt_and_is_not_sent_again() {
+    let (outcomes, injector) = outcomes(Burst { says: TAKEN.into(), closes: true }).await;
+    let states: Vec<_> = outcomes.iter().map(state).collect();
+    assert_eq!(states, [State::Relayed, State::Unknown, State::Unknown, State::Unknown]);
+    let stats = injector.targets().next().unwrap().1;
+    assert_eq!((stats.in_doubt(), stats.sessions_made()), (3, 1));
+}
+
+#[tokio::test]
+async fn a_refusal_is_that_messages_alone() {
+    let refused = "250 2.1.0 ok\r\n550 5.1.1 no such user\r\n503 5.5.1 no valid recipients\r\n";
+    let says =
+        [TAKEN, RESET, refused, RESET, TAKEN, RESET, "250 2.1.0 ok\r\n250 2.1.5 ok\r\n554 5.7.1 spam\r\n"];
+    let (outcomes, injector) = outcomes(Burst { says: says.concat(), closes: false }).await;
+    let states: Vec<_> = outcomes.iter().map(state).collect();
+    assert_eq!(states, [State::Relayed, State::Rejected, State::Relayed, State::Rejected]);
+    let Err(DeliverError::Failed(fault)) = &outcomes[1] else { panic!("{:?}", outcomes[1]) };
+    assert!(fault.detail.contains("refused RCPT: 550"), "{fault}");
+    assert_eq!(injector.targets().next().unwrap().1.refused(), 2);
+}
+
+#[tokio::test]
+async fn what_stands_behind_421_is_sent_anew_one_at_a_time() {
+    let says = [TAKEN, RESET, "421 4.3.2 enough for now\r\n"].concat();
+    let (outcomes, injector) = outcomes(Burst { says, closes: true }).await;
+    assert!(outcomes[0].as_ref().is_ok_and(|accepted| accepted.attempts == 1));
+    assert!(
+        outcomes[1..].iter().all(|outcome| outcome.as_ref().is_ok_and(|accepted| accepted.attempts == 2))
+    );
+    assert_eq!(injector.targets().next().unwrap().1.in_doubt(), 0);
+}
+
+#[tokio::test]
+async fn one_reply_too_many_makes_no_acceptance() {
+    for extra in ["250 2.0.0 by the way\r\n", "250 2.1.5 by the way\r\n", "250 by the way\r\n"] {
+        let says = [extra, &all_taken()].concat();
+        let (outcomes, _) = outcomes(Burst { says, closes: false }).await;
+        assert!(outcomes.iter().all(|outcome| state(outcome) == State::Unknown), "{extra}");
+        let says = [TAKEN, extra, RESET, TAKEN, RESET, TAKEN, RESET, TAKEN].concat();
+        let (outcomes, _) = self::outcomes(Burst { says, closes: false }).await;
+        let states: Vec<_> = outcomes.iter().map(state).collect();
+        assert_eq!(states, [State::Relayed, State::Unknown, State::Unknown, State::Unknown], "{extra}");
+    }
+}
+
+#[tokio::test]
+async fn an_acceptance_behind_a_refused_envelope_is_in_doubt() {
+    let odd = "503 5.5.1 nested\r\n250 2.1.5 ok\r\n250 2.0.0 taken\r\n";
+    let says = [odd, RESET, TAKEN, RESET, TAKEN, RESET, TAKEN].concat();
+    let (outcomes, _) = outcomes(Burst { says, closes: false }).await;
+    assert!(outcomes.iter().all(|outcome| state(outcome) == State::Unknown));
+}
