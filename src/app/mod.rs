@@ -2,6 +2,7 @@
 //! again on request, and takes them apart without losing anybody.
 
 mod doors;
+mod ledger;
 mod settings;
 
 pub use doors::OpenDoor;
@@ -17,7 +18,7 @@ use crate::exit::{CliError, Exit};
 use crate::fault::{Fault, Reason, State};
 use crate::gate::Gate;
 use crate::inject::Injector;
-use crate::job::{SendNumber, Token};
+use crate::job::{SendNumbers, Token};
 use crate::journal::Journal;
 use crate::pipeline::{Pipeline, PipelineLimits, Rules};
 use crate::render::Renderer;
@@ -26,15 +27,11 @@ use crate::telemetry::{Page, StageHistograms};
 use crate::ticket::Board;
 use crate::tls::ClientTls;
 use crate::vault::{Vault, VaultError};
-use aws_lc_rs::hmac;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// What the send number's key is derived for.
-const SEND_NUMBER_KEY: &str = "send-number";
 
 /// The share of the drain after which replies of targets are no longer waited for.
 const HALT_SHARE: f64 = 0.8;
@@ -217,7 +214,7 @@ fn injector(config: &Config) -> Result<Injector, String> {
 /// The house as its doors see it.
 fn house(parts: &Arc<Parts>, engines: watch::Receiver<Arc<Engines>>, vault: &Vault) -> House {
     let (submit, known) = (parts.clone(), parts.clone());
-    let key = hmac::Key::new(hmac::HMAC_SHA256, vault.derive_key(SEND_NUMBER_KEY).as_slice());
+    let numbers = SendNumbers::new(&vault.derive_key(SendNumbers::KEY_PURPOSE));
     let house = House::new(
         engines,
         parts.gate.clone(),
@@ -229,7 +226,7 @@ fn house(parts: &Arc<Parts>, engines: watch::Receiver<Arc<Engines>>, vault: &Vau
             let parts = known.clone();
             Box::pin(async move { parts.custody.pipeline.resolver.person(&token).await.map(drop) })
         },
-        move |engine, job_id| send_number(&key, engine, job_id),
+        move |engine, job_id| numbers.of(engine, job_id),
     );
     if parts.custody.journal.is_none() {
         return house;
@@ -239,18 +236,6 @@ fn house(parts: &Arc<Parts>, engines: watch::Receiver<Arc<Engines>>, vault: &Vau
         let parts = hold.clone();
         Box::pin(async move { parts.custody.hold_all(jobs).await })
     })
-}
-
-/// The same job of the same engine keeps its number, so its Message-ID is stable without anything being stored.
-fn send_number(key: &hmac::Key, engine: &str, job_id: &str) -> SendNumber {
-    let mut context = hmac::Context::with_key(key);
-    for part in [engine, job_id] {
-        context.update(&(part.len() as u64).to_le_bytes());
-        context.update(part.as_bytes());
-    }
-    let tag = context.sign();
-    let bits = tag.as_ref().first_chunk::<16>().expect("HMAC-SHA256 has 32 bytes");
-    SendNumber::from_bits(*bits)
 }
 
 impl Parts {
@@ -311,19 +296,5 @@ impl Parts {
             ];
             counts.map(|(what, count)| (target.name.to_string(), what, count))
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_send_number_is_stable_for_engine_and_job_and_different_otherwise() {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
-        assert_eq!(send_number(&key, "a", "bc"), send_number(&key, "a", "bc"));
-        assert_ne!(send_number(&key, "a", "bc"), send_number(&key, "ab", "c"));
-        let other = hmac::Key::new(hmac::HMAC_SHA256, &[8; 32]);
-        assert_ne!(send_number(&key, "a", "bc"), send_number(&other, "a", "bc"));
     }
 }
