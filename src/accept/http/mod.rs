@@ -16,6 +16,7 @@ mod connection;
 mod jobs_route;
 mod openapi;
 mod problem;
+mod result_line;
 mod routes;
 mod single;
 mod stream;
