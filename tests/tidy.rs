@@ -39,7 +39,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 
 /// Crate -> places that may name it.
 const NAMED_IN: &[(&str, &[&str])] = &[
-    ("moka", &["resolve/"]),
+    ("hashbrown", &["resolve/"]),
     ("handlebars", &["render/"]),
     ("mail_parser", &["render/", "load/reading.rs"]),
     ("mrml", &["render/"]),
