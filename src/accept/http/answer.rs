@@ -100,7 +100,7 @@ impl Answer {
     pub fn write_line(&self, buffer: &mut BytesMut) {
         let is_written = match &self.outcome {
             Outcome::Relayed(relayed) => result_line::relayed(self, relayed, buffer),
-            Outcome::Failed(_) | Outcome::Lost => false,
+            _ => false,
         };
         if !is_written {
             serde_json::to_writer(buffer.writer(), &self.text()).expect("a result always serialises");
