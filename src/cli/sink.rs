@@ -1,7 +1,9 @@
 //! `tokenrelay sink`: the test MTA on the command line.
 
 use super::{CliError, Exit};
-use crate::load::sink::{Proofs, Script, Sink, SinkHandle, SinkSettings, SinkStats, SinkTls, UnknownProfile};
+use crate::load::sink::{
+    Proofs, Record, Script, Sink, SinkHandle, SinkSettings, SinkStats, SinkTls, UnknownProfile,
+};
 use crate::tls::DevAuthority;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -40,6 +42,9 @@ pub struct SinkArgs {
     /// with a line feed behind it.
     #[arg(long, value_name = "FILE")]
     pub verify: Option<PathBuf>,
+    /// Append a line of JSON for each content that arrives, before it is answered: at, id, to, code.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// Behaviour, several joined by commas, most with a number: refuse-rcpt=3,slow=20. An unknown name lists them.
     #[arg(long, value_name = "NAME[=N]", default_value = "accept")]
     pub profile: String,
@@ -116,7 +121,12 @@ fn settings(args: &SinkArgs) -> Result<SinkSettings, CliError> {
         }
     };
     let (tls, proofs) = (tls(args)?, args.verify.as_deref().map(proofs).transpose()?);
-    Ok(SinkSettings { tls, script, dump_dir: args.dump.clone(), auth, proofs, keep: false })
+    let record = args.record.as_deref().map(record).transpose()?;
+    Ok(SinkSettings { tls, script, dump_dir: args.dump.clone(), auth, proofs, record, keep: false })
+}
+
+fn record(path: &Path) -> Result<Record, CliError> {
+    Record::open(path).map_err(|cause| CliError::failed(format!("cannot write {}: {cause}", path.display())))
 }
 
 fn proofs(path: &Path) -> Result<Proofs, CliError> {

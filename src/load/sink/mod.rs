@@ -3,10 +3,12 @@
 mod command;
 mod dialogue;
 mod proof;
+mod record;
 mod script;
 mod store;
 
 pub use proof::{BadProof, ProofStats, Proofs};
+pub use record::Record;
 pub use script::{Act, Offers, PROFILES, Rule, Script, Step, UnknownProfile, When};
 pub use store::{SinkStats, SunkEnvelope, SunkMessage};
 
@@ -43,6 +45,8 @@ pub struct SinkSettings {
     pub auth: Option<(String, String)>,
     /// What each recipient should get; every message is held against it, and none is refused for it.
     pub proofs: Option<Proofs>,
+    /// Where a line is written for each content that arrives, before its answer.
+    pub record: Option<Record>,
     /// Keep every message in memory for [`SinkHandle::messages`].
     pub keep: bool,
 }
@@ -75,7 +79,7 @@ impl Sink {
     /// Accepts on every listener until the handle is stopped or dropped.
     pub fn start(listeners: Vec<TcpListener>, settings: SinkSettings) -> SinkHandle {
         let store = Store::new(settings.keep, settings.dump_dir.clone());
-        let keeps = store.wants_content() || settings.script.echoes_content();
+        let keeps = store.wants_content() || settings.script.echoes_content() || settings.record.is_some();
         let collects = keeps || settings.proofs.is_some();
         let shared = Arc::new(Shared {
             settings,

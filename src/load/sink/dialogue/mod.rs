@@ -319,6 +319,9 @@ impl Dialogue {
             "250 2.0.0 taken"
         };
         let said = self.answer(stream, Step::Content, usual).await?;
+        if let Some(record) = &self.shared.settings.record {
+            record.note(&self.envelope(), &self.transaction.header("Message-ID:"), said.code)?;
+        }
         let store = &self.shared.store;
         if said.is_positive() {
             store.tally.recipients.fetch_add(self.transaction.recipients.len() as u64, Relaxed);
@@ -337,16 +340,17 @@ impl Dialogue {
     }
 
     fn message(&self) -> SunkMessage {
+        SunkMessage { envelope: self.envelope(), content: self.transaction.plain_content() }
+    }
+
+    fn envelope(&self) -> SunkEnvelope {
         let transaction = &self.transaction;
-        SunkMessage {
-            envelope: SunkEnvelope {
-                sender: transaction.sender.as_ref().map(|range| transaction.text(range)).unwrap_or_default(),
-                parameters: transaction.text(&transaction.parameters),
-                recipients: transaction.recipients.iter().map(|range| transaction.text(range)).collect(),
-                tls: self.is_tls,
-                session: self.number,
-            },
-            content: transaction.plain_content(),
+        SunkEnvelope {
+            sender: transaction.sender.as_ref().map(|range| transaction.text(range)).unwrap_or_default(),
+            parameters: transaction.text(&transaction.parameters),
+            recipients: transaction.recipients.iter().map(|range| transaction.text(range)).collect(),
+            tls: self.is_tls,
+            session: self.number,
         }
     }
 

@@ -1,0 +1,76 @@
+"""Faults from outside: errors injected into system calls of a running relay, and a file system with little room."""
+
+import os
+import shutil
+import signal
+import subprocess
+
+from cases import Skip
+from lab import LabError, until
+
+SMALL_MIB = 48
+
+
+class Fault:
+    """Errors injected into calls on the journal's files while it runs; goes when this goes."""
+
+    def __init__(self, lab, calls, error, when="1+", names=("journal.db-wal",)):
+        self.lab, self.log = lab, lab.folder / "injected"
+        self.log.write_text("")
+        paths = [word for name in names for word in ("-P", str(lab.journal_dir / name))]
+        self.command = ["strace", "-f", "-q", "-o", str(self.log), "-p", str(lab.pid()), *paths, "-e", f"trace={calls}",
+                        "-e", f"inject={calls}:error={error}:when={when}"]
+
+    def __enter__(self):
+        self.strace = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        # Until every thread is held by it.
+        tasks = f"/proc/{self.lab.pid()}/task"
+        problems = until(lambda: all(traced(f"{tasks}/{task}/status") for task in os.listdir(tasks)), 20, "strace has attached")
+        if problems:
+            self.__exit__()
+            raise LabError(problems[0] + (self.strace.stderr.read().decode() if self.strace.poll() else ""))
+        return self
+
+    def __exit__(self, *_):
+        self.strace.send_signal(signal.SIGINT)
+        try:
+            self.strace.wait(10)
+        except subprocess.TimeoutExpired:
+            self.strace.kill()
+            self.strace.wait()
+
+    def count(self):
+        return self.log.read_text(errors="replace").count("(INJECTED)")
+
+
+def traced(status):
+    try:
+        with open(status, encoding="ascii") as lines:
+            return any(line.startswith("TracerPid:") and line.split()[1] != "0" for line in lines)
+    except FileNotFoundError:
+        return True
+
+
+class SmallDisk:
+    """The journal's folder as a file system of its own."""
+
+    def __init__(self, lab, options=f"size={SMALL_MIB}m"):
+        if os.geteuid() != 0:
+            raise Skip("a file system of its own can only be mounted as root")
+        self.dir, self.options = lab.journal_dir, options
+
+    def __enter__(self):
+        self.dir.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"{self.options},mode=0700", "tmpfs", self.dir], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Skip(f"a file system cannot be mounted here: {done.stderr.strip()}")
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", "--lazy", self.dir], check=False)
+
+    def remount(self, options):
+        subprocess.run(["mount", "-o", f"remount,{options}", self.dir], check=True)
+
+    def free(self):
+        return shutil.disk_usage(self.dir).free
