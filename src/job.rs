@@ -48,7 +48,7 @@ impl Token {
             tail.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b))
                 && !tail.ends_with('.')
                 && !tail.starts_with('.')
-                && !tail.contains("..")
+                && !tail.as_bytes().windows(2).any(|pair| pair == b"..")
         });
         if well_formed && Self::LOCAL_OCTETS.contains(&lower.len()) {
             Ok(Self(lower.into_boxed_str()))

@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 
 import content
@@ -148,7 +147,10 @@ class House:
 
     def end_sink(self, sink):
         self.end(sink, signal.SIGINT)
-        return json.loads(sink.log.read_text().splitlines()[-1] if "octets" in sink.log.read_text() else sys.exit("error: the sink said nothing"))
+        for line in sink.log.read_text().splitlines():
+            if '"octets"' in line:
+                return json.loads(line)
+        raise Wrong(f"the sink did not say what it counted: {sink.log.read_text()[-500:]}")
 
     def end(self, process, how=signal.SIGTERM):
         if process.poll() is None:

@@ -19,6 +19,7 @@ pub mod ledger;
 mod openapi;
 mod problem;
 mod records;
+mod result_line;
 mod routes;
 mod single;
 mod stream;

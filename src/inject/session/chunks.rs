@@ -7,7 +7,7 @@
 
 use super::{Halt, Session, Stop};
 use crate::fault::{Fault, ReplyCode};
-use crate::inject::delivery::Parcel;
+use crate::inject::delivery::{Delivery, Parcel};
 use crate::inject::envelope::Group;
 use crate::inject::talk::{Broken, Torn, slices};
 use crate::inject::target::Target;
@@ -124,9 +124,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     async fn take_off(
         &mut self,
         target: &Arc<Target>,
-        mut boarding: Vec<Parcel>,
+        boarding: Vec<Parcel>,
         flights: &mut VecDeque<Flight>,
     ) -> Result<(), Halt> {
+        let mut boarding: Vec<Parcel> = boarding.into_iter().filter_map(noted).collect();
         if boarding.is_empty() {
             return Ok(());
         }
@@ -295,6 +296,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
 enum Grounded {
     Broken(Broken),
     Closing { unsent: Vec<Parcel>, fault: Fault },
+}
+
+/// Nothing leaves that could not be noted.
+fn noted(parcel: Parcel) -> Option<Parcel> {
+    if parcel.delivery.may_leave() {
+        return Some(parcel);
+    }
+    parcel.fail(Delivery::unnoted());
+    None
 }
 
 /// What the content lacks at its end.
