@@ -181,10 +181,15 @@ impl Watch {
                 () = sleep(pause) => {}
                 () = self.door.stop.cancelled() => return Ok(Look::Over),
             }
-            if self.door.settings.house.engines().by_name(&self.engine).is_none() {
+            if self.is_over() {
                 return Ok(Look::Over);
             }
         }
+    }
+
+    fn is_over(&self) -> bool {
+        let may_ask = self.door.settings.house.engines().by_name(&self.engine).is_some();
+        self.door.stop.is_cancelled() || !may_ask
     }
 
     async fn page(mut self, asked: Asked) -> Result<Response, Problem> {
@@ -213,6 +218,9 @@ impl Watch {
 
     /// The next events, or a sign of life. `None` ends the stream; the client comes back by itself.
     async fn chunk(&mut self) -> Option<Bytes> {
+        if self.is_over() {
+            return None;
+        }
         let limits = &self.door.settings.limits;
         let (limit, until) = (EVENTS_DEFAULT.min(limits.events_max), Instant::now() + limits.event_heartbeat);
         let mut text = BytesMut::new();

@@ -14,7 +14,7 @@ use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Jobs changed at a time; a list is never held as a whole.
-const JOBS_AT_ONCE: u64 = 1000;
+const JOBS_AT_ONCE: u64 = 2000;
 /// Jobs shown before `--yes` is given.
 const PREVIEW_MAX: u64 = 20;
 

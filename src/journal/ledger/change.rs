@@ -9,7 +9,7 @@ use crate::fault::{Reason, ReplyCode, State};
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 /// What a held job takes beside its record: its rows and their places in the indexes.
-pub const ROW_BYTES: i64 = 256;
+pub const ROW_BYTES: i64 = crate::journal::order::ROW_BYTES as i64;
 
 /// What a job turns into.
 #[derive(Debug, Clone, Copy)]

@@ -25,6 +25,7 @@ use crate::journal::Number;
 use entry::{ENTRY_COLUMNS, Send, Word};
 use error::{io_error, store_error};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,7 +42,11 @@ const EVENTS_SCANNED_MAX: usize = 20_000;
 pub struct Ledger {
     path: PathBuf,
     db: Connection,
+    file: FileId,
 }
+
+/// Device and inode: which file it is, whatever its name.
+type FileId = (u64, u64);
 
 /// Where a job is, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,10 +73,18 @@ impl Ledger {
     /// [`LedgerError`]: there is none, it is no journal, or of a newer format.
     pub fn open(dir: &Path) -> Result<Self, LedgerError> {
         let path = dir.join(super::FILE_NAME);
+        // Before it is opened: a file put in its place meanwhile is then noticed.
+        let file = file_id(&path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = connect(&path, flags, READ_WAIT)?;
         db.pragma_update(None, "query_only", true).map_err(store_error(&path))?;
-        Ok(Self { path, db })
+        Ok(Self { path, db, file })
+    }
+
+    /// Whether the file it was opened from is still the journal: a damaged one is set aside, and an open file outlives
+    /// its name.
+    pub fn is_current(&self) -> bool {
+        file_id(&self.path).is_ok_and(|file| file == self.file)
     }
 
     /// # Errors
@@ -256,6 +269,11 @@ fn event(row: &rusqlite::Row<'_>) -> rusqlite::Result<Event> {
         attempt: row.get(6)?,
         verdict: entry::verdict(row, 7)?,
     })
+}
+
+fn file_id(path: &Path) -> Result<FileId, LedgerError> {
+    let found = std::fs::metadata(path).map_err(io_error(path))?;
+    Ok((found.dev(), found.ino()))
 }
 
 /// A connection to a journal that is there, its format checked.

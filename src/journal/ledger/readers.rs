@@ -33,7 +33,7 @@ impl Readers {
         let work = move || {
             let _permit = permit;
             let free = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let ledger = free.map_or_else(|| Ledger::open(&dir), Ok)?;
+            let ledger = free.filter(Ledger::is_current).map_or_else(|| Ledger::open(&dir), Ok)?;
             let answer = read(&ledger)?;
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(ledger);
             Ok(answer)

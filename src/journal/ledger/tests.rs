@@ -243,4 +243,9 @@ async fn readers_share_their_connections_and_open_again_after_an_error() {
     for answer in futures_util::future::join_all(reads).await {
         assert_eq!(answer.unwrap(), 1);
     }
+    // Another journal under the same name is read from then on.
+    let other = Book::new();
+    std::fs::remove_file(book.dir.path().join("later")).unwrap();
+    std::os::unix::fs::symlink(other.dir.path(), book.dir.path().join("later")).unwrap();
+    assert_eq!(readers.read(|ledger| ledger.last_event()).await.unwrap(), 0);
 }

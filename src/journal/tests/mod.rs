@@ -1,5 +1,6 @@
 //! The journal as a whole: its rules, its crashes, its disks.
 
+mod beside;
 mod crashes;
 mod disks;
 mod model;
