@@ -183,6 +183,8 @@ impl Session {
             }
             // No error: a pipelining client did not know that its recipient was refused.
             Err(Unread::NoRecipient) => read_line(State::Ready(envelope.engine), Some(self.no_recipient())),
+            // It is not obeyed, since it could be content all the same: what comes of it is an end, and no more.
+            Err(Unread::Farewell) => refuse_content(self.no_recipient()),
             Err(Unread::TooLarge) => read_line(State::Ready(envelope.engine), Some(too_large())),
             Err(Unread::NoRoom) => {
                 let text = "the relay is busy; send it again later";
