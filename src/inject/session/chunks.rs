@@ -178,11 +178,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     ) -> Landing {
         let mut refusal = None;
         match self.landed(target, flight, limit, &mut refusal).await {
-            // Nothing that follows can make it accepted.
-            Err(Stop::Broken(_)) if refusal.is_some() => {
-                Landing::Refused(refusal.take().unwrap_or_else(|| target.stopping()))
-            }
-            Err(Stop::Broken(broken)) => Landing::Doubt(broken),
+            Err(Stop::Broken(broken)) => match refusal {
+                // Nothing that would have followed could make it accepted.
+                Some(fault) if matches!(broken, Broken::Closed | Broken::Io(_)) => Landing::Refused(fault),
+                _ => Landing::Doubt(broken),
+            },
             Err(Stop::Closing(fault)) => Landing::Closing(fault),
             Ok(code) if code.is_positive() => {
                 // An acceptance of a message without sender or recipient, an answer to something else, or two answers.
