@@ -2,6 +2,7 @@
 
 use crate::exit::{CliError, Exit};
 use rusqlite::ErrorCode;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -77,6 +78,10 @@ impl Trouble {
             // A column that holds what it never holds, or a row that must be there and is not.
             _ => return Self::Damaged,
         };
+        if failure.extended_code == SQLITE_IOERR_SHMSIZE {
+            // The log's index could not grow: the disk is full, and SQLite has no better word for it.
+            return Self::DiskFull;
+        }
         match failure.code {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy,
             ErrorCode::DiskFull => Self::DiskFull,

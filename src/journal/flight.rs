@@ -295,3 +295,71 @@ fn header(boot: BootId, refused_above: i64) -> [u8; SEAT] {
     seal(&mut header);
     header
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::tests::{BOOT, busy, relayed};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_note_reads_as_written_and_no_bit_of_it_may_flip(
+            number: i64, attempt: u32, kind in 1..4u8, basic in 0..1000u16,
+            enhanced in proptest::option::of((1..6u8, 0..1000u16, 0..1000u16)),
+            target in "[a-z0-9-]{0,39}", flip in 0..SEAT * 8,
+        ) {
+            let kind = [Kind::Offered, Kind::Relayed, Kind::Refused][usize::from(kind) - 1];
+            let enhanced = enhanced.map(|(class, subject, detail)| Enhanced(class, subject, detail));
+            let code = ReplyCode { basic, enhanced };
+            let note = Note { number, attempt, kind, code, target: target.into() };
+            let mut seat = note.write();
+            prop_assert_eq!(Note::read(&seat), Some(note));
+            seat[flip / 8] ^= 1 << (flip % 8);
+            prop_assert_eq!(Note::read(&seat), None);
+        }
+    }
+
+    #[test]
+    fn seats_are_used_again_and_a_full_log_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+        let flights = Flights::start(&path, BOOT).unwrap();
+        let size = std::fs::metadata(&path).unwrap().len();
+        for number in 0..i64::from(SEATS) + 1 {
+            flights.take_off(number, 1);
+        }
+        for number in 0..i64::from(SEATS) {
+            flights.offered(number).unwrap();
+        }
+        let last = i64::from(SEATS);
+        assert!(matches!(flights.offered(last), Err(NoNote::Full)));
+        assert!(matches!(flights.offered(last + 1), Err(NoNote::NotInFlight)));
+        flights.answered(7, &relayed()).unwrap();
+        flights.land(7);
+        flights.offered(last).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), size, "it never grows");
+        let log = Log::read(&path, BOOT);
+        assert_eq!(log.fate(last, 1), Fate::InDoubt);
+        assert_eq!(log.fate(8, 1), Fate::InDoubt);
+        assert_eq!(log.fate(8, 2), Fate::NotOffered, "that was the attempt before");
+        assert_eq!(log.fate(7, 1), Fate::NotOffered);
+        assert_eq!(log.refused_above, None);
+    }
+
+    #[test]
+    fn offered_again_it_is_in_doubt_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+        let flights = Flights::start(&path, BOOT).unwrap();
+        flights.take_off(1, 1);
+        flights.answered(1, &relayed()).unwrap();
+        assert_eq!(Log::read(&path, BOOT).fate(1, 1), Fate::NotOffered, "no answer without an offer");
+        flights.offered(1).unwrap();
+        flights.answered(1, &Outcome::Failed(busy())).unwrap();
+        assert_eq!(Log::read(&path, BOOT).fate(1, 1), Fate::Refused);
+        flights.offered(1).unwrap();
+        assert_eq!(Log::read(&path, BOOT).fate(1, 1), Fate::InDoubt);
+        assert_eq!(Log::read(&path, Some([b'9'; 36])).fate(1, 1), Fate::InDoubt);
+    }
+}

@@ -207,7 +207,8 @@ impl Journal {
     }
 
     /// Ends an attempt. The journal's rules say whether the job ends with it, is tried again, or is held in doubt.
-    /// Never waits; the writer commits it behind the call, and until then the flight log knows.
+    /// [`Outcome::Journaled`] gives the job back: nothing was attempted, and it is due at once. Never waits; the
+    /// writer commits it behind the call, and until then the flight log knows.
     pub async fn settle(&self, number: Number, outcome: Outcome) {
         let shared = &self.0.shared;
         if let Err(error) = shared.flights.answered(number.0, &outcome) {
@@ -217,7 +218,12 @@ impl Journal {
             Outcome::Lost if shared.flights.was_offered(number.0) => End::Known(Verdict::failed(
                 &Fault::in_doubt("the attempt was dropped while the message was on its way"),
             )),
-            Outcome::Lost | Outcome::Journaled => End::GivenBack,
+            // With a pause, as what broke the attempt may break the next.
+            Outcome::Lost => End::Known(Verdict::failed(&Fault::new(
+                Reason::TargetUnavailable,
+                "the attempt was dropped before the message was on its way",
+            ))),
+            Outcome::Journaled => End::GivenBack,
             Outcome::Failed(fault) if fault.state() == State::Journaled => End::GivenBack,
             outcome => End::Known(Verdict::of(outcome)),
         };

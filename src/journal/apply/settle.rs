@@ -1,6 +1,6 @@
 //! Attempts end: with the job, or with its next attempt, or in doubt.
 
-use super::{Batch, JobRow};
+use super::{Batch, JobRow, Way};
 use crate::fault::{Fault, Reason, State};
 use crate::journal::WhenUnknown;
 use crate::journal::order::End;
@@ -22,40 +22,40 @@ impl Batch<'_> {
             return self.release(number);
         };
         let Some(way) = self.way(number)? else { return self.quarantine(number, &job) };
-        match end {
-            End::Damaged => self.quarantine(number, &job),
-            End::GivenBack => self.put_due(number, &way.target, job.attempts > 0, self.moment.clock),
-            End::Known(verdict) => {
-                job.attempts += 1;
-                match verdict.state {
-                    State::Deferred => {
-                        self.attempt(number, job.attempts, verdict)?;
-                        let at = self.next_attempt(job.attempts);
-                        if at >= way.expires {
-                            return self.end(number, &job, &verdict.clone().into_state(State::Expired));
-                        }
-                        self.update(number, &job, &verdict.clone().into_state(State::Journaled))?;
-                        self.put_due(number, &way.target, true, at)
-                    }
-                    State::Unknown => self.doubt(number, job, verdict),
-                    State::Journaled | State::Lost => {
-                        job.attempts -= 1;
-                        self.put_due(number, &way.target, job.attempts > 0, self.moment.clock)
-                    }
-                    _ => self.end(number, &job, verdict),
-                }
+        let verdict = match end {
+            End::Known(verdict) => verdict,
+            End::Damaged => return self.quarantine(number, &job),
+            End::GivenBack => {
+                return self.put_due(number, &way.target, job.attempts > 0, self.moment.clock);
             }
+        };
+        job.attempts += 1;
+        match verdict.state {
+            State::Deferred => self.put_off(number, &job, &way, verdict),
+            State::Unknown => self.doubt(number, job, &way, verdict),
+            _ => self.end(number, &job, verdict),
         }
     }
 
+    /// The reason may pass: it is tried again, unless that would be too late.
+    fn put_off(&mut self, number: i64, job: &JobRow, way: &Way, verdict: &Verdict) -> rusqlite::Result<()> {
+        self.attempt(number, job.attempts, verdict)?;
+        let at = self.next_attempt(job.attempts);
+        if at >= way.expires {
+            return self.end(number, job, &verdict.clone().into_state(State::Expired));
+        }
+        self.update(number, job, &verdict.clone().into_state(State::Journaled))?;
+        self.put_due(number, &way.target, true, at)
+    }
+
     /// It may have been delivered.
-    fn doubt(&mut self, number: i64, mut job: JobRow, verdict: &Verdict) -> rusqlite::Result<()> {
+    fn doubt(&mut self, number: i64, mut job: JobRow, way: &Way, verdict: &Verdict) -> rusqlite::Result<()> {
         self.attempt(number, job.attempts, verdict)?;
         self.event(number, verdict, job.attempts)?;
         let at = self.next_attempt(job.attempts);
-        let way = self.way(number)?.filter(|way| at < way.expires);
-        let way = way.filter(|_| self.settings.unknown == WhenUnknown::Resend);
-        let Some(way) = way else { return self.update(number, &job, verdict) };
+        if self.settings.unknown == WhenUnknown::Hold || at >= way.expires {
+            return self.update(number, &job, verdict);
+        }
         job.is_resent = true;
         self.update(number, &job, &verdict.clone().into_state(State::Journaled))?;
         self.put_due(number, &way.target, true, at)

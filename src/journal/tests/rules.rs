@@ -111,26 +111,37 @@ async fn a_body_that_many_share_lies_there_once() {
 
 #[tokio::test]
 async fn what_fails_for_now_is_tried_again_until_its_time_is_over() {
-    let place = Place::with(|settings| settings.expires = Duration::from_millis(300));
+    let place = Place::new();
     let job = job();
     let send = job.send.clone();
     let number = place.held(job, How::Failed(busy())).await;
     assert!(place.claim(false).await.is_empty(), "it waits among the retries");
-    let mut attempts = 1;
-    let outcome = loop {
-        if let Some(claimed) = place.claim(true).await.pop() {
-            attempts += 1;
-            assert_eq!((claimed.number, claimed.attempt), (number, attempts));
-            place.settle(number, Outcome::Failed(busy())).await;
-        }
-        match place.outcome(&send).await {
-            Outcome::Journaled => place.journal().stir().await,
-            outcome => break outcome,
-        }
-    };
-    assert!(attempts > 5, "{attempts}");
-    assert_eq!(outcome, Outcome::Failed(busy().into_state(State::Expired)));
-    assert!(place.number("SELECT count(*) FROM attempt") >= i64::from(attempts) - 1);
+    for attempt in 2..8 {
+        let claimed = place.claim_retry().await;
+        assert_eq!((claimed.number, claimed.attempt), (number, attempt));
+        place.settle(number, Outcome::Failed(busy())).await;
+        assert_eq!(place.outcome(&send).await, Outcome::Journaled);
+        assert_eq!(place.number("SELECT count(*) FROM attempt"), i64::from(attempt));
+    }
+    place.claim_retry().await;
+    place.db().execute("UPDATE payload SET expires = 0", []).unwrap();
+    place.settle(number, Outcome::Failed(busy())).await;
+    assert_eq!(place.outcome(&send).await, Outcome::Failed(busy().into_state(State::Expired)));
+    assert_eq!(place.number("SELECT attempts FROM job"), 8);
+    place.check();
+}
+
+#[tokio::test]
+async fn a_retry_that_comes_too_late_ends_with_the_reason_it_had() {
+    let place = Place::new();
+    let job = job();
+    let send = job.send.clone();
+    place.held(job, How::Failed(busy())).await;
+    place.db().execute("UPDATE payload SET expires = 0", []).unwrap();
+    while place.outcome(&send).await == Outcome::Journaled {
+        assert!(place.claim(true).await.is_empty());
+    }
+    assert_eq!(place.outcome(&send).await, Outcome::Failed(busy().into_state(State::Expired)));
     place.check();
 }
 
@@ -184,7 +195,11 @@ async fn a_dropped_attempt_is_in_doubt_once_it_was_offered() {
     place.settle(waiting, Outcome::Lost).await;
     assert!(matches!(place.outcome(&sends[0]).await, Outcome::HeldInDoubt(_)));
     assert_eq!(place.outcome(&sends[1]).await, Outcome::Journaled);
-    assert_eq!(place.claim(false).await.pop().unwrap().number, waiting);
+    let again = place.claim_retry().await;
+    assert_eq!((again.number, again.attempt), (waiting, 2));
+    place.settle(waiting, Outcome::Journaled).await;
+    let again = place.claim_retry().await;
+    assert_eq!((again.number, again.attempt), (waiting, 2), "given back, it has not been attempted");
     assert!(place.journal().offered(offered).is_err(), "it is settled");
     place.check();
 }
