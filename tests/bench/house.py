@@ -75,9 +75,9 @@ class House:
     def config(self):
         return self.folder / "bench.toml"
 
-    def configure(self, target="", port=None):
+    def configure(self, target="", port=None, accept="handoff"):
         """The configuration of `init`, cut down; `target` holds more keys of the one target."""
-        listener = 'cert = "certs/relay.pem"\nkey = "file:certs/relay.key"\naccept = "handoff"\ntoken_domains = ["tokens.example"]\n'
+        listener = f'cert = "certs/relay.pem"\nkey = "file:certs/relay.key"\naccept = "{accept}"\ntoken_domains = ["tokens.example"]\n'
         self.config().write_text(
             'state_dir = "state"\n[vault]\nkey = "file:keys/vault.key"\n[cache]\nmax_bytes = "64MiB"\n[templates]\ndir = "templates"\n'
             f'[[listener]]\nkind = "smtp"\nbind = "127.0.0.1:{self.smtp_port}"\ntls = "starttls"\n{listener}'
