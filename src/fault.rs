@@ -205,17 +205,35 @@ pub struct Fault {
     /// The name of the target that caused it, when one did.
     pub target: Option<std::sync::Arc<str>>,
     state: State,
+    circumstance: Circumstance,
+}
+
+/// What a door says in a code of its own though the reason has a wider meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Circumstance {
+    Usual,
+    /// The journal takes no more: it is full, or its disk is.
+    NoStorage,
+    /// Another job came before under the same id.
+    SameIdOtherBody,
 }
 
 impl Fault {
     pub fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason, detail: detail.into(), reply: None, target: None, state: reason.state() }
+        Self {
+            reason,
+            detail: detail.into(),
+            reply: None,
+            target: None,
+            state: reason.state(),
+            circumstance: Circumstance::Usual,
+        }
     }
 
     /// The target answered with a refusal: 4xx defers, 5xx rejects.
     pub fn refused(code: ReplyCode, detail: impl Into<Cow<'static, str>>) -> Self {
         let state = if code.is_transient() { State::Deferred } else { State::Rejected };
-        Self { reason: Reason::TargetRejected, detail: detail.into(), reply: Some(code), target: None, state }
+        Self { reply: Some(code), state, ..Self::new(Reason::TargetRejected, detail) }
     }
 
     /// The connection was lost after the final dot and before its answer.
@@ -232,15 +250,21 @@ impl Fault {
 
     /// The journal takes no more: it is full, or its disk is.
     pub fn no_storage(detail: impl Into<Cow<'static, str>>) -> Self {
-        let fault = Self::new(Reason::OverQuota, detail);
-        Self { reply: Some(Self::NO_STORAGE), ..fault }
+        Self { circumstance: Circumstance::NoStorage, ..Self::new(Reason::OverQuota, detail) }
     }
 
-    /// Insufficient system storage (RFC 5321 §4.2.3, RFC 3463 §3.4): HTTP's 507.
-    const NO_STORAGE: ReplyCode = ReplyCode::new(452, 4, 3, 1);
+    /// The engine gave this job an id that another job of its has.
+    pub fn other_body() -> Self {
+        let detail = "this job_id came before with another body; give each job an id of its own";
+        Self { circumstance: Circumstance::SameIdOtherBody, ..Self::new(Reason::BadJob, detail) }
+    }
 
     pub fn is_no_storage(&self) -> bool {
-        self.reason == Reason::OverQuota && self.reply == Some(Self::NO_STORAGE)
+        self.circumstance == Circumstance::NoStorage
+    }
+
+    pub fn circumstance(&self) -> Circumstance {
+        self.circumstance
     }
 
     /// The same cause with another outcome: what was temporary has gone on for too long, or is called off.

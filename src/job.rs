@@ -2,6 +2,7 @@
 
 use crate::engine::Engine;
 use crate::fault::{Fault, Reason};
+use aws_lc_rs::hmac;
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ impl Token {
             tail.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b))
                 && !tail.ends_with('.')
                 && !tail.starts_with('.')
-                && !tail.contains("..")
+                && !tail.as_bytes().windows(2).any(|pair| pair == b"..")
         });
         if well_formed && Self::LOCAL_OCTETS.contains(&lower.len()) {
             Ok(Self(lower.into_boxed_str()))
@@ -143,6 +144,31 @@ impl fmt::Debug for SendNumber {
 impl fmt::Display for SendNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Gives jobs that engines have named their send numbers. The same job of the same engine keeps its number, so its
+/// Message-ID is stable without anything being stored. Cheap to clone.
+#[derive(Clone)]
+pub struct SendNumbers(hmac::Key);
+
+impl SendNumbers {
+    /// What the key is derived for from those of the vault.
+    pub const KEY_PURPOSE: &'static str = "send-number";
+
+    pub fn new(key: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    pub fn of(&self, engine: &str, job_id: &str) -> SendNumber {
+        let mut context = hmac::Context::with_key(&self.0);
+        for part in [engine, job_id] {
+            context.update(&(part.len() as u64).to_le_bytes());
+            context.update(part.as_bytes());
+        }
+        let tag = context.sign();
+        let bits = tag.as_ref().first_chunk::<16>().expect("HMAC-SHA256 has 32 bytes");
+        SendNumber::from_bits(*bits)
     }
 }
 
@@ -251,5 +277,13 @@ mod tests {
         for other in ["", "s_", "s_aaaa", "e_aaaaaaaaaaaaaaaaaaaaaaaaaa", "s_aaaaaaaaaaaaaaaaaaaaaaaaa1"] {
             assert_eq!(SendNumber::parse(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_send_number_is_stable_for_engine_and_job_and_different_otherwise() {
+        let numbers = SendNumbers::new(&[7; 32]);
+        assert_eq!(numbers.of("a", "bc"), numbers.of("a", "bc"));
+        assert_ne!(numbers.of("a", "bc"), numbers.of("ab", "c"));
+        assert_ne!(numbers.of("a", "bc"), SendNumbers::new(&[8; 32]).of("a", "bc"));
     }
 }

@@ -8,6 +8,7 @@ pub mod accept;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod custody;
 pub mod engine;
 pub mod exit;
 pub mod fault;

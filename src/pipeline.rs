@@ -2,13 +2,13 @@
 
 use crate::fault::{Fault, Reason};
 use crate::gate::Gate;
-use crate::inject::{Capabilities, DeliverError, Delivery, Injector, TargetHandle};
-use crate::job::{Content, Job, SendNumber, TokenKind};
+use crate::inject::{Capabilities, DeliverError, Delivery, Injector, OnOffer, TargetHandle};
+use crate::job::{Content, Job, TokenKind};
 use crate::person::Person;
 use crate::render::{Moment, Plan, RenderRequest, Renderer, Transfer};
 use crate::resolve::{ConsentRule, Resolver, admit};
 use crate::telemetry::StageHistograms;
-use crate::ticket::{Board, Outcome, Relayed, StageTimes};
+use crate::ticket::{Outcome, Relayed, StageTimes};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
@@ -22,8 +22,15 @@ pub struct Rules {
 #[derive(Debug, Clone, Copy)]
 pub struct PipelineLimits {
     pub message_bytes_max: usize,
-    /// How long a job may wait for the first MTA to take it.
-    pub handoff_wait: Duration,
+}
+
+/// What is asked of one attempt.
+#[derive(Clone)]
+pub struct Way {
+    /// How long the message may wait for a session of a target to take it.
+    pub patience: Duration,
+    /// Called right before the message leaves.
+    pub on_offer: Option<OnOffer>,
 }
 
 /// The stages in the order data flows.
@@ -31,7 +38,6 @@ pub struct Pipeline {
     pub rules: watch::Receiver<Arc<Rules>>,
     pub resolver: Resolver,
     pub injector: Injector,
-    pub board: Arc<Board>,
     pub stages: StageHistograms,
     pub limits: PipelineLimits,
     pub clock: Clock,
@@ -41,26 +47,31 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Takes on one job and carries it to its one outcome.
-    pub async fn submit(&self, job: Job) -> (SendNumber, Outcome) {
-        let send = job.send.clone();
-        let (ticket, _outcome) = self.board.issue(send.clone());
+    /// One attempt to carry the job to the first MTA.
+    pub async fn attempt(&self, job: &Job, way: Way) -> Outcome {
         let mut times = StageTimes::default();
-        let outcome = match self.walk(&job, &mut times).await {
+        let outcome = match self.walk(job, way, &mut times).await {
             Ok(relayed) => Outcome::Relayed(Relayed { times, ..relayed }),
             Err(fault) => Outcome::Failed(fault),
         };
         self.stages.observe(&times);
-        log(&job, &outcome);
-        ticket.settle(outcome.clone());
-        (send, outcome)
+        outcome
     }
 
-    async fn walk(&self, job: &Job, times: &mut StageTimes) -> Result<Relayed, Fault> {
+    /// What can be judged without looking up the person: the template, the engine's grants, the deadline.
+    ///
+    /// # Errors
+    /// Why the job will never be sent as it is.
+    pub fn judge(&self, job: &Job) -> Result<(), Fault> {
+        let rules = self.rules.borrow().clone();
+        self.accept(job, &rules).map(drop)
+    }
+
+    async fn walk(&self, job: &Job, way: Way, times: &mut StageTimes) -> Result<Relayed, Fault> {
         let rules = self.rules.borrow().clone();
         let plan = self.accept(job, &rules)?;
         let person = self.resolve(job, &plan, rules.consent, times).await?;
-        self.render_and_inject(job, &plan, &person, times).await
+        self.render_and_inject((job, way), &plan, &person, times).await
     }
 
     /// What can be judged without knowing the person: the template, the engine's grants, the job's deadline.
@@ -117,24 +128,25 @@ impl Pipeline {
 
     async fn render_and_inject(
         &self,
-        job: &Job,
+        (job, way): (&Job, Way),
         plan: &Plan,
         person: &Arc<Person>,
         times: &mut StageTimes,
     ) -> Result<Relayed, Fault> {
-        let give_up_at = tokio::time::Instant::now() + self.limits.handoff_wait;
+        let give_up_at = tokio::time::Instant::now() + way.patience;
         let reached = tokio::time::timeout_at(give_up_at, self.reach(job.target.as_deref())).await;
         let (target, offered) = reached.unwrap_or_else(|_| Err(unreached()))?;
         let _room = self.room.enter(plan.octets_nearly()).await;
         let transfer = if offered.eight_bit_mime { Transfer::EightBit } else { Transfer::SevenBit };
         let delivery = self.render(job, plan, (person, transfer), times)?;
         let started = Instant::now();
-        let delivery = Delivery { give_up_at: Some(give_up_at), ..delivery };
+        let delivery = Delivery { give_up_at: Some(give_up_at), on_offer: way.on_offer.clone(), ..delivery };
         let delivered = match self.injector.deliver(&target, delivery).await {
             // The session that took it offers less than the one asked before: nothing was sent.
             Err(DeliverError::NeedsSevenBit) => {
                 let delivery = self.render(job, plan, (person, Transfer::SevenBit), times)?;
-                self.injector.deliver(&target, Delivery { give_up_at: Some(give_up_at), ..delivery }).await
+                let delivery = Delivery { give_up_at: Some(give_up_at), on_offer: way.on_offer, ..delivery };
+                self.injector.deliver(&target, delivery).await
             }
             delivered => delivered,
         };
@@ -202,6 +214,7 @@ impl Pipeline {
             smtputf8: finished.smtputf8,
             require_tls: job.require_tls,
             give_up_at: None,
+            on_offer: None,
             person: Some(person.clone()),
         })
     }
@@ -231,19 +244,5 @@ impl Clock {
                 moment
             }
         }
-    }
-}
-
-/// One line a job. A success is worth a line only when somebody looks closely.
-fn log(job: &Job, outcome: &Outcome) {
-    let (send, engine) = (&job.send, &*job.engine.name);
-    match outcome {
-        Outcome::Relayed(relayed) => tracing::debug!(%send, engine, target = %relayed.target, "relayed"),
-        Outcome::Journaled => tracing::debug!(%send, engine, "journaled"),
-        Outcome::Failed(fault) | Outcome::HeldInDoubt(fault) => {
-            let (state, reason) = (fault.state().as_str(), fault.reason.as_str());
-            tracing::info!(%send, engine, state, reason, "not relayed");
-        }
-        Outcome::Lost => tracing::error!(%send, engine, "lost"),
     }
 }

@@ -31,6 +31,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("config", &["tls", "resolve"]),
     ("telemetry", &["config"]),
     ("pipeline", &["resolve", "render", "inject", "telemetry"]),
+    ("custody", &["inject", "journal", "pipeline"]),
     ("app", &["*"]),
     ("cli", &["*"]),
     ("main", &["*"]),
@@ -38,7 +39,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 
 /// Crate -> places that may name it.
 const NAMED_IN: &[(&str, &[&str])] = &[
-    ("moka", &["resolve/"]),
+    ("hashbrown", &["resolve/"]),
     ("handlebars", &["render/"]),
     ("mail_parser", &["render/", "load/reading.rs"]),
     ("mrml", &["render/"]),

@@ -1,7 +1,7 @@
 //! What a door needs from the house behind it. Doors know these calls and the nouns, never another room.
 
 use crate::engine::Engines;
-use crate::fault::Fault;
+use crate::fault::{Fault, Reason};
 use crate::gate::Gate;
 use crate::job::{Acceptance, Job, SendNumber, Token};
 use crate::ticket::Outcome;
@@ -11,6 +11,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 type Submit = dyn Fn(Job, Acceptance) -> BoxFuture<'static, (SendNumber, Outcome)> + Send + Sync;
+type HoldAll =
+    dyn Fn(Vec<Job>) -> BoxFuture<'static, Result<Vec<(SendNumber, Outcome)>, Fault>> + Send + Sync;
 type Known = dyn Fn(Token) -> BoxFuture<'static, Result<(), Fault>> + Send + Sync;
 type Number = dyn Fn(&str, &str) -> SendNumber + Send + Sync;
 
@@ -21,6 +23,7 @@ pub struct House {
     gate: Gate,
     acceptance: Acceptance,
     submit: Arc<Submit>,
+    hold_all: Option<Arc<HoldAll>>,
     known: Arc<Known>,
     number: Arc<Number>,
 }
@@ -43,6 +46,7 @@ impl House {
             gate,
             acceptance: Acceptance::Handoff,
             submit: Arc::new(submit),
+            hold_all: None,
             known: Arc::new(known),
             number: Arc::new(number),
         }
@@ -51,6 +55,22 @@ impl House {
     /// The same house for a door whose positive answers mean this.
     pub fn promising(&self, acceptance: Acceptance) -> Self {
         Self { acceptance, ..self.clone() }
+    }
+
+    /// With `hold_all`, which takes on several jobs that have one answer between them: all of them or none.
+    pub fn holding(
+        self,
+        hold_all: impl Fn(Vec<Job>) -> BoxFuture<'static, Result<Vec<(SendNumber, Outcome)>, Fault>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Self { hold_all: Some(Arc::new(hold_all)), ..self }
+    }
+
+    /// Whether jobs may be held here, so that several of them can have one answer.
+    pub fn may_hold(&self) -> bool {
+        self.hold_all.is_some() && self.acceptance != Acceptance::Handoff
     }
 
     pub fn acceptance(&self) -> Acceptance {
@@ -72,10 +92,26 @@ impl House {
         (self.submit)(job, self.acceptance)
     }
 
+    /// The outcomes of several jobs that have one answer between them.
+    ///
+    /// # Errors
+    /// Why none of them was taken on.
+    pub async fn hold_all(&self, jobs: Vec<Job>) -> Result<Vec<(SendNumber, Outcome)>, Fault> {
+        match &self.hold_all {
+            Some(hold_all) => hold_all(jobs).await,
+            None => Err(Fault::new(Reason::BadJob, "this door takes one recipient at a time")),
+        }
+    }
+
+    /// Where jobs may be held, a vault that is away for now is no reason to turn a recipient away.
+    ///
     /// # Errors
     /// `unknown-token` and its kin, or a temporary fault of the vault.
-    pub fn known(&self, token: Token) -> BoxFuture<'static, Result<(), Fault>> {
-        (self.known)(token)
+    pub async fn known(&self, token: Token) -> Result<(), Fault> {
+        match (self.known)(token).await {
+            Err(fault) if fault.is_transient() && self.may_hold() => Ok(()),
+            known => known,
+        }
     }
 
     /// The stable number of a job the engine named.

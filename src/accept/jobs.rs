@@ -124,12 +124,18 @@ fn bad_job(detail: impl Into<Cow<'static, str>>) -> Fault {
 }
 
 fn label<'a>(value: Cow<'a, str>, key: &str) -> Result<Cow<'a, str>, Fault> {
-    let fits = (1..=LABEL_BYTES_MAX).contains(&value.len()) && !value.chars().any(char::is_control);
+    let fits = (1..=LABEL_BYTES_MAX).contains(&value.len()) && !has_control(&value);
     if fits {
         Ok(value)
     } else {
         Err(bad_job(format!("'{key}' is not 1 to 128 bytes without control characters")))
     }
+}
+
+fn has_control(value: &str) -> bool {
+    // Most labels are ASCII, where an octet is a character.
+    value.bytes().any(|byte| byte.is_ascii_control() || !byte.is_ascii())
+        && value.chars().any(char::is_control)
 }
 
 fn moment(text: &str) -> Result<SystemTime, Fault> {

@@ -2,36 +2,36 @@
 //! again on request, and takes them apart without losing anybody.
 
 mod doors;
+mod ledger;
+mod pages;
 mod settings;
 
 pub use doors::OpenDoor;
 pub use settings::{ENGINE_SECRET_BYTES_MIN, render_settings, target_settings, vault_settings};
 
 use crate::accept::door::House;
-use crate::accept::http::Ready;
 use crate::accept::quota::Quotas;
 use crate::config::Config;
+use crate::custody::{Custody, Dispatch};
 use crate::engine::Engines;
 use crate::exit::{CliError, Exit};
 use crate::fault::{Fault, Reason, State};
 use crate::gate::Gate;
 use crate::inject::Injector;
-use crate::job::{SendNumber, Token};
+use crate::job::{SendNumbers, Token};
+use crate::journal::Journal;
 use crate::pipeline::{Pipeline, PipelineLimits, Rules};
 use crate::render::Renderer;
 use crate::resolve::{Known, ReadBatch, Resolver};
-use crate::telemetry::{Page, StageHistograms};
+use crate::telemetry::StageHistograms;
 use crate::ticket::Board;
 use crate::tls::ClientTls;
 use crate::vault::{Vault, VaultError};
-use aws_lc_rs::hmac;
 use std::sync::Arc;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// What the send number's key is derived for.
-const SEND_NUMBER_KEY: &str = "send-number";
 
 /// The share of the drain after which replies of targets are no longer waited for.
 const HALT_SHARE: f64 = 0.8;
@@ -45,11 +45,13 @@ pub struct App {
     doors: Vec<OpenDoor>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
+    /// Delivery of what the journal holds.
+    dispatch: Option<JoinHandle<()>>,
 }
 
 /// What doors share behind their calls.
 struct Parts {
-    pipeline: Pipeline,
+    custody: Arc<Custody>,
     gate: Gate,
     quotas: Arc<Quotas>,
     http_counts: Arc<crate::accept::http::Counts>,
@@ -72,25 +74,24 @@ impl App {
             rules: rules_seen,
             resolver: resolver(&config, &vault)?,
             injector: injector(&config).map_err(wrong)?,
-            board: Arc::new(Board::default()),
             stages: StageHistograms::default(),
-            limits: PipelineLimits {
-                message_bytes_max: config.limits.message_bytes_max,
-                handoff_wait: config.limits.handoff_wait,
-            },
+            limits: PipelineLimits { message_bytes_max: config.limits.message_bytes_max },
             clock: crate::pipeline::Clock::default(),
             room: gate(&config),
         };
+        let custody = Arc::new(Custody::new(pipeline, journal(&config)?, config.limits.handoff_wait));
         let parts = Arc::new(Parts {
-            pipeline,
+            custody,
             gate: gate(&config),
             quotas: Arc::default(),
             http_counts: Arc::default(),
         });
+        let dispatch = Dispatch::new(&parts.custody, engines_seen.clone());
         let house = house(&parts, engines_seen, &vault);
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let doors = doors::open(&config, &house, &parts, (&shutdown, &tasks)).await?;
-        Ok(Self { config, parts, rules, engines, doors, shutdown, tasks })
+        let dispatch = dispatch.map(|dispatch| tokio::spawn(dispatch.run(shutdown.clone())));
+        Ok(Self { config, parts, rules, engines, doors, shutdown, tasks, dispatch })
     }
 
     /// The doors that are open, with the addresses they got.
@@ -99,7 +100,7 @@ impl App {
     }
 
     pub fn board(&self) -> &Arc<Board> {
-        &self.parts.pipeline.board
+        &self.parts.custody.board
     }
 
     /// Takes engines, templates and policy from a new configuration; returns what was done.
@@ -111,7 +112,7 @@ impl App {
         let rules = load_rules(&config)?;
         self.engines.send_replace(Arc::new(engines));
         self.rules.send_replace(Arc::new(rules));
-        self.parts.pipeline.resolver.forget_all();
+        self.parts.custody.pipeline.resolver.forget_all();
         let fixed =
             |config: &Config| format!("{:?}{:?}{:?}", config.listeners, config.targets, config.limits);
         let note = if fixed(&config) == fixed(&self.config) {
@@ -128,15 +129,38 @@ impl App {
         self.shutdown.cancel();
         self.tasks.close();
         let wait = self.config.limits.drain_wait;
+        let custody = self.parts.custody.clone();
+        let mut dispatch = self.dispatch;
+        let work = async {
+            self.tasks.wait().await;
+            custody.finish().await;
+            if let Some(dispatch) = dispatch.take() {
+                let _ = dispatch.await;
+            }
+        };
+        tokio::pin!(work);
         // Before the doors give up: an outcome that is in doubt still has to reach its engine.
-        if tokio::time::timeout(wait.mul_f64(HALT_SHARE), self.tasks.wait()).await.is_err() {
-            self.parts.pipeline.injector.halt();
-            let _ = tokio::time::timeout(wait.mul_f64(1.0 - HALT_SHARE), self.tasks.wait()).await;
+        if tokio::time::timeout(wait.mul_f64(HALT_SHARE), &mut work).await.is_err() {
+            custody.pipeline.injector.halt();
+            let _ = tokio::time::timeout(wait.mul_f64(1.0 - HALT_SHARE), &mut work).await;
         }
-        let _ = tokio::time::timeout(wait, self.parts.pipeline.injector.drain()).await;
-        self.parts.pipeline.resolver.forget_all();
-        self.board().open() + self.board().settled(State::Lost)
+        let _ = tokio::time::timeout(wait, self.parts.custody.pipeline.injector.drain()).await;
+        self.parts.custody.pipeline.resolver.forget_all();
+        if let Some(journal) = &custody.journal {
+            journal.clone().close().await;
+        }
+        self.parts.custody.board.open() + self.parts.custody.board.settled(State::Lost)
     }
+}
+
+/// `None` when no door may keep anything.
+fn journal(config: &Config) -> Result<Option<Journal>, CliError> {
+    if !config.needs_journal() {
+        return Ok(None);
+    }
+    let (journal, recovered) = Journal::open(settings::journal_settings(config))?;
+    tracing::info!(%recovered, "journal opened");
+    Ok(Some(journal))
 }
 
 fn gate(config: &Config) -> Gate {
@@ -190,94 +214,26 @@ fn injector(config: &Config) -> Result<Injector, String> {
 /// The house as its doors see it.
 fn house(parts: &Arc<Parts>, engines: watch::Receiver<Arc<Engines>>, vault: &Vault) -> House {
     let (submit, known) = (parts.clone(), parts.clone());
-    let key = hmac::Key::new(hmac::HMAC_SHA256, vault.derive_key(SEND_NUMBER_KEY).as_slice());
-    House::new(
+    let numbers = SendNumbers::new(&vault.derive_key(SendNumbers::KEY_PURPOSE));
+    let house = House::new(
         engines,
         parts.gate.clone(),
-        move |job, _acceptance| {
+        move |job, acceptance| {
             let parts = submit.clone();
-            Box::pin(async move { parts.pipeline.submit(job).await })
+            Box::pin(async move { parts.custody.submit(job, acceptance).await })
         },
         move |token| {
             let parts = known.clone();
-            Box::pin(async move { parts.pipeline.resolver.person(&token).await.map(drop) })
+            Box::pin(async move { parts.custody.pipeline.resolver.person(&token).await.map(drop) })
         },
-        move |engine, job_id| send_number(&key, engine, job_id),
-    )
-}
-
-/// The same job of the same engine keeps its number, so its Message-ID is stable without anything being stored.
-fn send_number(key: &hmac::Key, engine: &str, job_id: &str) -> SendNumber {
-    let mut context = hmac::Context::with_key(key);
-    for part in [engine, job_id] {
-        context.update(&(part.len() as u64).to_le_bytes());
-        context.update(part.as_bytes());
+        move |engine, job_id| numbers.of(engine, job_id),
+    );
+    if parts.custody.journal.is_none() {
+        return house;
     }
-    let tag = context.sign();
-    let bits = tag.as_ref().first_chunk::<16>().expect("HMAC-SHA256 has 32 bytes");
-    SendNumber::from_bits(*bits)
-}
-
-impl Parts {
-    fn ready(&self) -> Ready {
-        let down = self.pipeline.injector.targets().filter_map(|(target, _, cause)| {
-            cause.map(|cause| format!("target {}: {}", target.name, cause.detail))
-        });
-        let problems: Vec<String> = down.collect();
-        let targets = self.pipeline.injector.targets().count();
-        Ready { ok: problems.len() < targets, problems }
-    }
-
-    fn metrics(&self) -> String {
-        use std::sync::atomic::Ordering::Relaxed;
-        let resolve = self.pipeline.resolver.stats();
-        let mut page = Page::default();
-        page.jobs(&self.pipeline.board).stages(&self.pipeline.stages).targets(self.target_counts());
-        page.counter("resolve_hits", "Tokens answered from the cache", resolve.hits.load(Relaxed))
-            .counter("resolve_misses", "Tokens read from the vault", resolve.misses.load(Relaxed))
-            .counter("resolve_batches", "Reads of the vault", resolve.batches.load(Relaxed))
-            .counter("resolve_faults", "Reads the vault could not answer", resolve.faults.load(Relaxed))
-            .gauge("cache_bytes", "People in memory, by weight", self.pipeline.resolver.cached_bytes())
-            .counter(
-                "render_plans_compiled",
-                "Contents that came with jobs and had to be compiled, since the last reload",
-                self.pipeline.rules.borrow().renderer.plans_compiled(),
-            )
-            .gauge("gate_free_jobs", "Jobs that could enter now", self.gate.free() as u64)
-            .counter("http_requests", "HTTP requests", self.http_counts.requests.load(Relaxed))
-            .counter(
-                "http_keys_refused",
-                "Wrong or missing keys",
-                self.http_counts.keys_refused.load(Relaxed),
-            )
-            .gauge("http_connections", "HTTP connections", self.http_counts.connections_open.load(Relaxed));
-        page.text()
-    }
-
-    fn target_counts(&self) -> impl Iterator<Item = (String, &'static str, u64)> {
-        self.pipeline.injector.targets().flat_map(|(target, stats, _)| {
-            let counts = [
-                ("sessions_made", stats.sessions_made()),
-                ("connect_failures", stats.connect_failures()),
-                ("relayed", stats.relayed()),
-                ("refused", stats.refused()),
-                ("in_doubt", stats.in_doubt()),
-            ];
-            counts.map(|(what, count)| (target.name.to_string(), what, count))
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_send_number_is_stable_for_engine_and_job_and_different_otherwise() {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
-        assert_eq!(send_number(&key, "a", "bc"), send_number(&key, "a", "bc"));
-        assert_ne!(send_number(&key, "a", "bc"), send_number(&key, "ab", "c"));
-        let other = hmac::Key::new(hmac::HMAC_SHA256, &[8; 32]);
-        assert_ne!(send_number(&key, "a", "bc"), send_number(&other, "a", "bc"));
-    }
+    let hold = parts.clone();
+    house.holding(move |jobs| {
+        let parts = hold.clone();
+        Box::pin(async move { parts.custody.hold_all(jobs).await })
+    })
 }

@@ -3,6 +3,7 @@
 use crate::config::{Config, EngineConfig, Target, TlsMode};
 use crate::engine::{Credential, Engine, Engines};
 use crate::inject::{self, Deadlines, TargetAuth, TargetSettings};
+use crate::journal::{self, WhenUnknown};
 use crate::personal::Personal;
 use crate::secret::SecretRef;
 use crate::tls::ClientTls;
@@ -115,4 +116,18 @@ fn by_secret(engine: &str, reference: &SecretRef) -> Result<Credential, String> 
         ));
     }
     Ok(Credential::of(&secret))
+}
+
+pub fn journal_settings(config: &Config) -> journal::Settings {
+    let written = &config.journal;
+    journal::Settings {
+        dir: config.journal_dir(),
+        bytes_max: written.bytes_max,
+        disk_free_min: written.disk_free_min,
+        retry_first: written.retry_first,
+        retry_max: written.retry_max,
+        expires: written.expires,
+        unknown: if written.resends_unknown { WhenUnknown::Resend } else { WhenUnknown::Hold },
+        retention: written.retention,
+    }
 }

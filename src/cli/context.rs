@@ -1,11 +1,14 @@
 //! From the configuration to what a command's room needs.
 
+use super::jobs::Place;
 use super::load::{DoorArg, LoadDefaults};
 use super::send::SendDefaults;
 use super::{CliError, Exit};
 use crate::config::{Config, ConfigError, ListenerKind, TlsMode};
+use crate::job::SendNumbers;
 use crate::secret::SecretRef;
 use crate::tls::{Pin, Trust};
+use crate::vault::Vault;
 use crate::{render, vault};
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -35,6 +38,13 @@ pub fn vault_settings(config: &Config) -> Result<vault::Settings, CliError> {
 
 pub fn render_settings(config: &Config) -> render::Settings {
     crate::app::render_settings(config)
+}
+
+/// Where the ledger lies. The vault is only needed to find jobs by the names that engines gave them, and not even then.
+pub fn ledger_place(config: &Config) -> Place {
+    let vault = crate::app::vault_settings(config).ok().and_then(|settings| Vault::open(&settings).ok());
+    let numbers = vault.map(|vault| SendNumbers::new(&vault.derive_key(SendNumbers::KEY_PURPOSE)));
+    Place { journal_dir: config.journal_dir(), numbers }
 }
 
 /// What `send` may take from the configuration; nothing of it is needed when the arguments say it all.

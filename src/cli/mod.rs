@@ -3,7 +3,9 @@
 
 pub mod check;
 pub mod demo;
+pub mod events;
 pub mod init;
+pub mod jobs;
 pub mod load;
 pub mod send;
 pub mod serve;
@@ -44,6 +46,10 @@ enum Command {
     Vault(WithConfigAnd<vault::VaultArgs>),
     /// The templates: list, lint, preview
     Template(WithConfigAnd<template::TemplateArgs>),
+    /// The ledger: what became of each job; retry and cancel what is held
+    Jobs(WithConfigAnd<jobs::JobsArgs>),
+    /// The ledger's events: follow them, or read them again
+    Events(WithConfigAnd<events::EventsArgs>),
     /// A test MTA that counts, keeps, and misbehaves on request
     Sink(sink::SinkArgs),
     /// Send jobs at a fixed rate and report what came of them, latency counted from when each was due
@@ -57,10 +63,6 @@ enum Command {
 enum NotYet {
     /// (not available in this version)
     Target(Ignored),
-    /// (not available in this version)
-    Jobs(Ignored),
-    /// (not available in this version)
-    Events(Ignored),
     /// (not available in this version)
     Audit(Ignored),
     /// (not available in this version)
@@ -117,6 +119,12 @@ impl Cli {
             }
             Command::Template(WithConfigAnd { with, args }) => {
                 template::run(args, context::render_settings(&context::config(&with.config)?))
+            }
+            Command::Jobs(WithConfigAnd { with, args }) => {
+                jobs::run(args, &context::ledger_place(&context::config(&with.config)?))
+            }
+            Command::Events(WithConfigAnd { with, args }) => {
+                events::run(&args, &context::ledger_place(&context::config(&with.config)?))
             }
             Command::Sink(args) => block_on_one_thread(sink::run(args)),
             Command::Load(WithConfigAnd { with, args }) => block_on_one_thread(async move {

@@ -42,8 +42,8 @@ pub struct SendArgs {
     /// Where results are written [default: FILE.results.ndjson; standard output for '-']
     #[arg(long, value_name = "FILE")]
     pub results: Option<PathBuf>,
-    /// Go on with an earlier results file: jobs with a final result are skipped, deferred and unanswered ones are
-    /// submitted again
+    /// Go on with an earlier results file: jobs with a final or journaled result are skipped, deferred and unanswered
+    /// ones are submitted again
     #[arg(long)]
     pub resume: bool,
     /// Template for rows that name none
@@ -76,8 +76,8 @@ pub struct SendDefaults {
     pub trust: Trust,
 }
 
-/// Submits every row and waits for every result. Exit 0: all relayed or held; 1: some failed for good; 75: some were
-/// deferred, unanswered or not submitted, so `--resume` helps.
+/// Submits every row and waits for every result. Exit 0: all relayed or held; 1: some failed for good; 3: none failed, but some
+/// are in doubt; 75: some were deferred, unanswered or not submitted, so `--resume` helps.
 ///
 /// # Errors
 /// When the input, the results file, the key or the relay cannot be used at all.

@@ -2,7 +2,7 @@
 
 use super::delivery::{Accepted, DeliverError, Delivery, Parcel, Settled};
 use super::ehlo::Capabilities;
-use super::settings::TargetSettings;
+use super::settings::{TargetSettings, TlsMode};
 use super::stats::TargetStats;
 use super::target::Target;
 use crate::fault::{Fault, Reason};
@@ -33,6 +33,15 @@ impl TargetHandle {
     }
 }
 
+/// Whether a message could leave now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Up,
+    /// Down; one message may find out whether it still is.
+    AttemptDue,
+    Down,
+}
+
 impl Injector {
     /// Connects nowhere yet.
     pub fn start(targets: Vec<TargetSettings>) -> Self {
@@ -58,6 +67,18 @@ impl Injector {
         }
     }
 
+    /// How the named target stands, or the best one. A name that is not configured counts as up: the message that
+    /// names it learns the truth.
+    pub fn standing(&self, named: Option<&str>) -> Standing {
+        let concerned = |target: &&Arc<Target>| named.is_none_or(|name| &*target.settings.name == name);
+        let standings = self.targets.iter().filter(concerned).map(|target| match target.breaker.cause() {
+            None => Standing::Up,
+            Some(_) if target.breaker.is_due() => Standing::AttemptDue,
+            Some(_) => Standing::Down,
+        });
+        standings.min_by_key(|standing| *standing as u8).unwrap_or(Standing::Up)
+    }
+
     /// What the target offered in its last EHLO; before the first session one is made.
     ///
     /// # Errors
@@ -79,6 +100,9 @@ impl Injector {
         let mut delivery = delivery;
         let mut tried = 1;
         loop {
+            if delivery.require_tls && !handle.is_named {
+                handle = self.requiring_tls(handle).await?;
+            }
             let (fault, unsent) = match deliver_to(&handle, delivery).await {
                 Settled::Accepted(accepted) => return Ok(accepted),
                 Settled::Failed(error) => return Err(error),
@@ -108,6 +132,41 @@ impl Injector {
     /// Every target with its counters and, when it is down, why.
     pub fn targets(&self) -> impl Iterator<Item = (&TargetSettings, &TargetStats, Option<Fault>)> {
         self.targets.iter().map(|target| (&target.settings, &target.stats, target.breaker.cause()))
+    }
+
+    /// The target for a message that must stay within verified TLS (RFC 8689 §4.2.1): the chosen one when it promises
+    /// that, else the first by priority that does. When none does, the chosen one: its refusal says so (5.7.30).
+    ///
+    /// # Errors
+    /// `target-unavailable` when none that is up promises it, and one that is down might.
+    async fn requiring_tls(&self, chosen: TargetHandle) -> Result<TargetHandle, Fault> {
+        let mut down = None;
+        let handles = self
+            .targets
+            .iter()
+            .filter(|target| !Arc::ptr_eq(target, &chosen.target))
+            .map(|target| TargetHandle { target: target.clone(), is_named: false, is_attempt: false });
+        for handle in std::iter::once(chosen.clone()).chain(handles) {
+            if handle.target.settings.tls == TlsMode::None {
+                continue;
+            }
+            let cause = handle.target.breaker.cause().filter(|_| !handle.is_attempt);
+            let capabilities = match cause {
+                Some(cause) => Err(cause),
+                None => handle.target.capabilities(handle.is_attempt).await,
+            };
+            match capabilities {
+                Ok(capabilities) if capabilities.require_tls => return Ok(handle),
+                Ok(_) => {}
+                Err(cause) => {
+                    down.get_or_insert(cause);
+                }
+            }
+        }
+        match down {
+            Some(cause) => Err(cause),
+            None => Ok(chosen),
+        }
     }
 
     fn choose_any(&self) -> Result<TargetHandle, Fault> {

@@ -33,6 +33,11 @@ impl Breaker {
         self.lock().as_ref().map(|outage| outage.cause.clone())
     }
 
+    /// Whether the pause is over, without taking the attempt.
+    pub fn is_due(&self) -> bool {
+        self.lock().as_ref().is_some_and(|outage| Instant::now() >= outage.try_again_at)
+    }
+
     /// Takes the one attempt that is due, if the pause is over. The claim lapses after `attempt_max`.
     pub fn claim_attempt(&self, attempt_max: Duration) -> bool {
         let mut outage = self.lock();

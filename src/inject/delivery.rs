@@ -13,6 +13,9 @@ use tokio::time::Instant;
 /// Longest address put into MAIL or RCPT: 64 + 1 + 255 octets (RFC 5321 §4.5.3.1).
 const ADDRESS_OCTETS_MAX: usize = 320;
 
+/// Notes that a message is about to leave.
+pub type OnOffer = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// A finished message with its envelope. The content is wiped when it is dropped.
 pub struct Delivery {
     /// Headers and body with CRLF line ends, not dot-stuffed.
@@ -28,6 +31,9 @@ pub struct Delivery {
     pub require_tls: bool,
     /// When it has to be on its way: a delivery that no session has taken by then is given back, unsent.
     pub give_up_at: Option<Instant>,
+    /// Called right before the content leaves: from there on a crash leaves the message in doubt. False: that could
+    /// not be noted, so it must not leave.
+    pub on_offer: Option<OnOffer>,
     /// Whose values are taken out of what the target says.
     pub person: Option<Arc<Person>>,
 }
@@ -58,6 +64,16 @@ impl Delivery {
             ));
         }
         Ok(())
+    }
+
+    /// Why a message stayed that was not allowed to leave.
+    pub(super) fn unnoted() -> Fault {
+        let detail = "the journal could not note that the message leaves; nothing was sent";
+        Fault::new(Reason::TargetUnavailable, detail)
+    }
+
+    pub(super) fn may_leave(&self) -> bool {
+        self.on_offer.as_ref().is_none_or(|note| note())
     }
 
     /// The person's values a target might echo.

@@ -125,6 +125,7 @@ mod tests {
             smtputf8: false,
             require_tls: false,
             give_up_at: None,
+            on_offer: None,
             person: None,
         }
     }

@@ -18,8 +18,8 @@ mod talk;
 mod target;
 mod trouble;
 
-pub use balance::{Injector, TargetHandle};
-pub use delivery::{Accepted, DeliverError, Delivery};
+pub use balance::{Injector, Standing, TargetHandle};
+pub use delivery::{Accepted, DeliverError, Delivery, OnOffer};
 pub use ehlo::Capabilities;
 pub use probe::{ProbeFailure, ProbeStep, probe};
 pub use settings::{Deadlines, TargetAuth, TargetSettings, TlsMode};

@@ -1,22 +1,46 @@
 //! Journal: the durable queue of jobs that are still to be delivered, and the ledger of what became of each. Holds
 //! tokens, templates and data, never a person's values: an attempt resolves and renders anew.
 
+mod apply;
 mod body;
-#[expect(dead_code, reason = "the store comes next")]
+mod clock;
+mod error;
+mod file;
+mod flight;
+mod handle;
+mod handoff;
+mod inbox;
+pub mod ledger;
+mod order;
+mod outcome;
+mod reader;
+mod record;
+mod recovery;
+mod salvage;
+mod schedule;
 mod schema;
+mod shared;
+mod space;
+mod upkeep;
+mod writer;
+
+#[cfg(test)]
+mod tests;
 
 pub use body::Body;
+pub use error::{JournalError, Trouble};
+pub use file::FILE_NAME;
+pub use handle::Journal;
+pub use handoff::Handoff;
+pub use record::Unclaimed;
+pub use recovery::Recovered;
+pub use salvage::Salvaged;
+pub use shared::Stats;
 
-use crate::engine::Engine;
 use crate::fault::Fault;
-use crate::job::{Job, SendNumber};
 use crate::ticket::Outcome;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
-
-/// Name of the file within the journal's directory.
-pub const FILE_NAME: &str = "journal.db";
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -89,63 +113,4 @@ pub struct Claimed {
     pub engine: Box<str>,
     /// Everything but its engine, which may have changed since or be gone.
     pub job: Unclaimed,
-}
-
-/// A held job without its engine.
-#[derive(Debug)]
-pub struct Unclaimed {}
-
-impl Unclaimed {
-    pub fn into_job(self, _engine: Arc<Engine>) -> Job {
-        unreachable!("not written yet")
-    }
-}
-
-/// The journal as the rest of the relay sees it. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Journal {}
-
-impl Journal {
-    /// Takes jobs on, all of them or none. When the answer is there, they are on disk (fsync).
-    ///
-    /// # Errors
-    /// [`Fault::no_storage`] when the journal or its disk is full; `target-unavailable`-like deferral when the
-    /// journal cannot be written. Nothing is held then.
-    pub async fn hold(&self, _jobs: Vec<(Arc<Job>, Body, How)>) -> Result<Vec<Held>, Fault> {
-        Err(Fault::no_storage("not written yet"))
-    }
-
-    /// What is known of a job that came before under this number.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub async fn look_up(&self, _send: &SendNumber) -> Result<Option<(Body, Outcome)>, Fault> {
-        Ok(None)
-    }
-
-    /// Writes the outcome of a job that was never held into the ledger, behind the answer. Waits only while the
-    /// writer is behind.
-    pub async fn record(&self, _job: Arc<Job>, _body: Body, _outcome: Outcome) {}
-
-    /// The lanes that hold jobs, with the time until their first is due.
-    pub async fn lanes(&self) -> Result<Vec<(Lane, Duration)>, Fault> {
-        Ok(Vec::new())
-    }
-
-    /// Takes up to `count` jobs that are due. When the answer is there, the disk says that they are in flight.
-    ///
-    /// # Errors
-    /// When the journal cannot be written: nothing may be sent that a crash would forget.
-    pub async fn claim(&self, _lane: &Lane, _count: usize) -> Result<Vec<Claimed>, Fault> {
-        Ok(Vec::new())
-    }
-
-    /// To be called right before the last octets of a message leave: from here on a crash leaves it in doubt.
-    pub fn offered(&self, _number: Number) {}
-
-    /// Ends an attempt. The journal's rules say whether the job ends with it, is tried again, or is held in doubt.
-    pub async fn settle(&self, _number: Number, _outcome: Outcome) {}
-
-    /// Waits until jobs may have become due: something was held or changed, or time has passed.
-    pub async fn stir(&self) {}
 }

@@ -10,9 +10,11 @@ pub const FORMAT: i64 = 1;
 /// Marks the file as a journal (`PRAGMA application_id`, "TKNJ").
 pub const APPLICATION_ID: i64 = 0x544b_4e4a;
 
-/// Times are milliseconds: `accepted`, `changed`, `ended`, `expires` and `event.at` of the wall clock (Unix time), so that people
-/// can read them; `due.at` and `flight.since` of the journal's own clock, which never jumps when the wall clock is
-/// set. `state`, `reason` and `enhanced` are the words of the contract.
+/// Times are milliseconds: `accepted`, `changed` and `event.at` of the wall clock (Unix time), so that people can read
+/// them; `due.at`, `flight.since` and `payload.expires` of the journal's own clock, which never jumps when the wall
+/// clock is set. `state`, `reason` and `enhanced` are the words of the contract. `payload.target` is the target the
+/// job asks for, empty when it names none: its lane; `job.target` is the one that answered last. While a job is
+/// `journaled`, `reason`, `detail`, `code` and `enhanced` say why its last attempt failed; it is tallied without them.
 pub const TABLES: &str = "
     CREATE TABLE journal (
         only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -47,6 +49,7 @@ pub const TABLES: &str = "
     CREATE TABLE payload (
         job INTEGER PRIMARY KEY,
         expires INTEGER NOT NULL,
+        target TEXT NOT NULL,
         content BLOB,
         record BLOB NOT NULL,
         checksum INTEGER NOT NULL

@@ -102,13 +102,21 @@ impl Shared {
         Some(queue.next.drain(..count).collect())
     }
 
-    fn answer(&self, token: Token, answer: &Answer) {
-        if let Ok(known) = answer {
-            self.cache.put(token.clone(), known);
+    /// Into the cache first: who asks from now on finds it there or is among those that wait.
+    fn answer(&self, tokens: Vec<Token>, answers: impl Fn(usize) -> Answer) {
+        for (index, token) in tokens.iter().enumerate() {
+            if let Ok(known) = answers(index) {
+                self.cache.put(token.clone(), &known);
+            }
         }
-        let waiting = self.lock().waiting.remove(&token).unwrap_or_default();
-        for waiter in waiting {
-            let _ = waiter.send(answer.clone());
+        let waiting: Vec<_> = {
+            let mut queue = self.lock();
+            tokens.iter().map(|token| queue.waiting.remove(token).unwrap_or_default()).collect()
+        };
+        for (index, waiters) in waiting.into_iter().enumerate() {
+            for waiter in waiters {
+                let _ = waiter.send(answers(index));
+            }
         }
     }
 }
@@ -117,14 +125,10 @@ fn read_until_closed(shared: &Shared, mut read: ReadBatch) {
     while let Some(tokens) = shared.take() {
         shared.stats.batches.fetch_add(1, Relaxed);
         match read_safely(&mut read, &tokens) {
-            Ok(found) => {
-                for (token, known) in tokens.into_iter().zip(found) {
-                    shared.answer(token, &Ok(known));
-                }
-            }
+            Ok(found) => shared.answer(tokens, |index| Ok(found[index].clone())),
             Err(fault) => {
                 shared.stats.faults.fetch_add(1, Relaxed);
-                tokens.into_iter().for_each(|token| shared.answer(token, &Err(fault.clone())));
+                shared.answer(tokens, |_| Err(fault.clone()));
             }
         }
     }
@@ -257,7 +261,6 @@ mod tests {
         for number in 0..1_000 {
             resolver.person(&token(number)).await.unwrap();
         }
-        resolver.cache.settle();
         assert!(resolver.cached_bytes() <= 20_000);
     }
 }

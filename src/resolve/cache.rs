@@ -1,38 +1,79 @@
-//! The bounded cache: weighed in bytes, time to live checked on read (eviction is lazy), records wiped when
-//! the last holder drops them.
+//! The bounded cache: weighed in bytes, time to live checked on read, records wiped when the last holder drops
+//! them. What is pushed out is dropped at once.
+//!
+//! A campaign touches most people once. So, after S3-FIFO (Yang et al., SOSP 2023), a newcomer stands in a short
+//! queue first and gets into the long one only when it is asked for again, there or soon after it left; what a scan
+//! reads once never displaces what is in use. Nothing is moved on a hit.
 
 use super::{Known, Settings};
 use crate::job::Token;
+use hashbrown::HashTable;
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// What one entry costs beside its record: key, map slots, policy queues (measured with moka 0.12).
-const ENTRY_OVERHEAD_BYTES: usize = 360;
+/// What one entry costs beside its record: token, slot, queues, table, allocator.
+const ENTRY_OVERHEAD_BYTES: usize = 256;
+/// Part of the weight that newcomers may take: one in so many.
+const NEWCOMERS_PART: u64 = 10;
+/// Hits that are counted; each lets an entry stay for one more turn.
+const HITS_MAX: u8 = 3;
+const SHARDS_MAX: u64 = 16;
+const SHARD_BYTES_MIN: u64 = 1 << 20;
+/// Entries looked at for their age with each one that is put.
+const SWEPT_PER_PUT: usize = 2;
 
 pub struct Cache {
-    entries: moka::sync::Cache<Token, Entry>,
+    /// Plain data; held for a look-up or an insertion, never across an await.
+    shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
     ttl: Duration,
     negative_ttl: Duration,
 }
 
-#[derive(Clone)]
 struct Entry {
+    token: Token,
     known: Known,
     usable_until: Instant,
+    weight: u32,
+    hits: u8,
+    is_newcomer: bool,
+}
+
+#[derive(Default)]
+struct Shard {
+    /// Numbers of slots, by the hash of their token.
+    table: HashTable<u32>,
+    slots: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    newcomers: VecDeque<u32>,
+    residents: VecDeque<u32>,
+    /// Hashes of newcomers that left without being asked for.
+    left: VecDeque<u64>,
+    left_table: HashTable<u64>,
+    newcomer_bytes: u64,
+    bytes: u64,
+    bytes_max: u64,
+    swept: usize,
 }
 
 impl Cache {
     pub fn new(settings: &Settings) -> Self {
-        let entries = moka::sync::Cache::builder()
-            .max_capacity(settings.cache_bytes_max)
-            .weigher(|token: &Token, entry: &Entry| weight(token, &entry.known))
-            .time_to_live(settings.ttl)
-            .build();
-        Self { entries, ttl: settings.ttl, negative_ttl: settings.negative_ttl.min(settings.ttl) }
+        let count = (settings.cache_bytes_max / SHARD_BYTES_MIN).clamp(1, SHARDS_MAX);
+        let bytes_max = settings.cache_bytes_max / count;
+        let shard = || Mutex::new(Shard { bytes_max, ..Shard::default() });
+        Self {
+            shards: (0..count).map(|_| shard()).collect(),
+            hasher: RandomState::new(),
+            ttl: settings.ttl,
+            negative_ttl: settings.negative_ttl.min(settings.ttl),
+        }
     }
 
     pub fn get(&self, token: &Token) -> Option<Known> {
-        let entry = self.entries.get(token)?;
-        (Instant::now() < entry.usable_until).then_some(entry.known)
+        let hash = self.hasher.hash_one(token);
+        self.shard(hash).get(token, hash, Instant::now())
     }
 
     /// Keeps what the vault said; a damaged record is asked for again every time.
@@ -42,27 +83,169 @@ impl Cache {
             Known::Nobody => self.negative_ttl,
             Known::Damaged => return,
         };
-        let entry = Entry { known: known.clone(), usable_until: Instant::now() + ttl };
-        self.entries.insert(token, entry);
+        let hash = self.hasher.hash_one(&token);
+        let now = Instant::now();
+        let weight = weight(&token, known);
+        let entry = Entry {
+            token,
+            known: known.clone(),
+            usable_until: now + ttl,
+            weight,
+            hits: 0,
+            is_newcomer: true,
+        };
+        self.shard(hash).put(entry, hash, (now, &self.hasher));
     }
 
     pub fn forget(&self, token: &Token) {
-        self.entries.invalidate(token);
+        let hash = self.hasher.hash_one(token);
+        self.shard(hash).forget(token, hash);
     }
 
     pub fn forget_all(&self) {
-        self.entries.invalidate_all();
-        self.settle();
-    }
-
-    /// Does the evictions that are due; otherwise they happen along with later reads and writes.
-    pub fn settle(&self) {
-        self.entries.run_pending_tasks();
+        for shard in &self.shards {
+            let mut shard = shard.lock().expect("no holder of this lock panics");
+            *shard = Shard { bytes_max: shard.bytes_max, ..Shard::default() };
+        }
     }
 
     pub fn bytes(&self) -> u64 {
-        self.entries.weighted_size()
+        self.shards.iter().map(|shard| shard.lock().expect("no holder of this lock panics").bytes).sum()
     }
+
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        // The table uses the other end of the hash.
+        let index = (hash >> 32) as usize % self.shards.len();
+        self.shards[index].lock().expect("no holder of this lock panics")
+    }
+}
+
+impl Shard {
+    fn get(&mut self, token: &Token, hash: u64, now: Instant) -> Option<Known> {
+        let slot = self.find(token, hash)?;
+        let entry = self.slots[slot as usize].as_mut()?;
+        if now >= entry.usable_until {
+            self.forget(token, hash);
+            return None;
+        }
+        entry.hits = (entry.hits + 1).min(HITS_MAX);
+        Some(entry.known.clone())
+    }
+
+    fn put(&mut self, mut entry: Entry, hash: u64, (now, hasher): (Instant, &RandomState)) {
+        self.forget(&entry.token, hash);
+        if u64::from(entry.weight) > self.bytes_max {
+            return;
+        }
+        self.sweep(now, hasher);
+        self.give_back_places();
+        while self.bytes + u64::from(entry.weight) > self.bytes_max {
+            self.push_one_out(hasher);
+        }
+        entry.is_newcomer = !self.was_here(hash);
+        let queue = if entry.is_newcomer { &mut self.newcomers } else { &mut self.residents };
+        self.bytes += u64::from(entry.weight);
+        self.newcomer_bytes += if entry.is_newcomer { u64::from(entry.weight) } else { 0 };
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                self.slots.push(None);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        queue.push_back(slot);
+        self.slots[slot as usize] = Some(entry);
+        let slots = &self.slots;
+        self.table.insert_unique(hash, slot, |slot| hash_of(slots, *slot, hasher));
+    }
+
+    fn find(&self, token: &Token, hash: u64) -> Option<u32> {
+        let is_it = |slot: &u32| self.slots[*slot as usize].as_ref().is_some_and(|e| e.token == *token);
+        self.table.find(hash, is_it).copied()
+    }
+
+    /// The entry goes at once; its place in a queue is given back when it comes up there.
+    fn forget(&mut self, token: &Token, hash: u64) {
+        let slots = &self.slots;
+        let is_it = |slot: &u32| slots[*slot as usize].as_ref().is_some_and(|e| e.token == *token);
+        let Ok(found) = self.table.find_entry(hash, is_it) else { return };
+        let (slot, _) = found.remove();
+        self.vacate(slot);
+    }
+
+    fn vacate(&mut self, slot: u32) -> Option<Entry> {
+        let entry = self.slots[slot as usize].take()?;
+        self.bytes -= u64::from(entry.weight);
+        self.newcomer_bytes -= if entry.is_newcomer { u64::from(entry.weight) } else { 0 };
+        Some(entry)
+    }
+
+    /// Makes room: gives one entry another turn, or pushes it out.
+    fn push_one_out(&mut self, hasher: &RandomState) {
+        let is_newcomers_turn =
+            self.newcomer_bytes > self.bytes_max / NEWCOMERS_PART || self.residents.is_empty();
+        let queue = if is_newcomers_turn { &mut self.newcomers } else { &mut self.residents };
+        let Some(slot) = queue.pop_front() else { return };
+        let Some(entry) = &mut self.slots[slot as usize] else { return self.free.push(slot) };
+        if entry.hits > 0 {
+            if std::mem::take(&mut entry.is_newcomer) {
+                entry.hits = 0;
+                self.newcomer_bytes -= u64::from(entry.weight);
+            } else {
+                entry.hits -= 1;
+            }
+            return self.residents.push_back(slot);
+        }
+        let hash = hasher.hash_one(&entry.token);
+        if let Ok(found) = self.table.find_entry(hash, |found| *found == slot) {
+            found.remove();
+        }
+        if self.vacate(slot).is_some_and(|entry| entry.is_newcomer) {
+            self.remember(hash);
+        }
+        self.free.push(slot);
+    }
+
+    /// Drops what is too old before somebody asks for it.
+    fn sweep(&mut self, now: Instant, hasher: &RandomState) {
+        for _ in 0..SWEPT_PER_PUT.min(self.slots.len()) {
+            self.swept = (self.swept + 1) % self.slots.len();
+            let entry = self.slots[self.swept].as_ref();
+            let Some(old) = entry.filter(|entry| now >= entry.usable_until) else { continue };
+            let (token, hash) = (old.token.clone(), hasher.hash_one(&old.token));
+            self.forget(&token, hash);
+        }
+    }
+
+    /// Places of entries that went before their turn came, as far as they stand in front.
+    fn give_back_places(&mut self) {
+        for queue in [&mut self.newcomers, &mut self.residents] {
+            while let Some(slot) = queue.pop_front_if(|slot| self.slots[*slot as usize].is_none()) {
+                self.free.push(slot);
+            }
+        }
+    }
+
+    /// Keeps as many hashes as there are entries.
+    fn remember(&mut self, hash: u64) {
+        if self.left_table.find(hash, |other| *other == hash).is_none() {
+            self.left_table.insert_unique(hash, hash, |hash| *hash);
+            self.left.push_back(hash);
+        }
+        while self.left.len() > self.table.len() {
+            let Some(oldest) = self.left.pop_front() else { return };
+            self.was_here(oldest);
+        }
+    }
+
+    /// Whether it left a while ago without having been asked for; asked once.
+    fn was_here(&mut self, hash: u64) -> bool {
+        self.left_table.find_entry(hash, |other| *other == hash).map(|found| found.remove()).is_ok()
+    }
+}
+
+fn hash_of(slots: &[Option<Entry>], slot: u32, hasher: &RandomState) -> u64 {
+    slots[slot as usize].as_ref().map_or(0, |entry| hasher.hash_one(&entry.token))
 }
 
 fn weight(token: &Token, known: &Known) -> u32 {
@@ -71,4 +254,95 @@ fn weight(token: &Token, known: &Known) -> u32 {
         Known::Nobody | Known::Damaged => 0,
     };
     u32::try_from(ENTRY_OVERHEAD_BYTES + token.as_str().len() + record).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ENTRY_BYTES: u64 = (ENTRY_OVERHEAD_BYTES + 10) as u64;
+
+    fn cache(entries: u64, ttl: Duration) -> Cache {
+        let cache_bytes_max = entries * ENTRY_BYTES;
+        Cache::new(&Settings { cache_bytes_max, ttl, negative_ttl: ttl, ..Settings::default() })
+    }
+
+    fn token(number: usize) -> Token {
+        Token::from_local(&format!("e_{number:08}")).unwrap()
+    }
+
+    fn put(cache: &Cache, number: usize) {
+        cache.put(token(number), &Known::Nobody);
+    }
+
+    fn has(cache: &Cache, number: usize) -> bool {
+        cache.get(&token(number)).is_some()
+    }
+
+    #[test]
+    fn what_is_in_use_survives_a_scan() {
+        let cache = cache(1_000, Duration::from_secs(60));
+        (0..500).for_each(|number| put(&cache, number));
+        (0..500).for_each(|number| assert!(has(&cache, number)));
+        (1_000..50_000).for_each(|number| put(&cache, number));
+        assert_eq!((0..500).filter(|number| has(&cache, *number)).count(), 500);
+        assert!(cache.bytes() <= 1_000 * ENTRY_BYTES);
+    }
+
+    #[test]
+    fn what_comes_back_soon_after_it_left_stays() {
+        let cache = cache(100, Duration::from_secs(60));
+        (0..120).for_each(|number| put(&cache, number));
+        assert!(!has(&cache, 0), "the first newcomer has left");
+        put(&cache, 0);
+        (1_000..1_400).for_each(|number| put(&cache, number));
+        assert!(has(&cache, 0));
+    }
+
+    #[test]
+    fn what_comes_and_goes_for_long_takes_no_more_room() {
+        let cache = cache(1_000, Duration::from_secs(60));
+        for turn in 0..20_000 {
+            put(&cache, turn % 10);
+            cache.forget(&token(turn % 10));
+        }
+        assert!(cache.shards[0].lock().unwrap().slots.len() <= 2);
+    }
+
+    #[test]
+    fn what_is_too_old_goes_without_being_asked_for() {
+        let cache = cache(1_000, Duration::ZERO);
+        (0..2_000).for_each(|number| put(&cache, number));
+        assert!(cache.bytes() <= 2 * ENTRY_BYTES, "{}", cache.bytes());
+        assert!(!has(&cache, 1_999));
+    }
+
+    proptest! {
+        #[test]
+        fn the_weight_is_that_of_the_entries_and_within_its_bound(
+            steps in prop::collection::vec((0u8..3, 0usize..40), 0..400)
+        ) {
+            let cache = cache(10, Duration::from_secs(60));
+            for (step, number) in steps {
+                match step {
+                    0 => put(&cache, number),
+                    1 => { let _ = has(&cache, number); }
+                    _ => {
+                        cache.forget(&token(number));
+                        prop_assert!(!has(&cache, number));
+                    }
+                }
+                let shard = cache.shards[0].lock().unwrap();
+                let held: Vec<&Entry> = shard.slots.iter().flatten().collect();
+                let newcomers = held.iter().filter(|entry| entry.is_newcomer).count() as u64;
+                prop_assert_eq!(shard.bytes, held.len() as u64 * ENTRY_BYTES);
+                prop_assert_eq!(shard.newcomer_bytes, newcomers * ENTRY_BYTES);
+                prop_assert_eq!(shard.table.len(), held.len());
+                prop_assert!(shard.bytes <= shard.bytes_max);
+                prop_assert!(shard.left.len() <= 10 && shard.left_table.len() <= shard.left.len());
+                prop_assert_eq!(shard.newcomers.len() + shard.residents.len() + shard.free.len(), shard.slots.len());
+            }
+        }
+    }
 }

@@ -6,7 +6,7 @@ use super::person_row;
 use super::store;
 use crate::job::Token;
 use crate::person::Person;
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl Reader {
         if FileId::at(&self.path)? != self.file {
             return Err(VaultError::Unavailable { path: self.path.clone(), trouble: Trouble::Replaced });
         }
-        read(&mut self.db, &self.keys, tokens).map_err(store_error(&self.path))
+        read(&self.db, &self.keys, tokens).map_err(store_error(&self.path))
     }
 }
 
@@ -55,12 +55,23 @@ impl FileId {
     }
 }
 
-fn read(db: &mut Connection, keys: &Keyring, tokens: &[Token]) -> rusqlite::Result<Vec<Found>> {
-    let moment = db.transaction()?;
+/// One transaction around a batch. Its statements are kept prepared: for a batch of one they would cost as much as the
+/// record.
+fn read(db: &Connection, keys: &Keyring, tokens: &[Token]) -> rusqlite::Result<Vec<Found>> {
+    db.prepare_cached("BEGIN")?.execute([])?;
+    let found = read_at_one_moment(db, keys, tokens);
+    let ended = db.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+    if ended.is_err() && !db.is_autocommit() {
+        db.execute_batch("ROLLBACK")?;
+    }
+    found
+}
+
+fn read_at_one_moment(db: &Connection, keys: &Keyring, tokens: &[Token]) -> rusqlite::Result<Vec<Found>> {
     let mut found: Vec<Found> = Vec::new();
     found.resize_with(tokens.len(), || Ok(None));
-    let mut select = person_row::select(&moment)?;
-    for Located { slot, person } in locate(&moment, keys, tokens)? {
+    let mut select = person_row::select(db)?;
+    for Located { slot, person } in locate(db, keys, tokens)? {
         found[slot] = person_row::fetch(&mut select, keys, person)?.and_then(|opened| {
             if stands_for(&opened.person, &tokens[slot]) {
                 Ok(Some(opened.person))
@@ -84,7 +95,7 @@ struct Located {
 
 /// Where the people of these tokens lie, in the order of the file. Looking up in the order of the hashes, and
 /// then reading in the order of the file, touches each page once.
-fn locate(db: &Transaction<'_>, keys: &Keyring, tokens: &[Token]) -> rusqlite::Result<Vec<Located>> {
+fn locate(db: &Connection, keys: &Keyring, tokens: &[Token]) -> rusqlite::Result<Vec<Located>> {
     let hash_of = |(slot, token): (usize, &Token)| (keys.lookup_hash(LookupOf::Token, token.as_str()), slot);
     let mut hashes: Vec<(LookupHash, usize)> = tokens.iter().enumerate().map(hash_of).collect();
     hashes.sort_unstable();

@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 
 import content
@@ -76,9 +75,9 @@ class House:
     def config(self):
         return self.folder / "bench.toml"
 
-    def configure(self, target="", port=None):
+    def configure(self, target="", port=None, accept="handoff"):
         """The configuration of `init`, cut down; `target` holds more keys of the one target."""
-        listener = 'cert = "certs/relay.pem"\nkey = "file:certs/relay.key"\naccept = "handoff"\ntoken_domains = ["tokens.example"]\n'
+        listener = f'cert = "certs/relay.pem"\nkey = "file:certs/relay.key"\naccept = "{accept}"\ntoken_domains = ["tokens.example"]\n'
         self.config().write_text(
             'state_dir = "state"\n[vault]\nkey = "file:keys/vault.key"\n[cache]\nmax_bytes = "64MiB"\n[templates]\ndir = "templates"\n'
             f'[[listener]]\nkind = "smtp"\nbind = "127.0.0.1:{self.smtp_port}"\ntls = "starttls"\n{listener}'
@@ -148,7 +147,10 @@ class House:
 
     def end_sink(self, sink):
         self.end(sink, signal.SIGINT)
-        return json.loads(sink.log.read_text().splitlines()[-1] if "octets" in sink.log.read_text() else sys.exit("error: the sink said nothing"))
+        for line in sink.log.read_text().splitlines():
+            if '"octets"' in line:
+                return json.loads(line)
+        raise Wrong(f"the sink did not say what it counted: {sink.log.read_text()[-500:]}")
 
     def end(self, process, how=signal.SIGTERM):
         if process.poll() is None:

@@ -12,6 +12,7 @@ import time
 import urllib.request
 
 import content
+from durable import Durable
 from house import RELAY, Wrong, cpu_seconds, find, free_port, resident_mib
 
 SMALL, LARGE = 10 * 1024, 100 * 1024
@@ -124,6 +125,9 @@ class Rows:
         if octets and abs(found - octets) > slack:
             raise Wrong(f"messages have {found:.0f} octets, the peer's {octets}")
         return stats
+
+    def journal(self):
+        return Durable(self.house, self.args, self.warm_tokens()).figures()
 
     def latency(self):
         """Light load, open loop: through the relay, and straight into the sink from the same generator."""

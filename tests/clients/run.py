@@ -165,7 +165,10 @@ def client_swaks(run):
         run.problem("swaks", f"pipelined, it ended with {done.returncode}: {done.stdout[-400:]}")
     for recipient, wanted in REFUSALS:
         for more in ((), ("--pipeline",)):
+            began = time.monotonic()
             done = swaks(run.lab, recipient, run_of_the_mill(recipient).encode(), *more)
+            if time.monotonic() - began > 20:
+                run.problem("swaks", f"it waited for the refusal of {recipient} until its own patience was over")
             run.refused("swaks", recipient, wanted, done.stdout)
             if done.returncode == 0:
                 run.problem("swaks", f"{recipient} was accepted")

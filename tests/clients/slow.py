@@ -3,11 +3,16 @@
 
     slow.py PATH-OF-TOKENRELAY [CONNECTIONS]
 
-The relay's memory has to stay within a bound for each connection and must not grow while they stay; the good client's p99, the
-median of several rounds, may at most double. Who is sent away connects again.
+The relay's memory has to stay within a bound for each connection and must not grow while they stay; the good client's p99,
+the median of several rounds, may at most double. Who is sent away connects again.
+
+The crowd itself takes processor time, which is not the relay's doing. So there are two relays, and the good client sends to
+them by turns: one has the crowd, the other has not. Against the second, and against both before the crowd came, the first
+is measured, with no allowance beyond the factor.
 """
 
 import base64
+import contextlib
 import multiprocessing
 import os
 import resource
@@ -30,12 +35,12 @@ PER_SOURCE = 190  # the relay's default takes 200
 BEAT = 10.0  # seconds between two octets of one connection
 WORKERS = 2
 # Share of the connections in each phase.
-PHASES = (("command line", 0.4), ("line behind EHLO", 0.2), ("TLS handshake", 0.05), ("AUTH", 0.1), ("DATA", 0.25))
+PHASES = (("command line", 0.3), ("line behind EHLO", 0.2), ("TLS handshake", 0.15), ("AUTH", 0.1), ("DATA", 0.25))
 ROUNDS, MESSAGES = 5, 150
-KIB_PER_CONNECTION_MAX = 32
+KIB_PER_CONNECTION_MAX = 12
 GROWTH_MAX = 1.15
 P99_RATIO_MAX = 2.0
-P99_SLACK_MS = 2.0  # what two rounds on one machine differ by anyway
+PACE_MIN = 0.9  # of the octets that are due, or the crowd was none
 STAY_SECONDS = int(os.environ.get("STAY_SECONDS", 40))
 PERSON = {"customer_id": "one", "email": "one@people.test", "first_name": "One", "consent": "service"}
 SLOW_WORDS = {"command line": b"EHLO a.very.long.name.example", "line behind EHLO": b"MAIL FROM:<somebody@brand.example>",
@@ -105,10 +110,8 @@ class Slow:
             return True
 
 
-def crowd(numbers, door, ready, stop, came_again):
+def crowd(numbers, door, ready, stop, came_again, octets):
     """Keeps its connections open, and each of them slow, until it is told to stop."""
-    # The relay and the good client are measured on the same processors: they come first.
-    os.nice(19)
     context = ssl.create_default_context(cafile=door["ca"])
     door = {**door, "context": context}
     edges, share = [], 0.0
@@ -143,6 +146,7 @@ def crowd(numbers, door, ready, stop, came_again):
             for one in list(by_file.values())[turn::int(BEAT * 10)]:
                 try:
                     one.send_octet()
+                    octets.value += 1
                 except OSError:
                     pass  # told by the poll below
             turn = (turn + 1) % int(BEAT * 10)
@@ -163,34 +167,45 @@ def crowd(numbers, door, ready, stop, came_again):
 
 
 class Good:
-    def __init__(self, lab):
-        self.lab, self.to = lab, lab.address(lab.people[0])
-        self.message = (f"From: news@brand.example\r\nTo: {self.to}\r\nSubject: Hi {{{{person.first_name}}}}\r\n\r\n"
-                        + "Dear {{person.first_name}}, there is news.\r\n" * 50).encode()
+    """Sends to the relay with the crowd and to the one without, by turns."""
+
+    def __init__(self, labs):
+        self.labs = labs
+        self.to = [lab.address(lab.people[0]) for lab in labs]
 
     def round(self):
-        """p50 and p99 of one round, in milliseconds; on a connection of its own, which has to be let in."""
-        with smtplib.SMTP("127.0.0.1", self.lab.smtp_port, timeout=30) as smtp:
-            smtp.starttls(context=self.lab.tls())
-            smtp.login(USER, self.lab.secret)
-            times = []
-            for _ in range(MESSAGES):
-                began = time.perf_counter()
-                smtp.sendmail("news@brand.example", [self.to], self.message)
-                times.append((time.perf_counter() - began) * 1000)
-        times.sort()
-        return statistics.median(times), times[int(len(times) * 0.99) - 1]
+        """p50 and p99 at each relay, in milliseconds; on connections of their own, which have to be let in."""
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(self.connect(lab)) for lab in self.labs]
+            times = [[] for _ in clients]
+            for number in range(MESSAGES):
+                # Nobody comes always first.
+                for at in (0, 1) if number % 2 else (1, 0):
+                    message = self.message(self.to[at])
+                    began = time.perf_counter()
+                    clients[at].sendmail("news@brand.example", [self.to[at]], message)
+                    times[at].append((time.perf_counter() - began) * 1000)
+        return [(statistics.median(each), sorted(each)[int(len(each) * 0.99) - 1]) for each in times]
+
+    @staticmethod
+    def connect(lab):
+        smtp = smtplib.SMTP("127.0.0.1", lab.smtp_port, timeout=30)
+        smtp.starttls(context=lab.tls())
+        smtp.login(USER, lab.secret)
+        return smtp
+
+    @staticmethod
+    def message(to):
+        return (f"From: news@brand.example\r\nTo: {to}\r\nSubject: Hi {{{{person.first_name}}}}\r\n\r\n"
+                + "Dear {{person.first_name}}, there is news.\r\n" * 50).encode()
 
     def rounds(self, count):
         return [self.round() for _ in range(count)]
 
 
-def p99(rounds):
-    return statistics.median(each[1] for each in rounds)
-
-
-def p50(rounds):
-    return statistics.median(each[0] for each in rounds)
+def median(rounds, relay, figure):
+    """Of one relay's p50 (figure 0) or p99 (figure 1)."""
+    return statistics.median(each[relay][figure] for each in rounds)
 
 
 def resident_kib(process):
@@ -220,9 +235,9 @@ def main():
     began = time.monotonic()
     # Room enough that the relay is not crowded, and keeps everyone for as long as it would otherwise.
     limits = {"connections_max": int(connections * 1.4)}
-    with Lab(sys.argv[1], [PERSON], limits=limits) as lab:
-        problems = watch(lab, connections)
-        if not lab.stop():
+    with Lab(sys.argv[1], [PERSON], limits=limits) as lab, Lab(sys.argv[1], [PERSON]) as quiet:
+        problems = watch(lab, quiet, connections)
+        if not lab.stop() or not quiet.stop():
             problems.append("the relay did not end in peace")
     for problem in problems:
         print(problem)
@@ -230,30 +245,32 @@ def main():
     return 1 if problems else 0
 
 
-def watch(lab, connections):
-    problems, good = [], Good(lab)
+def watch(lab, quiet, connections):
+    problems, good = [], Good([lab, quiet])
     good.round()
     alone = good.rounds(ROUNDS)
     before, files_before = resident_kib(lab.relay), open_files(lab.relay)
-    door = {"port": lab.smtp_port, "ca": str(lab.ca), "to": good.to.encode(),
+    door = {"port": lab.smtp_port, "ca": str(lab.ca), "to": good.to[0].encode(),
             "login": base64.b64encode(f"\0{USER}\0{lab.secret}".encode())}
     ready, stop = multiprocessing.Queue(), multiprocessing.Event()
-    again = [multiprocessing.Value("i", 0) for _ in range(WORKERS)]
-    crowds = [multiprocessing.Process(target=crowd, args=(range(at, connections, WORKERS), door, ready, stop, again[at]))
+    again, octets = ([multiprocessing.Value("i", 0) for _ in range(WORKERS)] for _ in range(2))
+    crowds = [multiprocessing.Process(target=crowd, args=(range(at, connections, WORKERS), door, ready, stop, again[at], octets[at]))
               for at in range(WORKERS)]
     for process in crowds:
         process.start()
     try:
         entered = sum(ready.get(timeout=180) for _ in crowds)
         there, held, beside = [], [], []
-        busy, since = processor_seconds(lab.relay), time.monotonic()
+        busy, since, sent = processor_seconds(lab.relay), time.monotonic(), sum(each.value for each in octets)
         until = time.monotonic() + STAY_SECONDS
         while time.monotonic() < until or len(beside) < ROUNDS:
             there.append(open_files(lab.relay) - files_before)
             held.append(resident_kib(lab.relay))
             beside.append(good.round())
             time.sleep(1)
-        busy = (processor_seconds(lab.relay) - busy) / (time.monotonic() - since)
+        stayed = time.monotonic() - since
+        busy = (processor_seconds(lab.relay) - busy) / stayed
+        pace = (sum(each.value for each in octets) - sent) / (connections * stayed / BEAT)
     finally:
         stop.set()
         for process in crowds:
@@ -265,22 +282,30 @@ def watch(lab, connections):
     per_connection = (max(held) - before) / max(there)
     third = max(1, len(held) // 3)
     growth = statistics.median(held[-third:]) / statistics.median(held[:third])
-    ratio = p99(beside) / p99(alone)
+    p99 = median(beside, 0, 1)
+    # Alone, the two relays are alike; the quiet one says what the machine is like while the crowd is there.
+    alone_p99, quiet_p99 = max(median(alone, relay, 1) for relay in (0, 1)), median(beside, 1, 1)
+    ratio = p99 / max(alone_p99, quiet_p99)
     print(f"connections: {entered} entered, {statistics.median(there):.0f} there (median), {sum(each.value for each in again)} sent away "
           f"and back again")
     print(f"memory: {before / 1024:.0f} MiB before, {max(held) / 1024:.0f} MiB at most, {after / 1024:.0f} MiB after; "
           f"{per_connection:.1f} KiB a connection; grew by {growth:.2f} while they stayed")
     print("memory while they stayed, MiB:", " ".join(f"{kib / 1024:.0f}" for kib in held[::max(1, len(held) // 20)]))
     print(f"relay: {busy * 100:.0f} % of one processor while they were there")
-    print(f"good client: p50 {p50(alone):.2f} ms alone, {p50(beside):.2f} ms beside; p99 {p99(alone):.2f} ms alone, "
-          f"{p99(beside):.2f} ms beside ({ratio:.2f} times; {len(beside)} rounds)")
+    print(f"good client: p50 {median(alone, 0, 0):.2f} ms alone, {median(beside, 0, 0):.2f} beside the crowd, "
+          f"{median(beside, 1, 0):.2f} at the quiet relay meanwhile")
+    print(f"good client: p99 {alone_p99:.2f} ms alone, {p99:.2f} beside the crowd, {quiet_p99:.2f} at the quiet relay meanwhile "
+          f"({p99 / alone_p99:.2f} and {p99 / quiet_p99:.2f} times; {len(beside)} rounds)")
+    print(f"load of the machine: {os.getloadavg()[0]:.1f}; {pace * 100:.0f} % of the octets that were due")
     if statistics.median(there) < 0.95 * connections:
         problems.append(f"only {statistics.median(there):.0f} of {connections} connections were there: nothing was tried")
     if per_connection > KIB_PER_CONNECTION_MAX:
         problems.append(f"{per_connection:.1f} KiB a connection, more than {KIB_PER_CONNECTION_MAX}")
     if growth > GROWTH_MAX:
         problems.append(f"memory grew {growth:.2f} times while the number of connections stayed")
-    if p99(beside) > P99_RATIO_MAX * p99(alone) + P99_SLACK_MS:
+    if pace < PACE_MIN:
+        problems.append(f"only {pace * 100:.0f} % of the octets were sent that were due: the crowd was none")
+    if ratio > P99_RATIO_MAX:
         problems.append(f"the good client's p99 grew {ratio:.2f} times")
     return problems
 

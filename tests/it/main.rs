@@ -5,6 +5,7 @@
 mod canary;
 mod client_certs;
 mod consent;
+mod custody;
 mod engines;
 mod http;
 mod jobs;

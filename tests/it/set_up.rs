@@ -97,6 +97,7 @@ pub struct Stage {
     columns: Vec<(usize, &'static str, &'static str)>,
     edits: Vec<Edit>,
     quiet: bool,
+    accept: &'static str,
 }
 
 impl Stage {
@@ -104,8 +105,15 @@ impl Stage {
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("tokenrelay-it-").tempdir().unwrap();
         init::fill(dir.path(), init::Sample::None).unwrap();
-        let stage =
-            Self { dir, mtas: Vec::new(), people: 4, columns: Vec::new(), edits: Vec::new(), quiet: false };
+        let stage = Self {
+            dir,
+            mtas: Vec::new(),
+            people: 4,
+            columns: Vec::new(),
+            edits: Vec::new(),
+            quiet: false,
+            accept: "handoff",
+        };
         let stage = NOTE.iter().fold(stage, |stage, (file, text)| stage.file(&format!("small/{file}"), text));
         stage.edit(|file| file["templates"]["dir"] = value("small"))
     }
@@ -153,6 +161,16 @@ impl Stage {
             engine["fields"] = list(grants.fields);
             engine["purposes"] = list(grants.purposes);
             engines.push(engine);
+        })
+    }
+
+    /// What a positive answer means; `handoff` unless it is said. Held jobs are tried again soon.
+    pub fn accept(mut self, accept: &'static str) -> Self {
+        self.accept = accept;
+        self.edit(|file| {
+            file["journal"]["retry_first"] = value("100ms");
+            file["journal"]["retry_max"] = value("400ms");
+            file["journal"]["disk_free_min"] = value("1MiB");
         })
     }
 
@@ -233,6 +251,7 @@ impl Stage {
         let mut document: DocumentMut = std::fs::read_to_string(&file).unwrap().parse().unwrap();
         for index in 0..2 {
             document["listener"][index]["bind"] = value("127.0.0.1:0");
+            document["listener"][index]["accept"] = value(self.accept);
         }
         let mut targets = ArrayOfTables::new();
         for mta in mtas {

@@ -3,6 +3,7 @@
 use crate::set_up::Stage;
 use crate::world::{World, assert_result};
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Bodies that no message may have, and a word of the complaint.
 const BAD: [(&str, &str); 6] = [
@@ -21,10 +22,13 @@ fn headed(world: &World, field: &str, body: &str) -> String {
     )
 }
 
+/// A job with content of its own; another content is another job.
 fn own(world: &World, key: &str, text: &str) -> Value {
+    static JOBS: AtomicU32 = AtomicU32::new(0);
+    let job_id = format!("own-{}", JOBS.fetch_add(1, Relaxed));
     let mut content = json!({"from": "a@shop.example", "subject": "Hello", "text": "Hello"});
     content[key] = text.into();
-    json!({"job_id": "own", "to": world.people[0].address(), "purpose": "service", "content": content})
+    json!({"job_id": job_id, "to": world.people[0].address(), "purpose": "service", "content": content})
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,12 +11,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokenrelay::app::{App, OpenDoor};
+use tokenrelay::app::{App, OpenDoor, vault_settings};
 use tokenrelay::config::Config;
 use tokenrelay::fault::State;
 use tokenrelay::load::leak::{Hit, LeakSearch};
 use tokenrelay::load::sink::{SinkHandle, SunkMessage};
 use tokenrelay::ticket::Board;
+use tokenrelay::vault::{Draft, Vault};
 use tokio::time::{interval, timeout};
 
 /// Longest wait for something that has to come about.
@@ -123,6 +124,57 @@ impl World {
     /// Recipients whose outcome this was.
     pub fn settled(&self, state: State) -> u64 {
         self.board.settled(state)
+    }
+
+    /// Stops the relay and starts it again on what it left.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        assert_eq!(self.left_by_stop.take(), Some(0));
+        self.start().await;
+    }
+
+    /// Starts the relay on what was left.
+    pub async fn start(&mut self) {
+        let config = Config::load(&self.config.file).unwrap();
+        let app = App::start(config).await.unwrap();
+        self.board = app.board().clone();
+        self.doors = app.doors().to_vec();
+        self.app = Some(app);
+    }
+
+    /// State and reason of a job, and whether it was sent again in doubt, as the ledger on disk has them.
+    pub fn ledger(&self, job_id: &str) -> Option<(String, Option<String>, bool)> {
+        let row = "SELECT state, reason, is_resent FROM job WHERE job_id = ?1";
+        self.journal().query_row(row, [job_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).ok()
+    }
+
+    /// Waits until the ledger says so.
+    pub async fn ends(&self, job_id: &str, state: &str) {
+        let what = format!("{job_id} becomes {state}");
+        eventually(&what, || self.ledger(job_id).is_some_and(|(now, ..)| now == state)).await;
+    }
+
+    /// The person says no to a purpose from now on.
+    pub fn refuse(&self, person: usize, purpose: &str) {
+        let vault = Vault::open(&vault_settings(&self.config).unwrap()).unwrap();
+        let mut writer = vault.writer().unwrap();
+        let mut draft = Draft::default();
+        draft.set_named("email", self.people[person].value("email")).unwrap();
+        draft.set_named("consent", &format!("-{purpose}")).unwrap();
+        writer.put(&draft.checked().unwrap()).unwrap().unwrap();
+        writer.settle().unwrap();
+    }
+
+    /// Rows of a table of the journal.
+    pub fn rows(&self, table: &str) -> i64 {
+        self.journal().query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    }
+
+    pub fn journal(&self) -> rusqlite::Connection {
+        let file = self.config.journal_dir().join(tokenrelay::journal::FILE_NAME);
+        let journal = rusqlite::Connection::open(file).unwrap();
+        journal.busy_timeout(PATIENCE).unwrap();
+        journal
     }
 
     /// Stops the relay; what it left without an outcome is judged by [`World::finish`].

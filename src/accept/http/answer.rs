@@ -1,7 +1,8 @@
 //! A job's outcome as the engine reads it: one JSON object, and the HTTP status of a single job.
 
 use super::problem::{problem_response, seconds, title};
-use crate::fault::{Enhanced, Fault, Reason, State};
+use super::result_line;
+use crate::fault::{Circumstance, Enhanced, Fault, Reason, State};
 use crate::job::SendNumber;
 use crate::ticket::{Outcome, StageTimes};
 use axum::body::Body;
@@ -97,7 +98,13 @@ impl Answer {
 
     /// Appends the result as one line.
     pub fn write_line(&self, buffer: &mut BytesMut) {
-        serde_json::to_writer(buffer.writer(), &self.text()).expect("a result always serialises");
+        let is_written = match &self.outcome {
+            Outcome::Relayed(relayed) => result_line::relayed(self, relayed, buffer),
+            _ => false,
+        };
+        if !is_written {
+            serde_json::to_writer(buffer.writer(), &self.text()).expect("a result always serialises");
+        }
         buffer.put_u8(b'\n');
     }
 
@@ -137,8 +144,10 @@ impl Answer {
             Outcome::Journaled | Outcome::HeldInDoubt(_) => return StatusCode::ACCEPTED,
             Outcome::Failed(fault) => fault,
         };
-        if fault.is_no_storage() {
-            return StatusCode::INSUFFICIENT_STORAGE;
+        match fault.circumstance() {
+            Circumstance::Usual => {}
+            Circumstance::NoStorage => return StatusCode::INSUFFICIENT_STORAGE,
+            Circumstance::SameIdOtherBody => return StatusCode::CONFLICT,
         }
         match (fault.state(), fault.reason) {
             (State::Relayed, _) => StatusCode::OK,
@@ -230,6 +239,31 @@ mod tests {
              \"target\":\"mta1\",\"code\":250,\"enhanced\":\"2.0.0\",\"attempt\":1,\
              \"ms\":{\"resolve\":0.1,\"render\":0.1,\"inject\":2.0}}\n"
         );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_line_of_a_relayed_job_is_what_the_serialiser_would_write(
+            job_id in "[!-~]{1,20}",
+            target in "[a-z0-9-]{1,9}|[ -~é\n]{1,9}",
+            enhanced in proptest::option::of((2u8..6, 0u16..1000, 0u16..1000)),
+            micros in proptest::collection::vec(0u64..100_000_000, 3),
+            (attempt, has_send) in (1u32.., proptest::prelude::any::<bool>()),
+        ) {
+            let time = |index: usize| Duration::from_micros(micros[index]);
+            let outcome = Outcome::Relayed(Relayed {
+                target: target.as_str().into(),
+                code: ReplyCode { basic: 250, enhanced: enhanced.map(|(a, b, c)| Enhanced(a, b, c)) },
+                attempt,
+                times: StageTimes { resolve: time(0), render: time(1), inject: time(2) },
+            });
+            let send = has_send.then(|| SendNumber::from_bits([7; 16]));
+            let answer = Answer { send, job_id: Some(job_id.into()), ..answer(outcome) };
+            let mut line = BytesMut::new();
+            answer.write_line(&mut line);
+            let wanted = serde_json::to_string(&answer.text()).unwrap() + "\n";
+            proptest::prop_assert_eq!(std::str::from_utf8(&line).unwrap(), wanted);
+        }
     }
 
     #[test]

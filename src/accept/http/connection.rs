@@ -1,6 +1,6 @@
 //! Connections of the HTTP door: permits, TLS, protocol, idle supervision and drain.
 
-use super::{Counts, DoorTls, Limits, Settings, auth, routes};
+use super::{Counts, DoorTls, Limits, Settings, auth, events, routes};
 use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
@@ -40,6 +40,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Door {
     pub settings: Arc<Settings>,
     pub sources: Arc<auth::Sources>,
+    pub event_slots: Arc<events::Slots>,
     /// Cancelled when the door closes: no more jobs are read.
     pub stop: CancellationToken,
     /// Cancelled when the drain took too long: connections end as they are.
@@ -87,6 +88,7 @@ pub(super) async fn serve(
     let door = Door {
         settings: settings.clone(),
         sources: Arc::new(auth::Sources::new(limits.wrong_keys_max, limits.wrong_keys_window)),
+        event_slots: Arc::default(),
         stop: CancellationToken::new(),
         cut: CancellationToken::new(),
         tasks: TaskTracker::new(),

@@ -13,9 +13,13 @@ mod answer;
 mod auth;
 mod body;
 mod connection;
+mod events;
 mod jobs_route;
+pub mod ledger;
 mod openapi;
 mod problem;
+mod records;
+mod result_line;
 mod routes;
 mod single;
 mod stream;
@@ -55,6 +59,8 @@ pub struct Settings {
     /// The text of `/metrics`, in the OpenMetrics format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     pub counts: Arc<Counts>,
+    /// What became of jobs; `None` on a relay that keeps nothing.
+    pub ledger: Option<Arc<dyn ledger::Ledger>>,
 }
 
 /// Whether the house can take jobs. `problems` hold names of parts and causes, no values.
@@ -82,6 +88,16 @@ pub struct Limits {
     pub idle_max: Duration,
     /// A single job's body has to be complete within this.
     pub body_read_max: Duration,
+    /// Events in one page.
+    pub events_max: usize,
+    /// A request for events may wait for the first one so long.
+    pub event_wait_max: Duration,
+    /// Requests of one engine that wait for events at this door.
+    pub event_streams_max: usize,
+    /// How often such a request looks for new ones.
+    pub events_poll: Duration,
+    /// An event stream without events says so often that it is still there.
+    pub event_heartbeat: Duration,
     /// A client that takes none of its waiting results for so long loses its request.
     pub stall_max: Duration,
     /// A single job waits so long for room in the house, then 503.
@@ -108,6 +124,11 @@ impl Default for Limits {
             handshake_max: Duration::from_secs(10),
             idle_max: Duration::from_secs(60),
             body_read_max: Duration::from_secs(30),
+            events_max: 5000,
+            event_wait_max: Duration::from_secs(60),
+            event_streams_max: 4,
+            events_poll: Duration::from_millis(250),
+            event_heartbeat: Duration::from_secs(15),
             stall_max: Duration::from_secs(60),
             gate_wait_max: Duration::from_secs(10),
             quota_wait_max: Duration::from_secs(5),

@@ -1,6 +1,6 @@
 //! The description of the HTTP door, served at `/openapi.json`.
 
-use super::{answer, jobs_route, problem, routes};
+use super::{answer, events, jobs_route, ledger, problem, records, routes};
 use std::sync::OnceLock;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
@@ -20,15 +20,17 @@ pub(super) fn document() -> &'static str {
         license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT")
     ),
     paths(
-        jobs_route::post_jobs, routes::job, routes::campaign, routes::events, routes::limits, routes::livez,
+        jobs_route::post_jobs, records::job, records::campaign, events::events, routes::limits, routes::livez,
         routes::readyz, routes::metrics, routes::openapi_json
     ),
     components(schemas(
         JobDoc, ContentDoc, answer::ResultText, answer::StageMs, StateText, ReasonText, problem::ProblemText,
-        ProblemWithResultDoc, routes::LimitsText, ReadyDoc
+        ProblemWithResultDoc, routes::LimitsText, ReadyDoc, ledger::JobView, ledger::AttemptView, ledger::StandingView,
+        ledger::VerdictView, ledger::CampaignView, ledger::CountView, ledger::EventView
     )),
     modifiers(&EngineKey),
-    tags((name = "jobs", description = "Submitting"), (name = "health", description = "For operators"))
+    tags((name = "jobs", description = "Submitting"),
+        (name = "ledger", description = "What became of jobs"), (name = "health", description = "For operators"))
 )]
 struct Description;
 

@@ -2,7 +2,7 @@
 
 use super::connection::{Door, Peer};
 use super::problem::Problem;
-use super::{auth, jobs_route, openapi};
+use super::{auth, events, jobs_route, openapi, records};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{ALLOW, CONTENT_TYPE};
@@ -16,9 +16,9 @@ use std::sync::Arc;
 pub(super) fn router(door: Door) -> Router {
     Router::new()
         .route("/v1/jobs", post(jobs_route::post_jobs).fallback(|| method_not_allowed("POST")))
-        .route("/v1/jobs/{id}", page(get(job)))
-        .route("/v1/campaigns/{id}", page(get(campaign)))
-        .route("/v1/events", page(get(events)))
+        .route("/v1/jobs/{id}", page(get(records::job)))
+        .route("/v1/campaigns/{id}", page(get(records::campaign)))
+        .route("/v1/events", page(get(events::events)))
         .route("/v1/limits", page(get(limits)))
         .route("/livez", page(get(livez)))
         .route("/readyz", page(get(readyz)))
@@ -139,42 +139,4 @@ pub(super) async fn limits(
     };
     let body = serde_json::to_vec(&in_force).expect("strings and numbers always serialise");
     Ok(text(StatusCode::OK, "application/json", body))
-}
-
-/// One job's state (not available in this version)
-#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs", security(("engine_key" = [])),
-    params(("id" = String, Path, description = "`job_id` or send number")),
-    responses((status = 501, body = super::problem::ProblemText, content_type = "application/problem+json")))]
-pub(super) async fn job(door: State<Door>, peer: Extension<Arc<Peer>>, headers: HeaderMap) -> Problem {
-    needs_journal(door, peer, headers).await
-}
-
-/// A campaign's counts (not available in this version)
-#[utoipa::path(get, path = "/v1/campaigns/{id}", tag = "jobs", security(("engine_key" = [])),
-    params(("id" = String, Path, description = "`campaign` of the jobs")),
-    responses((status = 501, body = super::problem::ProblemText, content_type = "application/problem+json")))]
-pub(super) async fn campaign(door: State<Door>, peer: Extension<Arc<Peer>>, headers: HeaderMap) -> Problem {
-    needs_journal(door, peer, headers).await
-}
-
-/// Events as they happen (not available in this version)
-#[utoipa::path(get, path = "/v1/events", tag = "jobs", security(("engine_key" = [])),
-    responses((status = 501, body = super::problem::ProblemText, content_type = "application/problem+json")))]
-pub(super) async fn events(door: State<Door>, peer: Extension<Arc<Peer>>, headers: HeaderMap) -> Problem {
-    needs_journal(door, peer, headers).await
-}
-
-async fn needs_journal(
-    State(door): State<Door>,
-    Extension(peer): Extension<Arc<Peer>>,
-    headers: HeaderMap,
-) -> Problem {
-    match auth::engine(&door, &peer, &headers).await {
-        Err(problem) => problem,
-        Ok(_) => Problem::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "not-available",
-            "not available in this version: needs the journal",
-        ),
-    }
 }

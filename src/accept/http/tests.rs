@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 
+mod records;
 mod world;
 use world::*;
 
@@ -478,6 +479,7 @@ async fn http2_over_tls_takes_streams_too() {
         ready: Arc::new(Ready::default),
         metrics: Arc::new(String::new),
         counts: Arc::default(),
+        ledger: None,
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let tls = DoorTls::Implicit(Arc::new(move || acceptor.clone()));

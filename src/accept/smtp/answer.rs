@@ -2,7 +2,7 @@
 //! is the reason's word, its cause and the send number.
 
 use crate::accept::smtp::reply::Reply;
-use crate::fault::{Enhanced, Fault, Reason, ReplyCode, State};
+use crate::fault::{Circumstance, Enhanced, Fault, Reason, ReplyCode, State};
 use crate::job::SendNumber;
 use crate::ticket::Outcome;
 
@@ -62,7 +62,7 @@ fn code(fault: &Fault) -> ReplyCode {
         Reason::TooLarge => ReplyCode::new(552, 5, 3, 4),
         Reason::VaultUnavailable | Reason::VaultSealed => ReplyCode::new(451, 4, 3, 0),
         Reason::TargetUnavailable => ReplyCode::new(451, 4, 4, 1),
-        Reason::OverQuota if fault.is_no_storage() => ReplyCode::new(452, 4, 3, 1),
+        Reason::OverQuota if fault.circumstance() == Circumstance::NoStorage => ReplyCode::new(452, 4, 3, 1),
         Reason::OverQuota => ReplyCode::new(450, 4, 7, 1),
         Reason::TargetRejected => passed_on(fault),
     }

@@ -88,7 +88,7 @@ fn find_ours(message: &[u8]) -> Result<Vec<Range<usize>>, Fault> {
 }
 
 /// The end of the field at `start`: the first line end that no white space follows (RFC 5322 §2.2.3).
-fn field_end(message: &[u8], start: usize) -> usize {
+pub(super) fn field_end(message: &[u8], start: usize) -> usize {
     let line_ends = memchr::memchr_iter(b'\n', &message[start..]);
     line_ends
         .map(|at| start + at + 1)
@@ -97,7 +97,7 @@ fn field_end(message: &[u8], start: usize) -> usize {
 }
 
 /// Name and value of one field; the obsolete blank before the colon is let through (RFC 5322 §4.5.8).
-fn split(field: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn split(field: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = memchr::memchr(b':', field)?;
     let name = field[..colon].trim_ascii_end();
     let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);

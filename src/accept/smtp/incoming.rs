@@ -14,6 +14,10 @@ pub const SMALL_OCTETS_MAX: usize = 64 * 1024;
 /// Content beyond the bound that is read and dropped so that its end can be answered.
 const OVERRUN_FACTOR: usize = 2;
 
+/// What ends a transaction or a session, in place of content.
+const FAREWELLS: [&[u8; FAREWELL_OCTETS]; 2] = [b"QUIT\r\n", b"RSET\r\n"];
+const FAREWELL_OCTETS: usize = 6;
+
 /// Whether the octets are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -31,6 +35,8 @@ pub struct Incoming {
     entries: Vec<Entry>,
     reserved: usize,
     fate: Fate,
+    /// How unwanted content begins, as far as that has to be known.
+    beginning: Vec<u8>,
     data: DataFramer,
     chunks: ChunkFramer,
 }
@@ -59,6 +65,7 @@ impl Incoming {
             entries: Vec::new(),
             reserved: SMALL_OCTETS_MAX,
             fate: Fate::Keep,
+            beginning: Vec::new(),
             data: DataFramer::default(),
             chunks: ChunkFramer::default(),
         }
@@ -76,7 +83,7 @@ impl Incoming {
     /// Takes what belongs to the content; the caller made room for it first.
     ///
     /// # Errors
-    /// [`Unread::Bad`] and [`Unread::Endless`], after which the session closes.
+    /// [`Unread::Bad`] [`Unread::Endless`] and [`Unread::Farewell`], after which the session closes.
     pub fn take(&mut self, input: &[u8], framing: Framing) -> Result<Taken, Unread> {
         let taken = match framing {
             Framing::Dot => self.data.take(input, &mut self.octets),
@@ -90,10 +97,22 @@ impl Incoming {
         if self.octets.len() > self.octets_max {
             self.drop_content(Unread::TooLarge);
         }
+        if self.fate == Fate::Drop(Unread::NoRecipient) {
+            self.judge_beginning()?;
+        }
         if self.fate != Fate::Keep {
             self.octets.clear();
         }
         Ok(taken)
+    }
+
+    /// A client that does not know that it has to end unwanted content with a dot says good-bye, and would wait for
+    /// an answer for ever.
+    fn judge_beginning(&mut self) -> Result<(), Unread> {
+        let missing = FAREWELL_OCTETS.saturating_sub(self.beginning.len()).min(self.octets.len());
+        self.beginning.extend_from_slice(&self.octets[..missing]);
+        let is_farewell = FAREWELLS.iter().any(|farewell| self.beginning.eq_ignore_ascii_case(*farewell));
+        if missing > 0 && is_farewell { Err(Unread::Farewell) } else { Ok(()) }
     }
 
     /// Makes sure that `more` octets may be held. Waits only while nothing is held of the house yet, so two

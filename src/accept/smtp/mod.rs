@@ -74,7 +74,8 @@ pub struct Limits {
     /// Refused commands after which a client is sent away.
     pub errors_max: u32,
     pub commands_per_message_max: u32,
-    /// Recipients of one LMTP transaction. SMTP has one answer after the content and takes one recipient.
+    /// Recipients of one transaction. SMTP has one answer after the content, and takes one recipient where that
+    /// answer is the first MTA's.
     pub recipients_per_transaction_max: usize,
     /// A quarter of it when the door is crowded.
     pub messages_per_connection_max: u32,

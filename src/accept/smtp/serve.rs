@@ -173,8 +173,8 @@ impl Door {
             host_name: settings.host_name.clone(),
             protocol: settings.protocol,
             recipients_max: match settings.protocol {
-                Protocol::Smtp => 1,
-                Protocol::Lmtp => limits.recipients_per_transaction_max,
+                Protocol::Smtp if !house.may_hold() => 1,
+                Protocol::Smtp | Protocol::Lmtp => limits.recipients_per_transaction_max,
             },
             token_domains: settings.token_domains.clone(),
             message_bytes_max: limits.message_bytes_max,

@@ -206,6 +206,7 @@ fn smtp_message(to: &Member, index: usize) -> Delivery {
         smtputf8: false,
         require_tls: false,
         give_up_at: None,
+        on_offer: None,
         person: None,
     }
 }

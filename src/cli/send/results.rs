@@ -10,43 +10,44 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 const LINE_BYTES_MAX: usize = 64 * 1024;
-const FLUSH_AFTER: Duration = Duration::from_millis(200);
 const SYNC_AFTER: Duration = Duration::from_secs(1);
 
 /// What an earlier run came to: the last state of every job in its results file.
 #[derive(Debug, Default)]
 pub(super) struct Earlier {
-    /// By digest, so ten million jobs fit in memory. `true` when the state is final.
+    /// By digest, so ten million jobs fit in memory.
     jobs: HashMap<[u8; 16], Last>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Last {
+pub(super) enum Last {
     Relayed,
+    /// Held by the relay, which has answered for it.
+    Journaled,
+    /// It may have been delivered.
+    Unknown,
     Failed,
+    /// Deferred or lost: it is submitted again.
     Open,
 }
 
 impl Earlier {
-    /// Whether the job has a final state: submitting it again could only repeat it.
+    /// Whether the job has a final state, or the relay holds it: submitting it again could only repeat it.
     pub fn is_done(&self, job_id: &str) -> bool {
         !self.jobs.is_empty() && self.jobs.get(&digest(job_id)).is_some_and(|last| *last != Last::Open)
     }
 
-    /// Jobs with a final state other than relayed or journaled.
-    pub fn failed(&self) -> u64 {
-        self.jobs.values().filter(|last| **last == Last::Failed).count() as u64
-    }
-
-    /// Jobs that were deferred or lost: they are submitted again.
-    pub fn open(&self) -> u64 {
-        self.jobs.values().filter(|last| **last == Last::Open).count() as u64
+    /// Jobs whose last state was this.
+    pub fn count(&self, last: Last) -> u64 {
+        self.jobs.values().filter(|found| **found == last).count() as u64
     }
 
     fn note(&mut self, result: &ResultText<'_>) {
         let Some(job_id) = &result.job_id else { return };
         let last = match result.state.as_ref() {
-            "relayed" | "journaled" => Last::Relayed,
+            "relayed" => Last::Relayed,
+            "journaled" => Last::Journaled,
+            "unknown" => Last::Unknown,
             "deferred" | "lost" => Last::Open,
             _ => Last::Failed,
         };
@@ -62,7 +63,6 @@ fn digest(job_id: &str) -> [u8; 16] {
 /// Where results go: a file, made durable about every second, or standard output.
 pub(super) struct ResultsFile {
     sink: Sink,
-    flushed: Instant,
     synced: Instant,
 }
 
@@ -98,24 +98,21 @@ impl ResultsFile {
     }
 
     fn over(sink: Sink) -> Self {
-        Self { sink, flushed: Instant::now(), synced: Instant::now() }
+        Self { sink, synced: Instant::now() }
     }
 
-    /// Adds one result. It may stay in memory for 200 ms, and is on disk after about a second.
+    /// Adds one result, which stays in memory until [`ResultsFile::settle`].
     pub fn append(&mut self, line: &[u8]) -> io::Result<()> {
         let out = self.sink.out();
         out.write_all(line)?;
-        out.write_all(b"\n")?;
-        self.settle()
+        out.write_all(b"\n")
     }
 
-    /// Flushes and syncs what is due; call it also when no result comes.
+    /// Gives what was added to the system, so that it outlives this process, and about once a second to the disk. Call
+    /// it also when no result comes.
     pub fn settle(&mut self) -> io::Result<()> {
+        self.sink.out().flush()?;
         let now = Instant::now();
-        if now - self.flushed >= FLUSH_AFTER {
-            self.sink.out().flush()?;
-            self.flushed = now;
-        }
         if now - self.synced >= SYNC_AFTER {
             self.sink.sync()?;
             self.synced = now;
@@ -199,7 +196,8 @@ mod tests {
         let (mut file, earlier) = ResultsFile::resume(&path).unwrap();
         let done = |id| earlier.is_done(id);
         assert_eq!(["a", "b", "c", "d", "e", "f"].map(done), [true, false, true, false, true, false]);
-        assert_eq!((earlier.failed(), earlier.open()), (2, 2));
+        let count = |last| earlier.count(last);
+        assert_eq!([Last::Relayed, Last::Failed, Last::Unknown, Last::Open].map(count), [1, 1, 1, 2]);
         file.append(br#"{"job_id":"f","state":"relayed"}"#).unwrap();
         file.finish().unwrap();
         let expected = [&whole[..], b"{\"job_id\":\"f\",\"state\":\"relayed\"}\n"].concat();

@@ -2,14 +2,13 @@
 //! another; both queues are short, so a slow relay or a slow disk holds back the reading.
 
 use super::input::{Row, Rows};
-use super::results::{Earlier, ResultsFile};
-use super::tally::{Summary, Tally};
+use super::results::{Earlier, Last, ResultsFile};
+use super::tally::{Before, Progress, Summary, Tally};
 use crate::cli::{CliError, Exit};
 use crate::load::client::{Client, ClientError, Endpoint};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
-use indicatif::ProgressBar;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -70,14 +69,19 @@ impl Run {
         for _ in 0..self.connections {
             clients.push(Client::connect(&self.endpoint, &self.key).await.map_err(|error| told(&error))?);
         }
-        let failed_before = earlier.failed();
-        let open_before = earlier.open();
+        let before = Before {
+            journaled: earlier.count(Last::Journaled),
+            unknown: earlier.count(Last::Unknown),
+            failed: earlier.count(Last::Failed),
+            open: earlier.count(Last::Open),
+        };
         let (queue, jobs) = async_channel::bounded::<Bytes>(ROWS_AHEAD);
         let (answers, answered) = mpsc::channel(RESULTS_WAITING);
         let taken = Arc::new(AtomicU64::new(0));
 
         let tally = Tally::new(self.total, self.progress);
-        let feeder = Feeder { earlier, queue: queue.clone(), answers: answers.clone(), bar: tally.bar() };
+        let feeder =
+            Feeder { earlier, queue: queue.clone(), answers: answers.clone(), progress: tally.progress() };
         let all_told = CancellationToken::new();
         let writer = tokio::spawn(write_results(answered, results, tally, all_told.clone()));
         let fed = feeder.start(rows);
@@ -103,8 +107,7 @@ impl Run {
             unanswered: taken.load(Relaxed).saturating_sub(tally.by_relay()),
             tally,
             skipped: fed.skipped,
-            failed_before,
-            open_before,
+            before,
             incomplete: interrupted || fed.stranded || fed.error.is_some(),
             trouble: errors
                 .iter()
@@ -159,7 +162,7 @@ struct Feeder {
     earlier: Earlier,
     queue: async_channel::Sender<Bytes>,
     answers: mpsc::Sender<Told>,
-    bar: ProgressBar,
+    progress: Arc<Progress>,
 }
 
 impl Feeder {
@@ -189,7 +192,7 @@ impl Feeder {
             };
             if self.earlier.is_done(&job_id) {
                 fed.skipped += 1;
-                self.bar.inc(1);
+                self.progress.skip();
                 continue;
             }
             let gone = match job {

@@ -9,6 +9,8 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Counts by state and by reason.
@@ -18,7 +20,36 @@ pub(super) struct Tally {
     by_relay: u64,
     begun: Instant,
     took: Duration,
+    progress: Arc<Progress>,
+}
+
+/// The bar on the terminal: rows that are done with, and how many of them were skipped or not relayed.
+pub(super) struct Progress {
     bar: ProgressBar,
+    skipped: AtomicU64,
+    not_relayed: AtomicU64,
+}
+
+impl Progress {
+    /// A row that an earlier run had done with.
+    pub fn skip(&self) {
+        self.skipped.fetch_add(1, Relaxed);
+        self.step();
+    }
+
+    fn answer(&self, not_relayed: u64) {
+        self.not_relayed.store(not_relayed, Relaxed);
+        self.step();
+    }
+
+    fn step(&self) {
+        let counts = [(&self.skipped, "skipped"), (&self.not_relayed, "not relayed")];
+        let told = counts.map(|(count, what)| (count.load(Relaxed), what));
+        let parts =
+            told.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+        self.bar.set_message(parts.collect::<Vec<_>>().join(", "));
+        self.bar.inc(1);
+    }
 }
 
 impl Tally {
@@ -37,7 +68,7 @@ impl Tally {
             by_relay: 0,
             begun: Instant::now(),
             took: Duration::ZERO,
-            bar,
+            progress: Arc::new(Progress { bar, skipped: AtomicU64::new(0), not_relayed: AtomicU64::new(0) }),
         }
     }
 
@@ -56,16 +87,12 @@ impl Tally {
             count(&mut self.by_reason, reason);
         }
         self.took = self.begun.elapsed();
-        self.bar.inc(1);
-        let failed: u64 = self.failures() + self.of("deferred");
-        if failed > 0 {
-            self.bar.set_message(format!("{failed} not relayed"));
-        }
+        self.progress.answer(self.answered() - self.of("relayed") - self.of("journaled"));
         line
     }
 
-    pub fn bar(&self) -> ProgressBar {
-        self.bar.clone()
+    pub fn progress(&self) -> Arc<Progress> {
+        self.progress.clone()
     }
 
     /// Results that came from the relay.
@@ -81,8 +108,9 @@ impl Tally {
         self.by_state.get(state).copied().unwrap_or_default()
     }
 
+    /// Jobs that were not sent and will not be.
     fn failures(&self) -> u64 {
-        let settled = ["relayed", "journaled", "deferred", "lost"].map(|state| self.of(state));
+        let settled = ["relayed", "journaled", "unknown", "deferred", "lost"].map(|state| self.of(state));
         self.answered() - settled.iter().sum::<u64>()
     }
 }
@@ -96,14 +124,22 @@ fn count(counts: &mut BTreeMap<String, u64>, word: &str) {
     }
 }
 
+/// What an earlier run left in its results file, in jobs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Before {
+    pub journaled: u64,
+    pub unknown: u64,
+    pub failed: u64,
+    /// Deferred or lost: submitted again.
+    pub open: u64,
+}
+
 /// The end of a run.
 pub(super) struct Summary {
     pub tally: Tally,
     /// Jobs an earlier run had finished.
     pub skipped: u64,
-    pub failed_before: u64,
-    /// Jobs an earlier run left deferred, submitted again.
-    pub open_before: u64,
+    pub before: Before,
     /// Submitted, and the connection ended before the result came.
     pub unanswered: u64,
     /// Part of the input was not submitted.
@@ -119,6 +155,8 @@ struct SummaryText<'a> {
     unanswered: u64,
     skipped: u64,
     failed_before: u64,
+    journaled_before: u64,
+    unknown_before: u64,
     resubmitted: u64,
     complete: bool,
     seconds: f64,
@@ -134,8 +172,10 @@ impl Summary {
         let again = self.tally.of("deferred") + self.tally.of("lost") + self.unanswered;
         if again > 0 || self.incomplete {
             Exit::Temporary
-        } else if self.tally.failures() + self.failed_before > 0 {
+        } else if self.tally.failures() + self.before.failed > 0 {
             Exit::Failed
+        } else if self.tally.of("unknown") + self.before.unknown > 0 {
+            Exit::Degraded
         } else {
             Exit::Ok
         }
@@ -143,7 +183,7 @@ impl Summary {
 
     /// To standard output; to standard error when the results themselves went to standard output.
     pub fn print(&self, args: &SendArgs, results: Option<&Path>) -> io::Result<()> {
-        self.tally.bar.finish_and_clear();
+        self.tally.progress.bar.finish_and_clear();
         let text = if args.json { self.json(results) } else { self.table(results) };
         if results.is_some() {
             io::stdout().write_all(text.as_bytes())
@@ -164,8 +204,10 @@ impl Summary {
             reasons: &self.tally.by_reason,
             unanswered: self.unanswered,
             skipped: self.skipped,
-            failed_before: self.failed_before,
-            resubmitted: self.open_before,
+            failed_before: self.before.failed,
+            journaled_before: self.before.journaled,
+            unknown_before: self.before.unknown,
+            resubmitted: self.before.open,
             complete: !self.incomplete,
             seconds: (self.tally.took.as_secs_f64() * 1000.0).round() / 1000.0,
             per_second: self.per_second().round(),
@@ -176,8 +218,12 @@ impl Summary {
     }
 
     fn table(&self, results: Option<&Path>) -> String {
-        let mut rows: Vec<(String, String)> =
-            self.tally.by_state.iter().map(|(state, count)| (state.clone(), count.to_string())).collect();
+        let mut rows: Vec<(String, String)> = self
+            .tally
+            .by_state
+            .iter()
+            .map(|(state, count)| (state.clone(), format!("{count}{}", meaning(state))))
+            .collect();
         let reasons =
             self.tally.by_reason.iter().map(|(reason, count)| (format!("  {reason}"), count.to_string()));
         rows.extend(reasons);
@@ -185,13 +231,13 @@ impl Summary {
             rows.push(("unanswered".into(), format!("{}  (the connection ended first)", self.unanswered)));
         }
         if self.skipped > 0 {
-            rows.push((
-                "skipped".into(),
-                format!("{}  (finished earlier, {} of them not relayed)", self.skipped, self.failed_before),
-            ));
+            let Before { journaled, unknown, failed, .. } = self.before;
+            let earlier =
+                format!("answered earlier: {failed} failed, {journaled} journaled, {unknown} unknown");
+            rows.push(("skipped".into(), format!("{}  ({earlier})", self.skipped)));
         }
-        if self.open_before > 0 {
-            rows.push(("submitted again".into(), format!("{}  (deferred earlier)", self.open_before)));
+        if self.before.open > 0 {
+            rows.push(("submitted again".into(), format!("{}  (deferred earlier)", self.before.open)));
         }
         let seconds = self.tally.took.as_secs_f64();
         rows.push(("took".into(), format!("{seconds:.1} s, {:.0} jobs/s", self.per_second())));
@@ -209,5 +255,15 @@ impl Summary {
             );
         }
         text
+    }
+}
+
+/// What a state leaves to be known.
+fn meaning(state: &str) -> &'static str {
+    match state {
+        "journaled" => "  (held by the relay, which delivers them: tokenrelay jobs list --state journaled)",
+        "unknown" => "  (may have been delivered; not sent again: tokenrelay jobs list --state unknown)",
+        "deferred" => "  (nothing is held)",
+        _ => "",
     }
 }

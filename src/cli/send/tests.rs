@@ -38,6 +38,7 @@ impl Relay {
             ready: Arc::new(Ready::default),
             metrics: Arc::new(String::new),
             counts: Arc::new(Counts::default()),
+            ledger: None,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -100,6 +101,9 @@ fn house(jobs: Arc<AtomicU32>, round: Arc<AtomicU32>) -> House {
                 let outcome = match job.data.get("then").and_then(Value::as_str) {
                     Some("later") if first_round => fault(Reason::TargetUnavailable),
                     Some("never") => fault(Reason::UnknownToken),
+                    Some("hang") if first_round => std::future::pending().await,
+                    Some("held") => Outcome::Journaled,
+                    Some("doubt") => Outcome::HeldInDoubt(Fault::in_doubt("as scripted")),
                     _ => Outcome::Relayed(Relayed {
                         target: "mta1".into(),
                         code: ReplyCode::new(250, 2, 0, 0),
@@ -237,6 +241,51 @@ async fn results_that_never_came_are_counted_and_sent_again() {
     args.resume = true;
     assert_eq!(run(args, defaults("right")).await.unwrap(), Exit::Ok);
     assert_eq!((written(&results).len(), relay.jobs.load(Relaxed)), (5, 4));
+}
+
+#[tokio::test]
+async fn a_run_that_was_killed_leaves_results_to_go_on_from() {
+    let relay = Relay::new(DoorTls::None).await;
+    let folder = tempfile::tempdir().unwrap();
+    let row =
+        |then: &str| format!("{{\"to\":\"e_684384628@tokens.example\",\"data\":{{\"then\":\"{then}\"}}}}\n");
+    let text = [row("").repeat(150), row("held"), row("hang").repeat(40)].concat();
+    let path = file(&folder, "may.ndjson", &text);
+    let running = tokio::spawn(run(relay.args(&path), defaults("right")));
+    let results = folder.path().join("may.ndjson.results.ndjson");
+    let told = || std::fs::read(&results).map_or(0, |text| memchr::memchr_iter(b'\n', &text).count());
+    let mut beat = tokio::time::interval(std::time::Duration::from_millis(2));
+    while told() < 151 {
+        beat.tick().await;
+    }
+    // What a kill leaves is what another process can read now; its last write may be cut anywhere.
+    let left = folder.path().join("left");
+    let kept = [std::fs::read(&results).unwrap(), b"{\"job_id\":\"may.nd".to_vec()].concat();
+    std::fs::write(&left, kept).unwrap();
+    running.abort();
+
+    let submitted = relay.jobs.load(Relaxed);
+    relay.round.store(1, Relaxed);
+    let mut args = relay.args(&path);
+    (args.resume, args.results) = (true, Some(left.clone()));
+    assert_eq!(run(args, defaults("right")).await.unwrap(), Exit::Ok);
+    assert_eq!(relay.jobs.load(Relaxed) - submitted, 40);
+    let all: BTreeMap<String, String> = written(&left).into_iter().collect();
+    assert_eq!((all.len(), all["may.ndjson-151"].as_str()), (191, "journaled"));
+}
+
+#[tokio::test]
+async fn what_is_in_doubt_is_neither_relayed_nor_failed_nor_sent_again() {
+    let relay = Relay::new(DoorTls::None).await;
+    let folder = tempfile::tempdir().unwrap();
+    let row =
+        |then: &str| format!("{{\"to\":\"e_684384628@tokens.example\",\"data\":{{\"then\":\"{then}\"}}}}\n");
+    let path = file(&folder, "a.ndjson", &[row(""), row("held"), row("doubt")].concat());
+    assert_eq!(run(relay.args(&path), defaults("right")).await.unwrap(), Exit::Degraded);
+    let mut again = relay.args(&path);
+    again.resume = true;
+    assert_eq!(run(again, defaults("right")).await.unwrap(), Exit::Degraded);
+    assert_eq!(relay.jobs.load(Relaxed), 3);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@
 
 use super::{Halt, Session, Stop};
 use crate::fault::{Fault, ReplyCode};
-use crate::inject::delivery::Parcel;
+use crate::inject::delivery::{Delivery, Parcel};
 use crate::inject::envelope::Group;
 use crate::inject::talk::{Broken, Torn, slices};
 use crate::inject::target::Target;
@@ -124,9 +124,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     async fn take_off(
         &mut self,
         target: &Arc<Target>,
-        mut boarding: Vec<Parcel>,
+        boarding: Vec<Parcel>,
         flights: &mut VecDeque<Flight>,
     ) -> Result<(), Halt> {
+        let mut boarding: Vec<Parcel> = boarding.into_iter().filter_map(noted).collect();
         if boarding.is_empty() {
             return Ok(());
         }
@@ -177,11 +178,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     ) -> Landing {
         let mut refusal = None;
         match self.landed(target, flight, limit, &mut refusal).await {
-            // Nothing that follows can make it accepted.
-            Err(Stop::Broken(_)) if refusal.is_some() => {
-                Landing::Refused(refusal.take().unwrap_or_else(|| target.stopping()))
-            }
-            Err(Stop::Broken(broken)) => Landing::Doubt(broken),
+            Err(Stop::Broken(broken)) => match refusal {
+                // Nothing that would have followed could make it accepted.
+                Some(fault) if matches!(broken, Broken::Closed | Broken::Io(_)) => Landing::Refused(fault),
+                _ => Landing::Doubt(broken),
+            },
             Err(Stop::Closing(fault)) => Landing::Closing(fault),
             Ok(code) if code.is_positive() => {
                 // An acceptance of a message without sender or recipient, an answer to something else, or two answers.
@@ -295,6 +296,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
 enum Grounded {
     Broken(Broken),
     Closing { unsent: Vec<Parcel>, fault: Fault },
+}
+
+/// Nothing leaves that could not be noted.
+fn noted(parcel: Parcel) -> Option<Parcel> {
+    if parcel.delivery.may_leave() {
+        return Some(parcel);
+    }
+    parcel.fail(Delivery::unnoted());
+    None
 }
 
 /// What the content lacks at its end.

@@ -19,6 +19,13 @@ pub(super) const EARLY_REFUSAL_LIMIT: Duration = Duration::from_millis(500);
 /// another session could take it.
 pub(super) const OVERLAP_REPLY_MAX: Duration = Duration::from_millis(50);
 
+/// The dialogue stands behind DATA with nothing to send: the session is over.
+fn unnoted(parcel: Parcel) -> Halt {
+    let fault = Delivery::unnoted();
+    parcel.fail(fault.clone());
+    Halt { unsent: Vec::new(), stop: Stop::Closing(fault) }
+}
+
 enum ContentTorn {
     BeforeDot(Broken),
     AfterDot(Broken),
@@ -39,6 +46,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     ) -> Result<Option<Parcel>, Halt> {
         if let Err(stop) = self.nothing_unasked().await {
             return Err(Halt { unsent: vec![current], stop });
+        }
+        if !current.delivery.may_leave() {
+            return Err(unnoted(current));
         }
         let next = self.overlap(target);
         let written_at = Instant::now();

@@ -21,6 +21,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
+/// A session that had nothing to do for longer has to show anew that its target is there and quick.
+const IDLE_BRISK: Duration = Duration::from_millis(100);
 /// Longest wait for the answer to QUIT.
 const QUIT_LIMIT: Duration = Duration::from_secs(2);
 
@@ -147,10 +149,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         if let Some(parcel) = target.queue.try_next() {
             return Some(parcel);
         }
-        let idle_until = Instant::now() + target.settings.idle_max;
+        let idle_since = Instant::now();
+        let idle_until = idle_since + target.settings.idle_max;
         tokio::select! {
             biased;
-            parcel = target.queue.next() => parcel,
+            parcel = target.queue.next() => {
+                // A target may have left meanwhile without a word. One envelope finds that out while nothing is in
+                // doubt yet.
+                self.is_brisk &= idle_since.elapsed() < IDLE_BRISK;
+                parcel
+            }
             () = target.halted.cancelled() => None,
             () = self.talk.overhear() => {
                 self.peer_left = true;

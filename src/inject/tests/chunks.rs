@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fault::State;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -14,6 +15,18 @@ const RESET: &str = "250 2.0.0 forgotten\r\n";
 struct Burst {
     says: String,
     closes: bool,
+    /// Messages that come by DATA before.
+    alone: usize,
+}
+
+impl Burst {
+    fn says(says: impl Into<String>) -> Self {
+        Self { says: says.into(), closes: false, alone: 1 }
+    }
+
+    fn and_closes(self) -> Self {
+        Self { closes: true, ..self }
+    }
 }
 
 fn all_taken() -> String {
@@ -37,19 +50,17 @@ impl Conversation {
         self.socket.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// One message by DATA, then the burst.
+    /// Messages by DATA, then the burst.
     async fn hold(mut self, burst: Option<Burst>) {
         self.say("220 burst.test\r\n").await;
         self.until("EHLO", 1).await;
         self.say("250-burst.test\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 ENHANCEDSTATUSCODES\r\n").await;
-        loop {
+        let alone = burst.as_ref().map_or(usize::MAX, |burst| burst.alone);
+        for _ in 0..alone {
             self.until("DATA\r\n", 1).await;
             self.say("250 2.1.0 ok\r\n250 2.1.5 ok\r\n354 go\r\n").await;
             self.until("\r\n.\r\n", 1).await;
             self.say("250 2.0.0 taken\r\n").await;
-            if burst.is_some() {
-                break;
-            }
         }
         let Some(burst) = burst else { return };
         self.until("end of one\r\n", TOGETHER).await;
@@ -65,12 +76,14 @@ fn text(number: usize) -> String {
     format!("Subject: {number}\r\n\r\n.{number}\r\nend of one\r\n")
 }
 
-/// One message alone, then [`TOGETHER`] at once; a second session takes what is left one by one.
+/// One message alone and then, after a pause if more are to come alone, [`TOGETHER`] at once; a second session takes
+/// what is left one by one.
 async fn outcomes(burst: Burst) -> (Vec<Result<Accepted, DeliverError>>, Injector) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut target = TargetSettings::new("mta1", "127.0.0.1", listener.local_addr().unwrap().port());
     (target.tls, target.connections_max) = (TlsMode::None, 1);
     let injector = Injector::start(vec![target]);
+    let (alone, count) = (burst.alone, TOGETHER + burst.alone - 1);
     let server = tokio::spawn(async move {
         let mut next = Some(burst);
         while let Ok((socket, _)) = listener.accept().await {
@@ -80,7 +93,12 @@ async fn outcomes(burst: Burst) -> (Vec<Result<Accepted, DeliverError>>, Injecto
     });
     let handle = injector.choose(None).unwrap();
     injector.deliver(&handle, delivery(&text(0))).await.unwrap();
-    let together = (1..=TOGETHER).map(|number| injector.deliver(&handle, delivery(&text(number))));
+    if alone > 1 {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        tokio::time::resume();
+    }
+    let together = (1..=count).map(|number| injector.deliver(&handle, delivery(&text(number))));
     let outcomes = futures_util::future::join_all(together.collect::<Vec<_>>()).await;
     server.abort();
     (outcomes, injector)
@@ -96,13 +114,20 @@ fn state(outcome: &Result<Accepted, DeliverError>) -> State {
 
 #[tokio::test]
 async fn four_messages_are_in_flight_before_the_first_is_answered() {
-    let (outcomes, _) = outcomes(Burst { says: all_taken(), closes: false }).await;
+    let (outcomes, _) = outcomes(Burst::says(all_taken())).await;
     assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_ok_and(|accepted| accepted.attempts == 1)));
+}
+
+/// Its target may have left without a word.
+#[tokio::test]
+async fn on_a_session_that_was_idle_one_message_goes_first() {
+    let (outcomes, _) = outcomes(Burst { alone: 2, ..Burst::says(all_taken()) }).await;
+    assert!(outcomes.len() == TOGETHER + 1 && outcomes.iter().all(Result::is_ok));
 }
 
 #[tokio::test]
 async fn each_unanswered_one_is_in_doubt_and_is_not_sent_again() {
-    let (outcomes, injector) = outcomes(Burst { says: TAKEN.into(), closes: true }).await;
+    let (outcomes, injector) = outcomes(Burst::says(TAKEN).and_closes()).await;
     let states: Vec<_> = outcomes.iter().map(state).collect();
     assert_eq!(states, [State::Relayed, State::Unknown, State::Unknown, State::Unknown]);
     let stats = injector.targets().next().unwrap().1;
@@ -114,7 +139,7 @@ async fn a_refusal_is_that_messages_alone() {
     let refused = "250 2.1.0 ok\r\n550 5.1.1 no such user\r\n503 5.5.1 no valid recipients\r\n";
     let says =
         [TAKEN, RESET, refused, RESET, TAKEN, RESET, "250 2.1.0 ok\r\n250 2.1.5 ok\r\n554 5.7.1 spam\r\n"];
-    let (outcomes, injector) = outcomes(Burst { says: says.concat(), closes: false }).await;
+    let (outcomes, injector) = outcomes(Burst::says(says.concat())).await;
     let states: Vec<_> = outcomes.iter().map(state).collect();
     assert_eq!(states, [State::Relayed, State::Rejected, State::Relayed, State::Rejected]);
     let Err(DeliverError::Failed(fault)) = &outcomes[1] else { panic!("{:?}", outcomes[1]) };
@@ -125,7 +150,7 @@ async fn a_refusal_is_that_messages_alone() {
 #[tokio::test]
 async fn what_stands_behind_421_is_sent_anew_one_at_a_time() {
     let says = [TAKEN, RESET, "421 4.3.2 enough for now\r\n"].concat();
-    let (outcomes, injector) = outcomes(Burst { says, closes: true }).await;
+    let (outcomes, injector) = outcomes(Burst::says(says).and_closes()).await;
     assert!(outcomes[0].as_ref().is_ok_and(|accepted| accepted.attempts == 1));
     assert!(
         outcomes[1..].iter().all(|outcome| outcome.as_ref().is_ok_and(|accepted| accepted.attempts == 2))
@@ -137,10 +162,10 @@ async fn what_stands_behind_421_is_sent_anew_one_at_a_time() {
 async fn one_reply_too_many_makes_no_acceptance() {
     for extra in ["250 2.0.0 by the way\r\n", "250 2.1.5 by the way\r\n", "250 by the way\r\n"] {
         let says = [extra, &all_taken()].concat();
-        let (outcomes, _) = outcomes(Burst { says, closes: false }).await;
+        let (outcomes, _) = outcomes(Burst::says(says)).await;
         assert!(outcomes.iter().all(|outcome| state(outcome) == State::Unknown), "{extra}");
         let says = [TAKEN, extra, RESET, TAKEN, RESET, TAKEN, RESET, TAKEN].concat();
-        let (outcomes, _) = self::outcomes(Burst { says, closes: false }).await;
+        let (outcomes, _) = self::outcomes(Burst::says(says)).await;
         let states: Vec<_> = outcomes.iter().map(state).collect();
         assert_eq!(states, [State::Relayed, State::Unknown, State::Unknown, State::Unknown], "{extra}");
     }
@@ -150,6 +175,6 @@ async fn one_reply_too_many_makes_no_acceptance() {
 async fn an_acceptance_behind_a_refused_envelope_is_in_doubt() {
     let odd = "503 5.5.1 nested\r\n250 2.1.5 ok\r\n250 2.0.0 taken\r\n";
     let says = [odd, RESET, TAKEN, RESET, TAKEN, RESET, TAKEN].concat();
-    let (outcomes, _) = outcomes(Burst { says, closes: false }).await;
+    let (outcomes, _) = outcomes(Burst::says(says)).await;
     assert!(outcomes.iter().all(|outcome| state(outcome) == State::Unknown));
 }

@@ -91,6 +91,7 @@ pub(super) fn delivery(message: &str) -> Delivery {
         smtputf8: false,
         require_tls: false,
         give_up_at: None,
+        on_offer: None,
         person: Some(Arc::new(person)),
     }
 }

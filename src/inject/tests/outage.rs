@@ -224,3 +224,53 @@ async fn a_stopping_relay_gives_back_what_was_not_sent_whatever_it_waits_for() {
     assert_eq!(fault.state(), State::Deferred, "{fault}");
     injector.drain().await;
 }
+
+#[tokio::test]
+async fn a_message_that_must_stay_within_tls_goes_to_a_target_that_promises_it() {
+    let ca = DevAuthority::new("test authority").unwrap();
+    let target = async |name: &str, priority, require_tls| {
+        let tls = SinkTls::StartTls(ca.server(&["127.0.0.1"]).unwrap());
+        let mut script = Script::default();
+        script.offers.require_tls = require_tls;
+        let (sink, port) = sink(SinkSettings { tls, script, ..SinkSettings::default() }).await;
+        let client_tls = Some(trusting(&ca));
+        let settings =
+            TargetSettings { priority, client_tls, ..TargetSettings::new(name, "127.0.0.1", port) };
+        (sink, settings)
+    };
+    let must_stay = async |injector: &Injector, named| {
+        let handle = injector.choose(named)?;
+        injector.deliver(&handle, Delivery { require_tls: true, ..delivery("x\r\n") }).await
+    };
+    let code = |outcome: Result<Accepted, DeliverError>| match outcome {
+        Err(DeliverError::Failed(fault)) => (fault.state(), fault.reply.and_then(|reply| reply.enhanced)),
+        other => panic!("a fault was expected, not {other:?}"),
+    };
+    let (plain_sink, plain) = target("plain", 0, false).await;
+    let (promising_sink, promising) = target("promising", 1, true).await;
+    let both = Injector::start(vec![plain.clone(), promising]);
+    for _ in 0..3 {
+        assert_eq!(&*must_stay(&both, None).await.unwrap().target, "promising");
+    }
+    assert_eq!(
+        &*send(&both, None, "x\r\n").await.unwrap().target,
+        "plain",
+        "other messages keep to the priority"
+    );
+    let not_offered = (State::Rejected, Some(crate::fault::Enhanced(5, 7, 30)));
+    assert_eq!(code(must_stay(&both, Some("plain")).await), not_offered, "a named target is not replaced");
+    let only_plain = Injector::start(vec![plain.clone()]);
+    assert_eq!(code(must_stay(&only_plain, None).await), not_offered);
+    let dead = TargetSettings {
+        priority: 1,
+        client_tls: plain.client_tls.clone(),
+        ..TargetSettings::new("dead", "127.0.0.1", dead_port().await)
+    };
+    let one_down = Injector::start(vec![plain, dead]);
+    assert_eq!(
+        code(must_stay(&one_down, None).await).0,
+        State::Deferred,
+        "the one that is down may promise it"
+    );
+    assert_eq!((plain_sink.stats().messages, promising_sink.stats().messages), (1, 3));
+}

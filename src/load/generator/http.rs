@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 
 /// Jobs without a result on one connection of the closed loop: enough that they go out many in a chunk.
 const WINDOW: usize = 128;
+/// Room is given back by so many, so that jobs do not go out one by one; less than the window.
+const GIVEN_BACK: usize = 32;
 
 pub(super) async fn connect(
     endpoint: &Endpoint,
@@ -67,6 +69,7 @@ async fn converse(
     (window, tally): (&Semaphore, &Mutex<Tally>),
 ) -> Option<()> {
     let mut results = client.submit(jobs).await.ok()?;
+    let mut answered = 0;
     loop {
         let Ok(next) = timeout_at(pace.give_up_at(), results.next()).await else { return Some(()) };
         let Some(line) = next.ok()? else { return Some(()) };
@@ -77,7 +80,10 @@ async fn converse(
             tally.answered(at, pace.since_start(), &result.state, reason);
         }
         if pace.rate() == Rate::Max {
-            window.add_permits(1);
+            answered += 1;
+            if answered % GIVEN_BACK == 0 {
+                window.add_permits(GIVEN_BACK);
+            }
         }
     }
 }

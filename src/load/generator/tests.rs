@@ -1,7 +1,7 @@
 //! The generator against the sink, which speaks SMTP as a relay's door does.
 
 use super::*;
-use crate::load::sink::{Script, Sink, SinkHandle, SinkSettings, SinkTls};
+use crate::load::sink::{ProofStats, Proofs, Script, Sink, SinkHandle, SinkSettings, SinkTls};
 use crate::tls::{ClientTls, DevAuthority, Trust};
 use tokio::net::TcpListener;
 
@@ -12,6 +12,11 @@ struct Relay {
 }
 
 async fn relay(profile: &str) -> Relay {
+    relay_with(profile, None).await
+}
+
+/// With proofs nothing is kept: content is looked at where it lies.
+async fn relay_with(profile: &str, proofs: Option<Proofs>) -> Relay {
     let folder = tempfile::tempdir().unwrap();
     let authority = DevAuthority::new("generator tests").unwrap();
     let ca = folder.path().join("ca.pem");
@@ -22,7 +27,8 @@ async fn relay(profile: &str) -> Relay {
         tls: SinkTls::StartTls(authority.server(&["127.0.0.1"]).unwrap()),
         script: Script::profile(profile).unwrap(),
         auth: Some(("campaigns".into(), "secret".into())),
-        keep: true,
+        keep: proofs.is_none(),
+        proofs,
         ..SinkSettings::default()
     };
     let door = SmtpDoor {
@@ -87,4 +93,26 @@ async fn a_slow_relay_cannot_slow_the_count_down() {
     assert!(!report.kept_the_rate() && report.behind > 10);
     // The last job was due after 290 ms and waited for all before it.
     assert!(report.latency.max() > 1_000_000, "{} us", report.latency.max());
+}
+
+#[tokio::test]
+async fn a_message_is_held_against_its_proof_in_one_piece_or_in_many() {
+    for octets in [500, 300_000] {
+        let proof = |n: usize, text: &str| {
+            let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+            let digest = data_encoding::HEXLOWER.encode(&digest.as_ref()[..8]);
+            format!("e_000000000{n}@tokens.example,{digest}\n")
+        };
+        let right = |n: usize| format!("<e_000000000{n}@tokens.example>\nA trial of the relay\n");
+        let file = proof(0, &right(0)) + &proof(1, &right(1)) + &proof(2, &right(0));
+        let relay = relay_with("accept", Some(Proofs::read(&file).unwrap())).await;
+        let people = (0..3).map(|n| format!("e_000000000{n}@tokens.example")).collect();
+        let source = Source::new(people, &Jobs::Invented { octets }, None).unwrap();
+        let plan =
+            Plan { rate: Rate::Max, lasting: Duration::from_secs(60), jobs_max: Some(30), connections: 2 };
+        let report = run(Door::Smtp(relay.door.clone()), source, plan).await.unwrap();
+        assert_eq!((report.sent, report.relayed), (30, 30));
+        let wanted = ProofStats { verified: 20, wrong: 10, distinct: 2 };
+        assert_eq!(relay.sink.stats().proofs, Some(wanted), "{octets} octets");
+    }
 }

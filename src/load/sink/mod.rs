@@ -71,17 +71,23 @@ struct Shared {
     occurrences: [AtomicU64; Step::COUNT],
     /// Content has to be collected, for the store, for an echo or for its proof.
     collects: bool,
+    /// Only for its proof: a content that arrived in one piece is looked at where it lies.
+    collects_pieces_only: bool,
 }
 
 impl Sink {
     /// Accepts on every listener until the handle is stopped or dropped.
     pub fn start(listeners: Vec<TcpListener>, settings: SinkSettings) -> SinkHandle {
         let store = Store::new(settings.keep, settings.dump_dir.clone());
-        let collects = store.wants_content()
-            || settings.script.echoes_content()
-            || settings.proofs.is_some()
-            || settings.record.is_some();
-        let shared = Arc::new(Shared { settings, store, occurrences: Default::default(), collects });
+        let keeps = store.wants_content() || settings.script.echoes_content() || settings.record.is_some();
+        let collects = keeps || settings.proofs.is_some();
+        let shared = Arc::new(Shared {
+            settings,
+            store,
+            occurrences: Default::default(),
+            collects,
+            collects_pieces_only: !keeps,
+        });
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let sessions = TaskTracker::new();

@@ -33,6 +33,11 @@ pub fn verbatim(name: &str, text: &str, out: &mut Output) {
         if index > 0 {
             column = separate(stretch.len(), column, out);
         }
+        if stretch.bytes().all(|byte| matches!(byte, b'!'..=b'~')) {
+            out.put(stretch.as_bytes());
+            column += stretch.len();
+            continue;
+        }
         for byte in stretch.bytes() {
             let before = out.len();
             put_percent_encoded(byte, out);

@@ -91,10 +91,15 @@ fn may_stand_as_written(text: &str) -> bool {
         text.len() <= STRETCH_MAX
             || (!text.contains("  ") && text.split(' ').all(|word| word.len() <= STRETCH_MAX))
     };
-    is_printable && is_trimmed && !text.contains("=?") && can_fold()
+    let looks_encoded = || memchr::memchr(b'=', text.as_bytes()).is_some() && text.contains("=?");
+    is_printable && is_trimmed && !looks_encoded() && can_fold()
 }
 
 fn folded(text: &str, mut column: usize, out: &mut Output) -> usize {
+    if column + text.len() <= LINE_MAX {
+        out.put(text.as_bytes());
+        return column + text.len();
+    }
     let mut previous_len = 0;
     for (index, word) in text.split(' ').enumerate() {
         if index > 0 {

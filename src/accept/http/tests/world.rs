@@ -45,6 +45,10 @@ impl World {
     }
 
     pub(super) async fn with(limits: Limits) -> Self {
+        Self::keeping(limits, None).await
+    }
+
+    pub(super) async fn keeping(limits: Limits, ledger: Option<Arc<dyn ledger::Ledger>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let gate = Gate::new(JOBS_MAX, 8 * 1024 * 1024);
@@ -59,6 +63,7 @@ impl World {
             ready: Arc::new(|| Ready { ok: false, problems: vec!["vault: sealed".into()] }),
             metrics: Arc::new(|| String::from("jobs_total 1\n# EOF\n")),
             counts: counts.clone(),
+            ledger,
         };
         let (stop, stopped) = oneshot::channel();
         let door = tokio::spawn(serve(listener, DoorTls::None, settings, async move {

@@ -1,9 +1,11 @@
 //! Hands the jobs of a message to the house and waits for their outcomes, in the order of the recipients.
 
 use super::Conversation;
+use crate::accept::smtp::Protocol;
 use crate::accept::smtp::incoming::Received;
 use crate::accept::smtp::session::{Envelope, Event, Step};
 use crate::accept::smtp::submission;
+use crate::fault::{Fault, Reason};
 use crate::gate::Entry;
 use crate::job::{Job, SendNumber};
 use crate::ticket::Outcome;
@@ -22,10 +24,32 @@ impl Conversation {
                 return self.session.handle(Event::Refused(fault));
             }
         };
+        let has_one_answer = self.door.settings.protocol == Protocol::Smtp;
+        if has_one_answer && jobs.len() > 1 {
+            let held = self.hold(jobs, entries).await;
+            return self.session.handle(held.map_or_else(Event::Refused, Event::Settled));
+        }
         let (room, width) = self.widen(entries, jobs.len(), octets_received);
         let walks = stream::iter(jobs).map(|job| self.walk(job, room.clone())).buffered(width);
         let outcomes = walks.collect().await;
         self.session.handle(Event::Settled(outcomes))
+    }
+
+    /// All of them or none: the client has one answer for them.
+    async fn hold(&self, jobs: Vec<Job>, entries: Vec<Entry>) -> Result<Vec<(SendNumber, Outcome)>, Fault> {
+        let meter = self.door.settings.quotas.meter(&jobs[0].engine);
+        for _ in &jobs {
+            meter.take_within(self.door.settings.limits.quota_wait_max).await?;
+        }
+        let house = self.door.house.clone();
+        let held = self.door.tasks.spawn(async move {
+            let held = house.hold_all(jobs).await;
+            drop(entries);
+            held
+        });
+        let lost =
+            |_| Err(Fault::new(Reason::TargetUnavailable, "the relay could not say what became of it"));
+        held.await.unwrap_or_else(lost)
     }
 
     /// Room for the further jobs of a message, as far as there is any now, and how many may go at once: waiting for

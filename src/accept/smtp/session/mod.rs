@@ -100,6 +100,8 @@ pub enum Unread {
     NoRoom,
     /// Read to its end and dropped: no recipient of it was accepted.
     NoRecipient,
+    /// Content for nobody begins as a client does that wants to end.
+    Farewell,
     /// Far beyond the bound and no end in sight.
     Endless,
 }

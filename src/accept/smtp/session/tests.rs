@@ -367,6 +367,8 @@ fn unreadable_content_is_answered_or_ends_the_session() {
     for (content, expected, is_closed) in [
         (Unread::TooLarge, "552 5.3.4", false),
         (Unread::NoRoom, "452 4.3.1", false),
+        (Unread::NoRecipient, "554 5.5.1", false),
+        (Unread::Farewell, "554 5.5.1", true),
         (Unread::Endless, "552 5.3.4", true),
         (Unread::Bad(BadData::BareLf), "554 5.5.2 bare LF", true),
         (Unread::Bad(BadData::BareCr), "554 5.5.2 bare CR", true),

@@ -1,7 +1,8 @@
 //! The mail transaction: MAIL, RCPT, then DATA or BDAT, and the outcome (RFC 5321 §3.3, RFC 3030).
 //!
-//! The answer after the content is the outcome. SMTP has one answer, so there a transaction takes one recipient
-//! only and the client sends the others in the next transactions (RFC 5321 §4.5.3.1.10); LMTP has one for each.
+//! The answer after the content is the outcome. SMTP has one answer: where it is the first MTA's, a transaction takes
+//! one recipient and the client sends the others in the next ones (RFC 5321 §4.5.3.1.10); where jobs are held, one
+//! answer says that all of them are. LMTP has an answer for each.
 
 use super::envelope::{Fit, Variables};
 use super::merge::Merge;
@@ -157,11 +158,12 @@ impl Session {
             let lost = || reply(451, (4, 3, 0), "the relay could not say what became of it");
             outcomes.get(*at).map_or_else(lost, |(send, outcome)| answer::to_outcome(send, outcome))
         };
-        let answered = match self.policy.protocol {
-            Protocol::Smtp => 1,
-            Protocol::Lmtp => rcpts.len(),
+        let worst = |at: &&usize| outcomes.get(**at).map_or(0, |(_, outcome)| u8::from(is_taken(outcome)));
+        let answered: Vec<usize> = match self.policy.protocol {
+            Protocol::Smtp => rcpts.iter().min_by_key(worst).copied().into_iter().collect(),
+            Protocol::Lmtp => rcpts.to_vec(),
         };
-        let mut replies = rcpts.iter().take(answered).map(of);
+        let mut replies = answered.iter().map(of);
         let reply = replies.next();
         let more = replies.collect();
         (State::Ready(engine), Step { reply, more, act: Act::ReadLine(LineKind::Command) })
@@ -181,6 +183,8 @@ impl Session {
             }
             // No error: a pipelining client did not know that its recipient was refused.
             Err(Unread::NoRecipient) => read_line(State::Ready(envelope.engine), Some(self.no_recipient())),
+            // It is not obeyed, since it could be content all the same: what comes of it is an end, and no more.
+            Err(Unread::Farewell) => refuse_content(self.no_recipient()),
             Err(Unread::TooLarge) => read_line(State::Ready(envelope.engine), Some(too_large())),
             Err(Unread::NoRoom) => {
                 let text = "the relay is busy; send it again later";
@@ -313,4 +317,8 @@ fn login_required(channel: Channel) -> Reply {
         Channel::Clear => reply(530, (5, 7, 0), "use STARTTLS first, then AUTH"),
         Channel::Local | Channel::Encrypted => reply(530, (5, 7, 0), "authentication is required"),
     }
+}
+
+fn is_taken(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Relayed(_) | Outcome::Journaled | Outcome::HeldInDoubt(_))
 }

@@ -246,6 +246,7 @@ async fn content_behind_a_refused_data_is_never_obeyed() {
                 let said = client.rest().await;
                 assert!(fake.jobs.lock().unwrap().is_empty(), "{}: {said}", stream.escape_debug());
                 assert_eq!(said.contains("554 5.5.1 no valid recipients"), goes_on, "{said}");
+                let goes_on = goes_on && !content.starts_with("RSET");
                 assert_eq!(said.contains("221 2.0.0"), goes_on, "{}: {said}", stream.escape_debug());
                 drop(client);
                 session.await.unwrap();
@@ -268,4 +269,23 @@ async fn a_client_that_waited_ends_unwanted_content_with_a_dot() {
     assert!(client.send("e_11111111", "Subject: x\r\n\r\nhi\r\n").await.starts_with("250 2.0.0"));
     drop(client);
     assert_eq!(world.end().await.len(), 1);
+}
+
+/// Some clients do not know the dot that ends unwanted content, and say QUIT.
+#[tokio::test]
+async fn a_client_that_says_good_bye_in_place_of_unwanted_content_is_let_go() {
+    let world = World::new(settings(DoorTls::None)).await;
+    for pieces in [&["QUIT\r\n"][..], &["QU", "it\r", "\n"], &["RSET\r\nMAIL FROM:<a@b.example>\r\n"]] {
+        let mut client = world.client_in().await;
+        client.write(TO_DATA.replace("e_11111111", "e_unknown1")).await;
+        for expected in ["250", "550 5.1.1", "354"] {
+            assert!(client.reply().await.starts_with(expected));
+        }
+        for piece in pieces {
+            client.write(piece).await;
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(client.rest().await, "554 5.5.1 no valid recipients\r\n");
+    }
+    assert!(world.end().await.is_empty());
 }

@@ -4,10 +4,10 @@ mod answer;
 mod greeting;
 mod transaction;
 
-use super::Shared;
 use super::command::{LINE_OCTETS_MAX, Reach, Verb, chunk, path, reach, verb};
 use super::script::Step;
 use super::store::{SunkEnvelope, SunkMessage};
+use super::{Proofs, Shared};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -247,7 +247,7 @@ impl Dialogue {
                 Ok(Flow::NeedMore)
             }
             Reach::Ends { content, end } => {
-                self.collect(content);
+                self.collect_last(content);
                 self.unread.start += end - content;
                 self.finish(stream).await
             }
@@ -261,7 +261,11 @@ impl Dialogue {
         is_last: bool,
     ) -> io::Result<Flow> {
         let here = (self.unread.len() as u64).min(left);
-        self.collect(here as usize);
+        if here == left && is_last {
+            self.collect_last(here as usize);
+        } else {
+            self.collect(here as usize);
+        }
         self.mode = Mode::Chunk { left: left - here, is_last };
         if here < left {
             return Ok(Flow::NeedMore);
@@ -280,6 +284,24 @@ impl Dialogue {
         let fits = self.transaction.content_octets <= self.shared.settings.script.offers.size_octets_max;
         if self.shared.collects && fits {
             self.transaction.content.extend_from_slice(&self.incoming[from..from + octets]);
+        }
+    }
+
+    /// The last piece; when it is the only one, it need not be copied.
+    fn collect_last(&mut self, octets: usize) {
+        if !self.shared.collects_pieces_only || self.transaction.content_octets > 0 {
+            return self.collect(octets);
+        }
+        self.transaction.in_place = Some(self.unread.start..self.unread.start + octets);
+        self.unread.start += octets;
+        self.transaction.content_octets = octets as u64;
+    }
+
+    fn judge(&self, proofs: &Proofs) {
+        let transaction = &self.transaction;
+        let content = transaction.in_place.clone().map(|range| &self.incoming[range]);
+        for recipient in &transaction.recipients {
+            proofs.judge(&transaction.octets[recipient.clone()], content.unwrap_or(&transaction.content));
         }
     }
 
@@ -305,10 +327,7 @@ impl Dialogue {
             store.tally.recipients.fetch_add(self.transaction.recipients.len() as u64, Relaxed);
             store.tally.octets.fetch_add(self.transaction.content_octets, Relaxed);
             if let Some(proofs) = &self.shared.settings.proofs {
-                let transaction = &self.transaction;
-                for recipient in &transaction.recipients {
-                    proofs.judge(&transaction.octets[recipient.clone()], &transaction.content);
-                }
+                self.judge(proofs);
             }
             if store.wants_content() {
                 store.put(self.message()).await?;

@@ -12,6 +12,8 @@ pub(super) struct Transaction {
     pub recipients: Vec<Range<usize>>,
     pub content: Vec<u8>,
     pub content_octets: u64,
+    /// Where in the incoming octets the whole content lies, when it was not collected.
+    pub in_place: Option<Range<usize>>,
     pub is_chunked: bool,
 }
 
@@ -23,6 +25,7 @@ impl Transaction {
         self.recipients.clear();
         self.content.clear();
         self.content_octets = 0;
+        self.in_place = None;
         self.is_chunked = false;
     }
 

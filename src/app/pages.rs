@@ -1,0 +1,80 @@
+//! What an operator reads of a running relay: whether it is ready, and the metrics page.
+
+use super::Parts;
+use crate::accept::http::Ready;
+use crate::telemetry::Page;
+
+impl Parts {
+    pub(super) fn ready(&self) -> Ready {
+        let down = self.custody.pipeline.injector.targets().filter_map(|(target, _, cause)| {
+            cause.map(|cause| format!("target {}: {}", target.name, cause.detail))
+        });
+        let mut problems: Vec<String> = down.collect();
+        let targets = self.custody.pipeline.injector.targets().count();
+        let Some(journal) = &self.custody.journal else {
+            return Ready { ok: problems.len() < targets, problems };
+        };
+        // What the targets do not take is held, as long as the journal can be written.
+        let trouble = journal.health();
+        let ok = trouble.is_none();
+        problems.extend(trouble.map(|cause| format!("journal: {cause}")));
+        Ready { ok, problems }
+    }
+
+    pub(super) fn metrics(&self) -> String {
+        use std::sync::atomic::Ordering::Relaxed;
+        let resolve = self.custody.pipeline.resolver.stats();
+        let mut page = Page::default();
+        page.jobs(&self.custody.board).stages(&self.custody.pipeline.stages).targets(self.target_counts());
+        page.counter("resolve_hits", "Tokens answered from the cache", resolve.hits.load(Relaxed))
+            .counter("resolve_misses", "Tokens read from the vault", resolve.misses.load(Relaxed))
+            .counter("resolve_batches", "Reads of the vault", resolve.batches.load(Relaxed))
+            .counter("resolve_faults", "Reads the vault could not answer", resolve.faults.load(Relaxed))
+            .gauge(
+                "cache_bytes",
+                "People in memory, by weight",
+                self.custody.pipeline.resolver.cached_bytes(),
+            )
+            .counter(
+                "render_plans_compiled",
+                "Contents that came with jobs and had to be compiled, since the last reload",
+                self.custody.pipeline.rules.borrow().renderer.plans_compiled(),
+            )
+            .gauge("gate_free_jobs", "Jobs that could enter now", self.gate.free() as u64)
+            .counter("http_requests", "HTTP requests", self.http_counts.requests.load(Relaxed))
+            .counter(
+                "http_keys_refused",
+                "Wrong or missing keys",
+                self.http_counts.keys_refused.load(Relaxed),
+            )
+            .gauge("http_connections", "HTTP connections", self.http_counts.connections_open.load(Relaxed));
+        if let Some(journal) = &self.custody.journal {
+            let stats = journal.stats();
+            page.gauge("journal_held_jobs", "Jobs that wait, are in flight or in doubt", stats.held_jobs)
+                .gauge("journal_held_bytes", "What they take in the journal", stats.held_bytes)
+                .gauge("journal_in_flight", "Held jobs that are being attempted", stats.in_flight)
+                .gauge(
+                    "journal_is_writable",
+                    "1 while the journal can be written",
+                    u64::from(stats.health.is_none()),
+                )
+                .counter("journal_commits", "Commits, each with one fsync", stats.commits)
+                .counter("journal_quarantined", "Held jobs that could not be read back", stats.quarantined)
+                .counter("journal_unrecorded", "Outcomes the ledger could not take", stats.unrecorded);
+        }
+        page.text()
+    }
+
+    fn target_counts(&self) -> impl Iterator<Item = (String, &'static str, u64)> {
+        self.custody.pipeline.injector.targets().flat_map(|(target, stats, _)| {
+            let counts = [
+                ("sessions_made", stats.sessions_made()),
+                ("connect_failures", stats.connect_failures()),
+                ("relayed", stats.relayed()),
+                ("refused", stats.refused()),
+                ("in_doubt", stats.in_doubt()),
+            ];
+            counts.map(|(what, count)| (target.name.to_string(), what, count))
+        })
+    }
+}

@@ -1,0 +1,168 @@
+//! `tokenrelay jobs …`: the ledger on the command line. It reads the journal's file beside a running relay; only
+//! `retry` and `cancel` write, in short transactions.
+
+mod change;
+mod export;
+mod filter;
+mod show;
+
+use super::{CliError, Exit};
+use crate::job::{SendNumber, SendNumbers};
+use crate::journal::ledger::{Entry, Filter, Ledger, LedgerError};
+use clap::{Args, Subcommand};
+use filter::FilterArgs;
+pub(super) use show::write_event;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct JobsArgs {
+    #[command(subcommand)]
+    verb: Verb,
+    /// One JSON object a line
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Jobs in the order they came, those that are meant by all the filters
+    List {
+        #[command(flatten)]
+        filter: FilterArgs,
+        #[command(flatten)]
+        span: filter::SpanArgs,
+    },
+    /// One job with its attempts, and when it is tried again
+    Show(show::ShowArgs),
+    /// Write jobs to a file or to standard output
+    Export(export::ExportArgs),
+    /// Attempt at once what waits for its next attempt, and what is in doubt: that may arrive twice, under one Message-ID
+    Retry(change::ChangeArgs),
+    /// Call off what waits or is in doubt; what is under way is left
+    Cancel(change::ChangeArgs),
+}
+
+/// Where the ledger lies, and how jobs that engines have named are found in it.
+pub struct Place {
+    pub journal_dir: PathBuf,
+    /// `None` when the vault's key cannot be read: jobs are then looked for one by one.
+    pub numbers: Option<SendNumbers>,
+}
+
+impl Place {
+    fn ledger(&self) -> Result<Ledger, CliError> {
+        Ok(Ledger::open(&self.journal_dir)?)
+    }
+
+    /// The jobs that an engine calls so: one, or over LMTP one a recipient.
+    fn named(&self, engine: &str, job_id: &str) -> Result<Vec<Entry>, CliError> {
+        let ledger = self.ledger()?;
+        if let Some(numbers) = &self.numbers
+            && let Some(entry) = ledger.by_send(&numbers.of(engine, job_id))?
+        {
+            return Ok(vec![entry]);
+        }
+        let filter = Filter { engine: Some(engine.into()), job_id: Some(job_id.into()), ..Filter::default() };
+        Ok(ledger.page(&filter, None, NAMED_MAX)?)
+    }
+}
+
+/// Jobs of one name that are shown.
+const NAMED_MAX: u64 = 100;
+
+/// Where a command writes.
+pub struct Output<'a> {
+    pub out: &'a mut dyn Write,
+    pub errors: &'a mut dyn Write,
+}
+
+/// Runs one `jobs` command on the terminal.
+///
+/// # Errors
+/// [`CliError`] with cause and fix: no ledger, a filter that cannot be read, jobs that could not be changed.
+pub fn run(args: JobsArgs, place: &Place) -> Result<Exit, CliError> {
+    run_on(args, place, &mut Output { out: &mut io::stdout().lock(), errors: &mut io::stderr().lock() })
+}
+
+/// [`run`] on streams of the caller's choice.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_on(args: JobsArgs, place: &Place, output: &mut Output<'_>) -> Result<Exit, CliError> {
+    let json = args.json;
+    let ended = match args.verb {
+        Verb::List { filter, span } => show::list(&filter.filter()?, &span, place, (json, output.out)),
+        Verb::Show(args) => show::show(&args, place, (json, output.out)),
+        Verb::Export(args) => export::export(&args, place, output),
+        Verb::Retry(args) => change::retry(&args, place, json, output),
+        Verb::Cancel(args) => change::cancel(&args, place, json, output),
+    };
+    match ended {
+        Ok(exit) => Ok(exit),
+        Err(Ended::Wrong(error)) => Err(error),
+        // Whoever reads has seen enough.
+        Err(Ended::Unread) => Ok(Exit::Ok),
+    }
+}
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub enum Ended {
+    Wrong(CliError),
+    /// Nobody reads its output any more.
+    Unread,
+}
+
+impl From<CliError> for Ended {
+    fn from(error: CliError) -> Self {
+        Self::Wrong(error)
+    }
+}
+
+impl From<LedgerError> for Ended {
+    fn from(error: LedgerError) -> Self {
+        Self::Wrong(error.into())
+    }
+}
+
+impl From<io::Error> for Ended {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Unread,
+            kind => Self::Wrong(CliError::failed(format_args!("the output cannot be written: {kind}"))),
+        }
+    }
+}
+
+impl From<LedgerError> for CliError {
+    fn from(error: LedgerError) -> Self {
+        let exit = if error.is_transient() { Exit::Temporary } else { Exit::Failed };
+        // The ledger's own words hold cause and fix, parted by the first semicolon.
+        let text = error.to_string();
+        match text.split_once("; ") {
+            Some((cause, fix)) => Self::new(exit, cause).fix(fix),
+            None => Self::new(exit, text),
+        }
+    }
+}
+
+/// A send number as a person gives it.
+fn send_number(text: &str) -> Result<SendNumber, String> {
+    SendNumber::parse(text.trim())
+        .ok_or_else(|| "not a send number (s_ and 26 letters and digits); for an engine's own id: jobs show --engine ENGINE JOB_ID".into())
+}
+
+/// A text that engines or targets chose, as a terminal may show it: nothing in it acts.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// One JSON object on a line of its own.
+fn line(out: &mut dyn Write, value: &impl serde::Serialize) -> io::Result<()> {
+    let text = serde_json::to_string(value).map_err(io::Error::other)?;
+    writeln!(out, "{text}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! `jobs retry` and `jobs cancel`: by send number at once, by filter only after `--yes`.
+
+use super::filter::FilterArgs;
+use super::show::row_of;
+use super::{Ended, Output, Place, line, send_number};
+use crate::cli::{CliError, Exit};
+use crate::fault::State;
+use crate::job::SendNumber;
+use crate::journal::Number;
+use crate::journal::ledger::{Ask, Desk, Done, Entry, Filter, Ledger};
+use clap::Args;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Jobs changed at a time; a list is never held as a whole.
+const JOBS_AT_ONCE: u64 = 2000;
+/// Jobs shown before `--yes` is given.
+const PREVIEW_MAX: u64 = 20;
+
+#[derive(Debug, Args)]
+pub struct ChangeArgs {
+    /// Send numbers (`s_...`)
+    #[arg(value_name = "SEND", value_parser = send_number)]
+    send: Vec<SendNumber>,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Change what the filter means; without it, it is only shown
+    #[arg(long)]
+    yes: bool,
+}
+
+pub fn retry(args: &ChangeArgs, place: &Place, json: bool, output: &mut Output<'_>) -> Result<Exit, Ended> {
+    change(args, Ask::Retry, place, (json, output))
+}
+
+pub fn cancel(args: &ChangeArgs, place: &Place, json: bool, output: &mut Output<'_>) -> Result<Exit, Ended> {
+    change(args, Ask::Cancel, place, (json, output))
+}
+
+type Show<'a, 'b> = (bool, &'a mut Output<'b>);
+
+fn change(args: &ChangeArgs, ask: Ask, place: &Place, (json, output): Show<'_, '_>) -> Result<Exit, Ended> {
+    let filter = args.filter.filter()?;
+    match (args.send.is_empty(), filter.is_empty()) {
+        (false, true) => by_number(&args.send, ask, place, (json, output)),
+        (true, false) if args.yes => by_filter(held(filter)?, ask, place, (json, output)),
+        (true, false) => preview(&held(filter)?, ask, place, (json, output)),
+        (false, false) => {
+            Err(usage("send numbers and filters do not go together", "give one or the other").into())
+        }
+        (true, true) => {
+            Err(usage("nothing is named", "give send numbers, or a filter such as --state unknown").into())
+        }
+    }
+}
+
+fn usage(cause: &str, fix: &str) -> CliError {
+    CliError::new(Exit::Usage, cause).fix(fix)
+}
+
+/// Only what is held can be changed: the filter leaves out what has ended.
+fn held(filter: Filter) -> Result<Filter, CliError> {
+    let can_be_held = [State::Journaled, State::Unknown];
+    if filter.states.is_empty() {
+        return Ok(Filter { states: can_be_held.to_vec(), ..filter });
+    }
+    if filter.states.iter().all(|state| can_be_held.contains(state)) {
+        return Ok(filter);
+    }
+    Err(usage(
+        "only journaled and unknown jobs can be changed: what the others were made from is gone",
+        "leave --state out, or give journaled, unknown or both; submit ended jobs again under a new job_id",
+    ))
+}
+
+fn by_number(
+    all: &[SendNumber],
+    ask: Ask,
+    place: &Place,
+    (json, output): Show<'_, '_>,
+) -> Result<Exit, Ended> {
+    let ledger = place.ledger()?;
+    let mut desk = Desk::open(&place.journal_dir)?;
+    let mut counts = Counts::default();
+    for send in all {
+        let done = match ledger.by_send(send)? {
+            Some(entry) => desk.change(&[entry.number], ask, now())?.pop().unwrap_or(Done::NotThere),
+            None => Done::NotThere,
+        };
+        counts.add(done);
+        tell(send, done, (json, output))?;
+    }
+    Ok(counts.exit())
+}
+
+fn tell(send: &SendNumber, done: Done, (json, output): Show<'_, '_>) -> Result<(), Ended> {
+    if json {
+        let value = serde_json::json!({"send": send.as_str(), "done": done.is_changed(), "result": word(done),
+            "detail": sentence(done)});
+        return Ok(line(output.out, &value)?);
+    }
+    let out: &mut dyn Write = if done.is_changed() { output.out } else { output.errors };
+    Ok(writeln!(out, "{send}  {}", sentence(done))?)
+}
+
+fn by_filter(filter: Filter, ask: Ask, place: &Place, (json, output): Show<'_, '_>) -> Result<Exit, Ended> {
+    let ledger = place.ledger()?;
+    let mut desk = Desk::open(&place.journal_dir)?;
+    let mut counts = Counts::default();
+    let mut after = None;
+    loop {
+        let page = ledger.page(&filter, after, JOBS_AT_ONCE)?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.number);
+        let numbers: Vec<Number> = page.iter().map(|entry| entry.number).collect();
+        for done in desk.change(&numbers, ask, now())? {
+            counts.add(done);
+        }
+    }
+    counts.print((json, output))?;
+    Ok(counts.exit())
+}
+
+fn preview(filter: &Filter, ask: Ask, place: &Place, (json, output): Show<'_, '_>) -> Result<Exit, Ended> {
+    let ledger = place.ledger()?;
+    let mut shown = 0;
+    let show = |entry: Entry| {
+        shown += 1;
+        if json {
+            line(output.out, &entry)?;
+        } else if shown <= PREVIEW_MAX {
+            writeln!(output.out, "{}", row_of(&entry))?;
+        }
+        Ok::<_, Ended>(())
+    };
+    let count = count_held(&ledger, filter, show)?;
+    if !json && count > PREVIEW_MAX {
+        writeln!(output.out, "... and {} more", count - PREVIEW_MAX)?;
+    }
+    let what = match ask {
+        Ask::Cancel => "would be cancelled",
+        Ask::Retry => "would be attempted now; those in doubt may arrive twice, under one Message-ID",
+    };
+    writeln!(output.errors, "{count} jobs {what}. Nothing was changed: add --yes")?;
+    Ok(Exit::Ok)
+}
+
+fn count_held(
+    ledger: &Ledger,
+    filter: &Filter,
+    each: impl FnMut(Entry) -> Result<(), Ended>,
+) -> Result<u64, Ended> {
+    ledger.for_each(filter, (None, None), each)
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn word(done: Done) -> &'static str {
+    match done {
+        Done::Cancelled => "cancelled",
+        Done::DueNow => "due-now",
+        Done::SentAgain => "sent-again",
+        Done::InFlight => "in-flight",
+        Done::Ended(_) => "ended",
+        Done::NotThere => "not-there",
+    }
+}
+
+fn sentence(done: Done) -> String {
+    match done {
+        Done::Cancelled => "cancelled: it will not be delivered".into(),
+        Done::DueNow => "due now".into(),
+        Done::SentAgain => "due now, flagged as sent again: it may arrive twice, under one Message-ID".into(),
+        Done::InFlight => "left: an attempt is under way; ask again when it has ended".into(),
+        Done::Ended(state) => format!(
+            "left: it has ended ({}), and what it was made from is gone; submit it again under a new job_id",
+            state.as_str()
+        ),
+        Done::NotThere => "left: the ledger has no such job".into(),
+    }
+}
+
+/// Jobs by what became of them.
+#[derive(Default)]
+struct Counts {
+    done: BTreeMap<&'static str, u64>,
+    is_all_changed: bool,
+    asked: u64,
+}
+
+impl Counts {
+    fn add(&mut self, done: Done) {
+        self.is_all_changed = done.is_changed() && (self.is_all_changed || self.asked == 0);
+        self.asked += 1;
+        *self.done.entry(word(done)).or_default() += 1;
+    }
+
+    fn print(&self, (json, output): Show<'_, '_>) -> Result<(), Ended> {
+        if json {
+            return Ok(line(output.out, &self.done)?);
+        }
+        if self.asked == 0 {
+            writeln!(output.out, "no job is meant")?;
+        }
+        for (word, count) in &self.done {
+            writeln!(output.out, "{word:<12}{count}")?;
+        }
+        if self.done.contains_key(word(Done::InFlight)) {
+            writeln!(
+                output.errors,
+                "what is in flight was left: an attempt is under way; ask again when it has ended"
+            )?;
+        }
+        Ok(())
+    }
+
+    /// 1 when something was left as it was.
+    fn exit(&self) -> Exit {
+        if self.asked == 0 || self.is_all_changed { Exit::Ok } else { Exit::Failed }
+    }
+}

@@ -1,0 +1,136 @@
+//! Filters as a person writes them on the command line.
+
+use crate::cli::{CliError, Exit};
+use crate::fault::{Reason, State};
+use crate::journal::Number;
+use crate::journal::ledger::{At, Filter};
+use clap::Args;
+use jiff::{Timestamp, civil};
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct FilterArgs {
+    /// State: relayed, journaled, unknown, ...; several with commas
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state)]
+    pub state: Vec<State>,
+    /// Reason: target-unavailable, no-consent, ...; several with commas
+    #[arg(long, value_name = "REASON", value_delimiter = ',', value_parser = reason)]
+    pub reason: Vec<Reason>,
+    #[arg(long, value_name = "NAME")]
+    pub campaign: Option<String>,
+    #[arg(long, value_name = "NAME")]
+    pub engine: Option<String>,
+    /// The target that answered last
+    #[arg(long, value_name = "NAME")]
+    pub target: Option<String>,
+    /// With or without its domain
+    #[arg(long)]
+    pub token: Option<String>,
+    /// Accepted then or later: 2031-05-04, 2031-05-04T09:00:00Z (UTC where no zone is given), or an age such as 90m, 2h, 7d
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Accepted before then
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+/// Which part of a list.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SpanArgs {
+    /// At most so many
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Go on behind the job of this number (`number` of --json)
+    #[arg(long, value_name = "NUMBER")]
+    pub after: Option<i64>,
+}
+
+impl SpanArgs {
+    pub fn from(&self) -> (Option<Number>, Option<u64>) {
+        (self.after.map(Number), self.limit)
+    }
+}
+
+impl FilterArgs {
+    /// # Errors
+    /// Exit 2 for a time that cannot be read.
+    pub fn filter(&self) -> Result<Filter, CliError> {
+        let now = Timestamp::now();
+        let moment = |name: &str, text: &Option<String>| {
+            let read = |text: &String| {
+                moment(text, now).ok_or_else(|| {
+                    CliError::new(Exit::Usage, format_args!("{name} is no time"))
+                        .fix("write 2031-05-04, 2031-05-04T09:00:00Z, or an age such as 90m, 2h, 7d")
+                })
+            };
+            text.as_ref().map(read).transpose()
+        };
+        let token = self
+            .token
+            .as_deref()
+            .map(|token| token.split('@').next().unwrap_or_default().to_ascii_lowercase());
+        Ok(Filter {
+            states: self.state.clone(),
+            reasons: self.reason.clone(),
+            engine: self.engine.clone(),
+            campaign: self.campaign.clone(),
+            target: self.target.clone(),
+            token,
+            job_id: None,
+            since: moment("--since", &self.since)?,
+            until: moment("--until", &self.until)?,
+        })
+    }
+}
+
+fn moment(text: &str, now: Timestamp) -> Option<At> {
+    let text = text.trim();
+    let utc =
+        |time: civil::DateTime| time.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|time| time.timestamp());
+    let age = || {
+        let age = crate::config::units::duration(text)?;
+        now.checked_sub(age).ok()
+    };
+    let time = text
+        .parse::<Timestamp>()
+        .ok()
+        .or_else(|| utc(text.parse::<civil::DateTime>().ok()?))
+        .or_else(|| utc(text.parse::<civil::Date>().ok()?.to_datetime(civil::Time::midnight())))
+        .or_else(age)?;
+    Some(At(time.as_millisecond()))
+}
+
+fn state(text: &str) -> Result<State, String> {
+    State::parse(text).ok_or_else(|| one_of(State::ALL.map(State::as_str)))
+}
+
+fn reason(text: &str) -> Result<Reason, String> {
+    Reason::parse(text).ok_or_else(|| one_of(Reason::ALL.map(Reason::as_str)))
+}
+
+fn one_of<const N: usize>(words: [&str; N]) -> String {
+    format!("it is one of {}", words.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_moments_or_ages() {
+        let now: Timestamp = "2031-05-04T12:00:00Z".parse().unwrap();
+        for (text, meant) in [
+            ("2031-05-04T09:00:00Z", "2031-05-04T09:00:00Z"),
+            ("2031-05-04T09:00:00+03:00", "2031-05-04T06:00:00Z"),
+            ("2031-05-04T09:00", "2031-05-04T09:00:00Z"),
+            ("2031-05-04", "2031-05-04T00:00:00Z"),
+            ("90m", "2031-05-04T10:30:00Z"),
+            ("2d", "2031-05-02T12:00:00Z"),
+        ] {
+            let meant: Timestamp = meant.parse().unwrap();
+            assert_eq!(moment(text, now), Some(At(meant.as_millisecond())), "{text}");
+        }
+        for text in ["", "soon", "2031-13-01", "5"] {
+            assert_eq!(moment(text, now), None, "{text}");
+        }
+    }
+}

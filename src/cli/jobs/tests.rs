@@ -1,0 +1,185 @@
+//! The jobs commands as a person and a script see them.
+
+use super::*;
+use crate::fault::{Reason, State};
+use crate::journal::Number;
+use crate::journal::ledger::tests::{Book, Stand};
+use clap::Parser;
+use serde_json::Value;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    jobs: JobsArgs,
+}
+
+struct Said {
+    result: Result<Exit, CliError>,
+    out: String,
+    errors: String,
+}
+
+impl Said {
+    fn exit(&self) -> Exit {
+        self.result.as_ref().map_or_else(|error| error.exit, |exit| *exit)
+    }
+
+    fn json(&self) -> Vec<Value> {
+        self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn run(book: &Book, words: &[&str]) -> Said {
+    let args = Line::try_parse_from([&["jobs"], words].concat()).unwrap().jobs;
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
+    let place = Place { journal_dir: book.dir.path().to_owned(), numbers: None };
+    let result = run_on(args, &place, &mut Output { out: &mut out, errors: &mut errors });
+    Said { result, out: String::from_utf8(out).unwrap(), errors: String::from_utf8(errors).unwrap() }
+}
+
+fn send(job: Number) -> String {
+    Book::send(job.0).to_string()
+}
+
+const RELAYED: Stand = Stand::Ended(State::Relayed, None);
+
+/// Jobs 1 to 5: ended, in doubt, in flight, waiting, of another engine.
+fn book() -> Book {
+    let mut book = Book::new();
+    for stand in [RELAYED, Stand::Doubt, Stand::Flight, Stand::Retry { at: 61_000 }] {
+        book.add("shop", Some("c1"), stand);
+    }
+    book.add("news", Some("c2"), Stand::Ended(State::Suppressed, Some(Reason::NoConsent)));
+    book
+}
+
+#[test]
+fn a_list_is_filtered_and_is_a_table_or_json() {
+    let book = book();
+    let table = run(&book, &["list"]);
+    assert_eq!((table.exit(), table.out.lines().count()), (Exit::Ok, 6));
+    assert!(table.out.starts_with("CHANGED") && table.out.contains("no-consent"), "{}", table.out);
+    let sends = |words: &[&str]| -> Vec<i64> {
+        let said = run(&book, &[&["list", "--json"], words].concat());
+        said.json().iter().map(|job| job["number"].as_i64().unwrap()).collect()
+    };
+    assert_eq!(sends(&["--state", "unknown,journaled"]), [2, 3, 4]);
+    assert_eq!(sends(&["--campaign", "c1", "--limit", "2", "--after", "1"]), [2, 3]);
+    assert_eq!(sends(&["--reason", "no-consent", "--engine", "news", "--target", "mta1"]), [5]);
+    assert_eq!(sends(&["--token", "E_token000004@tokens.example"]), [4]);
+    assert_eq!(sends(&["--since", "1970-01-01T00:00:02Z", "--until", "1970-01-01T00:00:04Z"]), [2, 3]);
+    let first = &run(&book, &["list", "--json", "--limit", "1"]).json()[0];
+    assert_eq!(
+        (&first["send"], &first["accepted"]),
+        (&send(Number(1)).into(), &"1970-01-01T00:00:01.000Z".into())
+    );
+    assert_eq!(run(&book, &["list", "--since", "soon"]).exit(), Exit::Usage);
+    assert!(Line::try_parse_from(["jobs", "list", "--state", "gone"]).is_err());
+}
+
+#[test]
+fn one_job_is_shown_by_either_of_its_names_and_says_where_it_is() {
+    let book = book();
+    book.attempt(Number(4), 1, State::Deferred, Some(Reason::TargetRejected));
+    let shown = run(&book, &["show", &send(Number(4))]);
+    assert!(shown.out.contains("now       waiting; due in about 60 s"), "{}", shown.out);
+    assert!(shown.out.contains("deferred target-rejected 451 4.3.0 by mta1 - busy"), "{}", shown.out);
+    let json = run(&book, &["show", "--json", "--engine", "shop", "j4"]).json();
+    assert_eq!((&json[0]["standing"], &json[0]["due_in_seconds"]), (&"waiting".into(), &60.into()));
+    assert_eq!(json[0]["attempts"][0]["code"], 451);
+    assert!(run(&book, &["show", &send(Number(2))]).out.contains("held in doubt"));
+    assert!(run(&book, &["show", &send(Number(3))]).out.contains("in flight"));
+    for words in [&["show", "--engine", "news", "j4"][..], &["show", &send(Number(99))]] {
+        let error = run(&book, words).result.unwrap_err();
+        assert_eq!((error.exit, error.fix.is_some()), (Exit::Failed, true));
+    }
+    assert_eq!(run(&book, &["show", "j4"]).exit(), Exit::Usage);
+}
+
+#[test]
+fn a_named_job_is_found_by_its_keyed_number() {
+    let book = book();
+    let numbers = SendNumbers::new(&[7; 32]);
+    let place = Place { journal_dir: book.dir.path().to_owned(), numbers: Some(numbers.clone()) };
+    // The number of another name leads nowhere, and the name is looked for.
+    assert_eq!(place.named("shop", "j2").unwrap()[0].number, Number(2));
+    rusqlite::Connection::open(book.dir.path().join(crate::journal::FILE_NAME))
+        .unwrap()
+        .execute("UPDATE job SET send = ?1, job_id = NULL WHERE id = 2", [numbers.of("shop", "j2").bits()])
+        .unwrap();
+    assert_eq!(place.named("shop", "j2").unwrap()[0].number, Number(2));
+}
+
+#[test]
+fn an_export_runs_no_formulas_and_writes_over_nothing() {
+    let mut book = book();
+    book.add("shop", Some("=HYPERLINK(\"http://x\")"), RELAYED);
+    let path = book.dir.path().join("jobs.csv");
+    let words = ["export", "--engine", "shop", "--out", path.to_str().unwrap()];
+    let said = run(&book, &words);
+    assert_eq!((said.exit(), said.errors.starts_with("5 jobs written to ")), (Exit::Ok, true));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut sheet = csv::Reader::from_reader(text.as_bytes());
+    let rows: Vec<csv::StringRecord> = sheet.records().map(Result::unwrap).collect();
+    assert_eq!((rows.len(), &rows[4][4]), (5, "'=HYPERLINK(\"http://x\")"));
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let again = run(&book, &words).result.unwrap_err();
+    assert!(again.fix.unwrap().contains("not there yet"));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    let lines = run(&book, &["export", "--state", "unknown"]);
+    assert_eq!(lines.json()[0]["send"], send(Number(2)));
+    assert_eq!(run(&book, &["export", "--format", "csv", "--limit", "2"]).out.lines().count(), 3);
+}
+
+#[test]
+fn a_change_by_number_says_what_it_did_and_what_it_left() {
+    let book = book();
+    let all: Vec<String> = (1..=4).chain([99]).map(|job| send(Number(job))).collect();
+    let words: Vec<&str> = ["cancel"].into_iter().chain(all.iter().map(String::as_str)).collect();
+    let said = run(&book, &words);
+    assert_eq!((said.exit(), said.out.matches("cancelled: ").count()), (Exit::Failed, 2));
+    for left in ["an attempt is under way", "it has ended (relayed)", "no such job"] {
+        assert!(said.errors.contains(left), "{}", said.errors);
+    }
+    book.audit();
+    assert_eq!(book.entry(Number(2)).verdict.state, State::Cancelled);
+    assert_eq!(run(&book, &["cancel"]).exit(), Exit::Usage);
+    assert_eq!(run(&book, &["cancel", &all[0], "--campaign", "c1"]).exit(), Exit::Usage);
+    assert_eq!(run(&book, &["retry", "--state", "rejected"]).exit(), Exit::Usage);
+}
+
+#[test]
+fn a_change_by_filter_is_only_shown_before_yes() {
+    let book = book();
+    let asked = ["retry", "--state", "unknown"];
+    let shown = run(&book, &asked);
+    assert_eq!((shown.exit(), shown.out.lines().count()), (Exit::Ok, 1));
+    assert!(shown.errors.contains("1 jobs would be attempted now") && shown.errors.contains("--yes"));
+    assert_eq!(book.entry(Number(2)).verdict.state, State::Unknown);
+    let done = run(&book, &[&asked[..], &["--yes", "--json"]].concat());
+    assert_eq!((done.exit(), &done.json()[0]["sent-again"]), (Exit::Ok, &1.into()));
+    assert!(book.entry(Number(2)).resent);
+    // One of them is in flight.
+    let rest = run(&book, &["cancel", "--campaign", "c1", "--yes"]);
+    assert_eq!((rest.exit(), rest.out.contains("cancelled   2")), (Exit::Failed, true), "{}", rest.out);
+    assert!(rest.errors.contains("in flight was left"));
+    assert_eq!(run(&book, &["cancel", "--campaign", "none", "--yes"]).exit(), Exit::Ok);
+    book.audit();
+}
+
+#[test]
+fn a_relay_without_a_journal_says_so() {
+    let book = Book::new();
+    let place = Place { journal_dir: book.dir.path().join("other"), numbers: None };
+    let args = Line::try_parse_from(["jobs", "list"]).unwrap().jobs;
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
+    let error = run_on(args, &place, &mut Output { out: &mut out, errors: &mut errors }).unwrap_err();
+    assert!(error.fix.unwrap().contains("handoff"));
+    assert_eq!(error.exit, Exit::Failed);
+}
+
+#[test]
+fn what_others_chose_does_not_act_on_the_terminal() {
+    assert_eq!(plain("c\u{1b}[2J\r\n1"), "c\u{fffd}[2J\u{fffd}\u{fffd}1");
+}

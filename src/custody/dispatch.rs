@@ -1,0 +1,209 @@
+//! Carries what the journal holds to the first MTA: takes what is due, a lane at a time, as much as the targets work
+//! off, and tells the journal what came of each attempt.
+
+use super::Custody;
+use super::window::{Pace, Window};
+use crate::engine::{Engine, Engines};
+use crate::fault::{Fault, Reason, State};
+use crate::inject::Standing;
+use crate::journal::{Claimed, Journal, Lane};
+use crate::pipeline::Way;
+use crate::ticket::Outcome;
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Most jobs taken from a lane in one turn.
+const CLAIM_MAX: usize = 256;
+/// How many of a turn's places fresh jobs have before those that were tried already, out of four.
+const FRESH_QUARTERS: usize = 3;
+/// How long a held job waits for a session; nobody waits for it in turn.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for a free place.
+const ROOM_PAUSE: Duration = Duration::from_millis(200);
+/// Pause after the journal could not be read or written.
+const FAULT_PAUSE: Duration = Duration::from_secs(1);
+
+/// The delivery of held jobs.
+pub struct Dispatch {
+    custody: Arc<Custody>,
+    journal: Journal,
+    engines: watch::Receiver<Arc<Engines>>,
+    places: Arc<Places>,
+    attempts: TaskTracker,
+}
+
+/// What came of one look at the lanes.
+enum Turn {
+    Started,
+    NothingDue,
+    /// Something is due whose target has no place free, or is down.
+    NoRoom,
+}
+
+/// The window, and a sign for when a place in it is free again.
+#[derive(Default)]
+struct Places {
+    // Locked for lines that neither wait nor fail.
+    window: Mutex<Window>,
+    freed: Notify,
+}
+
+impl Dispatch {
+    /// `None` where nothing is held.
+    pub fn new(custody: &Arc<Custody>, engines: watch::Receiver<Arc<Engines>>) -> Option<Self> {
+        let journal = custody.journal.clone()?;
+        Some(Self {
+            custody: custody.clone(),
+            journal,
+            engines,
+            places: Arc::default(),
+            attempts: TaskTracker::new(),
+        })
+    }
+
+    /// Runs until it is stopped, and then until the attempts under way have ended.
+    pub async fn run(self, stop: CancellationToken) {
+        let work = async {
+            loop {
+                match self.turn().await {
+                    Ok(Turn::Started) => {}
+                    Ok(Turn::NothingDue) => self.journal.stir().await,
+                    // A target that is down frees no place: it is looked at again after a while.
+                    Ok(Turn::NoRoom) => {
+                        let _ = tokio::time::timeout(ROOM_PAUSE, self.places.freed.notified()).await;
+                    }
+                    Err(fault) => {
+                        tracing::warn!(cause = %fault.detail, "held jobs wait");
+                        tokio::time::sleep(FAULT_PAUSE).await;
+                    }
+                }
+            }
+        };
+        // A claim that is cut off here stands as in flight on disk; what was claimed and not offered is found and
+        // tried again by the next start.
+        stop.run_until_cancelled(work).await;
+        self.attempts.close();
+        self.attempts.wait().await;
+    }
+
+    /// One look at every lane.
+    async fn turn(&self) -> Result<Turn, Fault> {
+        let (mut started, mut is_due) = (0, false);
+        let lanes = self.journal.lanes().await?;
+        for target in lanes.chunk_by(|(a, _), (b, _)| a.target == b.target) {
+            let due: Vec<&Lane> =
+                target.iter().filter(|(_, wait)| wait.is_zero()).map(|(lane, _)| lane).collect();
+            if !due.is_empty() {
+                is_due = true;
+                started += self.serve(&due).await?;
+            }
+        }
+        Ok(match (started, is_due) {
+            (0, false) => Turn::NothingDue,
+            (0, true) => Turn::NoRoom,
+            _ => Turn::Started,
+        })
+    }
+
+    /// Takes jobs of one target from its lanes: mostly fresh ones where there are both.
+    async fn serve(&self, lanes: &[&Lane]) -> Result<usize, Fault> {
+        let target = &lanes[0].target;
+        let room = match self.custody.pipeline.injector.standing(named(target)) {
+            Standing::Down => 0,
+            Standing::AttemptDue => self.places.lock().room(target).min(1),
+            Standing::Up => self.places.lock().room(target).min(CLAIM_MAX),
+        };
+        let mut left = room;
+        for lane in lanes {
+            let is_shared = lanes.len() > 1 && !lane.is_retry;
+            let share = if is_shared { (left * FRESH_QUARTERS).div_ceil(4) } else { left };
+            if share == 0 {
+                continue;
+            }
+            for claimed in self.journal.claim(lane, share).await? {
+                left = left.saturating_sub(1);
+                self.start(target, claimed);
+            }
+        }
+        Ok(room - left)
+    }
+
+    fn start(&self, target: &str, claimed: Claimed) {
+        self.places.lock().start(target, 1);
+        let place = Place { places: self.places.clone(), target: target.into(), pace: Pace::Kept };
+        let engine = self.engines.borrow().by_name(&claimed.engine);
+        let (custody, journal) = (self.custody.clone(), self.journal.clone());
+        self.attempts.spawn(async move {
+            let mut place = place;
+            let number = claimed.number;
+            let attempt = AssertUnwindSafe(attempt(&custody, &journal, claimed, engine)).catch_unwind();
+            let outcome = attempt.await.unwrap_or(Outcome::Lost);
+            place.pace = pace(&outcome);
+            journal.settle(number, outcome).await;
+        });
+    }
+}
+
+/// One attempt with what is true now: the engine's grants, the template, the person.
+async fn attempt(
+    custody: &Custody,
+    journal: &Journal,
+    claimed: Claimed,
+    engine: Option<Arc<Engine>>,
+) -> Outcome {
+    let Some(engine) = engine else {
+        let detail = format!("engine '{}' is not configured any more", claimed.engine);
+        return Outcome::Failed(Fault::new(Reason::BadJob, detail));
+    };
+    let (number, attempt) = (claimed.number, claimed.attempt);
+    let journal = journal.clone();
+    let way = Way { patience: PATIENCE, on_offer: Some(Arc::new(move || journal.offered(number).is_ok())) };
+    let job = claimed.job.into_job(engine);
+    match custody.pipeline.attempt(&job, way).await {
+        Outcome::Relayed(relayed) => {
+            tracing::debug!(send = %job.send, target = %relayed.target, attempt, "relayed from the journal");
+            Outcome::Relayed(relayed)
+        }
+        outcome => outcome,
+    }
+}
+
+fn named(target: &str) -> Option<&str> {
+    Some(target).filter(|target| !target.is_empty())
+}
+
+fn pace(outcome: &Outcome) -> Pace {
+    match outcome {
+        Outcome::Failed(fault)
+            if fault.reason == Reason::TargetUnavailable && fault.state() == State::Deferred =>
+        {
+            Pace::Behind
+        }
+        _ => Pace::Kept,
+    }
+}
+
+/// A place in the window, given back when the attempt ends, however it ends.
+struct Place {
+    places: Arc<Places>,
+    target: Box<str>,
+    pace: Pace,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.lock().end(&self.target, self.pace);
+        self.places.freed.notify_one();
+    }
+}
+
+impl Places {
+    fn lock(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

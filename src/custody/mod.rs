@@ -1,0 +1,232 @@
+//! Custody: who is responsible for a job that a door has taken. In `handoff` its engine stays responsible until the
+//! first MTA has answered; in `journal` the relay takes custody by writing the job to disk; `auto` is the first while
+//! the MTA takes the message in time, and the second otherwise.
+
+mod dispatch;
+mod recent;
+mod window;
+
+use crate::fault::{Fault, Reason, State};
+use crate::job::{Acceptance, Job, SendNumber};
+use crate::journal::{Body, Held, How, Journal};
+use crate::pipeline::{Pipeline, Way};
+use crate::ticket::{Board, Outcome};
+use recent::{Begun, Recent};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::task::TaskTracker;
+
+pub use dispatch::Dispatch;
+
+/// Takes jobs on and carries them, or has them carried, to their outcome.
+pub struct Custody {
+    pub pipeline: Pipeline,
+    /// Absent when no door may keep anything.
+    pub journal: Option<Journal>,
+    pub board: Arc<Board>,
+    /// How long a job may wait for the first MTA before it is given back or journaled.
+    pub handoff_wait: Duration,
+    recent: Recent,
+    /// Attempts whose engine has its answer already.
+    afterwards: TaskTracker,
+}
+
+impl Custody {
+    pub fn new(pipeline: Pipeline, journal: Option<Journal>, handoff_wait: Duration) -> Self {
+        Self {
+            pipeline,
+            journal,
+            board: Arc::default(),
+            handoff_wait,
+            recent: Recent::default(),
+            afterwards: TaskTracker::new(),
+        }
+    }
+
+    /// Takes on one job; the outcome is what its engine is told.
+    pub async fn submit(self: &Arc<Self>, job: Job, acceptance: Acceptance) -> (SendNumber, Outcome) {
+        let send = job.send.clone();
+        let job = Arc::new(job);
+        let (ticket, _outcome) = self.board.issue(send.clone());
+        let outcome = self.once(&job, acceptance).await;
+        log(&job, &outcome);
+        ticket.settle(outcome.clone());
+        (send, outcome)
+    }
+
+    /// Takes on several jobs that have one answer between them: all are on disk, or none is.
+    ///
+    /// # Errors
+    /// Why none of them is held.
+    pub async fn hold_all(&self, jobs: Vec<Job>) -> Result<Vec<(SendNumber, Outcome)>, Fault> {
+        let Some(journal) = &self.journal else { return Err(nothing_kept()) };
+        let jobs: Vec<Arc<Job>> = jobs.into_iter().map(Arc::new).collect();
+        for job in &jobs {
+            self.pipeline.judge(job)?;
+        }
+        let tickets: Vec<_> = jobs.iter().map(|job| self.board.issue(job.send.clone()).0).collect();
+        let entries = jobs.iter().map(|job| (job.clone(), Body::of(job), How::Queued)).collect();
+        let held = journal.hold(entries).await;
+        let outcomes: Vec<Outcome> = match &held {
+            Ok(held) => held.iter().map(|held| outcome_of(held.clone())).collect(),
+            Err(fault) => jobs.iter().map(|_| Outcome::Failed(fault.clone())).collect(),
+        };
+        for (ticket, outcome) in tickets.into_iter().zip(&outcomes) {
+            ticket.settle(outcome.clone());
+        }
+        held?;
+        Ok(jobs.iter().map(|job| job.send.clone()).zip(outcomes).collect())
+    }
+
+    /// Waits for the attempts that outlive their engine's answer.
+    pub async fn finish(&self) {
+        self.afterwards.close();
+        self.afterwards.wait().await;
+    }
+
+    /// A job that was submitted before is not taken on again.
+    async fn once(self: &Arc<Self>, job: &Arc<Job>, acceptance: Acceptance) -> Outcome {
+        let body = Body::of(job);
+        if job.job_id.is_none() {
+            return self.take_on(job, body, acceptance).await;
+        }
+        let guard = match self.recent.begin(&job.send, body) {
+            Begun::First(guard) => guard,
+            Begun::Before(outcome) => return outcome,
+            Begun::Under(waiting) => return waiting.outcome().await,
+            Begun::Other => return Outcome::Failed(Fault::other_body()),
+        };
+        let known = match (&self.journal, acceptance) {
+            (Some(journal), Acceptance::Auto) => journal.look_up(&job.send).await.unwrap_or_default(),
+            // `journal` finds out when it writes; `handoff` keeps nothing.
+            _ => None,
+        };
+        let outcome = match known {
+            Some((before, outcome)) if before == body => outcome,
+            Some(_) => Outcome::Failed(Fault::other_body()),
+            None => self.take_on(job, body, acceptance).await,
+        };
+        guard.end(&outcome);
+        outcome
+    }
+
+    async fn take_on(self: &Arc<Self>, job: &Arc<Job>, body: Body, acceptance: Acceptance) -> Outcome {
+        match (acceptance, &self.journal) {
+            (Acceptance::Journal, Some(journal)) => self.hold(journal, job, body).await,
+            (Acceptance::Auto, Some(journal)) => self.hand_off_or_hold(journal.clone(), job, body).await,
+            (Acceptance::Handoff, _) | (_, None) => self.pipeline.attempt(job, self.way()).await,
+        }
+    }
+
+    fn way(&self) -> Way {
+        Way { patience: self.handoff_wait, on_offer: None }
+    }
+
+    async fn hold(&self, journal: &Journal, job: &Arc<Job>, body: Body) -> Outcome {
+        if let Err(fault) = self.pipeline.judge(job) {
+            let outcome = Outcome::Failed(fault);
+            journal.record(job.clone(), body, outcome.clone()).await;
+            return outcome;
+        }
+        hold(journal, job, body, How::Queued).await
+    }
+
+    async fn hand_off_or_hold(self: &Arc<Self>, journal: Journal, job: &Arc<Job>, body: Body) -> Outcome {
+        let handoff = Arc::new(journal.hand_off(job.clone(), body));
+        let (this, job_there, handoff_there) = (self.clone(), job.clone(), handoff.clone());
+        let mut attempt = Box::pin(async move {
+            let note = handoff_there.clone();
+            let way = Way { on_offer: Some(Arc::new(move || note.offered())), ..this.way() };
+            let outcome = this.pipeline.attempt(&job_there, way).await;
+            handoff_there.ended(&outcome);
+            outcome
+        });
+        let outcome = match tokio::time::timeout(self.handoff_wait, &mut attempt).await {
+            Ok(outcome) => outcome,
+            // A target has it and takes its time to answer.
+            Err(_) => match journal.hold(vec![(job.clone(), body, How::InFlight)]).await.map(only) {
+                Ok(Held::New(number)) => {
+                    self.afterwards.spawn(async move { journal.settle(number, attempt.await).await });
+                    return Outcome::Journaled;
+                }
+                // It cannot be held: the engine stays responsible, and waits.
+                Ok(_) | Err(_) => attempt.await,
+            },
+        };
+        match after_handoff(&outcome) {
+            After::Ended => {
+                journal.record_handoff(handoff, outcome.clone()).await;
+                outcome
+            }
+            After::Held(how) => match hold(&journal, job, body, how).await {
+                // In doubt and not held: it must not look as if it could be repeated.
+                Outcome::Failed(_) if outcome.state() == State::Unknown => outcome,
+                held => held,
+            },
+            After::GivenBack => outcome,
+        }
+    }
+}
+
+/// What becomes of a job when its first attempt has ended.
+enum After {
+    Ended,
+    Held(How),
+    /// For a reason that is the engine's: nothing is held.
+    GivenBack,
+}
+
+fn after_handoff(outcome: &Outcome) -> After {
+    match outcome {
+        Outcome::Failed(fault) => match (fault.state(), fault.reason) {
+            (State::Unknown, _) => After::Held(How::InDoubt(fault.clone())),
+            (State::Deferred, Reason::OverQuota) => After::GivenBack,
+            (State::Deferred, _) => After::Held(How::Failed(fault.clone())),
+            _ => After::Ended,
+        },
+        Outcome::Lost => After::GivenBack,
+        _ => After::Ended,
+    }
+}
+
+async fn hold(journal: &Journal, job: &Arc<Job>, body: Body, how: How) -> Outcome {
+    let doubt = match &how {
+        How::InDoubt(fault) => Some(fault.clone()),
+        _ => None,
+    };
+    match journal.hold(vec![(job.clone(), body, how)]).await.map(only) {
+        Ok(Held::New(_)) => doubt.map_or(Outcome::Journaled, Outcome::HeldInDoubt),
+        Ok(held) => outcome_of(held),
+        Err(fault) => Outcome::Failed(fault),
+    }
+}
+
+fn only(held: Vec<Held>) -> Held {
+    held.into_iter().next().expect("one job in, one answer out")
+}
+
+fn outcome_of(held: Held) -> Outcome {
+    match held {
+        Held::New(_) => Outcome::Journaled,
+        Held::Before(outcome) => outcome,
+        Held::Other => Outcome::Failed(Fault::other_body()),
+    }
+}
+
+fn nothing_kept() -> Fault {
+    Fault::new(Reason::TargetUnavailable, "this relay keeps no jobs; submit one recipient at a time")
+}
+
+/// One line a job. A success is worth a line only when somebody looks closely.
+fn log(job: &Job, outcome: &Outcome) {
+    let (send, engine) = (&job.send, &*job.engine.name);
+    match outcome {
+        Outcome::Relayed(relayed) => tracing::debug!(%send, engine, target = %relayed.target, "relayed"),
+        Outcome::Journaled => tracing::debug!(%send, engine, "journaled"),
+        Outcome::Failed(fault) | Outcome::HeldInDoubt(fault) => {
+            let (state, reason) = (fault.state().as_str(), fault.reason.as_str());
+            tracing::info!(%send, engine, state, reason, "not relayed");
+        }
+        Outcome::Lost => tracing::error!(%send, engine, "lost"),
+    }
+}

@@ -1,0 +1,173 @@
+//! Jobs by their send number, under way or just ended: the same job submitted twice is carried once, also before the
+//! ledger knows of it. Bounded; what it has forgotten the ledger still knows, where there is one.
+
+use crate::fault::State;
+use crate::job::SendNumber;
+use crate::journal::Body;
+use crate::ticket::Outcome;
+use std::collections::VecDeque;
+use std::collections::hash_map::{Entry, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::sync::watch;
+
+const SHARDS: usize = 16;
+/// Ended jobs that are remembered, each some 300 octets.
+const ENDED_MAX: usize = 32_768;
+
+type Key = [u8; 16];
+
+/// Send numbers are keyed hashes, so their octets spread the jobs over the shards.
+#[derive(Default)]
+pub struct Recent {
+    shards: [Arc<Shard>; SHARDS],
+}
+
+/// Locked for lines that neither wait nor fail.
+#[derive(Default)]
+struct Shard(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    jobs: HashMap<Key, (Body, Standing)>,
+    /// Ended ones, the oldest first.
+    ended: VecDeque<Key>,
+}
+
+enum Standing {
+    Under(watch::Receiver<Option<Outcome>>),
+    Ended(Outcome),
+}
+
+/// What is known of a job that begins.
+pub enum Begun {
+    First(Guard),
+    /// It ended before, so.
+    Before(Outcome),
+    /// It is under way.
+    Under(Waiting),
+    /// Its id belongs to another job.
+    Other,
+}
+
+/// Held while a job is under way. Dropped without an end, the job counts as never begun.
+pub struct Guard {
+    shard: Arc<Shard>,
+    key: Key,
+    told: watch::Sender<Option<Outcome>>,
+}
+
+/// Somebody else carries the job.
+pub struct Waiting(watch::Receiver<Option<Outcome>>);
+
+impl Waiting {
+    pub async fn outcome(mut self) -> Outcome {
+        match self.0.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or(Outcome::Lost),
+            Err(_) => Outcome::Lost,
+        }
+    }
+}
+
+impl Recent {
+    pub fn begin(&self, send: &SendNumber, body: Body) -> Begun {
+        let key = send.bits();
+        let shard = &self.shards[usize::from(key[0]) % SHARDS];
+        let mut known = shard.lock();
+        match known.jobs.entry(key) {
+            Entry::Occupied(entry) => match entry.get() {
+                (before, _) if *before != body => Begun::Other,
+                (_, Standing::Ended(outcome)) => Begun::Before(outcome.clone()),
+                (_, Standing::Under(told)) => Begun::Under(Waiting(told.clone())),
+            },
+            Entry::Vacant(entry) => {
+                let (told, waiting) = watch::channel(None);
+                entry.insert((body, Standing::Under(waiting)));
+                Begun::First(Guard { shard: shard.clone(), key, told })
+            }
+        }
+    }
+}
+
+impl Guard {
+    /// A job that may be submitted again is forgotten, any other is remembered for a while.
+    pub fn end(self, outcome: &Outcome) {
+        self.told.send_replace(Some(outcome.clone()));
+        if matches!(outcome.state(), State::Deferred | State::Lost) {
+            return;
+        }
+        let mut known = self.shard.lock();
+        if let Some((_, standing)) = known.jobs.get_mut(&self.key) {
+            *standing = Standing::Ended(outcome.clone());
+        }
+        known.ended.push_back(self.key);
+        if known.ended.len() > ENDED_MAX / SHARDS
+            && let Some(oldest) = known.ended.pop_front()
+        {
+            known.jobs.remove(&oldest);
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let mut known = self.shard.lock();
+        if matches!(known.jobs.get(&self.key), Some((_, Standing::Under(_)))) {
+            known.jobs.remove(&self.key);
+        }
+    }
+}
+
+impl Shard {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::{Fault, Reason};
+
+    const BODY: Body = Body([1; 16]);
+
+    fn first(recent: &Recent, send: &SendNumber) -> Guard {
+        match recent.begin(send, BODY) {
+            Begun::First(guard) => guard,
+            _ => panic!("it is known already"),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_same_job_twice_at_once_has_one_outcome() {
+        let (recent, send) = (Recent::default(), SendNumber::random());
+        let guard = first(&recent, &send);
+        let Begun::Under(waiting) = recent.begin(&send, BODY) else { panic!() };
+        assert!(matches!(recent.begin(&send, Body([2; 16])), Begun::Other));
+        guard.end(&Outcome::Journaled);
+        assert_eq!(waiting.outcome().await, Outcome::Journaled);
+        assert!(matches!(recent.begin(&send, BODY), Begun::Before(Outcome::Journaled)));
+        assert!(matches!(recent.begin(&send, Body([2; 16])), Begun::Other));
+    }
+
+    #[tokio::test]
+    async fn what_may_be_submitted_again_is_forgotten() {
+        let (recent, send) = (Recent::default(), SendNumber::random());
+        let guard = first(&recent, &send);
+        let Begun::Under(waiting) = recent.begin(&send, BODY) else { panic!() };
+        let deferred = Outcome::Failed(Fault::new(Reason::TargetUnavailable, "down"));
+        guard.end(&deferred);
+        assert_eq!(waiting.outcome().await, deferred);
+        drop(first(&recent, &send));
+        drop(first(&recent, &send));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let recent = Recent::default();
+        for _ in 0..ENDED_MAX * 2 {
+            first(&recent, &SendNumber::random()).end(&Outcome::Journaled);
+        }
+        let kept: usize = recent.shards.iter().map(|shard| shard.lock().jobs.len()).sum();
+        assert!(kept <= ENDED_MAX);
+    }
+}

@@ -1,0 +1,227 @@
+//! Jobs come in.
+
+use super::{Batch, JobRow};
+use crate::fault::State;
+use crate::job::Job;
+use crate::journal::body::Body;
+use crate::journal::handoff::Note;
+use crate::journal::order::{Draft, Ended};
+use crate::journal::outcome::Verdict;
+use crate::journal::{Held, How, Number, WhenUnknown};
+use rusqlite::params;
+use std::collections::HashSet;
+
+/// What the ledger keeps of a job however it goes on.
+struct Row<'a> {
+    send: [u8; 16],
+    engine: &'a str,
+    job_id: Option<&'a str>,
+    campaign: Option<&'a str>,
+    token: &'a str,
+    body: [u8; 16],
+}
+
+impl<'a> Row<'a> {
+    fn of(job: &'a Job, body: Body) -> Self {
+        Self {
+            send: job.send.bits(),
+            engine: &job.engine.name,
+            job_id: job.job_id.as_deref(),
+            campaign: job.campaign.as_deref(),
+            token: job.token.as_str(),
+            body: body.0,
+        }
+    }
+}
+
+/// A row that was there before.
+struct Before {
+    number: i64,
+    body: Vec<u8>,
+    is_held: bool,
+    row: JobRow,
+}
+
+impl Batch<'_> {
+    /// Bytes that these jobs would add, at most.
+    pub fn weigh(&mut self, drafts: &[Draft]) -> rusqlite::Result<u64> {
+        let mut seen = HashSet::new();
+        let mut bytes = 0;
+        for draft in drafts {
+            bytes += draft.row_bytes();
+            if let Some(content) = &draft.written.content
+                && seen.insert(content.hash)
+                && self.is_new_content(content.hash)?
+            {
+                bytes += content.octets.len() as u64;
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Bytes held once this commit is done, without contents.
+    pub fn held_bytes_change(&self) -> i64 {
+        let contents: i64 = self.contents.values().map(super::content::Uses::bytes_new).sum();
+        self.held_bytes + contents
+    }
+
+    pub fn hold(&mut self, draft: &Draft) -> rusqlite::Result<Held> {
+        let (verdict, attempts) = match &draft.how {
+            How::Queued | How::InFlight => (Verdict::plain(State::Journaled), 0),
+            How::Failed(fault) => (Verdict::failed(fault).into_state(State::Journaled), 1),
+            How::InDoubt(fault) if self.settings.unknown == WhenUnknown::Hold => (Verdict::failed(fault), 1),
+            How::InDoubt(fault) => (Verdict::failed(fault).into_state(State::Journaled), 1),
+        };
+        let is_resent = matches!(draft.how, How::InDoubt(_)) && self.settings.unknown == WhenUnknown::Resend;
+        if let Some(number) =
+            self.insert(&Row::of(&draft.job, draft.body), &verdict, (attempts, is_resent))?
+        {
+            self.keep(number, draft)?;
+            return Ok(Held::New(Number(number)));
+        }
+        let mut before = self.before(&draft.job)?;
+        if before.body != draft.body.0 {
+            return Ok(Held::Other);
+        }
+        if before.row.was.state == State::Deferred && !before.is_held {
+            // Its engine was told that nothing is held and to submit it again.
+            before.row.attempts = attempts;
+            before.row.is_resent |= is_resent;
+            self.update(before.number, &before.row, &verdict)?;
+            self.keep(before.number, draft)?;
+            return Ok(Held::New(Number(before.number)));
+        }
+        Ok(Held::Before(before.row.was.into_outcome(before.row.attempts, before.is_held)))
+    }
+
+    /// The outcome of a job that was never held.
+    pub fn record(&mut self, ended: &Ended) -> rusqlite::Result<()> {
+        let verdict = Verdict::of(&ended.outcome);
+        if let Some(number) = self.insert(&Row::of(&ended.job, ended.body), &verdict, (1, false))? {
+            return self.event(number, &verdict, 1);
+        }
+        let mut before = self.before(&ended.job)?;
+        if before.row.was.state != State::Deferred || before.is_held || before.body != ended.body.0 {
+            return Ok(());
+        }
+        before.row.attempts += 1;
+        self.update(before.number, &before.row, &verdict)?;
+        self.event(before.number, &verdict, before.row.attempts)
+    }
+
+    /// A job that was on its way without being held when the relay was killed. Whether it is new to the ledger.
+    pub fn note(&mut self, note: &Note) -> rusqlite::Result<bool> {
+        let verdict = note.verdict();
+        let row = Row {
+            send: note.send,
+            engine: &note.engine,
+            job_id: note.job_id.as_deref(),
+            campaign: note.campaign.as_deref(),
+            token: &note.token,
+            body: note.body,
+        };
+        let Some(number) = self.insert(&row, &verdict, (1, false))? else { return Ok(false) };
+        self.event(number, &verdict, 1)?;
+        Ok(true)
+    }
+
+    /// A new row of the ledger; `None` when there is one of this job.
+    fn insert(
+        &mut self,
+        job: &Row<'_>,
+        verdict: &Verdict,
+        (attempts, is_resent): (u32, bool),
+    ) -> rusqlite::Result<Option<i64>> {
+        let mut insert = self.db.prepare_cached(
+            "INSERT INTO job (send, engine, job_id, campaign, token, body, accepted, changed,
+                 state, reason, detail, target, code, enhanced, attempts, is_resent)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                 ON CONFLICT (send) DO NOTHING",
+        )?;
+        let added = insert.execute(params![
+            job.send,
+            job.engine,
+            job.job_id,
+            job.campaign,
+            job.token,
+            job.body,
+            self.moment.wall,
+            verdict.state.as_str(),
+            verdict.reason_word(),
+            verdict.detail,
+            verdict.target,
+            verdict.code,
+            verdict.enhanced_text(),
+            attempts,
+            is_resent
+        ])?;
+        drop(insert);
+        if added == 0 {
+            return Ok(None);
+        }
+        let number = self.db.last_insert_rowid();
+        self.last_job = Some(number);
+        self.count((job.engine, job.campaign.unwrap_or_default()), verdict, 1);
+        Ok(Some(number))
+    }
+
+    fn before(&self, job: &Job) -> rusqlite::Result<Before> {
+        let mut select = self.db.prepare_cached(
+            "SELECT id, body, EXISTS (SELECT 1 FROM payload WHERE job = job.id) FROM job WHERE send = ?1",
+        )?;
+        let (number, body, is_held) =
+            select.query_row([job.send.bits()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let row = self.job(number)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        Ok(Before { number, body, is_held, row })
+    }
+
+    /// Keeps what the job is made from, and puts it where it goes on from.
+    fn keep(&mut self, number: i64, draft: &Draft) -> rusqlite::Result<()> {
+        let (written, target) = (&draft.written, draft.job.target.as_deref().unwrap_or_default());
+        self.db
+            .prepare_cached(
+                "INSERT INTO payload (job, expires, target, content, record, checksum)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                number,
+                draft.expires,
+                target,
+                written.content.as_ref().map(|content| content.hash),
+                written.record,
+                written.checksum
+            ])?;
+        self.held_bytes += draft.row_bytes() as i64;
+        self.held_jobs += 1;
+        if let Some(content) = &written.content {
+            self.use_content(content.hash, Some(content))?;
+        }
+        let journaled = Verdict::plain(State::Journaled);
+        match &draft.how {
+            How::Queued => {
+                self.event(number, &journaled, 0)?;
+                self.put_due(number, target, false, self.moment.clock)
+            }
+            How::InFlight => {
+                self.event(number, &journaled, 0)?;
+                self.put_in_flight(number)
+            }
+            How::Failed(fault) => {
+                self.event(number, &journaled, 1)?;
+                self.attempt(number, 1, &Verdict::failed(fault))?;
+                let at = self.next_attempt(1);
+                self.put_due(number, target, true, at)
+            }
+            How::InDoubt(fault) => {
+                let verdict = Verdict::failed(fault);
+                self.event(number, &verdict, 1)?;
+                self.attempt(number, 1, &verdict)?;
+                if self.settings.unknown == WhenUnknown::Hold {
+                    return Ok(());
+                }
+                let at = self.next_attempt(1);
+                self.put_due(number, target, true, at)
+            }
+        }
+    }
+}

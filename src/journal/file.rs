@@ -1,0 +1,181 @@
+//! The journal's files: the directory, the lock that makes one relay its owner, and connections to the database.
+
+use super::error::{JournalError, Trouble, io_error, store_error};
+use super::schema::{APPLICATION_ID, FORMAT, TABLES};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Name of the file within the journal's directory.
+pub const FILE_NAME: &str = "journal.db";
+const LOCK_NAME: &str = "journal.lock";
+
+/// How long a write waits for a command beside the relay.
+const WRITE_WAIT: Duration = Duration::from_secs(15);
+const READ_WAIT: Duration = Duration::from_secs(1);
+const STATEMENTS_KEPT: usize = 64;
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    Read,
+    Write,
+}
+
+/// Makes the directory, and any above it, unless they are there.
+pub fn make_dir(dir: &Path) -> Result<(), JournalError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_error(dir))
+}
+
+/// Ownership of a journal, until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "the open file is the lock")] File);
+
+impl Lock {
+    pub fn take(dir: &Path) -> Result<Self, JournalError> {
+        let path = dir.join(LOCK_NAME);
+        let failed = io_error(&path);
+        let mut options = fs::OpenOptions::new();
+        let mut file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(&failed)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut pid = String::new();
+                let pid = file.read_to_string(&mut pid).ok().and_then(|_| pid.trim().parse().ok());
+                return Err(JournalError::InUse { path: dir.join(FILE_NAME), pid });
+            }
+            Err(error) => return Err(failed(error.into())),
+        }
+        // Only a hint for whoever finds it locked.
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| {
+            let pid = std::process::id();
+            writeln!(file, "{pid}")
+        });
+        Ok(Self(file))
+    }
+}
+
+/// How the database file was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    Whole,
+    Missing,
+    Damaged,
+}
+
+/// Looks at the file's header only: a full check would take minutes at a million jobs.
+pub fn look(path: &Path) -> Result<Found, JournalError> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
+        Err(error) => return Err(io_error(path)(error)),
+    };
+    if file.metadata().map_err(io_error(path))?.permissions().mode() & 0o077 != 0 {
+        file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(io_error(path))?;
+    }
+    let mut header = [0; 100];
+    match file.read_exact(&mut header) {
+        Ok(()) if header.starts_with(b"SQLite format 3\0") => {}
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(io_error(path)(error)),
+        _ => return Ok(Found::Damaged),
+    }
+    match numbers(path) {
+        Ok((APPLICATION_ID, FORMAT)) => Ok(Found::Whole),
+        Ok((APPLICATION_ID, found)) if found > FORMAT => {
+            Err(JournalError::NewerFormat { path: path.to_owned(), found, known: FORMAT })
+        }
+        Ok(_) => Ok(Found::Damaged),
+        Err(error) if Trouble::of_store(&error) == Trouble::Damaged => Ok(Found::Damaged),
+        Err(error) => Err(store_error(path)(error)),
+    }
+}
+
+fn numbers(path: &Path) -> rusqlite::Result<(i64, i64)> {
+    let db = Connection::open_with_flags(path, flags())?;
+    db.busy_timeout(WRITE_WAIT)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    let number = |name: &str| db.pragma_query_value(None, name, |row| row.get(0));
+    Ok((number("application_id")?, number("user_version")?))
+}
+
+/// Makes an empty journal. It appears under its name only when it is whole.
+pub fn create(dir: &Path, wall_ms: i64) -> Result<(), JournalError> {
+    let path = dir.join(FILE_NAME);
+    let failed = io_error(&path);
+    let cradle = tempfile::Builder::new().prefix(".new-journal-").tempdir_in(dir).map_err(&failed)?;
+    let unborn = cradle.path().join(FILE_NAME);
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unborn).map_err(&failed)?;
+    write_new(&unborn, wall_ms).map_err(store_error(&path))?;
+    File::open(&unborn).and_then(|file| file.sync_all()).map_err(&failed)?;
+    fs::rename(&unborn, &path).map_err(&failed)?;
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(&failed)
+}
+
+fn write_new(path: &Path, wall_ms: i64) -> rusqlite::Result<()> {
+    let db = Connection::open_with_flags(path, flags())?;
+    db.pragma_update(None, "application_id", APPLICATION_ID)?;
+    db.pragma_update(None, "user_version", FORMAT)?;
+    db.execute_batch(TABLES)?;
+    db.execute("UPDATE journal SET created = ?1, clock = ?1", [wall_ms])?;
+    db.close().map_err(|(_, error)| error)
+}
+
+/// A connection to a journal that is there.
+pub fn connect(path: &Path, purpose: Use) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(path, flags())?;
+    db.busy_timeout(if purpose == Use::Read { READ_WAIT } else { WRITE_WAIT })?;
+    // Only what was synced may be moved into the file, so nobody does it but the writer, and it looks at the answer.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    db.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    let (cache_kib, query_only) = match purpose {
+        Use::Read => (8 * 1024, "ON"),
+        Use::Write => (64 * 1024, "OFF"),
+    };
+    db.execute_batch(&format!(
+        "PRAGMA synchronous = FULL;
+         PRAGMA secure_delete = FAST;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA mmap_size = 0;
+         PRAGMA cell_size_check = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA cache_size = -{cache_kib};
+         PRAGMA wal_autocheckpoint = 0;
+         PRAGMA journal_size_limit = 67108864;
+         PRAGMA query_only = {query_only};",
+    ))?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(db)
+}
+
+/// A connection that reads a file as it is and leaves it so.
+pub fn connect_to_damaged(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(path, flags())?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    db.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;")?;
+    Ok(db)
+}
+
+fn flags() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE
+}
+
+/// The file with what belongs to it.
+pub fn with_companions(path: &Path) -> [PathBuf; 3] {
+    ["", "-wal", "-shm"].map(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    })
+}

@@ -1,0 +1,270 @@
+//! The journal as the rest of the relay sees it.
+
+use super::body::Body;
+use super::clock::{millis, unix_ms, wall_ms};
+use super::error::{JournalError, Trouble, io_error, store_error};
+use super::flight::{self, BootId, NoNote};
+use super::order::{Answer, Draft, End, Ended, Order};
+use super::outcome::Verdict;
+use super::reader::{self, Question};
+use super::record::{Unclaimed, Written};
+use super::recovery::{self, Recovered};
+use super::shared::{Shared, Stats};
+use super::{Claimed, Handoff, Held, How, Lane, Number, Settings};
+use crate::fault::{Fault, Reason, State};
+use crate::job::{Job, SendNumber};
+use crate::ticket::Outcome;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Longest wait of [`Journal::stir`]: another process may have changed rows.
+const STIR_WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// The journal. Cheap to clone; its threads end with [`Journal::close`], or when the last clone is dropped.
+#[derive(Debug, Clone)]
+pub struct Journal(Arc<House>);
+
+#[derive(Debug)]
+struct House {
+    shared: Arc<Shared>,
+    /// `None` once it is closing. Plain data, held for a line.
+    ask: Mutex<Option<mpsc::Sender<Question>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.shared.inbox.close();
+    }
+}
+
+impl Journal {
+    /// Opens the journal, or makes it. Blocks: in a second, however many jobs are held, unless the file is damaged
+    /// and what can be read has to be saved first.
+    ///
+    /// # Errors
+    /// When the directory cannot be used, or another relay has it. A damaged file is not an error: see
+    /// [`Recovered::salvaged`].
+    pub fn open(settings: Settings) -> Result<(Self, Recovered), JournalError> {
+        Self::open_in(settings, flight::boot_id())
+    }
+
+    pub(super) fn open_in(settings: Settings, boot: BootId) -> Result<(Self, Recovered), JournalError> {
+        let (writer, recovered) = recovery::open(settings, boot)?;
+        let shared = writer.shared.clone();
+        let path = shared.path();
+        let db = reader::connect(&shared).map_err(store_error(&path))?;
+        let (ask, reading) = reader::start(db, shared.clone()).map_err(io_error(&path))?;
+        let watched = shared.clone();
+        let write = move || {
+            if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
+                watched.poison(Trouble::Io(std::io::ErrorKind::Other));
+            }
+            watched.inbox.close();
+        };
+        let writing = std::thread::Builder::new().name("journal-write".into()).spawn(write);
+        let threads = Mutex::new(vec![writing.map_err(io_error(&path))?, reading]);
+        Ok((Self(Arc::new(House { shared, ask: Mutex::new(Some(ask)), threads })), recovered))
+    }
+
+    /// Takes jobs on, all of them or none. When the answer is there, they are on disk (fsync). A job that came before
+    /// and ended `deferred` is taken on anew: its engine was told to submit it again.
+    ///
+    /// # Errors
+    /// [`Fault::no_storage`] when the journal or its disk is full; a deferral that names the fix when the journal
+    /// cannot be written. Nothing is held then.
+    pub async fn hold(&self, jobs: Vec<(Arc<Job>, Body, How)>) -> Result<Vec<Held>, Fault> {
+        let drafts = jobs.into_iter().map(|job| self.draft(job)).collect();
+        let (answer, answered) = oneshot::channel();
+        self.ask_writer(Order::Hold { drafts, answer }, answered).await
+    }
+
+    fn draft(&self, (job, body, how): (Arc<Job>, Body, How)) -> Draft {
+        let shared = &self.0.shared;
+        // Its own deadline is of the wall clock; what is left of it is counted on the journal's.
+        let left = match job.expires {
+            Some(at) => unix_ms(at) - wall_ms(),
+            None => millis(shared.settings.expires),
+        };
+        let expires = shared.clock.now_ms().saturating_add(left);
+        Draft { written: Written::of(&job), job, body, how, expires }
+    }
+
+    async fn ask_writer<T>(
+        &self,
+        order: Order,
+        answered: oneshot::Receiver<Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        if self.0.shared.inbox.put(order).await.is_err() {
+            return Err(self.0.shared.refusal());
+        }
+        answered.await.unwrap_or_else(|_| Err(self.0.shared.refusal()))
+    }
+
+    /// What is known of a job that came before under this number.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn look_up(&self, send: &SendNumber) -> Result<Option<(Body, Outcome)>, Fault> {
+        let bits = send.bits();
+        self.ask_reader(|answer| Question::LookUp(bits, answer)).await
+    }
+
+    async fn ask_reader<T>(&self, question: impl FnOnce(Answer<T>) -> Question) -> Result<T, Fault> {
+        let (answer, answered) = oneshot::channel();
+        let ask = self.0.ask.lock().expect("no holder of this lock panics").clone();
+        let is_asked = ask.is_some_and(|ask| ask.send(question(answer)).is_ok());
+        if !is_asked {
+            return Err(self.0.shared.refusal());
+        }
+        answered.await.unwrap_or_else(|_| Err(self.0.shared.refusal()))
+    }
+
+    /// Writes the outcome of a job that was never held into the ledger, behind the answer. Waits only while the
+    /// writer is behind. What cannot be written is counted ([`Stats::unrecorded`]).
+    pub async fn record(&self, job: Arc<Job>, body: Body, outcome: Outcome) {
+        self.put_ended(Ended { job, body, outcome, handoff: None }).await;
+    }
+
+    /// Likewise for a job that was handed off; its note is kept until the ledger has the outcome.
+    pub async fn record_handoff(&self, handoff: Arc<Handoff>, outcome: Outcome) {
+        let (job, body) = handoff.job();
+        self.put_ended(Ended { job, body, outcome, handoff: Some(handoff) }).await;
+    }
+
+    async fn put_ended(&self, ended: Ended) {
+        let order = Order::Record(Box::new(ended));
+        if self.0.shared.inbox.put(order).await.is_err() {
+            self.0.shared.unrecorded();
+        }
+    }
+
+    /// A job that goes to a target without being held.
+    pub fn hand_off(&self, job: Arc<Job>, body: Body) -> Handoff {
+        Handoff::new(self.0.shared.handoffs.clone(), job, body)
+    }
+
+    /// The lanes that hold jobs, with the time until their first is due.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn lanes(&self) -> Result<Vec<(Lane, Duration)>, Fault> {
+        let lanes = self.ask_reader(Question::Lanes).await?;
+        let now = self.0.shared.clock.now_ms();
+        let until = |at: i64| Duration::from_millis(at.saturating_sub(now).max(0) as u64);
+        Ok(lanes.into_iter().map(|(lane, at)| (lane, until(at))).collect())
+    }
+
+    /// Takes up to `count` jobs that are due. When the answer is there, the disk says that they are in flight; each
+    /// is to be settled. Given up while it waits, what was claimed waits again.
+    ///
+    /// # Errors
+    /// When the journal cannot be written: nothing may be sent that a crash would forget.
+    pub async fn claim(&self, lane: &Lane, count: usize) -> Result<Vec<Claimed>, Fault> {
+        let (answer, answered) = oneshot::channel();
+        let caught = self.ask_writer(Order::Claim { lane: lane.clone(), count, answer }, answered).await?;
+        let mut claimed = Vec::new();
+        for raw in caught.into_raws() {
+            match Unclaimed::read(&raw.stored) {
+                Ok(job) => claimed.push(Claimed {
+                    number: Number(raw.number),
+                    attempt: raw.attempt,
+                    engine: raw.stored.engine,
+                    job,
+                }),
+                Err(_) => self.end(raw.number, End::Damaged),
+            }
+        }
+        Ok(claimed)
+    }
+
+    /// To be called right before the last octets of a message leave: from here on a crash leaves it in doubt. For a
+    /// job that was held as [`How::InFlight`] when they had left already, right after it was held.
+    ///
+    /// # Errors
+    /// When the note cannot be written: the message must not be sent.
+    pub fn offered(&self, number: Number) -> Result<(), Fault> {
+        let shared = &self.0.shared;
+        if shared.is_poisoned() {
+            return Err(shared.refusal());
+        }
+        shared.flights.offered(number.0).map_err(|no_note| match no_note {
+            NoNote::NotInFlight => {
+                Fault::new(Reason::TargetUnavailable, "the job is not in flight; it was settled before")
+            }
+            NoNote::Full => Fault::new(
+                Reason::TargetUnavailable,
+                "more messages are on their way than the journal can note",
+            ),
+            NoNote::Io(error) => {
+                shared.poison(Trouble::of_io(&error));
+                shared.refusal()
+            }
+        })
+    }
+
+    /// Ends an attempt. The journal's rules say whether the job ends with it, is tried again, or is held in doubt.
+    /// [`Outcome::Journaled`] gives the job back: nothing was attempted, and it is due at once. Never waits; the
+    /// writer commits it behind the call, and until then the flight log knows.
+    pub async fn settle(&self, number: Number, outcome: Outcome) {
+        let shared = &self.0.shared;
+        if let Err(error) = shared.flights.answered(number.0, &outcome) {
+            shared.poison(Trouble::of_io(&error));
+        }
+        let end = match &outcome {
+            Outcome::Lost if shared.flights.was_offered(number.0) => End::Known(Verdict::failed(
+                &Fault::in_doubt("the attempt was dropped while the message was on its way"),
+            )),
+            // With a pause, as what broke the attempt may break the next.
+            Outcome::Lost => End::Known(Verdict::failed(&Fault::new(
+                Reason::TargetUnavailable,
+                "the attempt was dropped before the message was on its way",
+            ))),
+            Outcome::Journaled => End::GivenBack,
+            Outcome::Failed(fault) if fault.state() == State::Journaled => End::GivenBack,
+            outcome => End::Known(Verdict::of(outcome)),
+        };
+        self.end(number.0, end);
+    }
+
+    fn end(&self, number: i64, end: End) {
+        // Once the journal is closed, the next start judges it by the flight log.
+        let _ = self.0.shared.inbox.push(Order::Settle { number, end });
+    }
+
+    /// Waits until jobs may have become due: something was held or changed, or time has passed. For one caller.
+    pub async fn stir(&self) {
+        let soon = |lanes: Vec<(Lane, Duration)>| {
+            lanes.into_iter().map(|(_, until)| until).filter(|until| !until.is_zero()).min()
+        };
+        let first = self.lanes().await.ok().and_then(soon);
+        let wait = first.map_or(STIR_WAIT_MAX, |until| until.min(STIR_WAIT_MAX));
+        let _ = tokio::time::timeout(wait, self.0.shared.stirred.notified()).await;
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.0.shared.stats()
+    }
+
+    /// Why the journal cannot be written, with the fix; `None` when it can.
+    pub fn health(&self) -> Option<String> {
+        self.0.shared.health()
+    }
+
+    /// Commits everything that came, and ends the threads. Whatever is asked afterwards is refused.
+    pub async fn close(self) {
+        self.0.shared.inbox.close();
+        self.0.ask.lock().expect("no holder of this lock panics").take();
+        let threads = std::mem::take(&mut *self.0.threads.lock().expect("no holder of this lock panics"));
+        let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
+        let _ = tokio::task::spawn_blocking(join).await;
+    }
+
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+}

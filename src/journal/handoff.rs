@@ -1,0 +1,237 @@
+//! The handoff log: what is on its way to a target without being held. Nobody waits for this file; it is written so
+//! that a killed relay knows which messages it had let go of. Each becomes a row of the ledger at the next start,
+//! `relayed` if the target's answer was noted and `unknown` otherwise, so that the same job, submitted again by an
+//! engine that got no answer, is not sent again in silence. Like the flight log it holds for one boot.
+
+use super::body::Body;
+use super::flight::BootId;
+use super::outcome::Verdict;
+use super::record::checksum;
+use crate::fault::{Enhanced, Fault, Reason, State};
+use crate::job::Job;
+use crate::ticket::Outcome;
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+pub const FILE_NAME: &str = "handoff.log";
+
+/// Octets of a note: names of engine, job, campaign and target of their greatest lengths fit.
+const SEAT: usize = 1024;
+/// Length and checksum in front of a note.
+const HEAD: usize = 8;
+/// Handoffs under way, or ended and not yet in the ledger, at once.
+const SEATS: u32 = 8_192;
+const MAGIC: &[u8; 8] = b"TKNHND1\0";
+const DOUBT: &str = "the relay was killed while the message was on its way; it may have arrived";
+
+/// A job that was on its way when the relay was killed, with what is known of its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Note {
+    pub send: [u8; 16],
+    pub body: [u8; 16],
+    pub engine: Box<str>,
+    pub job_id: Option<Box<str>>,
+    pub campaign: Option<Box<str>>,
+    pub token: Box<str>,
+    /// Unix time in milliseconds.
+    pub accepted: i64,
+    answer: Option<Answer>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Answer {
+    state: Box<str>,
+    reason: Option<Box<str>>,
+    target: Option<Arc<str>>,
+    code: Option<u16>,
+    enhanced: Option<Box<str>>,
+}
+
+impl Note {
+    fn of(job: &Job, body: Body) -> Self {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self {
+            send: job.send.bits(),
+            body: body.0,
+            engine: job.engine.name.as_ref().into(),
+            job_id: job.job_id.clone(),
+            campaign: job.campaign.clone(),
+            token: job.token.as_str().into(),
+            accepted: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
+            answer: None,
+        }
+    }
+
+    /// What the ledger is to say of it.
+    pub fn verdict(&self) -> Verdict {
+        let Some(answer) = &self.answer else {
+            return Verdict::failed(&Fault::in_doubt(DOUBT));
+        };
+        Verdict {
+            reason: answer.reason.as_deref().and_then(Reason::parse),
+            target: answer.target.clone(),
+            code: answer.code,
+            enhanced: answer.enhanced.as_deref().and_then(Enhanced::parse),
+            ..Verdict::plain(State::parse(&answer.state).unwrap_or(State::Unknown))
+        }
+    }
+}
+
+impl Answer {
+    fn of(outcome: &Outcome) -> Self {
+        let verdict = Verdict::of(outcome);
+        Self {
+            state: verdict.state.as_str().into(),
+            reason: verdict.reason_word().map(Box::from),
+            code: verdict.code,
+            enhanced: verdict.enhanced_text().map(Box::from),
+            target: verdict.target,
+        }
+    }
+}
+
+/// What the log of the last run says; nothing when it is of another boot, or not whole.
+pub fn read(path: &Path, boot: BootId) -> Vec<Note> {
+    let Ok(octets) = std::fs::read(path) else { return Vec::new() };
+    let is_ours = boot.is_some() && octets.get(..SEAT) == Some(&header(boot)[..]);
+    if !is_ours {
+        return Vec::new();
+    }
+    octets[SEAT..].chunks_exact(SEAT).filter_map(read_seat).collect()
+}
+
+fn read_seat(seat: &[u8]) -> Option<Note> {
+    let (head, rest) = seat.split_at(HEAD);
+    let length = u32::from_le_bytes(*head.first_chunk()?) as usize;
+    let text = rest.get(..length).filter(|text| !text.is_empty())?;
+    let is_whole = head[4..] == checksum(text).to_le_bytes();
+    is_whole.then(|| serde_json::from_slice(text).ok()).flatten()
+}
+
+fn header(boot: BootId) -> [u8; SEAT] {
+    let mut header = [0; SEAT];
+    header[..MAGIC.len()].copy_from_slice(MAGIC);
+    let boot = boot.unwrap_or([0; 36]);
+    header[MAGIC.len()..MAGIC.len() + boot.len()].copy_from_slice(&boot);
+    header
+}
+
+#[derive(Debug)]
+pub struct HandoffLog {
+    file: File,
+    // Plain data, held for a line.
+    free: Mutex<Free>,
+}
+
+#[derive(Debug, Default)]
+struct Free {
+    seats: Vec<u32>,
+    /// The lowest seat never used.
+    next: u32,
+}
+
+impl HandoffLog {
+    /// Starts an empty log. Every octet of it is written, so that no later note finds the disk full.
+    pub fn start(path: &Path, boot: BootId) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let mut octets = vec![0; SEAT * (SEATS as usize + 1)];
+        octets[..SEAT].copy_from_slice(&header(boot));
+        file.set_len(octets.len() as u64)?;
+        file.write_all_at(&octets, 0)?;
+        Ok(Self { file, free: Mutex::default() })
+    }
+
+    fn free(&self) -> std::sync::MutexGuard<'_, Free> {
+        self.free.lock().expect("no holder of this lock panics")
+    }
+
+    fn take_seat(&self) -> Option<u32> {
+        let mut free = self.free();
+        free.seats.pop().or_else(|| {
+            let seat = free.next;
+            (seat < SEATS).then(|| {
+                free.next += 1;
+                seat
+            })
+        })
+    }
+
+    fn write(&self, seat: u32, note: Option<&Note>) -> io::Result<()> {
+        let mut octets = vec![0; HEAD];
+        if let Some(note) = note {
+            serde_json::to_writer(&mut octets, note).map_err(io::Error::other)?;
+            let length = octets.len() - HEAD;
+            if length > SEAT - HEAD {
+                return Err(io::Error::other("a note is longer than its place"));
+            }
+            let sum = checksum(&octets[HEAD..]);
+            octets[..4].copy_from_slice(&(length as u32).to_le_bytes());
+            octets[4..HEAD].copy_from_slice(&sum.to_le_bytes());
+        }
+        self.file.write_all_at(&octets, (u64::from(seat) + 1) * SEAT as u64)
+    }
+}
+
+/// One job on its way without being held. Its place in the log is free again when this is dropped, which is when the
+/// ledger has its outcome; what stands in a free place is known to the ledger already.
+#[derive(Debug)]
+pub struct Handoff {
+    log: Arc<HandoffLog>,
+    job: Arc<Job>,
+    body: Body,
+    // Plain data, held for a line and one write.
+    seat: Mutex<Option<u32>>,
+}
+
+impl Handoff {
+    pub(super) fn new(log: Arc<HandoffLog>, job: Arc<Job>, body: Body) -> Self {
+        Self { log, job, body, seat: Mutex::new(None) }
+    }
+
+    pub(super) fn job(&self) -> (Arc<Job>, Body) {
+        (self.job.clone(), self.body)
+    }
+
+    fn seat(&self) -> std::sync::MutexGuard<'_, Option<u32>> {
+        self.seat.lock().expect("no holder of this lock panics")
+    }
+
+    /// To be called right before the content of the message leaves. False: that could not be noted, so the message
+    /// must not leave.
+    pub fn offered(&self) -> bool {
+        let mut seat = self.seat();
+        let Some(taken) = seat.or_else(|| self.log.take_seat()) else { return false };
+        *seat = Some(taken);
+        self.log.write(taken, Some(&Note::of(&self.job, self.body))).is_ok()
+    }
+
+    /// Notes how it ended. What may be tried again is as if it had never been offered; in doubt it stays.
+    pub fn ended(&self, outcome: &Outcome) {
+        let Some(seat) = *self.seat() else { return };
+        let written = match outcome.state() {
+            State::Unknown | State::Lost => return,
+            State::Deferred | State::Journaled => self.log.write(seat, None),
+            _ => {
+                let answer = Some(Answer::of(outcome));
+                self.log.write(seat, Some(&Note { answer, ..Note::of(&self.job, self.body) }))
+            }
+        };
+        if let Err(error) = written {
+            tracing::warn!(%error, "a note of the handoff log could not be written");
+        }
+    }
+}
+
+impl Drop for Handoff {
+    fn drop(&mut self) {
+        if let Some(seat) = self.seat().take() {
+            self.log.free().seats.push(seat);
+        }
+    }
+}

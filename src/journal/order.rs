@@ -1,0 +1,128 @@
+//! What the writer is asked to do, and what it answers.
+
+use super::body::Body;
+use super::inbox::Inbox;
+use super::outcome::Verdict;
+use super::record::{Stored, Written};
+use super::{Handoff, Held, How, Lane};
+use crate::fault::Fault;
+use crate::job::Job;
+use crate::ticket::Outcome;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+pub type Answer<T> = oneshot::Sender<Result<T, Fault>>;
+
+/// What a row of a held job takes beside its record, about.
+pub const ROW_BYTES: u64 = 256;
+
+#[derive(Debug)]
+pub enum Order {
+    Hold {
+        drafts: Vec<Draft>,
+        answer: Answer<Vec<Held>>,
+    },
+    Record(Box<Ended>),
+    Claim {
+        lane: Lane,
+        count: usize,
+        answer: Answer<Caught>,
+    },
+    Settle {
+        number: i64,
+        end: End,
+    },
+    #[cfg(test)]
+    Run(String, oneshot::Sender<rusqlite::Result<()>>),
+    /// The writer's thread ends at once, as if the process were killed.
+    #[cfg(test)]
+    Crash,
+}
+
+/// A job to be held, all that can be done for it beforehand being done.
+#[derive(Debug)]
+pub struct Draft {
+    pub job: Arc<Job>,
+    pub body: Body,
+    pub how: How,
+    pub written: Written,
+    /// When its time is over, in milliseconds of the journal's clock.
+    pub expires: i64,
+}
+
+impl Draft {
+    pub fn row_bytes(&self) -> u64 {
+        self.written.record.len() as u64 + ROW_BYTES
+    }
+}
+
+/// A job that was never held.
+#[derive(Debug)]
+pub struct Ended {
+    pub job: Arc<Job>,
+    pub body: Body,
+    pub outcome: Outcome,
+    /// Its note, kept until the ledger has the outcome.
+    #[expect(dead_code, reason = "it is kept by being here")]
+    pub handoff: Option<Arc<Handoff>>,
+}
+
+/// How an attempt ended, as far as it did.
+#[derive(Debug)]
+pub enum End {
+    Known(Verdict),
+    /// Nothing was attempted: it waits again.
+    GivenBack,
+    /// What is held of the job cannot be read.
+    Damaged,
+}
+
+impl Order {
+    pub fn jobs(&self) -> usize {
+        match self {
+            Self::Hold { drafts, .. } => drafts.len(),
+            Self::Claim { count, .. } => *count,
+            _ => 1,
+        }
+    }
+
+    pub fn bytes(&self) -> u64 {
+        let Self::Hold { drafts, .. } = self else { return 0 };
+        let content = |draft: &Draft| draft.written.content.as_ref().map_or(0, |c| c.octets.len() as u64);
+        drafts.iter().map(|draft| draft.row_bytes() + content(draft)).sum()
+    }
+}
+
+/// A claimed job as the writer read it.
+#[derive(Debug)]
+pub struct Raw {
+    pub number: i64,
+    pub attempt: u32,
+    pub stored: Stored,
+}
+
+/// Claimed jobs on their way to whoever asked. When nobody takes them they are given back.
+#[derive(Debug)]
+pub struct Caught {
+    raws: Vec<Raw>,
+    inbox: Arc<Inbox>,
+}
+
+impl Caught {
+    pub fn new(raws: Vec<Raw>, inbox: Arc<Inbox>) -> Self {
+        Self { raws, inbox }
+    }
+
+    pub fn into_raws(mut self) -> Vec<Raw> {
+        std::mem::take(&mut self.raws)
+    }
+}
+
+impl Drop for Caught {
+    fn drop(&mut self) {
+        for raw in self.raws.drain(..) {
+            // Once the journal is closed, the next start finds it in flight and not offered.
+            let _ = self.inbox.push(Order::Settle { number: raw.number, end: End::GivenBack });
+        }
+    }
+}

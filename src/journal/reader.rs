@@ -1,0 +1,100 @@
+//! Questions about the journal are answered on a thread of its own, as many at once as have gathered.
+
+use super::body::Body;
+use super::error::Trouble;
+use super::outcome::{COLUMNS, Verdict};
+use super::shared::{Shared, unwritable};
+use super::{Lane, file};
+use crate::fault::Fault;
+use crate::ticket::Outcome;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+
+/// Questions of one read.
+const QUESTIONS_MAX: usize = 1_024;
+
+type Answer<T> = oneshot::Sender<Result<T, Fault>>;
+
+pub enum Question {
+    LookUp([u8; 16], Answer<Option<(Body, Outcome)>>),
+    /// Each lane with the time its first job is due on the journal's clock.
+    Lanes(Answer<Vec<(Lane, i64)>>),
+}
+
+/// Ends when the last sender is gone.
+pub fn start(
+    db: Connection,
+    shared: Arc<Shared>,
+) -> std::io::Result<(mpsc::Sender<Question>, JoinHandle<()>)> {
+    let (ask, asked) = mpsc::channel();
+    let run = move || {
+        while let Ok(first) = asked.recv() {
+            let more = asked.try_iter().take(QUESTIONS_MAX - 1);
+            answer_all(&db, &shared, std::iter::once(first).chain(more));
+        }
+    };
+    Ok((ask, std::thread::Builder::new().name("journal-read".into()).spawn(run)?))
+}
+
+fn answer_all(db: &Connection, shared: &Shared, questions: impl Iterator<Item = Question>) {
+    // One moment for all of them. Without it each is a read of its own, and says itself what is wrong.
+    let is_one = db.execute_batch("BEGIN").is_ok();
+    for question in questions {
+        match question {
+            Question::LookUp(send, answer) => drop(answer.send(look_up(db, &send).map_err(told(shared)))),
+            Question::Lanes(answer) => drop(answer.send(lanes(db).map_err(told(shared)))),
+        }
+    }
+    if is_one {
+        let _ = db.execute_batch("COMMIT");
+    }
+}
+
+fn told(shared: &Shared) -> impl Fn(rusqlite::Error) -> Fault + '_ {
+    |error| {
+        let trouble = Trouble::of_store(&error);
+        if trouble == Trouble::Damaged {
+            shared.poison(trouble);
+        }
+        unwritable(trouble)
+    }
+}
+
+fn look_up(db: &Connection, send: &[u8; 16]) -> rusqlite::Result<Option<(Body, Outcome)>> {
+    let mut select = db.prepare_cached(&format!(
+        "SELECT body, attempts, EXISTS (SELECT 1 FROM payload WHERE payload.job = job.id), {COLUMNS}
+             FROM job WHERE send = ?1"
+    ))?;
+    let read = |row: &rusqlite::Row<'_>| {
+        let outcome = Verdict::read(row, 3)?.into_outcome(row.get(1)?, row.get(2)?);
+        Ok((Body(row.get(0)?), outcome))
+    };
+    select.query_row([send], read).optional()
+}
+
+/// Jumps from lane to lane, so that a million jobs in few lanes cost as much as a few.
+fn lanes(db: &Connection) -> rusqlite::Result<Vec<(Lane, i64)>> {
+    let mut select = db.prepare_cached(
+        "SELECT target, is_retry, at FROM due WHERE (target, is_retry) > (?1, ?2)
+             ORDER BY target, is_retry, at LIMIT 1",
+    )?;
+    let mut found: Vec<(Lane, i64)> = Vec::new();
+    let mut behind = (Box::<str>::from(""), -1);
+    loop {
+        let next = select
+            .query_row(params![behind.0, behind.1], |row| {
+                Ok((Lane { target: row.get(0)?, is_retry: row.get(1)? }, row.get(2)?))
+            })
+            .optional()?;
+        let Some((lane, at)) = next else { return Ok(found) };
+        behind = (lane.target.clone(), i64::from(lane.is_retry));
+        found.push((lane, at));
+    }
+}
+
+pub fn connect(shared: &Shared) -> rusqlite::Result<Connection> {
+    file::connect(&shared.path(), file::Use::Read)
+}

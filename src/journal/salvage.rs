@@ -1,0 +1,207 @@
+//! A damaged database file is set aside, and what can be read of it goes into a new one.
+
+use super::error::{JournalError, Trouble, io_error, store_error};
+use super::file::{self, Use};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Statement, TransactionBehavior, params_from_iter};
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Salvaged {
+    /// Where the damaged file lies now.
+    pub moved_to: PathBuf,
+    /// Held jobs that were saved.
+    pub jobs: u64,
+    /// Held jobs of which only a part could be read: they are not sent.
+    pub lost: u64,
+    /// Whether every row could be read.
+    pub is_complete: bool,
+}
+
+impl fmt::Display for Salvaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { moved_to, jobs, lost, is_complete } = self;
+        let rest = if *is_complete { "all of it was read" } else { "a part of it cannot be read" };
+        write!(f, "it lies at {}, {jobs} held jobs were saved, {lost} lost, {rest}", moved_to.display())
+    }
+}
+
+/// Tables whose rows have numbers, with those: what lies behind an unreadable page can be reached.
+const NUMBERED: [(&str, &str); 4] = [("job", "id"), ("payload", "job"), ("flight", "job"), ("event", "seq")];
+const UNNUMBERED: [&str; 4] = ["content", "due", "attempt", "tally"];
+/// How far behind an unreadable row is looked for the next, where the highest number is not known.
+const GAP_MAX: i64 = 1 << 22;
+
+/// Sets the file aside and makes a new one from what can be read of it.
+pub fn salvage(dir: &Path, path: &Path, wall_ms: i64) -> Result<Salvaged, JournalError> {
+    let moved_to = set_aside(path, wall_ms)?;
+    file::create(dir, wall_ms)?;
+    let mut new = file::connect(path, Use::Write).map_err(store_error(path))?;
+    let is_complete = match file::connect_to_damaged(&moved_to) {
+        Ok(old) => copy(&old, &mut new).map_err(store_error(path))?,
+        Err(_) => false,
+    };
+    let (jobs, lost) = mend(&mut new).map_err(store_error(path))?;
+    Ok(Salvaged { moved_to, jobs, lost, is_complete })
+}
+
+fn set_aside(path: &Path, wall_ms: i64) -> Result<PathBuf, JournalError> {
+    let name = |number: i64| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".damaged-{number}"));
+        PathBuf::from(name)
+    };
+    let mut seconds = wall_ms / 1000;
+    while name(seconds).exists() {
+        seconds += 1;
+    }
+    let moved_to = name(seconds);
+    for (from, to) in file::with_companions(path).iter().zip(file::with_companions(&moved_to)) {
+        match fs::rename(from, to) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io_error(path)(error)),
+            _ => {}
+        }
+    }
+    Ok(moved_to)
+}
+
+/// Whether everything could be read. Fails only when the new file cannot be written.
+fn copy(old: &Connection, new: &mut Connection) -> rusqlite::Result<bool> {
+    let all = new.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut is_complete = true;
+    if let Ok(clock) = old.query_row("SELECT clock FROM journal", [], |row| row.get::<_, i64>(0)) {
+        all.execute("UPDATE journal SET clock = max(clock, ?1)", [clock])?;
+    }
+    for (table, number) in NUMBERED {
+        is_complete &= copy_numbered(old, &all, table, number)?;
+    }
+    for table in UNNUMBERED {
+        let mut put = Put::new(&all, old, table)?;
+        is_complete &= match old.prepare(&format!("SELECT * FROM {table}")) {
+            Ok(mut select) => put.rows(&mut select, i64::MIN)?.is_ok(),
+            Err(_) => false,
+        };
+    }
+    let sequences = old.prepare("SELECT name, max(seq) FROM sqlite_sequence GROUP BY name");
+    if let Ok(mut select) = sequences
+        && let Ok(rows) = select.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))
+    {
+        for (name, seq) in rows.flatten() {
+            all.execute("UPDATE sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1", (name, seq))?;
+        }
+    }
+    all.commit()?;
+    Ok(is_complete)
+}
+
+fn copy_numbered(old: &Connection, new: &Connection, table: &str, number: &str) -> rusqlite::Result<bool> {
+    let mut put = Put::new(new, old, table)?;
+    let sql = format!("SELECT * FROM {table} WHERE {number} > ?1 ORDER BY {number}");
+    let Ok(mut select) = old.prepare(&sql) else { return Ok(false) };
+    let (mut behind, mut step, mut is_complete) = (i64::MIN, 1, true);
+    loop {
+        match put.rows(&mut select, behind)? {
+            Ok(()) => return Ok(is_complete),
+            Err(last) => {
+                is_complete = false;
+                // A row that was read starts the search for the next readable one anew.
+                step = if last > behind { 1 } else { step * 2 };
+                behind = last.max(behind).max(0) + step;
+                if step > GAP_MAX {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+}
+
+/// Rows on their way into a table of the new file.
+struct Put<'n> {
+    insert: Option<Statement<'n>>,
+    columns: usize,
+}
+
+impl<'n> Put<'n> {
+    fn new(new: &'n Connection, old: &Connection, table: &str) -> rusqlite::Result<Self> {
+        let Ok(select) = old.prepare(&format!("SELECT * FROM {table}")) else {
+            return Ok(Self { insert: None, columns: 0 });
+        };
+        let columns = select.column_count();
+        let places = vec!["?"; columns].join(", ");
+        let insert = new.prepare(&format!("INSERT OR IGNORE INTO {table} VALUES ({places})"))?;
+        Ok(Self { insert: Some(insert), columns })
+    }
+
+    /// Copies rows until the end, or until one cannot be read: then the number of the last that could.
+    fn rows(&mut self, select: &mut Statement<'_>, behind: i64) -> rusqlite::Result<Result<(), i64>> {
+        let Some(insert) = &mut self.insert else { return Ok(Err(behind)) };
+        let mut last = behind;
+        if select.parameter_count() > 0 && select.raw_bind_parameter(1, behind).is_err() {
+            return Ok(Err(last));
+        }
+        let mut rows = select.raw_query();
+        loop {
+            let row = match rows.next() {
+                Ok(Some(row)) => row,
+                Ok(None) => return Ok(Ok(())),
+                Err(_) => return Ok(Err(last)),
+            };
+            let values: Result<Vec<Value>, _> = (0..self.columns).map(|at| row.get(at)).collect();
+            let Ok(values) = values else { continue };
+            if let Some(Value::Integer(number)) = values.first() {
+                last = *number;
+            }
+            match insert.execute(params_from_iter(values)) {
+                Ok(_) => {}
+                // A row that breaks the table's rules is part of the damage.
+                Err(error) if Trouble::of_store(&error) == Trouble::Damaged => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Makes the tables agree again. Jobs held, and jobs of which too little is left.
+fn mend(new: &mut Connection) -> rusqlite::Result<(u64, u64)> {
+    let all = new.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let orphans = all.execute("DELETE FROM payload WHERE job NOT IN (SELECT id FROM job)", [])?;
+    all.execute_batch(
+        "DELETE FROM due WHERE job NOT IN (SELECT job FROM payload);
+         DELETE FROM flight WHERE job NOT IN (SELECT job FROM payload);
+         DELETE FROM due WHERE job IN (SELECT job FROM flight);",
+    )?;
+    let bare = all.execute(
+        "UPDATE job SET state = 'rejected', reason = 'bad-job', detail = 'the held record is damaged'
+             WHERE state = 'journaled' AND id NOT IN (SELECT job FROM payload)",
+        [],
+    )?;
+    // Neither waiting nor in flight: the flight log says whether it may have been offered.
+    all.execute_batch(
+        "INSERT OR IGNORE INTO flight (job, since)
+             SELECT payload.job, 0 FROM payload JOIN job ON job.id = payload.job
+             WHERE job.state = 'journaled' AND payload.job NOT IN (SELECT job FROM due);
+         CREATE TEMP TABLE used AS SELECT content AS hash, count(*) AS uses FROM payload
+             WHERE content IS NOT NULL GROUP BY content;
+         CREATE UNIQUE INDEX temp.used_hash ON used (hash);
+         DELETE FROM content WHERE hash NOT IN (SELECT hash FROM used);
+         UPDATE content SET uses = (SELECT uses FROM used WHERE used.hash = content.hash);
+         DROP TABLE used;
+         DELETE FROM tally;
+         INSERT INTO tally SELECT engine, ifnull(campaign, ''), state,
+             iif(state = 'journaled', '', ifnull(reason, '')), count(*) FROM job GROUP BY 1, 2, 3, 4;",
+    )?;
+    let lost = orphans + bare;
+    all.execute(
+        "UPDATE journal SET quarantined = quarantined + ?1,
+             held_jobs = (SELECT count(*) FROM payload),
+             held_bytes = (SELECT ifnull(sum(length(record) + ?2), 0) FROM payload)
+                 + (SELECT ifnull(sum(length(octets)), 0) FROM content)",
+        [lost as i64, super::order::ROW_BYTES as i64],
+    )?;
+    let jobs = all.query_row("SELECT held_jobs FROM journal", [], |row| row.get::<_, i64>(0))?;
+    all.commit()?;
+    Ok((jobs as u64, lost as u64))
+}

@@ -1,0 +1,143 @@
+//! What the journal's threads and its callers share.
+
+use super::Settings;
+use super::apply::{Moment, Totals};
+use super::clock::{Clock, wall_ms};
+use super::error::Trouble;
+use super::file::FILE_NAME;
+use super::flight::Flights;
+use super::handoff::HandoffLog;
+use super::inbox::Inbox;
+use crate::fault::{Fault, Reason};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::Notify;
+
+/// Stands in the directory while the database file is known to be damaged, so that the next start saves what it can.
+pub const DAMAGED_MARK: &str = "damaged";
+
+#[derive(Debug)]
+pub struct Shared {
+    pub settings: Settings,
+    pub clock: Clock,
+    pub inbox: Arc<Inbox>,
+    pub flights: Flights,
+    pub handoffs: Arc<HandoffLog>,
+    /// Told when something was made due.
+    pub stirred: Notify,
+    trouble: OnceLock<Trouble>,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    held_bytes: AtomicU64,
+    held_jobs: AtomicU64,
+    quarantined: AtomicU64,
+    commits: AtomicU64,
+    unrecorded: AtomicU64,
+}
+
+/// The journal in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Jobs that wait, are in flight, or are held in doubt.
+    pub held_jobs: u64,
+    pub held_bytes: u64,
+    /// Of those, jobs that are being attempted.
+    pub in_flight: u64,
+    pub commits: u64,
+    /// Jobs that could not be read back, since the journal was made.
+    pub quarantined: u64,
+    /// Outcomes that the ledger misses because it could not be written, since the start.
+    pub unrecorded: u64,
+    /// Why the journal cannot be written.
+    pub health: Option<String>,
+}
+
+impl Shared {
+    pub fn new(settings: Settings, clock: Clock, flights: Flights, handoffs: HandoffLog) -> Self {
+        Self {
+            settings,
+            clock,
+            inbox: Arc::new(Inbox::new()),
+            flights,
+            handoffs: Arc::new(handoffs),
+            stirred: Notify::new(),
+            trouble: OnceLock::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.settings.dir.join(FILE_NAME)
+    }
+
+    pub fn moment(&self) -> Moment {
+        Moment { clock: self.clock.now_ms(), wall: wall_ms() }
+    }
+
+    /// Nothing is taken on, given out or said to be written any more until the relay is restarted: after a failed
+    /// write, what the file holds is known only once it is read anew.
+    pub fn poison(&self, trouble: Trouble) {
+        if self.trouble.set(trouble).is_err() {
+            return;
+        }
+        tracing::error!(path = %self.path().display(), %trouble, fix = trouble.fix(), "the journal stopped");
+        if trouble == Trouble::Damaged {
+            // Without the mark the next start finds the damage by itself, or not at once.
+            let _ = std::fs::write(self.settings.dir.join(DAMAGED_MARK), b"");
+        }
+    }
+
+    pub fn is_poisoned(&self) -> bool {
+        self.trouble.get().is_some()
+    }
+
+    pub fn health(&self) -> Option<String> {
+        let trouble = self.trouble.get()?;
+        let path = self.path();
+        Some(format!("the journal {} cannot be used: {trouble}; {}", path.display(), trouble.fix()))
+    }
+
+    /// What callers are told while the journal cannot do what they ask.
+    pub fn refusal(&self) -> Fault {
+        match self.trouble.get() {
+            Some(trouble) => unwritable(*trouble),
+            None => Fault::new(Reason::TargetUnavailable, "the journal is closing; submit again later"),
+        }
+    }
+
+    pub fn committed(&self, totals: Totals) {
+        self.counts.commits.fetch_add(1, Relaxed);
+        self.set_totals(totals);
+    }
+
+    pub fn set_totals(&self, totals: Totals) {
+        self.counts.held_bytes.store(totals.held_bytes, Relaxed);
+        self.counts.held_jobs.store(totals.held_jobs, Relaxed);
+        self.counts.quarantined.store(totals.quarantined, Relaxed);
+    }
+
+    pub fn unrecorded(&self) {
+        self.counts.unrecorded.fetch_add(1, Relaxed);
+    }
+
+    pub fn stats(&self) -> Stats {
+        Stats {
+            held_jobs: self.counts.held_jobs.load(Relaxed),
+            held_bytes: self.counts.held_bytes.load(Relaxed),
+            in_flight: self.flights.count() as u64,
+            commits: self.counts.commits.load(Relaxed),
+            quarantined: self.counts.quarantined.load(Relaxed),
+            unrecorded: self.counts.unrecorded.load(Relaxed),
+            health: self.health(),
+        }
+    }
+}
+
+/// The deferral for a journal in trouble.
+pub fn unwritable(trouble: Trouble) -> Fault {
+    Fault::new(Reason::TargetUnavailable, format!("the journal cannot be used: {trouble}; {}", trouble.fix()))
+}

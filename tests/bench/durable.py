@@ -1,0 +1,133 @@
+"""The row of the journal: jobs that are on disk before they are answered, their delivery, and a restart with many held."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import ssl
+import statistics
+import subprocess
+import time
+import urllib.request
+
+from house import RELAY, Wrong, resident_mib
+
+SMTP_SESSIONS = 50
+# Longest pause before the relay looks again whether a dead target is back, and some.
+BACK_WITHIN = 60
+DRAINED_WITHIN = 900
+
+
+class Durable:
+    def __init__(self, house, args, tokens):
+        self.house, self.args, self.tokens = house, args, tokens
+
+    def figures(self):
+        """One round: a state folder that filled up would make the later ones slower."""
+        figures = {"fsync_ms": [self.fsync_ms()], "handoff_per_second": [self.handoff()]}
+        self.house.configure(accept="journal")
+        relay = self.start_relay()
+        figures["http_per_second"] = [self.take("http", self.args.jobs)]
+        figures["smtp_per_second"] = [self.take("smtp", max(1, self.args.jobs // 4), "--connections", SMTP_SESSIONS)]
+        held = self.gauge("journal_held_jobs")
+        figures["held_jobs"] = [held]
+        figures["drain_per_second"] = [self.drain(held)]
+        figures["drain_of_handoff"] = [figures["drain_per_second"][0] / figures["handoff_per_second"][0]]
+        self.house.end(relay)
+        figures |= self.restart()
+        self.house.configure()
+        return figures
+
+    def fsync_ms(self):
+        path = self.house.folder / "fsync.probe"
+        times = []
+        with path.open("wb") as file:
+            for _ in range(100):
+                file.write(b"x" * 4096)
+                file.flush()
+                started = time.monotonic()
+                os.fsync(file.fileno())
+                times.append(time.monotonic() - started)
+        path.unlink()
+        return statistics.median(times) * 1e3
+
+    def handoff(self):
+        self.house.open()
+        self.house.load_http(self.tokens, "--rate", "max", "--jobs", min(20000, self.args.jobs))
+        rate = self.house.load_http(self.tokens, "--rate", "max", "--jobs", self.args.jobs)["achieved"]
+        self.house.close()
+        return rate
+
+    def start_relay(self):
+        relay = self.house.start(RELAY, "serve", "-c", self.house.config())
+        self.house.wait_port(self.house.http_port, relay)
+        return relay
+
+    def take(self, door, jobs, *more):
+        """Jobs a second that are on disk before their answer; nobody is there to take the messages."""
+        content = {"http": ["--template", "bench", "--data", '{"order":"A-1"}'],
+                   "smtp": ["--message", self.house.folder / "message.eml"]}[door]
+        words = (RELAY, "load", "--door", door, "-c", self.house.config(), "--tokens", self.tokens, "--purpose", "service",
+                 "--json", "--rate", "max", "--jobs", jobs, *content, *more)
+        report = json.loads(subprocess.run([str(word) for word in words], stdout=subprocess.PIPE, timeout=3600).stdout)
+        # Over SMTP a 250 is all there is to see.
+        told = {outcome["state"]: outcome["count"] for outcome in report["outcomes"]}
+        if told != {"journaled" if door == "http" else "relayed": jobs}:
+            raise Wrong(f"not every job was held: {told}")
+        return report["achieved"]
+
+    def gauge(self, name):
+        context = ssl.create_default_context(cafile=self.house.folder / "certs/ca.pem")
+        with urllib.request.urlopen(f"https://127.0.0.1:{self.house.http_port}/metrics", context=context) as page:
+            return int(re.search(rf"^tokenrelay_{name} (\d+)", page.read().decode(), re.MULTILINE)[1])
+
+    def drain(self, held):
+        """From the first message that leaves the journal to the last."""
+        sink = self.house.start_sink("--verify", self.house.folder / "proofs.csv")
+        self.until(lambda now: now < held, BACK_WITHIN)
+        first, started = self.gauge("journal_held_jobs"), time.monotonic()
+        self.until(lambda now: now == 0, DRAINED_WITHIN)
+        rate = first / (time.monotonic() - started)
+        self.arrived(sink, held)
+        return rate
+
+    def until(self, holds, seconds):
+        end = time.monotonic() + seconds
+        while not holds(self.gauge("journal_held_jobs")):
+            if time.monotonic() > end:
+                raise Wrong(f"after {seconds} s {self.gauge('journal_held_jobs')} jobs are held")
+            time.sleep(0.02)
+
+    def arrived(self, sink, count):
+        stats = self.house.end_sink(sink)
+        if stats["messages"] != count or stats["proofs"]["wrong"]:
+            raise Wrong(f"{count} jobs were held, {stats['messages']} messages arrived, {stats['proofs']['wrong']} wrong ones")
+
+    def restart(self):
+        """Killed with many held jobs, then started again with the target there."""
+        house, count = self.house, self.args.held
+        relay = self.start_relay()
+        self.take("http", count)
+        house.end(relay, signal.SIGKILL)
+        record = house.folder / "arrivals"
+        sink = house.start_sink("--verify", house.folder / "proofs.csv", "--record", record)
+        started = time.monotonic()
+        relay = house.start(RELAY, "serve", "-c", house.config())
+        house.wait_port(house.http_port, relay)
+        doors = time.monotonic() - started
+        while not (record.exists() and record.stat().st_size):
+            if time.monotonic() - started > BACK_WITHIN:
+                raise Wrong("nothing was delivered after the restart")
+            time.sleep(0.005)
+        first = time.monotonic() - started
+        peak = resident_mib(relay.pid)
+        while self.gauge("journal_held_jobs"):
+            peak = max(peak, resident_mib(relay.pid))
+            if time.monotonic() - started > DRAINED_WITHIN:
+                raise Wrong("the held jobs were not delivered")
+            time.sleep(0.1)
+        house.end(relay)
+        self.arrived(sink, count)
+        return {"restart_jobs": [count], "restart_doors_s": [doors], "restart_first_delivery_s": [first], "restart_peak_mib": [peak],
+                "journal_mib": [sum(file.stat().st_size for file in (house.folder / "state/journal").iterdir()) / 2**20]}

@@ -1,0 +1,181 @@
+//! What a positive answer means: jobs that are held, delivered later, submitted twice, or in doubt.
+
+use crate::outcomes::send_number;
+use crate::set_up::{Mta, Presence, Stage};
+use crate::world::{World, assert_result, eventually};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use tokenrelay::load::sink::Script;
+use toml_edit::value;
+
+fn down() -> Mta {
+    Mta { presence: Presence::Down, ..Mta::new("mta1", Script::default()) }
+}
+
+async fn state_of(world: &World, job: &Value) -> (u16, String) {
+    let answer = world.http().await.post(job).await;
+    (answer.status, answer.json()["state"].as_str().unwrap().to_owned())
+}
+
+fn told(status: u16, state: &str) -> (u16, String) {
+    (status, state.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_target_does_not_take_is_held_and_delivered_when_it_is_back() {
+    for accept in ["auto", "journal"] {
+        let mut world = Stage::new().accept(accept).mta(down()).up().await;
+        for number in 0..20 {
+            let job = world.job(number % 4, &format!("h-{number}"));
+            assert_eq!(state_of(&world, &job).await, told(202, "journaled"));
+        }
+        let reply = world.smtp().await.send(&world.people[0].address(), &world.message(0)).await;
+        assert_eq!(reply.codes(), "250 2.0.0", "{reply:?}");
+        assert!(reply.text.contains("journaled as s_"), "{reply:?}");
+        assert_eq!(world.rows("payload"), 21);
+        world.mtas[0].open();
+        eventually("all are delivered", || world.sink().stats().messages == 21).await;
+        eventually("nothing is held any more", || world.rows("payload") == 0).await;
+        let tables = ["due", "flight", "content"].map(|table| world.rows(table));
+        assert_eq!((world.rows("job"), tables), (21, [0, 0, 0]));
+        assert_eq!(world.ledger("h-7").unwrap().0, "relayed");
+        world.finish().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn auto_hands_off_and_keeps_the_outcome_only() {
+    let world = Stage::new().accept("auto").up().await;
+    assert_eq!(state_of(&world, &world.job(0, "a")).await, told(200, "relayed"));
+    let mut unknown = world.job(0, "b");
+    unknown["to"] = json!("e_00000000000000000000000000@tokens.example");
+    assert_eq!(state_of(&world, &unknown).await, told(422, "rejected"));
+    world.ends("a", "relayed").await;
+    world.ends("b", "rejected").await;
+    assert_eq!(["payload", "due", "flight"].map(|table| world.rows(table)), [0, 0, 0]);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_job_is_never_a_second_message() {
+    for (accept, first) in [("auto", told(200, "relayed")), ("journal", told(202, "journaled"))] {
+        let mut world = Stage::new().accept(accept).up().await;
+        let (job, mut other) = (world.job(0, "a"), world.job(0, "a"));
+        other["data"] = json!({"order": "B-2"});
+        assert_eq!(state_of(&world, &job).await, first);
+        world.ends("a", "relayed").await;
+        for is_restarted in [false, true] {
+            if is_restarted {
+                world.restart().await;
+            }
+            let again = state_of(&world, &job).await;
+            assert!(again == told(200, "relayed") || again == first, "{again:?}");
+            let answer = world.http().await.post(&other).await;
+            assert_eq!(answer.status, 409);
+            assert_result(&answer.json(), "rejected", "bad-job");
+        }
+        let at_once = (0..50).map(|_| world.job(1, "b"));
+        let results = world.http().await.submit(at_once).await;
+        let sends: BTreeSet<String> = results.iter().map(|result| result["send"].to_string()).collect();
+        assert_eq!((results.len(), sends.len()), (50, 1));
+        world.ends("b", "relayed").await;
+        assert_eq!(world.sink().stats().messages, 2);
+        world.finish().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn held_jobs_outlive_the_relay() {
+    let mut world = Stage::new().accept("journal").mta(down()).up().await;
+    let jobs = (0..300).map(|number| world.job(number % 4, &format!("j-{number}")));
+    let results = world.http().await.submit(jobs).await;
+    assert!(results.iter().all(|result| result["state"] == "journaled"));
+    world.restart().await;
+    world.mtas[0].open();
+    eventually("all are delivered", || world.sink().stats().messages == 300).await;
+    eventually("nothing is held any more", || world.rows("payload") == 0).await;
+    let sends: BTreeSet<String> = world.messages().iter().map(send_number).collect();
+    assert_eq!(sends.len(), 300, "each job is a message of its own");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_doubt_is_held_and_never_sent_again_by_itself() {
+    let world = Stage::new().accept("auto").mta(Mta::behaving("drop-after-data=1")).up().await;
+    let answer = world.http().await.post(&world.job(0, "a")).await;
+    assert_eq!(answer.status, 202);
+    assert_result(&answer.json(), "unknown", "target-unavailable");
+    let reply = world.smtp().await.send(&world.people[0].address(), &world.message(0)).await;
+    assert_eq!(reply.codes(), "250 2.0.0", "{reply:?}");
+    assert_eq!(world.ledger("a").unwrap().0, "unknown");
+    assert_eq!((world.rows("payload"), world.rows("due"), world.rows("flight")), (2, 0, 0));
+    assert_eq!(state_of(&world, &world.job(0, "a")).await, told(202, "unknown"));
+    assert_eq!(world.sink().stats().mail_commands, 2);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_doubt_is_sent_again_and_flagged_where_that_is_asked_for() {
+    let stage = Stage::new().accept("journal").edit(|file| file["journal"]["unknown"] = value("resend"));
+    let world = stage.mta(Mta::behaving("drop-after-data=2")).up().await;
+    for number in 0..4 {
+        let job = world.job(number, &format!("j-{number}"));
+        assert_eq!(state_of(&world, &job).await, told(202, "journaled"));
+    }
+    for number in 0..4 {
+        world.ends(&format!("j-{number}"), "relayed").await;
+    }
+    let flagged = (0..4).filter(|number| world.ledger(&format!("j-{number}")).unwrap().2).count();
+    assert!(flagged > 0, "the target dropped some");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_answer_holds_all_recipients_or_none() {
+    let world = Stage::new().accept("auto").up().await;
+    let mut smtp = world.smtp().await;
+    assert_eq!(smtp.say("MAIL FROM:<shop@shop.example>").await.unwrap().code, 250);
+    for person in &world.people {
+        let reply = smtp.say(&format!("RCPT TO:<{}>", person.address())).await.unwrap();
+        assert_eq!(reply.code, 250, "{reply:?}");
+    }
+    assert_eq!(smtp.say("DATA").await.unwrap().code, 354);
+    let message = world.message(0).replace(&world.people[0].address(), "undisclosed:;");
+    let reply = smtp.say(&format!("{message}\r\n.")).await.unwrap();
+    assert_eq!(reply.codes(), "250 2.0.0", "{reply:?}");
+    eventually("each has a message of their own", || world.sink().stats().messages == 4).await;
+    let recipients: BTreeSet<String> =
+        world.messages().iter().flat_map(|message| message.envelope.recipients.clone()).collect();
+    assert_eq!(recipients.len(), 4);
+    eventually("nothing is held any more", || world.rows("payload") == 0).await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_goes_by_what_is_true_then() {
+    let mut world = Stage::new().accept("journal").mta(down()).up().await;
+    let mut late = world.job(1, "late");
+    late["expires"] = json!((jiff::Timestamp::now() + std::time::Duration::from_millis(700)).to_string());
+    assert_eq!(state_of(&world, &late).await, told(202, "journaled"));
+    assert_eq!(state_of(&world, &world.job(0, "a")).await, told(202, "journaled"));
+    world.refuse(0, "service");
+    world.ends("late", "expired").await;
+    world.mtas[0].open();
+    world.ends("a", "suppressed").await;
+    assert_eq!(world.ledger("a").unwrap().1.as_deref(), Some("no-consent"));
+    assert_eq!(world.sink().stats().messages, 0);
+    assert_eq!(world.rows("payload"), 0);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_takes_its_time_delays_no_answer_and_gets_no_second_message() {
+    let stage = Stage::new().accept("auto").edit(|file| file["limits"]["handoff_wait"] = value("200ms"));
+    let world = stage.mta(Mta::behaving("one-message-per-second")).up().await;
+    assert_eq!(state_of(&world, &world.job(0, "a")).await, told(202, "journaled"));
+    assert_eq!((world.rows("flight"), world.rows("due")), (1, 0));
+    world.ends("a", "relayed").await;
+    assert_eq!((world.rows("flight"), world.rows("payload")), (0, 0));
+    assert_eq!(world.sink().stats().messages, 1);
+    world.finish().await;
+}
