@@ -84,7 +84,7 @@ class House:
             f'[[listener]]\nkind = "http"\nbind = "127.0.0.1:{self.http_port}"\ntls = "implicit"\n{listener}'
             f'[[target]]\nname = "mta1"\nhost = "127.0.0.1"\nport = {port or self.sink_port}\ntls = "starttls"\nca = "certs/ca.pem"\n{target}'
             '[[engine]]\nname = "campaigns"\nsecret = "file:keys/campaigns.secret"\ntemplates = ["*"]\nfields = ["*"]\n'
-            'purposes = ["marketing", "service"]\n')
+            'purposes = ["marketing", "service"]\n[journal]\nretry_first = "5s"\n')
 
     def write_people(self):
         with (self.folder / "bench-people.csv").open("w", newline="") as people, (self.folder / "proofs.csv").open("w") as proofs:
