@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -65,6 +65,29 @@ impl Lock {
         });
         Ok(Self(file))
     }
+}
+
+/// Which file the journal is, so that it is noticed when it was taken away or another one lies in its place.
+#[derive(Debug)]
+pub struct Home {
+    path: PathBuf,
+    is: (u64, u64),
+}
+
+impl Home {
+    pub fn of(path: &Path) -> Result<Self, JournalError> {
+        let is = which(path).map_err(io_error(path))?;
+        Ok(Self { path: path.to_owned(), is })
+    }
+
+    /// Whether a next start would find the file that is being written.
+    pub fn is_there(&self) -> bool {
+        which(&self.path).is_ok_and(|is| is == self.is)
+    }
+}
+
+fn which(path: &Path) -> io::Result<(u64, u64)> {
+    fs::metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
 /// How the database file was found.

@@ -111,8 +111,19 @@ pub fn open(settings: Settings, boot: BootId) -> Result<(Writer, Recovered), Jou
     let shared = Arc::new(Shared::new(settings, clock, flights, handoffs));
     shared.set_totals(totals);
     let upkeep = Upkeep::new();
-    let writer =
-        Writer { db, shared, chance, space, totals, last_job, upkeep, backlog: Vec::new(), _lock: lock };
+    let home = file::Home::of(&path)?;
+    let writer = Writer {
+        db,
+        shared,
+        chance,
+        space,
+        totals,
+        last_job,
+        upkeep,
+        backlog: Vec::new(),
+        home,
+        _lock: lock,
+    };
     Ok((writer, recovered))
 }
 

@@ -2,7 +2,7 @@
 
 use super::apply::{Batch, Totals};
 use super::error::Trouble;
-use super::file::Lock;
+use super::file::{Home, Lock};
 use super::inbox::Taken;
 use super::order::{Caught, Draft, Order, Raw};
 use super::schedule::Chance;
@@ -30,6 +30,7 @@ pub struct Writer {
     pub upkeep: Upkeep,
     /// Ends of attempts that found no room on the disk; as many as are in flight, at most.
     pub backlog: Vec<Order>,
+    pub home: Home,
     pub _lock: Lock,
 }
 
@@ -169,10 +170,12 @@ impl Writer {
     }
 
     fn commit(&mut self, orders: &[Order]) -> Result<Vec<Done>, Trouble> {
-        self.try_commit(orders).map_err(|error| {
+        let done = self.try_commit(orders).map_err(|error| {
             tracing::warn!(%error, "a commit of the journal failed");
             Trouble::of_store(&error)
-        })
+        })?;
+        // The open file takes commits, though nobody will find them again.
+        if self.home.is_there() { Ok(done) } else { Err(Trouble::Missing) }
     }
 
     fn try_commit(&mut self, orders: &[Order]) -> rusqlite::Result<Vec<Done>> {

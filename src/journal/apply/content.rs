@@ -93,6 +93,10 @@ impl Batch<'_> {
     }
 
     pub fn load_content(&self, hash_given: Hash) -> rusqlite::Result<Loaded> {
+        // What came in with this commit is written at its end.
+        if let Some(octets) = self.contents.get(&hash_given).and_then(|uses| uses.octets.clone()) {
+            return Ok(Loaded::Whole(octets));
+        }
         let mut select = self.db.prepare_cached("SELECT octets FROM content WHERE hash = ?1")?;
         let octets: Option<Vec<u8>> = select.query_row([hash_given], |row| row.get(0)).optional()?;
         Ok(match octets {

@@ -55,6 +55,15 @@ async fn a_full_disk_refuses_what_is_new_and_the_rest_drains() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_taken_away_takes_nothing_more() {
+    let place = Place::new();
+    place.held(job(), How::Queued).await;
+    std::fs::rename(&place.settings.dir, place.settings.dir.with_extension("aside")).unwrap();
+    assert!(place.hold(job(), How::Queued).await.is_err());
+    assert!(place.journal().health().is_some());
+}
+
+#[tokio::test]
 async fn bytes_are_bounded() {
     let place = Place::with(|settings| settings.bytes_max = 100_000);
     let held = fill(&place).await;

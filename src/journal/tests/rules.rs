@@ -110,6 +110,18 @@ async fn a_body_that_many_share_lies_there_once() {
 }
 
 #[tokio::test]
+async fn a_job_that_comes_and_is_taken_in_one_commit_is_whole() {
+    let place = Place::new();
+    // Both orders gather while the writer is busy.
+    let busy = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500000) SELECT max(i) FROM n";
+    let (_, held, claimed) =
+        tokio::join!(place.run(busy), place.held(inline("hello"), How::Queued), place.claim(false));
+    assert_eq!((claimed.len(), claimed[0].number), (1, held));
+    assert_eq!(place.journal().stats().quarantined, 0);
+    place.check();
+}
+
+#[tokio::test]
 async fn what_fails_for_now_is_tried_again_until_its_time_is_over() {
     let place = Place::new();
     let job = job();
