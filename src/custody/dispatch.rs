@@ -17,8 +17,8 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Most jobs taken from a lane in one turn.
-const CLAIM_MAX: usize = 256;
+/// Most jobs taken from a lane in one turn. A turn waits for a commit, which takes some milliseconds whatever is in it.
+const CLAIM_MAX: usize = 1_024;
 /// How many of a turn's places fresh jobs have before those that were tried already, out of four.
 const FRESH_QUARTERS: usize = 3;
 /// How long a held job waits for a session; nobody waits for it in turn.

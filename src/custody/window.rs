@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Attempts of held jobs at once, in all.
-pub const TOTAL: usize = 512;
+/// Attempts of held jobs at once, in all. More than are rendered at once: the others wait for their turn in memory, so
+/// that a commit is not waited for.
+pub const TOTAL: usize = 2_048;
 /// What a target starts with, and what it keeps however slow it is.
 const FIRST: usize = 32;
 const LEAST: usize = 2;

@@ -14,6 +14,8 @@ import urllib.request
 from house import RELAY, Wrong, resident_mib
 
 SMTP_SESSIONS = 50
+# Each with 128 jobs on their way.
+HTTP_STREAMS = 4
 # Longest pause before the relay looks again whether a dead target is back, and some.
 BACK_WITHIN = 60
 DRAINED_WITHIN = 900
@@ -28,7 +30,7 @@ class Durable:
         figures = {"fsync_ms": [self.fsync_ms()], "handoff_per_second": [self.handoff()]}
         self.house.configure(accept="journal")
         relay = self.start_relay()
-        figures["http_per_second"] = [self.take("http", self.args.jobs)]
+        figures["http_per_second"] = [self.take("http", self.args.jobs, "--connections", HTTP_STREAMS)]
         figures["smtp_per_second"] = [self.take("smtp", max(1, self.args.jobs // 4), "--connections", SMTP_SESSIONS)]
         held = self.gauge("journal_held_jobs")
         figures["held_jobs"] = [held]
