@@ -190,7 +190,7 @@ def case_filled(args):
         problems += refused(lab, engine)
         before = len(engine.answers)
         lab.open_sink("mta1")
-        problems += until(lambda: len(lab.arrivals()) >= before, 30, "what was held is delivered while the disk is full")
+        problems += until(lambda: len(lab.arrivals()) >= before, 45, "what was held is delivered while the disk is full")
         if len(engine.answers) > before:
             print(f"  {len(engine.answers) - before} jobs were taken while the disk was full: room came free by delivery")
         print(f"  {len(lab.arrivals())} of {before} held jobs were delivered while the disk was full")

@@ -20,6 +20,8 @@ SMTP_BATCH = 50
 PAUSE_SECONDS = 0.05
 TIMEOUT_SECONDS = 30
 POSITIVE = ("relayed", "journaled", "unknown")
+# Nothing to submit again either: the relay cannot know whether it arrived.
+SMTP_IN_DOUBT = re.compile(rb"^554 5\.4\.2 outcome unknown.*\((s_[a-z2-7]+)\)")
 SMTP_ANSWER = re.compile(rb"^250 2\.0\.0 Ok: (relayed|journaled|outcome unknown, held) as (s_[a-z2-7]+)")
 
 
@@ -208,6 +210,8 @@ class Engine:
         if positive:
             state = {b"relayed": "relayed", b"journaled": "journaled"}.get(positive[1], "unknown")
             found.append((number, positive[2].decode(), state))
+        elif in_doubt := SMTP_IN_DOUBT.match(answer):
+            found.append((number, in_doubt[1].decode(), "unknown"))
         elif answer.startswith(b"4"):
             self.deferred += 1
             self.put_back("smtp", [number])

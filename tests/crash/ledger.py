@@ -92,7 +92,8 @@ def compare(engine, arrivals, ledger, accept):
     found, accepted = Found(), {answer["send"]: (job, answer["state"]) for job, answer in engine.accepted().items()}
     taken = defaultdict(list)
     for arrival in arrivals:
-        if arrival["code"] in TAKEN:
+        # Content behind refused recipients (RFC 3030: BDAT may follow at once) is for nobody, answered or not.
+        if arrival["code"] in TAKEN and arrival["to"]:
             taken[arrival["send"]].append(arrival)
     taken = dict(taken)
     rows = ledger.rows if ledger else {}
