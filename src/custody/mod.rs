@@ -102,12 +102,26 @@ impl Custody {
             _ => None,
         };
         let outcome = match known {
-            Some((before, outcome)) if before == body => outcome,
+            Some((before, outcome)) if before == body => self.again(job, body, outcome).await,
             Some(_) => Outcome::Failed(Fault::other_body()),
             None => self.take_on(job, body, acceptance).await,
         };
         guard.end(&outcome);
         outcome
+    }
+
+    /// A handoff that a crash left in doubt could not be held, as nothing was kept of it. Now its engine brings it
+    /// again: it is held in doubt like any other.
+    async fn again(&self, job: &Arc<Job>, body: Body, outcome: Outcome) -> Outcome {
+        match (&self.journal, outcome) {
+            (Some(journal), Outcome::Failed(fault)) if fault.state() == State::Unknown => {
+                match hold(journal, job, body, How::InDoubt(fault.clone())).await {
+                    Outcome::Failed(_) => Outcome::Failed(fault),
+                    held => held,
+                }
+            }
+            (_, outcome) => outcome,
+        }
     }
 
     async fn take_on(self: &Arc<Self>, job: &Arc<Job>, body: Body, acceptance: Acceptance) -> Outcome {

@@ -23,6 +23,8 @@ pub struct Space {
     free: u64,
     looked: Option<Instant>,
     has_ballast: bool,
+    /// Bytes of the file's own pages that hold nothing: what was delivered leaves its room there, not on the disk.
+    pub reusable: u64,
 }
 
 impl Space {
@@ -34,6 +36,7 @@ impl Space {
             free: u64::MAX,
             looked: None,
             has_ballast: false,
+            reusable: 0,
         };
         space.has_ballast =
             fs::metadata(space.ballast()).is_ok_and(|found| found.len() == space.ballast_bytes());
@@ -59,7 +62,7 @@ impl Space {
                 "the journal holds as much as [journal] bytes_max allows; submit again later",
             ));
         }
-        if self.free() < self.free_min {
+        if self.free().saturating_add(self.reusable) < self.free_min {
             return Err(Fault::no_storage(
                 "the journal's disk has less free space than [journal] disk_free_min; submit again later",
             ));

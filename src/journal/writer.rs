@@ -182,6 +182,9 @@ impl Writer {
         let all = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let settings = &self.shared.settings;
         let mut batch = Batch::new(&all, settings, self.shared.moment(), &mut self.chance);
+        if orders.iter().any(|order| matches!(order, Order::Hold { .. })) {
+            self.space.reusable = reusable(&all)?;
+        }
         let mut done = Vec::with_capacity(orders.len());
         for order in orders {
             done.push(apply(&mut batch, &mut self.space, self.totals, order)?);
@@ -224,6 +227,13 @@ impl Writer {
             self.shared.flights.take_off(*number, 1);
         }
     }
+}
+
+/// Bytes of the pages that hold nothing.
+fn reusable(db: &Connection) -> rusqlite::Result<u64> {
+    let number = |pragma| db.prepare_cached(pragma)?.query_row([], |row| row.get::<_, i64>(0));
+    let bytes = number("PRAGMA freelist_count")?.saturating_mul(number("PRAGMA page_size")?);
+    Ok(bytes.max(0) as u64)
 }
 
 fn apply(batch: &mut Batch<'_>, space: &mut Space, totals: Totals, order: &Order) -> rusqlite::Result<Done> {

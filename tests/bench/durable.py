@@ -11,7 +11,7 @@ import subprocess
 import time
 import urllib.request
 
-from house import RELAY, Wrong, resident_mib
+from house import RELAY, Wrong, cpu_seconds, resident_mib
 
 SMTP_SESSIONS = 50
 # Each with 128 jobs on their way.
@@ -34,7 +34,9 @@ class Durable:
         figures["smtp_per_second"] = [self.take("smtp", max(1, self.args.jobs // 4), "--connections", SMTP_SESSIONS)]
         held = self.gauge("journal_held_jobs")
         figures["held_jobs"] = [held]
+        before = cpu_seconds(relay.pid)
         figures["drain_per_second"] = [self.drain(held)]
+        figures["drain_relay_us"] = [(cpu_seconds(relay.pid) - before) / held * 1e6]
         figures["drain_of_handoff"] = [figures["drain_per_second"][0] / figures["handoff_per_second"][0]]
         self.house.end(relay)
         figures |= self.restart()

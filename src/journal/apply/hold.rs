@@ -83,8 +83,10 @@ impl Batch<'_> {
         if before.body != draft.body.0 {
             return Ok(Held::Other);
         }
-        if before.row.was.state == State::Deferred && !before.is_held {
-            // Its engine was told that nothing is held and to submit it again.
+        let is_in_doubt = matches!(draft.how, How::InDoubt(_)) && before.row.was.state == State::Unknown;
+        if !before.is_held && (before.row.was.state == State::Deferred || is_in_doubt) {
+            // Its engine was told that nothing is held and to submit it again; or a handoff was left in doubt and
+            // here is what it was made of.
             before.row.attempts = attempts;
             before.row.is_resent |= is_resent;
             self.update(before.number, &before.row, &verdict)?;

@@ -253,11 +253,10 @@ impl<'a> Batch<'a> {
     fn release(&mut self, number: i64) -> rusqlite::Result<()> {
         let held = self
             .db
-            .prepare_cached("SELECT length(record), content FROM payload WHERE job = ?1")?
+            .prepare_cached("DELETE FROM payload WHERE job = ?1 RETURNING length(record), content")?
             .query_row([number], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<Hash>>(1)?)))
             .optional()?;
         let Some((bytes, content)) = held else { return Ok(()) };
-        self.db.prepare_cached("DELETE FROM payload WHERE job = ?1")?.execute([number])?;
         self.held_bytes -= bytes + super::order::ROW_BYTES as i64;
         self.held_jobs -= 1;
         match content {

@@ -3,6 +3,7 @@
 mod beside;
 mod crashes;
 mod disks;
+mod handoffs;
 mod model;
 mod rules;
 

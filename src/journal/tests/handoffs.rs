@@ -1,0 +1,90 @@
+//! Jobs that were on their way without being held when the relay was killed.
+
+use super::{Place, job, refused, relayed};
+use crate::fault::{Fault, State};
+use crate::job::Job;
+use crate::journal::{Body, Handoff, Held, How, Number, flight};
+use crate::ticket::Outcome;
+use std::sync::Arc;
+
+fn let_go(place: &Place, job: &Arc<Job>) -> Handoff {
+    let handoff = place.journal().hand_off(job.clone(), Body::of(job));
+    assert!(handoff.offered());
+    handoff
+}
+
+#[tokio::test]
+async fn after_a_crash_the_ledger_knows_what_was_on_its_way() {
+    let mut place = Place::new();
+    let jobs: Vec<Arc<Job>> = (0..4).map(|_| Arc::new(job())).collect();
+    let doubtful = let_go(&place, &jobs[0]);
+    let taken = let_go(&place, &jobs[1]);
+    taken.ended(&relayed());
+    let never = let_go(&place, &jobs[2]);
+    never.ended(&Outcome::Failed(super::busy()));
+    let rejected = let_go(&place, &jobs[3]);
+    rejected.ended(&Outcome::Failed(refused()));
+    place.crash().await;
+    drop((doubtful, taken, never, rejected));
+    let recovered = place.open();
+    assert_eq!((recovered.handed_off, recovered.held), (3, 0));
+    assert_eq!(place.outcome(&jobs[0].send).await.state(), State::Unknown);
+    assert_eq!(place.outcome(&jobs[1].send).await, relayed());
+    assert_eq!(place.journal().look_up(&jobs[2].send).await.unwrap(), None, "it may be submitted again");
+    assert_eq!(place.outcome(&jobs[3].send).await.state(), State::Rejected);
+    place.check();
+    place.close().await;
+    assert_eq!(place.open().handed_off, 0, "they are told once");
+}
+
+#[tokio::test]
+async fn of_another_boot_nothing_is_known() {
+    let mut place = Place::new();
+    let job = Arc::new(job());
+    let handoff = let_go(&place, &job);
+    place.crash().await;
+    drop(handoff);
+    assert_eq!(place.open_after(Some([b'x'; 36])).handed_off, 0);
+}
+
+#[tokio::test]
+async fn a_handoff_in_doubt_that_comes_again_is_held_in_doubt() {
+    let place = Place::new();
+    let job = Arc::new(job());
+    let (body, doubt) = (Body::of(&job), Fault::in_doubt("killed"));
+    place.journal().record(job.clone(), body, Outcome::Failed(doubt.clone())).await;
+    place.settle(Number(0), Outcome::Lost).await;
+    assert_eq!(place.outcome(&job.send).await, Outcome::Failed(doubt.clone()));
+    let hold = || place.journal().hold(vec![(job.clone(), body, How::InDoubt(doubt.clone()))]);
+    assert!(matches!(hold().await.unwrap()[..], [Held::New(_)]));
+    assert_eq!(place.outcome(&job.send).await, Outcome::HeldInDoubt(doubt.clone()));
+    assert!(matches!(hold().await.unwrap()[..], [Held::Before(Outcome::HeldInDoubt(_))]), "it is held once");
+    place.check();
+}
+
+#[tokio::test]
+async fn a_job_held_while_it_was_handed_off_is_in_doubt_after_a_crash() {
+    let mut place = Place::new();
+    let job = Arc::new(job());
+    let handoff = let_go(&place, &job);
+    let held = place.journal().hold(vec![(job.clone(), Body::of(&job), How::InFlight)]).await.unwrap();
+    assert!(matches!(held[..], [Held::New(_)]));
+    place.crash().await;
+    drop(handoff);
+    let recovered = place.open();
+    assert_eq!((recovered.in_doubt, recovered.given_back, recovered.handed_off), (1, 0, 0));
+    assert!(matches!(place.outcome(&job.send).await, Outcome::HeldInDoubt(_)));
+    place.check();
+}
+
+#[test]
+fn a_note_that_does_not_fit_lets_nothing_leave() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("handoff.log");
+    let log = Arc::new(crate::journal::handoff::HandoffLog::start(&path, flight::boot_id()).unwrap());
+    let mut long = job();
+    long.campaign = Some("c".repeat(2_000).into());
+    let long = Arc::new(long);
+    let handoff = Handoff::new(log, long.clone(), Body::of(&long));
+    assert!(!handoff.offered());
+}
