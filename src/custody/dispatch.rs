@@ -35,6 +35,8 @@ pub struct Dispatch {
     engines: watch::Receiver<Arc<Engines>>,
     places: Arc<Places>,
     attempts: TaskTracker,
+    /// Told when a turn found something to do.
+    started: Notify,
 }
 
 /// What came of one look at the lanes.
@@ -63,32 +65,45 @@ impl Dispatch {
             engines,
             places: Arc::default(),
             attempts: TaskTracker::new(),
+            started: Notify::new(),
         })
     }
 
     /// Runs until it is stopped, and then until the attempts under way have ended.
     pub async fn run(self, stop: CancellationToken) {
-        let work = async {
-            loop {
-                match self.turn().await {
-                    Ok(Turn::Started) => {}
-                    Ok(Turn::NothingDue) => self.journal.stir().await,
-                    // A target that is down frees no place: it is looked at again after a while.
-                    Ok(Turn::NoRoom) => {
-                        let _ = tokio::time::timeout(ROOM_PAUSE, self.places.freed.notified()).await;
-                    }
-                    Err(fault) => {
-                        tracing::warn!(cause = %fault.detail, "held jobs wait");
-                        tokio::time::sleep(FAULT_PAUSE).await;
-                    }
-                }
-            }
-        };
+        let work = async { tokio::join!(self.lead(), self.follow()) };
         // A claim that is cut off here stands as in flight on disk; what was claimed and not offered is found and
         // tried again by the next start.
         stop.run_until_cancelled(work).await;
         self.attempts.close();
         self.attempts.wait().await;
+    }
+
+    /// One turn behind the leader's: while a claim waits for its commit the next one is on its way, so that each
+    /// commit has one.
+    async fn follow(&self) {
+        loop {
+            self.started.notified().await;
+            // What is wrong the leader finds out too.
+            let _ = self.turn().await;
+        }
+    }
+
+    async fn lead(&self) {
+        loop {
+            match self.turn().await {
+                Ok(Turn::Started) => self.started.notify_one(),
+                Ok(Turn::NothingDue) => self.journal.stir().await,
+                // A target that is down frees no place: it is looked at again after a while.
+                Ok(Turn::NoRoom) => {
+                    let _ = tokio::time::timeout(ROOM_PAUSE, self.places.freed.notified()).await;
+                }
+                Err(fault) => {
+                    tracing::warn!(cause = %fault.detail, "held jobs wait");
+                    tokio::time::sleep(FAULT_PAUSE).await;
+                }
+            }
+        }
     }
 
     /// One look at every lane.
@@ -113,29 +128,28 @@ impl Dispatch {
     /// Takes jobs of one target from its lanes: mostly fresh ones where there are both.
     async fn serve(&self, lanes: &[&Lane]) -> Result<usize, Fault> {
         let target = &lanes[0].target;
-        let room = match self.custody.pipeline.injector.standing(named(target)) {
+        let most = match self.custody.pipeline.injector.standing(named(target)) {
             Standing::Down => 0,
-            Standing::AttemptDue => self.places.lock().room(target).min(1),
-            Standing::Up => self.places.lock().room(target).min(CLAIM_MAX),
+            Standing::AttemptDue => 1,
+            Standing::Up => CLAIM_MAX,
         };
-        let mut left = room;
+        let mut reserved = Reserved::of(&self.places, target, most);
+        let room = reserved.count;
         for lane in lanes {
             let is_shared = lanes.len() > 1 && !lane.is_retry;
-            let share = if is_shared { (left * FRESH_QUARTERS).div_ceil(4) } else { left };
+            let share =
+                if is_shared { (reserved.count * FRESH_QUARTERS).div_ceil(4) } else { reserved.count };
             if share == 0 {
                 continue;
             }
             for claimed in self.journal.claim(lane, share).await? {
-                left = left.saturating_sub(1);
-                self.start(target, claimed);
+                self.start(reserved.place(), claimed);
             }
         }
-        Ok(room - left)
+        Ok(room - reserved.count)
     }
 
-    fn start(&self, target: &str, claimed: Claimed) {
-        self.places.lock().start(target, 1);
-        let place = Place { places: self.places.clone(), target: target.into(), pace: Pace::Kept };
+    fn start(&self, place: Place, claimed: Claimed) {
         let engine = self.engines.borrow().by_name(&claimed.engine);
         let (custody, journal) = (self.custody.clone(), self.journal.clone());
         self.attempts.spawn(async move {
@@ -185,6 +199,34 @@ fn pace(outcome: &Outcome) -> Pace {
             Pace::Behind
         }
         _ => Pace::Kept,
+    }
+}
+
+/// Places that were taken before it is known how many jobs there are for them.
+struct Reserved {
+    places: Arc<Places>,
+    target: Box<str>,
+    count: usize,
+}
+
+impl Reserved {
+    fn of(places: &Arc<Places>, target: &str, most: usize) -> Self {
+        let mut window = places.lock();
+        let count = window.room(target).min(most);
+        window.start(target, count);
+        Self { places: places.clone(), target: target.into(), count }
+    }
+
+    /// One of them, for a job.
+    fn place(&mut self) -> Place {
+        self.count = self.count.saturating_sub(1);
+        Place { places: self.places.clone(), target: self.target.clone(), pace: Pace::Kept }
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.places.lock().give_back(&self.target, self.count);
     }
 }
 

@@ -11,6 +11,8 @@ pub const TOTAL: usize = 2_048;
 /// What a target starts with, and what it keeps however slow it is.
 const FIRST: usize = 32;
 const LEAST: usize = 2;
+/// Targets whose pace is remembered while nothing is on its way to them: engines may name any.
+const TARGETS_KEPT: usize = 256;
 /// Failures of the same moment have one cause.
 const NARROWED_ONCE_IN: Duration = Duration::from_secs(1);
 
@@ -59,10 +61,23 @@ impl Window {
         }
     }
 
+    /// Places for which there was no job.
+    pub fn give_back(&mut self, target: &str, count: usize) {
+        self.under_way = self.under_way.saturating_sub(count);
+        if let Some(share) = self.targets.get_mut(target) {
+            share.under_way = share.under_way.saturating_sub(count);
+        }
+    }
+
     pub fn end(&mut self, target: &str, pace: Pace) {
         self.under_way = self.under_way.saturating_sub(1);
+        let is_crowded = self.targets.len() > TARGETS_KEPT;
         let Some(share) = self.targets.get_mut(target) else { return };
         share.under_way = share.under_way.saturating_sub(1);
+        if is_crowded && share.under_way == 0 {
+            self.targets.remove(target);
+            return;
+        }
         match pace {
             Pace::Kept => share.width = (share.width + 1).min(TOTAL),
             Pace::Behind => {
