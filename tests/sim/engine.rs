@@ -139,6 +139,10 @@ impl Engine {
         let (_, body) = text.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
         let body: Value = serde_json::from_str(body).map_err(|_| io::ErrorKind::InvalidData)?;
         let word = |key: &str| body[key].as_str().map(str::to_owned);
+        // A relay that is stopping takes nothing and says nothing about the job.
+        if body["type"] == "urn:tokenrelay:problem:closing" {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
         let state = word("state").unwrap_or_else(|| panic!("no result: {text}"));
         Ok(Answer { state, send: word("send") })
     }

@@ -9,6 +9,7 @@
 //! its own would want other sockets in the relay than those it is shipped with, and would not govern the threads that
 //! write the journal and read the vault; what it made repeatable would not be what people run.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by failing")]
+#![allow(clippy::print_stderr, reason = "the seed has to be known, also of a run that hangs")]
 
 mod dice;
 mod engine;
@@ -74,11 +75,13 @@ async fn run(seed: u64, steps: u64) {
     is_over.store(true, Relaxed);
     let told = timeout(PATIENCE, join_all(engines)).await;
     let told = told.unwrap_or_else(|_| panic!("SIM_SEED={seed}: engines still wait for answers"));
-    let told: Vec<Told> = told.into_iter().flat_map(Result::unwrap).collect();
+    let told = told.into_iter().map(|told| told.unwrap_or_else(|panic| panic!("SIM_SEED={seed}: {panic}")));
+    let told: Vec<Told> = told.flatten().collect();
     drain(&mut relay, seed).await;
     let arrivals = arrivals(&sink);
     sink.stop().await;
-    let evidence = Evidence { told, arrivals, ledger: Ledger::read(&relay.journal_file()).unwrap() };
+    let ledger = Ledger::read(&relay.journal_file()).unwrap();
+    let evidence = Evidence { told, arrivals, ledger, holds_in_doubt: rule.unknown == "hold" };
     report(seed, deaths, &evidence);
     let problems = oracle::problems(&evidence);
     if !problems.is_empty() {
@@ -149,7 +152,7 @@ fn arrivals(sink: &SinkHandle) -> Vec<Arrival> {
 
 /// What the run was worth: a storm that touched nothing would prove nothing.
 fn report(seed: u64, deaths: u64, evidence: &Evidence) {
-    let Evidence { told, arrivals, ledger } = evidence;
+    let Evidence { told, arrivals, ledger, .. } = evidence;
     let again = told.iter().filter(|told| told.submissions > told.answers.len() as u32).count();
     let mut times: BTreeMap<&str, u32> = BTreeMap::new();
     arrivals.iter().for_each(|arrival| *times.entry(&arrival.send).or_default() += 1);

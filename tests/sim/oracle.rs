@@ -21,6 +21,8 @@ pub struct Evidence {
     pub told: Vec<Told>,
     pub arrivals: Vec<Arrival>,
     pub ledger: Ledger,
+    /// What is in doubt is not to be sent again at all.
+    pub holds_in_doubt: bool,
 }
 
 /// What contradicts the rule; nothing, of a good relay.
@@ -32,6 +34,10 @@ pub fn problems(evidence: &Evidence) -> Vec<String> {
         case.check_job(told, &mut found);
     }
     case.check_arrivals(&mut found);
+    if evidence.holds_in_doubt {
+        case.check_held(&mut found);
+    }
+    found.note(!evidence.arrivals.is_empty(), "nothing arrived, which proves nothing", "");
     check_sums(evidence, &mut found);
     found.lines()
 }
@@ -157,6 +163,13 @@ impl<'a> Case<'a> {
         }
     }
 
+    fn check_held(&self, found: &mut Found) {
+        for row in self.rows.values().flatten() {
+            let is_once = self.count(&row.send) < 2 && !row.is_resent;
+            found.note(is_once, "sent again, although in doubt is to be held", format!("{row:?}"));
+        }
+    }
+
     fn count(&self, send: &str) -> usize {
         self.arrivals.get(send).map_or(0, Vec::len)
     }
@@ -209,6 +222,7 @@ mod tests {
         let arrival =
             |job: &str| Arrival { send: format!("s_{job}"), recipients: vec![format!("{job}@x.test")] };
         Evidence {
+            holds_in_doubt: false,
             told: states.map(told).into(),
             arrivals: ["a", "c", "c", "d"].map(arrival).into(),
             ledger: Ledger {
@@ -284,6 +298,8 @@ mod tests {
         finds("in flight in a drained", |evidence| evidence.ledger.rows[3].is_in_flight = true);
         finds("held with nothing to be done", |evidence| evidence.ledger.rows[0].has_payload = true);
         finds("counted wrongly", |evidence| evidence.ledger.held_jobs = 2);
+        finds("although in doubt is to be held", |evidence| evidence.holds_in_doubt = true);
+        finds("proves nothing", |evidence| evidence.arrivals.clear());
         finds("somebody else", |evidence| evidence.arrivals[0].recipients[0] = "b@x.test".into());
     }
 }
