@@ -23,7 +23,7 @@ def run_cases(doc, module):
     parser.add_argument("binary")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(cases))
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     failed = []
     for name in args.cases or cases:
         args.dice = random.Random(args.seed)
