@@ -95,8 +95,8 @@ def case_slow_beside_healthy(args):
         print(f"  3000 messages to the sound target in {took:.1f} s, {others} to the slow one meanwhile and before")
         if others >= 600:
             problems.append("the slow target was not slow: nothing was tried")
-        if others < 1:
-            problems.append("the slow target got nothing")
+        # All may be over before its first second is.
+        problems += until(lambda: len(lab.arrivals("slow")) >= 1, 10, "the slow target gets something too")
         slow.stop()
         sound.stop()
         # Once more, the other way round: fresh jobs for the slow target do not wait behind what failed there.
