@@ -113,12 +113,14 @@ impl App {
         self.engines.send_replace(Arc::new(engines));
         self.rules.send_replace(Arc::new(rules));
         self.parts.custody.pipeline.resolver.forget_all();
-        let fixed =
-            |config: &Config| format!("{:?}{:?}{:?}", config.listeners, config.targets, config.limits);
+        let fixed = |config: &Config| {
+            let Config { listeners, targets, limits, journal, .. } = config;
+            format!("{listeners:?}{targets:?}{limits:?}{journal:?}")
+        };
         let note = if fixed(&config) == fixed(&self.config) {
             ""
         } else {
-            "; changes of listeners, targets and limits take a restart"
+            "; changes of listeners, targets, limits and journal take a restart"
         };
         Ok(format!("engines, templates and policy are as written now{note}"))
     }

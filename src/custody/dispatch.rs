@@ -72,8 +72,7 @@ impl Dispatch {
     /// Runs until it is stopped, and then until the attempts under way have ended.
     pub async fn run(self, stop: CancellationToken) {
         let work = async { tokio::join!(self.lead(), self.follow()) };
-        // A claim that is cut off here stands as in flight on disk; what was claimed and not offered is found and
-        // tried again by the next start.
+        // A claim that is cut off here is given back by the journal.
         stop.run_until_cancelled(work).await;
         self.attempts.close();
         self.attempts.wait().await;

@@ -11,7 +11,9 @@ use crate::job::{Acceptance, Job, SendNumber};
 use crate::journal::{Body, Held, How, Journal};
 use crate::pipeline::{Pipeline, Way};
 use crate::ticket::{Board, Outcome};
+use futures_util::FutureExt;
 use recent::{Begun, Recent};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
@@ -102,6 +104,10 @@ impl Custody {
             _ => None,
         };
         let outcome = match known {
+            // Its engine was told that nothing is held and to submit it again: that is what this is.
+            Some((before, outcome)) if before == body && outcome.state() == State::Deferred => {
+                self.take_on(job, body, acceptance).await
+            }
             Some((before, outcome)) if before == body => self.again(job, body, outcome).await,
             Some(_) => Outcome::Failed(Fault::other_body()),
             None => self.take_on(job, body, acceptance).await,
@@ -160,7 +166,10 @@ impl Custody {
             // A target has it and takes its time to answer.
             Err(_) => match journal.hold(vec![(job.clone(), body, How::InFlight)]).await.map(only) {
                 Ok(Held::New(number)) => {
-                    self.afterwards.spawn(async move { journal.settle(number, attempt.await).await });
+                    self.afterwards.spawn(async move {
+                        let outcome = AssertUnwindSafe(attempt).catch_unwind().await;
+                        journal.settle(number, outcome.unwrap_or_else(|_| broken_off())).await;
+                    });
                     return Outcome::Journaled;
                 }
                 // It cannot be held: the engine stays responsible, and waits.
@@ -213,6 +222,11 @@ async fn hold(journal: &Journal, job: &Arc<Job>, body: Body, how: How) -> Outcom
         Ok(held) => outcome_of(held),
         Err(fault) => Outcome::Failed(fault),
     }
+}
+
+/// An attempt fell over while a target had its message.
+fn broken_off() -> Outcome {
+    Outcome::Failed(Fault::in_doubt("the attempt broke off while the message was on its way"))
 }
 
 fn only(held: Vec<Held>) -> Held {

@@ -182,3 +182,20 @@ async fn a_target_that_takes_its_time_delays_no_answer_and_gets_no_second_messag
     assert_eq!(world.sink().stats().messages, 1);
     world.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_given_back_may_come_again() {
+    let mut world = Stage::new().accept("auto").up().await;
+    assert_eq!(state_of(&world, &world.job(0, "a")).await, told(200, "relayed"));
+    world.ends("a", "relayed").await;
+    world.stop().await;
+    assert_eq!(world.left_by_stop.take(), Some(0));
+    // As a commit leaves it that failed after its jobs had been refused.
+    let given_back = "UPDATE job SET state = 'deferred', reason = 'target-unavailable'";
+    assert_eq!(world.journal().execute(given_back, []).unwrap(), 1);
+    world.start().await;
+    assert_eq!(state_of(&world, &world.job(0, "a")).await, told(200, "relayed"));
+    world.ends("a", "relayed").await;
+    assert_eq!(world.sink().stats().messages, 2);
+    world.finish().await;
+}
