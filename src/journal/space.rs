@@ -98,13 +98,15 @@ impl Space {
         }
     }
 
-    /// Octets that do not compress, for file systems that would give a hole away.
+    /// Octets that hardly compress, for file systems that would give a hole away, and none that stands for a
+    /// character in ASCII or UTF-8: who searches the files for a person's values finds none in it by accident.
     fn write_ballast(&self) -> io::Result<()> {
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(self.ballast())?;
         let mut block = vec![0; 1 << 20];
         for _ in 0..self.ballast_bytes() >> 20 {
             aws_lc_rs::rand::fill(&mut block).map_err(io::Error::other)?;
+            block.iter_mut().for_each(|octet| *octet |= 0xC0);
             file.write_all(&block)?;
         }
         file.set_len(self.ballast_bytes())
@@ -122,6 +124,7 @@ mod tests {
         let mut space = Space::new(&settings(dir.path()));
         let ballast = dir.path().join(BALLAST_NAME);
         assert_eq!(fs::metadata(&ballast).unwrap().len(), BALLAST_BYTES_MIN);
+        assert!(fs::read(&ballast).unwrap().iter().all(|octet| *octet >= 0xC0));
         assert!(space.drop_ballast() && !ballast.exists() && !space.drop_ballast());
         space.free_min = u64::MAX;
         space.take_ballast();

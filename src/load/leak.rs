@@ -19,7 +19,8 @@ use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use window::{Compression, Unfolded, Window};
 
-/// Shorter values occur by accident; they are not searched for.
+/// Shorter values, and forms of a value that come to less, occur by accident in what is encrypted; they are not
+/// searched for. (Two characters of Chinese are six octets of UTF-8 and four of UTF-16: once in 4 GiB of noise.)
 pub const VALUE_BYTES_MIN: usize = 6;
 /// Of a longer value only the beginning is searched for, cut between characters.
 pub const VALUE_BYTES_MAX: usize = 64;
@@ -90,7 +91,9 @@ impl LeakSearch {
             }
             let beginning = &value[..value.floor_char_boundary(VALUE_BYTES_MAX)];
             forms::each(beginning, &mut |form, bytes| {
-                patterns.insert((bytes.to_ascii_lowercase(), form, index));
+                if bytes.len() >= VALUE_BYTES_MIN {
+                    patterns.insert((bytes.to_ascii_lowercase(), form, index));
+                }
             });
         }
         // One pattern for one byte string: the first form in their order says best what it is.

@@ -236,6 +236,16 @@ fn a_clean_directory_gives_nothing_and_short_values_are_told() {
     assert_eq!(LeakSearch::new(&["abc", "long enough"]).skipped(), [0]);
 }
 
+#[test]
+fn a_form_that_noise_holds_by_accident_is_not_searched_for() {
+    let search = LeakSearch::new(&["\u{4f50}\u{85e4}", "\u{4f50}\u{85e4}\u{82b1}"]);
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    assert!(search.search_bytes(&utf16("\u{4f50}\u{85e4}")).unwrap().is_empty());
+    let hits = search.search_bytes(&utf16("\u{4f50}\u{85e4}\u{82b1}")).unwrap();
+    assert_eq!(hits.iter().map(|hit| (hit.value_index, hit.form)).collect::<Vec<_>>(), [(1, Form::Utf16)]);
+    assert_eq!(search.search_bytes("\u{4f50}\u{85e4}".as_bytes()).unwrap()[0].value_index, 0);
+}
+
 /// Otherwise a trial run that searches its own folder would find its templates.
 #[test]
 fn invented_people_do_not_occur_in_the_sample_templates() {
