@@ -232,7 +232,8 @@ impl Journal {
 
     fn end(&self, number: i64, end: End) {
         // Once the journal is closed, the next start judges it by the flight log.
-        let _ = self.0.shared.inbox.push(Order::Settle { number, end });
+        let row = self.0.shared.flights.row_then(number);
+        let _ = self.0.shared.inbox.push(Order::Settle { number, end, row });
     }
 
     /// Waits until jobs may have become due: something was held or changed, or time has passed. For one caller.

@@ -4,6 +4,7 @@
 //! engine that got no answer, is not sent again in silence. Like the flight log it holds for one boot.
 
 use super::body::Body;
+use super::file;
 use super::flight::BootId;
 use super::outcome::Verdict;
 use super::record::checksum;
@@ -11,9 +12,9 @@ use crate::fault::{Enhanced, Fault, Reason, State};
 use crate::job::Job;
 use crate::ticket::Outcome;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -138,12 +139,7 @@ struct Free {
 impl HandoffLog {
     /// Starts an empty log. Every octet of it is written, so that no later note finds the disk full.
     pub fn start(path: &Path, boot: BootId) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        let mut octets = vec![0; SEAT * (SEATS as usize + 1)];
-        octets[..SEAT].copy_from_slice(&header(boot));
-        file.set_len(octets.len() as u64)?;
-        file.write_all_at(&octets, 0)?;
+        let file = file::lay_out(path, &header(boot), SEAT * (SEATS as usize + 1))?;
         Ok(Self { file, free: Mutex::default() })
     }
 
