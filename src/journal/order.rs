@@ -89,6 +89,11 @@ impl Order {
         }
     }
 
+    /// Whether somebody waits until it is on disk.
+    pub fn is_awaited(&self) -> bool {
+        !matches!(self, Self::Record(_) | Self::Settle { .. })
+    }
+
     pub fn bytes(&self) -> u64 {
         let Self::Hold { drafts, .. } = self else { return 0 };
         let content = |draft: &Draft| draft.written.content.as_ref().map_or(0, |c| c.octets.len() as u64);
