@@ -13,10 +13,10 @@ use std::time::Duration;
 
 /// Name of the file within the journal's directory.
 pub const FILE_NAME: &str = "journal.db";
-const LOCK_NAME: &str = "journal.lock";
+pub const LOCK_NAME: &str = "journal.lock";
 
 /// How long a write waits for a command beside the relay.
-const WRITE_WAIT: Duration = Duration::from_secs(15);
+pub const WRITE_WAIT: Duration = Duration::from_secs(15);
 const READ_WAIT: Duration = Duration::from_secs(1);
 const STATEMENTS_KEPT: usize = 64;
 
@@ -148,6 +148,8 @@ pub fn create(dir: &Path, wall_ms: i64) -> Result<(), JournalError> {
 
 fn write_new(path: &Path, wall_ms: i64) -> rusqlite::Result<()> {
     let db = Connection::open_with_flags(path, flags())?;
+    // Empty pages can then be given back to the disk; it has to be said before there is a table.
+    db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     db.pragma_update(None, "application_id", APPLICATION_ID)?;
     db.pragma_update(None, "user_version", FORMAT)?;
     db.execute_batch(TABLES)?;

@@ -10,6 +10,7 @@ mod flight;
 mod handle;
 mod handoff;
 mod inbox;
+pub mod inspect;
 mod known;
 pub mod ledger;
 mod order;

@@ -71,7 +71,7 @@ impl fmt::Display for Recovered {
             }
         }
         match &self.salvaged {
-            Some(salvaged) => write!(f, "; the file was damaged: {salvaged}"),
+            Some(salvaged) => write!(f, "; the file was damaged, or of an older format: {salvaged}"),
             None => Ok(()),
         }
     }

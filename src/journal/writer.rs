@@ -108,7 +108,7 @@ impl Writer {
         match self.commit(&orders) {
             Ok(done) => self.answer(orders, done),
             Err(Trouble::DiskFull) => {
-                self.space.drop_ballast();
+                self.make_room();
                 let rest = self.refuse_new(orders, &no_storage());
                 self.write_rest(rest);
             }
@@ -183,7 +183,7 @@ impl Writer {
         let settings = &self.shared.settings;
         let mut batch = Batch::new(&all, settings, self.shared.moment(), &mut self.chance);
         if orders.iter().any(|order| matches!(order, Order::Hold { .. })) {
-            self.space.reusable = reusable(&all)?;
+            self.space.look(&all)?;
         }
         let mut done = Vec::with_capacity(orders.len());
         for order in orders {
@@ -231,18 +231,12 @@ impl Writer {
     }
 }
 
-/// Bytes of the pages that hold nothing.
-fn reusable(db: &Connection) -> rusqlite::Result<u64> {
-    let number = |pragma| db.prepare_cached(pragma)?.query_row([], |row| row.get::<_, i64>(0));
-    let bytes = number("PRAGMA freelist_count")?.saturating_mul(number("PRAGMA page_size")?);
-    Ok(bytes.max(0) as u64)
-}
-
 fn apply(batch: &mut Batch<'_>, space: &mut Space, totals: Totals, order: &Order) -> rusqlite::Result<Done> {
     match order {
         Order::Hold { drafts, .. } => {
             let held = totals.held_bytes.saturating_add_signed(batch.held_bytes_change());
-            if let Err(fault) = space.admit(held + batch.weigh(drafts)?) {
+            let more = batch.weigh(drafts)?;
+            if let Err(fault) = space.admit(held + more, more) {
                 return Ok(Done::Held(Err(fault)));
             }
             let held: rusqlite::Result<_> = drafts.iter().map(|draft| batch.hold(draft)).collect();

@@ -9,6 +9,7 @@ import glob
 import statistics
 import sys
 import time
+from collections import Counter
 
 from cases import Skip, finish, leaks, run_cases, waiting
 from engine import Engine
@@ -200,6 +201,49 @@ def case_clock(args):
         if ledger.states().keys() != {"relayed"}:
             problems.append(f"the ledger says {dict(ledger.states())}")
         return problems + attempts_problems(ledger, seconds)
+
+
+def case_people_change(args):
+    """People refuse, are past their retention date or leave the vault while their mail is held: exactly they are not mailed."""
+    with Lab(args.binary, args.seed, "journal", JOURNAL, targets={"mta1": "accept"}) as lab:
+        # What a process beside the relay changes is seen when the cache lets go of it.
+        lab.cache_ttl = "1s"
+        lab.configure()
+        lab.close_sink("mta1")
+        lab.start()
+        engine = Engine(lab, 2000).start()
+        problems = until(engine.is_answered, 60, "jobs are taken")
+        changed = args.dice.sample(range(len(lab.people)), 60)
+        refusing, past, gone = changed[:20], changed[20:40], changed[40:]
+        lab.change_people(refusing, "consent", "-service")
+        lab.change_people(past, "retention", "2020-01-31")
+        lab.remove_people(gone)
+        time.sleep(2)
+        lab.open_sink("mta1")
+        problems += until(lambda: not waiting(lab), BREAKER_SECONDS_MAX + 30, "everything held has ended")
+        engine.stop()
+        problems += lab.stop()
+        ledger = Ledger(lab.database)
+        due = {person: ("relayed", None) for person in range(len(lab.people))}
+        due |= {person: ("suppressed", "no-consent") for person in refusing}
+        due |= {person: ("rejected", "expired-token") for person in past}
+        due |= {person: ("rejected", "unknown-token") for person in gone}
+        found = Counter()
+        for row in ledger.rows.values():
+            person = int(row["job_id"].split("-")[1]) % len(lab.people)
+            found[due[person], (row["state"], row["reason"])] += 1
+        for (wanted, ended), count in sorted(found.items(), key=str):
+            print(f"  {count} jobs ended {ended}")
+            if wanted != ended:
+                problems.append(f"{count} jobs ended {ended}, not {wanted}")
+        if len({ended for _, ended in found}) < 4:
+            problems.append("not every change came to bear: too little was tried")
+        mailed = {to for arrival in lab.arrivals() for to in arrival["to"]}
+        wrongly = mailed & {lab.people[person]["email"] for person in (*refusing, *past, *gone)}
+        missing = {lab.people[person]["email"] for person, (state, _) in due.items() if state == "relayed"} - mailed
+        problems += [f"{len(wrongly)} people were mailed who must not be"] if wrongly else []
+        problems += [f"{len(missing)} people were not mailed who should be"] if missing else []
+        return problems + ledger.problems() + leaks(lab)
 
 
 def newest(lab):

@@ -35,8 +35,8 @@ pub fn jobs(house: &House, envelope: Envelope, mut message: Vec<u8>) -> Result<V
         data.extend(variables.data.iter().map(|(name, value)| (name.clone(), value.clone())));
         let send = match &asked.job_id {
             // A number is one person's. The token is in it even when this transaction has one recipient only, so
-            // that a recipient who is tried again alone keeps the number. No job id holds a NUL.
-            Some(job_id) if is_shared => house.send_number(&engine.name, &format!("{job_id}\0{token}")),
+            // that a recipient who is tried again alone keeps the number.
+            Some(job_id) if is_shared => house.shared_send_number(&engine.name, job_id, &token),
             Some(job_id) => house.send_number(&engine.name, job_id),
             None => SendNumber::random(),
         };

@@ -115,7 +115,7 @@ impl Batch<'_> {
     }
 
     /// The job's time is over: it is not sent. What is known of its last attempt stays known.
-    fn expire(&mut self, number: i64) -> rusqlite::Result<()> {
+    pub(super) fn expire(&mut self, number: i64) -> rusqlite::Result<()> {
         let Some(job) = self.job(number)? else { return Ok(()) };
         let verdict = expired(&job);
         self.end(number, &job, &verdict)

@@ -2,10 +2,12 @@
 
 mod claim;
 mod content;
+mod deadline;
 mod hold;
 mod settle;
 mod sweep;
 
+pub use deadline::note_all as note_deadlines;
 pub use sweep::Swept;
 
 use super::Settings;
@@ -15,7 +17,7 @@ use super::schedule::{Chance, pause};
 use crate::fault::{Reason, State};
 use content::Uses;
 use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The moment of a commit, in milliseconds: of the journal's clock, and of the wall clock.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +52,8 @@ pub struct Batch<'a> {
     chance: &'a mut Chance,
     tally: HashMap<Counted, i64>,
     contents: HashMap<Hash, Uses>,
+    /// First and last job, by deadline and part.
+    deadlines: BTreeMap<(i64, i64), (i64, i64)>,
     held_bytes: i64,
     held_jobs: i64,
     quarantined: i64,
@@ -94,6 +98,7 @@ impl<'a> Batch<'a> {
             chance,
             tally: HashMap::new(),
             contents: HashMap::new(),
+            deadlines: BTreeMap::new(),
             held_bytes: 0,
             held_jobs: 0,
             quarantined: 0,
@@ -105,6 +110,7 @@ impl<'a> Batch<'a> {
     /// Writes the sums.
     pub fn finish(mut self) -> rusqlite::Result<Totals> {
         self.write_contents()?;
+        self.write_deadlines()?;
         self.write_tally()?;
         self.db
             .prepare_cached(
@@ -226,6 +232,12 @@ impl<'a> Batch<'a> {
             .prepare_cached("INSERT OR IGNORE INTO due (target, is_retry, at, job) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![target, is_retry, at, number])?;
         Ok(())
+    }
+
+    /// Puts a job back into a lane.
+    fn put_due_again(&mut self, number: i64, target: &str, is_retry: bool, at: i64) -> rusqlite::Result<()> {
+        self.db.prepare_cached("UPDATE payload SET due = ?2 WHERE job = ?1")?.execute([number, at])?;
+        self.put_due(number, target, is_retry, at)
     }
 
     fn put_in_flight(&self, number: i64) -> rusqlite::Result<()> {

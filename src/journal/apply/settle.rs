@@ -77,8 +77,10 @@ impl Batch<'_> {
         let verdict = match end {
             End::Known(verdict) => verdict,
             End::Damaged => return self.quarantine(number, &job),
+            // Nobody looks at its deadline once more.
+            End::GivenBack if way.expires <= self.moment.clock => return self.expire(number),
             End::GivenBack => {
-                return self.put_due(number, &way.target, job.attempts > 0, self.moment.clock);
+                return self.put_due_again(number, &way.target, job.attempts > 0, self.moment.clock);
             }
         };
         job.attempts += 1;
@@ -97,7 +99,7 @@ impl Batch<'_> {
             return self.end(number, job, &verdict.clone().into_state(State::Expired));
         }
         self.update(number, job, &verdict.clone().into_state(State::Journaled))?;
-        self.put_due(number, &way.target, true, at)
+        self.put_due_again(number, &way.target, true, at)
     }
 
     /// It may have been delivered.
@@ -110,7 +112,7 @@ impl Batch<'_> {
         }
         job.is_resent = true;
         self.update(number, &job, &verdict.clone().into_state(State::Journaled))?;
-        self.put_due(number, &way.target, true, at)
+        self.put_due_again(number, &way.target, true, at)
     }
 
     fn quarantine(&mut self, number: i64, job: &JobRow) -> rusqlite::Result<()> {
@@ -126,10 +128,8 @@ impl Batch<'_> {
             let doubt = Fault::in_doubt("the journal broke down while the message was on its way");
             return self.settle(number, &End::Known(Verdict::failed(&doubt)), None);
         }
-        let (Some(job), Some(way)) = (self.job(number)?, self.way(number)?) else { return Ok(()) };
-        self.db
-            .prepare_cached("DELETE FROM due WHERE target = ?1 AND job = ?2")?
-            .execute(rusqlite::params![way.target, number])?;
+        let Some(job) = self.job(number)? else { return Ok(()) };
+        self.leave(number)?;
         let fault =
             Fault::new(Reason::TargetUnavailable, "the journal could not be written; submit it again");
         self.end(number, &job, &Verdict::failed(&fault))
