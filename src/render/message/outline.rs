@@ -67,7 +67,10 @@ impl<'m> Outline<'m> {
     pub fn read(raw: &'m [u8]) -> Result<Self, Fault> {
         let (fields, body) = field::split(raw)?;
         header::check(&fields)?;
-        let (structure, head) = fields.into_iter().partition(is_about_content);
+        let (mut head, mut structure) = (Vec::with_capacity(fields.len()), Vec::with_capacity(4));
+        for field in fields {
+            if is_about_content(&field) { structure.push(field) } else { head.push(field) }
+        }
         let mut reading = Reading { parts: 0, boundaries: Vec::new() };
         let root = reading.part(structure, body, Inside::default())?;
         Ok(Self { head, root, body, boundaries: reading.boundaries })
@@ -188,13 +191,15 @@ impl<'m> Reading<'m> {
         if !is_exchangeable || field.is_unlawful() || field.has_placeholder() {
             return None;
         }
-        let field_at = memchr::memmem::find(field.raw, boundary.as_bytes())?;
+        let field_at = find(field.raw, boundary.as_bytes())?;
         let (before, from) = field.raw.split_at(field_at);
         let (written, after) = from.split_at(octets);
         let before = before.strip_suffix(b"\"").unwrap_or(before);
-        let is_parameter = before.to_ascii_lowercase().ends_with(b"boundary=")
+        const PARAMETER: &[u8] = b"boundary=";
+        let name = &before[before.len().saturating_sub(PARAMETER.len())..];
+        let is_parameter = name.eq_ignore_ascii_case(PARAMETER)
             && after.first().is_none_or(|next| b"\";\r\n \t".contains(next))
-            && memchr::memmem::find(after, boundary.as_bytes()).is_none();
+            && find(after, boundary.as_bytes()).is_none();
         if !is_parameter {
             return None;
         }
@@ -203,8 +208,17 @@ impl<'m> Reading<'m> {
     }
 }
 
+/// Where `needle` is in a short text: less work than to prepare a search for one.
+fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
+    let first = needle.first()?;
+    memchr::memchr_iter(*first, text).find(|at| text[*at..].starts_with(needle))
+}
+
 /// Most parts are none, and need no closer look.
 fn may_be_multipart(fields: &[Field<'_>]) -> bool {
-    let is_named = |value: &[u8]| value.windows(9).any(|word| word.eq_ignore_ascii_case(b"multipart"));
+    let is_named = |value: &[u8]| {
+        memchr::memchr2_iter(b'm', b'M', value)
+            .any(|at| value.get(at..at + 9).is_some_and(|word| word.eq_ignore_ascii_case(b"multipart")))
+    };
     fields.iter().find(|field| field.is("content-type")).is_some_and(|field| is_named(field.value))
 }

@@ -271,8 +271,8 @@ fn is_ours(name: &str) -> bool {
 pub(in crate::render) fn is_for_machines(name: &str) -> bool {
     const EXACT: [&str; 6] =
         ["message-id", "references", "in-reply-to", "feedback-id", "auto-submitted", "precedence"];
-    let name = name.to_ascii_lowercase();
-    EXACT.contains(&name.as_str()) || name.starts_with("list-")
+    let is_list = name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("list-"));
+    is_list || EXACT.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// Pieces in order, with neighbouring fixed octets drawn together.
