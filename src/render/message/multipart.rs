@@ -113,7 +113,11 @@ impl Iterator for BoundaryLines<'_, '_> {
             let line = &tail[..memchr::memchr(b'\n', tail).map_or(tail.len(), |at| at + 1)];
             let after_dashes = line.strip_prefix(b"--");
             if after_dashes.unwrap_or(line).iter().all(u8::is_ascii_whitespace) {
-                return Some(BoundaryLine { start, end: self.from + line.len(), is_last: after_dashes.is_some() });
+                return Some(BoundaryLine {
+                    start,
+                    end: self.from + line.len(),
+                    is_last: after_dashes.is_some(),
+                });
             }
         }
     }

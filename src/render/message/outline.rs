@@ -1,22 +1,28 @@
 //! The outline of a message: where header fields, parts and boundaries stand, before anything is decoded. Two messages
-//! with the same [`Outline::canonical`] form have the same plan but for their own header fields and boundaries.
+//! with the same [`Tree::canonical`] form have the same plan but for their own header fields and boundaries.
 
 use super::field::{self, Field};
 use super::leaf::MediaType;
 use super::{DEPTH_MAX, PARTS_MAX, bad_job, header, multipart, too_large};
 use crate::fault::Fault;
-use crate::render::fingerprint::Canonical;
+use crate::render::fingerprint::{Canonical, Fingerprint};
 use crate::render::memo::Kind;
 use crate::render::plan::piece::BOUNDARY_OCTETS_MAX;
 
-/// What stands where in a message.
+/// A message cut into what is its own and what it may share with others.
 #[derive(Debug)]
 pub struct Outline<'m> {
     /// Fields of the message's own header that say nothing about its content.
     pub head: Vec<Field<'m>>,
-    /// All the rest: the fields that do, and the body.
-    pub root: Part<'m>,
+    /// Those that do.
+    structure: Vec<Field<'m>>,
     pub body: &'m [u8],
+}
+
+/// What stands where in a message's content.
+#[derive(Debug)]
+pub struct Tree<'m> {
+    pub root: Part<'m>,
     /// Boundaries that another message may have in another wording, by their numbers.
     pub boundaries: Vec<&'m str>,
 }
@@ -63,7 +69,7 @@ pub struct Exchange {
 
 impl<'m> Outline<'m> {
     /// # Errors
-    /// `bad-job` for what cannot be read, `too-large` past the limits on fields, parts and depth.
+    /// `bad-job` for what cannot be read, `too-large` past the limits on fields.
     pub fn read(raw: &'m [u8]) -> Result<Self, Fault> {
         let (fields, body) = field::split(raw)?;
         header::check(&fields)?;
@@ -71,11 +77,30 @@ impl<'m> Outline<'m> {
         for field in fields {
             if is_about_content(&field) { structure.push(field) } else { head.push(field) }
         }
-        let mut reading = Reading { parts: 0, boundaries: Vec::new() };
-        let root = reading.part(structure, body, Inside::default())?;
-        Ok(Self { head, root, body, boundaries: reading.boundaries })
+        Ok(Self { head, structure, body })
     }
 
+    /// Everything but the head, octet by octet: two messages with the same have the same [`Tree`].
+    pub fn literal(&self, of_body: Fingerprint) -> Canonical {
+        let mut literal = Canonical::new(Kind::Literal, 0);
+        literal.mark(b'f', self.structure.len() as u32);
+        for field in &self.structure {
+            literal.put(field.raw);
+        }
+        literal.put(&of_body);
+        literal
+    }
+
+    /// # Errors
+    /// `bad-job` for what cannot be read, `too-large` past the limits on fields, parts and depth.
+    pub fn tree(&self) -> Result<Tree<'m>, Fault> {
+        let mut reading = Reading { parts: 0, boundaries: Vec::new() };
+        let root = reading.part(self.structure.clone(), self.body, Inside::default())?;
+        Ok(Tree { root, boundaries: reading.boundaries })
+    }
+}
+
+impl Tree<'_> {
     /// Everything but the head and the wording of exchangeable boundaries.
     pub fn canonical(&self, kind: Kind, octets: usize) -> Canonical {
         let mut canonical = Canonical::new(kind, octets);
