@@ -12,19 +12,17 @@ use crate::job::{Content, Job, SendNumber};
 ///
 /// # Errors
 /// `bad-job` when the message is empty or its header cannot be used.
-pub fn jobs(house: &House, envelope: Envelope, mut message: Vec<u8>) -> Result<Vec<Job>, Fault> {
+pub fn jobs(house: &House, envelope: Envelope, message: Vec<u8>) -> Result<Vec<Job>, Fault> {
     if message.is_empty() {
         return Err(Fault::new(Reason::BadJob, "the message is empty"));
     }
-    let mut asked = headers::take(&mut message)?;
+    let (mut asked, message) = headers::take(message)?;
     let content = match asked.template.take() {
         Some(name) => Content::Template(name.into()),
-        None => {
-            if let Some(names) = &envelope.merged {
-                message = merge::translate(&message, names)?;
-            }
-            Content::Message(message.into())
-        }
+        None => Content::Message(match &envelope.merged {
+            Some(names) => merge::translate(&message, names)?.into(),
+            None => message,
+        }),
     };
     let Envelope { engine, sender, recipients, require_tls, is_shared, .. } = envelope;
     // The last copy is the original: one recipient costs no copy.
