@@ -58,7 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     /// Whether the next message is better sent with others than alone.
     pub(super) fn may_chunk(&self, target: &Target) -> bool {
         let knows_how = self.offered.chunking && self.offered.pipelining && self.tells_apart;
-        let is_worth_it = self.is_brisk && !self.owes_reset && !target.queue.is_empty();
+        let is_worth_it = self.is_brisk && !self.has_rested && !self.owes_reset && !target.queue.is_empty();
         knows_how && is_worth_it && !target.chunks_are_paused()
     }
 
