@@ -73,11 +73,11 @@ proptest! {
     #[test]
     fn contents_arrive_octet_for_octet(
         contents in proptest::collection::vec("(\r\n|\r\n\\.|\\.\r\n|\\.|text |é){0,40}", 1..12),
-        stepwise in any::<bool>(),
+        profile in prop_oneof![Just("accept"), Just("no-chunking"), Just("no-pipelining")],
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let pair = pair(if stepwise { "no-pipelining" } else { "accept" }).await;
+            let pair = pair(profile).await;
             let sends = contents.iter().map(|content| pair.deliver(content));
             for outcome in futures_util::future::join_all(sends).await {
                 outcome.unwrap();
