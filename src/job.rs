@@ -7,7 +7,7 @@ use bytes::Bytes;
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// Merge data sent by the engine with the job. Not personal by contract, yet never logged.
 pub type Data = serde_json::Map<String, serde_json::Value>;
@@ -249,6 +249,8 @@ pub struct Job {
     pub sender: Option<Box<str>>,
     /// The engine asked that the message travels in TLS only (RFC 8689).
     pub require_tls: bool,
+    /// When this process had read it, from its engine or back from the journal.
+    pub read_at: Instant,
 }
 
 #[cfg(test)]

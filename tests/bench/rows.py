@@ -142,9 +142,11 @@ class Rows:
         direct_port, house.sink_port = house.sink_port, own_port
 
         def one(_):
-            before, (through, sent) = self.stages(), self.through(tokens, paced)
-            after, (direct, _) = self.stages(), self.direct(direct_port, tokens, paced)
-            figures = {f"{stage}_mean_us": (after[stage] - before[stage]) / sent * 1e6 for stage in before}
+            before, (through, sent) = self.metrics(), self.through(tokens, paced)
+            after, (direct, _) = self.metrics(), self.direct(direct_port, tokens, paced)
+            figures = relay_times(before, after, sent)
+            sums = [f"tokenrelay_stage_{stage}_seconds_sum" for stage in ("resolve", "render", "inject")]
+            figures |= {f"{name.split('_')[2]}_mean_us": (after[name] - before[name]) / sent * 1e6 for name in sums}
             figures |= {f"through_{name}_us": through[name] for name in ("p50", "p99")}
             figures |= {f"direct_{name}_us": direct[name] for name in ("p50", "p99")}
             return figures | {f"added_{name}_us": through[name] - direct[name] for name in ("p50", "p99")}
@@ -170,13 +172,12 @@ class Rows:
             raise Wrong(f"{report['failed']} messages did not reach the sink: {report['outcomes']}")
         return report["latency_us"], report["relayed"]
 
-    def stages(self):
-        """Seconds spent in each stage so far, from the relay's own metrics."""
+    def metrics(self):
+        """The relay's own metrics: a number for each name with its labels."""
         context = ssl.create_default_context(cafile=self.house.folder / "certs/ca.pem")
         with urllib.request.urlopen(f"https://127.0.0.1:{self.house.http_port}/metrics", context=context) as page:
             text = page.read().decode()
-        sums = dict(re.findall(r"^tokenrelay_stage_(\w+)_seconds_sum (\S+)", text, re.MULTILINE))
-        return {stage: float(sums[stage]) for stage in ("resolve", "render", "inject")}
+        return {name: float(value) for name, value in re.findall(r"^(tokenrelay_\S+) (\S+)$", text, re.MULTILINE)}
 
     def roundtrip(self):
         """One connection to a target five milliseconds away."""
@@ -186,16 +187,20 @@ class Rows:
         house, port = self.house, free_port()
         house.configure("connections_max = 1\nmessages_per_connection_max = 100000\n", port)
         house.open("--verify", house.folder / "proofs.csv", "--profile", profile)
+        turns = house.folder / "turns"
         wire = house.start(sys.executable, pathlib.Path(__file__).with_name("delay.py"), "--listen", port, "--to", house.sink_port,
-                           "--round-trip-ms", ROUND_TRIP_MS)
+                           "--round-trip-ms", ROUND_TRIP_MS, "--turns", turns)
         house.wait_port(port, wire)
         tokens = self.warm_tokens()
         house.load_http(tokens, "--rate", "max", "--jobs", 50)
 
         def one(_):
-            round_trip = measured_round_trip(port)
+            round_trip, before = measured_round_trip(port), turns_of(turns)
             report = house.load_http(tokens, "--rate", "max", "--jobs", self.args.wire_jobs)
-            return {f"{name}_per_round_trip": report["achieved"] * round_trip, f"{name}_round_trip_ms": round_trip * 1e3}
+            # Nothing was in front of the first envelope that could have carried it.
+            taken = turns_of(turns) - before - 1
+            return {f"{name}_per_turn": report["relayed"] / taken, f"{name}_per_round_trip": report["achieved"] * round_trip,
+                    f"{name}_round_trip_ms": round_trip * 1e3}
 
         figures = self.rounds(one)
         house.close()
@@ -231,6 +236,32 @@ class Rows:
         return {"jobs": [count], "start_mib": [before], "half_mib": [max(samples[:half])], "peak_mib": [max(samples)],
                 "growth_in_second_half_mib": [max(0.0, max(samples[half:]) - max(samples[:half]))],
                 "relay_us": [cpu / count * 1e6], "per_second": [count / seconds]}
+
+
+def relay_times(before, after, sent):
+    """Percentiles of the time in the relay, of the messages between two looks at its metrics."""
+    counts = []
+    for name, count in after.items():
+        if bucket := re.fullmatch(r'tokenrelay_relay_seconds_bucket\{le="(\S+)"\}', name):
+            counts.append((float(bucket[1]), count - before[name]))
+    counts.sort()
+    if counts[-1][1] != sent:
+        raise Wrong(f"the relay timed {counts[-1][1]:.0f} of {sent} messages")
+    return {f"relay_p{percent}_us": percentile(counts, sent * percent / 100) * 1e6 for percent in (50, 90, 99)}
+
+
+def percentile(counts, rank):
+    """Where the rank lies, as if the messages of a bucket were evenly spread over it; in the last bucket, its beginning."""
+    low, before = 0.0, 0.0
+    for high, count in counts:
+        if count >= rank:
+            return low if high == float("inf") else low + (high - low) * (rank - before) / (count - before)
+        low, before = high, count
+    raise Wrong("no bucket holds that rank")
+
+
+def turns_of(path):
+    return int.from_bytes(path.read_bytes(), "little")
 
 
 def measured_round_trip(port):
