@@ -149,9 +149,10 @@ impl Journal {
         }
     }
 
-    /// A job that goes to a target without being held.
-    pub fn hand_off(&self, job: Arc<Job>, body: Body) -> Handoff {
-        Handoff::new(self.0.shared.handoffs.clone(), job, body)
+    /// A job that goes to a target without being held. Waits while as many as can be noted are on their way, or
+    /// wait for the ledger.
+    pub async fn hand_off(&self, job: Arc<Job>, body: Body) -> Handoff {
+        Handoff::new(self.0.shared.handoffs.clone(), job, body).await
     }
 
     /// The lanes that hold jobs, with the time until their first is due.

@@ -18,6 +18,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub const FILE_NAME: &str = "handoff.log";
 
@@ -127,6 +128,8 @@ pub struct HandoffLog {
     file: File,
     // Plain data, held for a line.
     free: Mutex<Free>,
+    /// As many permits as there are places.
+    places: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -140,7 +143,7 @@ impl HandoffLog {
     /// Starts an empty log. Every octet of it is written, so that no later note finds the disk full.
     pub fn start(path: &Path, boot: BootId) -> io::Result<Self> {
         let file = file::lay_out(path, &header(boot), SEAT * (SEATS as usize + 1))?;
-        Ok(Self { file, free: Mutex::default() })
+        Ok(Self { file, free: Mutex::default(), places: Arc::new(Semaphore::new(SEATS as usize)) })
     }
 
     fn free(&self) -> std::sync::MutexGuard<'_, Free> {
@@ -183,11 +186,16 @@ pub struct Handoff {
     body: Body,
     // Plain data, held for a line and one write.
     seat: Mutex<Option<u32>>,
+    /// Given back behind the place.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Handoff {
-    pub(super) fn new(log: Arc<HandoffLog>, job: Arc<Job>, body: Body) -> Self {
-        Self { log, job, body, seat: Mutex::new(None) }
+    /// Waits for a place: while the disk is slow, so are the doors.
+    pub(super) async fn new(log: Arc<HandoffLog>, job: Arc<Job>, body: Body) -> Self {
+        // Nobody closes it.
+        let permit = log.places.clone().acquire_owned().await.ok();
+        Self { log, job, body, seat: Mutex::new(None), _permit: permit }
     }
 
     pub(super) fn job(&self) -> (Arc<Job>, Body) {
