@@ -14,11 +14,13 @@ import urllib.request
 import content
 from durable import Durable
 from house import RELAY, Wrong, cpu_seconds, find, free_port, resident_mib
+from peer_mta import PostfixRelay
 
 SMALL, LARGE = 10 * 1024, 100 * 1024
 SMALL_SLACK, LARGE_SLACK = 1024, 6 * 1024
 WARM_PEOPLE = 20000
 ROUND_TRIP_MS = 5.0
+PEER_WITHIN = 600
 
 
 class Rows:
@@ -128,6 +130,51 @@ class Rows:
 
     def journal(self):
         return Durable(self.house, self.args, self.warm_tokens()).figures()
+
+    def postfix(self):
+        """Postfix with its queue on disk, and ours with the same promise, on the same disk; then ours without a queue."""
+        house = self.house
+        house.configure(accept="journal")
+        house.open()
+        durable = Durable(house, self.args, self.warm_tokens())
+        self.through_journal(durable, "http", min(WARM_PEOPLE, house.people))
+
+        def one(_):
+            theirs, ours = self.through_postfix(max(500, self.args.jobs // 10)), self.through_journal(durable, "smtp", self.args.jobs // 2)
+            return theirs | ours | {"times_its_rate": ours["per_second"] / theirs["postfix_per_second"]}
+
+        figures = self.rounds(one)
+        self.close(SMALL, SMALL_SLACK)
+        house.configure()
+        return figures
+
+    def through_postfix(self, count):
+        """From the first message that smtp-source offers to the last one that the sink has taken."""
+        house, port = self.house, free_port()
+        sink = house.start(RELAY, "sink", "--listen", f"127.0.0.1:{port}", "--json")
+        house.wait_port(port, sink)
+        with PostfixRelay(house.folder / "postfix", port) as mta:
+            before, started = mta.cpu_seconds(), time.monotonic()
+            subprocess.run([find("smtp-source"), "-d", "-s", "20", "-l", str(SMALL), "-m", str(count), "-f", "a@brand.example",
+                            "-t", "b@people.test", f"127.0.0.1:{mta.port}"], check=True)
+            while mta.queued():
+                if time.monotonic() - started > PEER_WITHIN:
+                    raise Wrong(f"Postfix still has {mta.queued()} messages; its log:\n{mta.log_tail()}")
+                time.sleep(0.05)
+            seconds, cpu = time.monotonic() - started, mta.cpu_seconds() - before
+        if (taken := house.end_sink(sink)["messages"]) != count:
+            raise Wrong(f"{taken} of {count} messages came through Postfix")
+        return {"postfix_us": cpu / count * 1e6, "postfix_per_second": count / seconds}
+
+    def through_journal(self, durable, door, count):
+        """From the first job that the generator offers to the last one that left the journal."""
+        house = self.house
+        before, started = cpu_seconds(house.relay.pid), time.monotonic()
+        durable.take(door, count, "--connections", {"http": 1, "smtp": 20}[door])
+        durable.until(lambda held: held == 0, PEER_WITHIN)
+        seconds, cpu = time.monotonic() - started, cpu_seconds(house.relay.pid) - before
+        house.relayed += count
+        return {"relay_us": cpu / count * 1e6, "per_second": count / seconds}
 
     def latency(self):
         """Light load, open loop: through the relay, and straight into the sink from the same generator."""
