@@ -161,8 +161,10 @@ fn write_new(path: &Path, wall_ms: i64) -> rusqlite::Result<()> {
 pub fn connect(path: &Path, purpose: Use) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, flags())?;
     db.busy_timeout(if purpose == Use::Read { READ_WAIT } else { WRITE_WAIT })?;
-    // Only what was synced may be moved into the file, so nobody does it but the writer, and it looks at the answer.
+    // Only what was synced may be moved into the file, so nobody does it but the writer, and it looks at the answer. And no
+    // statement is planned anew for the values it is given, which costs more than most of them.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     let (cache_kib, query_only) = match purpose {
         Use::Read => (8 * 1024, "ON"),

@@ -7,12 +7,14 @@ use super::error::store_error;
 use super::{LedgerError, connect};
 use crate::fault::{Reason, State};
 use crate::journal::Number;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Result, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long to wait for the relay's write lock; the relay holds it for one group of jobs at a time.
 const WRITE_WAIT: Duration = Duration::from_secs(15);
+const STATEMENTS_KEPT: usize = 64;
 /// Jobs changed in one transaction: the relay waits no longer than this takes.
 const JOBS_AT_ONCE: usize = 2000;
 
@@ -59,8 +61,12 @@ impl Desk {
         let path = dir.join(crate::journal::FILE_NAME);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = connect(&path, flags, WRITE_WAIT)?;
-        db.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;")
-            .map_err(store_error(&path))?;
+        db.execute_batch(
+            "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -32768;",
+        )
+        .and_then(|()| db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true))
+        .map_err(store_error(&path))?;
+        db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         Ok(Self { path, db })
     }
 

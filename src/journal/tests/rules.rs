@@ -190,7 +190,9 @@ async fn jobs_that_nobody_takes_expire_by_themselves() {
         (job, body, How::Queued)
     });
     place.journal().hold(drafts.collect()).await.unwrap();
+    let began = std::time::Instant::now();
     while place.number("SELECT count(*) FROM job WHERE state = 'expired'") < 1_201 {
+        assert!(began.elapsed() < Duration::from_secs(30), "they do not expire");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     place.check();
