@@ -152,12 +152,15 @@ impl Pipeline {
         };
         times.inject = started.elapsed();
         match delivered {
-            Ok(accepted) => Ok(Relayed {
-                target: accepted.target,
-                code: accepted.code,
-                attempt: accepted.attempts,
-                times: StageTimes::default(),
-            }),
+            Ok(accepted) => {
+                times.relay = Some(accepted.sent_at.into_std().saturating_duration_since(job.read_at));
+                Ok(Relayed {
+                    target: accepted.target,
+                    code: accepted.code,
+                    attempt: accepted.attempts,
+                    times: StageTimes::default(),
+                })
+            }
             Err(DeliverError::Failed(fault)) => Err(fault),
             Err(DeliverError::NeedsSevenBit) => Err(Fault::new(
                 Reason::TargetUnavailable,

@@ -45,12 +45,20 @@ pub struct StageHistograms {
     resolve: Histogram,
     render: Histogram,
     inject: Histogram,
+    relay: Histogram,
 }
+
+/// Upper ends in seconds: fine where a relay that has nothing to wait for is, up to the patience of engines.
+const RELAY_SECONDS: [f64; 24] = [
+    0.000_025, 0.000_05, 0.000_075, 0.000_1, 0.000_125, 0.000_15, 0.000_2, 0.000_25, 0.000_3, 0.000_4,
+    0.000_5, 0.000_75, 0.001, 0.001_5, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,
+];
 
 impl Default for StageHistograms {
     fn default() -> Self {
         let histogram = || Histogram::new(exponential_buckets(0.000_05, 2.5, 14));
-        Self { resolve: histogram(), render: histogram(), inject: histogram() }
+        let relay = Histogram::new(RELAY_SECONDS);
+        Self { resolve: histogram(), render: histogram(), inject: histogram(), relay }
     }
 }
 
@@ -59,6 +67,9 @@ impl StageHistograms {
         self.resolve.observe(times.resolve.as_secs_f64());
         self.render.observe(times.render.as_secs_f64());
         self.inject.observe(times.inject.as_secs_f64());
+        if let Some(relay) = times.relay {
+            self.relay.observe(relay.as_secs_f64());
+        }
     }
 }
 
@@ -98,6 +109,11 @@ impl Page {
         self.0.register("stage_resolve_seconds", "Time in resolve", stages.resolve.clone());
         self.0.register("stage_render_seconds", "Time in render", stages.render.clone());
         self.0.register("stage_inject_seconds", "Time in inject", stages.inject.clone());
+        self.0.register(
+            "relay_seconds",
+            "From a job read to the last octet of its message handed to the target, of messages a target took",
+            stages.relay.clone(),
+        );
         self
     }
 
@@ -141,6 +157,7 @@ mod tests {
     use crate::job::SendNumber;
     use crate::ticket::Outcome;
     use std::sync::Arc;
+    use std::time::Duration;
 
     #[test]
     fn the_page_counts_outcomes_by_state() {
@@ -150,5 +167,17 @@ mod tests {
         let text = Page::default().jobs(&board).stages(&StageHistograms::default()).text();
         assert!(text.contains("tokenrelay_jobs_outcome_total{state=\"lost\"} 1"), "{text}");
         assert!(text.contains("tokenrelay_jobs_open 0"), "{text}");
+    }
+
+    #[test]
+    fn time_in_the_relay_is_counted_of_messages_that_were_sent() {
+        let stages = StageHistograms::default();
+        stages.observe(&StageTimes::default());
+        stages.observe(&StageTimes { relay: Some(Duration::from_micros(60)), ..StageTimes::default() });
+        let text = Page::default().stages(&stages).text();
+        for (up_to, count) in [("0.00005", 0), ("0.000075", 1), ("+Inf", 1)] {
+            let line = format!("tokenrelay_relay_seconds_bucket{{le=\"{up_to}\"}} {count}\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
     }
 }

@@ -14,6 +14,9 @@ pub struct StageTimes {
     pub resolve: Duration,
     pub render: Duration,
     pub inject: Duration,
+    /// From the job read to the last octet of its message handed to the target's connection; of messages a target
+    /// took.
+    pub relay: Option<Duration>,
 }
 
 /// The first MTA took the message.

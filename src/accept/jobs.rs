@@ -7,7 +7,7 @@ use crate::fault::{Fault, Reason};
 use crate::job::{Content, InlineContent, Job, SendNumber, Token};
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 use text::JobText;
 
 pub use text::DATA_VALUES_MAX;
@@ -103,6 +103,7 @@ impl JobReader {
             expires: text.expires.as_deref().map(moment).transpose()?,
             sender: None,
             require_tls: false,
+            read_at: Instant::now(),
         })
     }
 

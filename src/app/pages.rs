@@ -69,6 +69,7 @@ impl Parts {
         self.custody.pipeline.injector.targets().flat_map(|(target, stats, _)| {
             let counts = [
                 ("sessions_made", stats.sessions_made()),
+                ("tls_resumed", stats.tls_resumed()),
                 ("connect_failures", stats.connect_failures()),
                 ("relayed", stats.relayed()),
                 ("refused", stats.refused()),

@@ -218,12 +218,13 @@ fn summarise(stats: &SinkStats, elapsed: Duration, args: &SinkArgs) -> Result<()
         say("")?;
     }
     say(&format!(
-        "{} messages to {} recipients, {} octets, {} sessions ({} in TLS), {} contents not accepted, {:.0} messages/s",
+        "{} messages to {} recipients, {} octets, {} sessions ({} in TLS, {} of them resumed), {} contents not accepted, {:.0} messages/s",
         stats.messages,
         stats.recipients,
         stats.octets,
         stats.sessions,
         stats.tls_sessions,
+        stats.tls_resumed,
         stats.contents - stats.messages,
         per_second(stats, elapsed)
     ))?;

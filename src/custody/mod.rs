@@ -152,7 +152,10 @@ impl Custody {
     }
 
     async fn hand_off_or_hold(self: &Arc<Self>, journal: Journal, job: &Arc<Job>, body: Body) -> Outcome {
-        let handoff = Arc::new(journal.hand_off(job.clone(), body));
+        let noted = tokio::time::timeout(self.handoff_wait, journal.hand_off(job.clone(), body));
+        let Ok(handoff) = noted.await.map(Arc::new) else {
+            return hold(&journal, job, body, How::Queued).await;
+        };
         let (this, job_there, handoff_there) = (self.clone(), job.clone(), handoff.clone());
         let mut attempt = Box::pin(async move {
             let note = handoff_there.clone();

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-/// A session that is ready for MAIL.
-pub(super) async fn establish(settings: &TargetSettings) -> Result<Session<Stream>, Trouble> {
+/// A session that is ready for MAIL, and whether its TLS was resumed.
+pub(super) async fn establish(settings: &TargetSettings) -> Result<(Session<Stream>, bool), Trouble> {
     let tcp = open_tcp(settings).await?;
     let mut talk = match settings.tls {
         TlsMode::Implicit => Talk::new(start_tls(settings, tcp).await?),
@@ -30,8 +30,8 @@ pub(super) async fn establish(settings: &TargetSettings) -> Result<Session<Strea
         offered = say_ehlo(settings, &mut talk).await?;
     }
     authenticate(settings, &mut talk, offered).await?;
-    let is_tls = talk.stream().is_tls();
-    Ok(Session::new(talk, offered, is_tls))
+    let (is_tls, is_resumed) = (talk.stream().is_tls(), talk.stream().is_resumed());
+    Ok((Session::new(talk, offered, is_tls), is_resumed))
 }
 
 pub(super) async fn open_tcp(settings: &TargetSettings) -> Result<TcpStream, Trouble> {

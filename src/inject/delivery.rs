@@ -113,6 +113,8 @@ pub struct Accepted {
     pub code: ReplyCode,
     /// How many times the message was offered, this time included.
     pub attempts: u32,
+    /// When the stream had taken its last octet.
+    pub sent_at: Instant,
 }
 
 /// Why a delivery has not been relayed.
@@ -142,6 +144,8 @@ pub(super) struct Parcel {
     pub delivery: Delivery,
     pub attempts: u32,
     pub queued_at: Instant,
+    /// When the stream had taken its last octet; `queued_at` until then.
+    pub sent_at: Instant,
     waiting: oneshot::Sender<Settled>,
     claim: Claim,
     is_taken: bool,
@@ -163,10 +167,12 @@ impl Parcel {
     pub fn new(delivery: Delivery) -> (Self, oneshot::Receiver<Settled>, Claim) {
         let (waiting, settled) = oneshot::channel();
         let claim = Claim::default();
+        let queued_at = Instant::now();
         let parcel = Self {
             delivery,
             attempts: 0,
-            queued_at: Instant::now(),
+            queued_at,
+            sent_at: queued_at,
             waiting,
             claim: claim.clone(),
             is_taken: false,
@@ -186,7 +192,8 @@ impl Parcel {
     }
 
     pub fn accept(self, target: &Arc<str>, code: ReplyCode) {
-        let accepted = Accepted { target: target.clone(), code, attempts: self.attempts };
+        let accepted =
+            Accepted { target: target.clone(), code, attempts: self.attempts, sent_at: self.sent_at };
         let _ = self.waiting.send(Settled::Accepted(accepted));
     }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub struct TargetStats {
     pub(super) sessions_made: AtomicU64,
     pub(super) sessions_open: AtomicU64,
+    pub(super) tls_resumed: AtomicU64,
     pub(super) connect_failures: AtomicU64,
     pub(super) relayed: AtomicU64,
     pub(super) refused: AtomicU64,
@@ -22,6 +23,11 @@ impl TargetStats {
 
     pub fn sessions_open(&self) -> u64 {
         self.sessions_open.load(Relaxed)
+    }
+
+    /// Sessions whose TLS went on from one before, without certificates and signatures.
+    pub fn tls_resumed(&self) -> u64 {
+        self.tls_resumed.load(Relaxed)
     }
 
     pub fn connect_failures(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! The connection to a target, in clear or inside TLS, as one type.
 
+use rustls::HandshakeKind;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,6 +16,12 @@ pub(super) enum Stream {
 impl Stream {
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// The TLS session goes on from one before, without certificates and signatures (RFC 8446 §2.2).
+    pub fn is_resumed(&self) -> bool {
+        let Self::Tls(stream) = self else { return false };
+        stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 }
 

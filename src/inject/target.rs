@@ -215,11 +215,12 @@ impl Contract {
                 () = target.halted.cancelled() => return,
                 established = establish(&target.settings) => established,
             };
-            let session = match established {
-                Ok(session) => session,
+            let (session, is_resumed) = match established {
+                Ok(established) => established,
                 Err(trouble) => return self.give_up(&trouble),
             };
             let open = Open::new(&target);
+            target.stats.tls_resumed.fetch_add(u64::from(is_resumed), Ordering::Relaxed);
             let offered = session.offered();
             target.learned.send_if_modified(|learned| learned.capabilities.replace(offered) != Some(offered));
             let ended = Box::pin(session.serve(&target, std::mem::take(&mut self.carried))).await;

@@ -143,6 +143,7 @@ mod tests {
             expires: None,
             sender: None,
             require_tls: false,
+            read_at: std::time::Instant::now(),
         }
     }
 

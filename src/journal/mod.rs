@@ -11,6 +11,7 @@ mod handle;
 mod handoff;
 mod inbox;
 pub mod inspect;
+mod known;
 pub mod ledger;
 mod order;
 mod outcome;

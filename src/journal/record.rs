@@ -217,6 +217,7 @@ impl Unclaimed {
             expires: self.expires,
             sender: self.sender,
             require_tls: self.require_tls,
+            read_at: std::time::Instant::now(),
         }
     }
 }

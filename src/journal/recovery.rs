@@ -203,7 +203,7 @@ fn judge(
                 })
             }
         };
-        batch.settle(number, &end)?;
+        batch.settle(number, &end, None)?;
     }
     let oldest = moment.wall.saturating_sub(super::clock::millis(settings.retention));
     for note in log.handoffs.iter().filter(|note| note.accepted >= oldest) {

@@ -211,8 +211,10 @@ impl Writer {
                     }
                     let _ = answer.send(held);
                 }
-                (Order::Claim { answer, .. }, Done::Claimed(raws)) => {
-                    raws.iter().for_each(|raw| self.shared.flights.take_off(raw.number, raw.attempt));
+                (Order::Claim { answer, .. }, Done::Claimed(mut raws)) => {
+                    for raw in &mut raws {
+                        self.shared.flights.take_off(raw.number, raw.attempt, raw.row.take());
+                    }
                     let caught = Caught::new(raws, self.shared.inbox.clone());
                     let _ = answer.send(Ok(caught));
                 }
@@ -224,7 +226,7 @@ impl Writer {
 
     fn take_off(&self, held: &Held) {
         if let Held::New(Number(number)) = held {
-            self.shared.flights.take_off(*number, 1);
+            self.shared.flights.take_off(*number, 1, None);
         }
     }
 }
@@ -242,7 +244,9 @@ fn apply(batch: &mut Batch<'_>, space: &mut Space, totals: Totals, order: &Order
         }
         Order::Record(ended) => batch.record(ended).map(|()| Done::Written),
         Order::Claim { lane, count, .. } => batch.claim(lane, *count).map(Done::Claimed),
-        Order::Settle { number, end } => batch.settle(*number, end).map(|()| Done::Written),
+        Order::Settle { number, end, row } => {
+            batch.settle(*number, end, row.as_deref()).map(|()| Done::Written)
+        }
         #[cfg(test)]
         Order::Run(..) | Order::Crash => Ok(Done::Written),
     }

@@ -20,6 +20,9 @@ use tokenrelay::wire::dot;
 use tokenrelay::wire::ndjson::Framer;
 use tokenrelay::wire::reply::{Reply, ReplyFramer};
 
+/// Operations that are not counted; a multiple of a batch.
+const WARMING: usize = 256;
+
 /// A part prepares what it needs and gives what is counted.
 type Part = (&'static str, fn() -> Box<dyn FnMut()>);
 
@@ -45,6 +48,16 @@ fn main() {
     let times: usize = arguments.next().and_then(|times| times.parse().ok()).expect("how many times");
     let (_, prepare) = PARTS.iter().find(|(part, _)| *part == name).expect("one of the parts");
     let mut part = prepare();
+    for _ in 0..WARMING {
+        part();
+    }
+    operate(&mut *part, times);
+}
+
+/// The counter looks at this function only: preparing takes hundreds of millions of instructions (aws-lc gathers
+/// entropy from the clock's jitter), and never the same number.
+#[inline(never)]
+fn operate(part: &mut dyn FnMut(), times: usize) {
     for _ in 0..times {
         part();
     }

@@ -147,6 +147,7 @@ fn job(engine: &Arc<Engine>) -> Result<Job> {
         expires: None,
         sender: None,
         require_tls: false,
+        read_at: std::time::Instant::now(),
     })
 }
 

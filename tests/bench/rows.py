@@ -14,11 +14,13 @@ import urllib.request
 import content
 from durable import Durable
 from house import RELAY, Wrong, cpu_seconds, find, free_port, resident_mib
+from peer_mta import PostfixRelay
 
 SMALL, LARGE = 10 * 1024, 100 * 1024
 SMALL_SLACK, LARGE_SLACK = 1024, 6 * 1024
 WARM_PEOPLE = 20000
 ROUND_TRIP_MS = 5.0
+PEER_WITHIN = 600
 
 
 class Rows:
@@ -129,6 +131,51 @@ class Rows:
     def journal(self):
         return Durable(self.house, self.args, self.warm_tokens()).figures()
 
+    def postfix(self):
+        """Postfix with its queue on disk, and ours with the same promise, on the same disk; then ours without a queue."""
+        house = self.house
+        house.configure(accept="journal")
+        house.open()
+        durable = Durable(house, self.args, self.warm_tokens())
+        self.through_journal(durable, "http", min(WARM_PEOPLE, house.people))
+
+        def one(_):
+            theirs, ours = self.through_postfix(max(500, self.args.jobs // 10)), self.through_journal(durable, "smtp", self.args.jobs // 2)
+            return theirs | ours | {"times_its_rate": ours["per_second"] / theirs["postfix_per_second"]}
+
+        figures = self.rounds(one)
+        self.close(SMALL, SMALL_SLACK)
+        house.configure()
+        return figures
+
+    def through_postfix(self, count):
+        """From the first message that smtp-source offers to the last one that the sink has taken."""
+        house, port = self.house, free_port()
+        sink = house.start(RELAY, "sink", "--listen", f"127.0.0.1:{port}", "--json")
+        house.wait_port(port, sink)
+        with PostfixRelay(house.folder / "postfix", port) as mta:
+            before, started = mta.cpu_seconds(), time.monotonic()
+            subprocess.run([find("smtp-source"), "-d", "-s", "20", "-l", str(SMALL), "-m", str(count), "-f", "a@brand.example",
+                            "-t", "b@people.test", f"127.0.0.1:{mta.port}"], check=True)
+            while mta.queued():
+                if time.monotonic() - started > PEER_WITHIN:
+                    raise Wrong(f"Postfix still has {mta.queued()} messages; its log:\n{mta.log_tail()}")
+                time.sleep(0.05)
+            seconds, cpu = time.monotonic() - started, mta.cpu_seconds() - before
+        if (taken := house.end_sink(sink)["messages"]) != count:
+            raise Wrong(f"{taken} of {count} messages came through Postfix")
+        return {"postfix_us": cpu / count * 1e6, "postfix_per_second": count / seconds}
+
+    def through_journal(self, durable, door, count):
+        """From the first job that the generator offers to the last one that left the journal."""
+        house = self.house
+        before, started = cpu_seconds(house.relay.pid), time.monotonic()
+        durable.take(door, count, "--connections", {"http": 1, "smtp": 20}[door])
+        durable.until(lambda held: held == 0, PEER_WITHIN)
+        seconds, cpu = time.monotonic() - started, cpu_seconds(house.relay.pid) - before
+        house.relayed += count
+        return {"relay_us": cpu / count * 1e6, "per_second": count / seconds}
+
     def latency(self):
         """Light load, open loop: through the relay, and straight into the sink from the same generator."""
         house, tokens = self.house, self.warm_tokens()
@@ -142,9 +189,11 @@ class Rows:
         direct_port, house.sink_port = house.sink_port, own_port
 
         def one(_):
-            before, (through, sent) = self.stages(), self.through(tokens, paced)
-            after, (direct, _) = self.stages(), self.direct(direct_port, tokens, paced)
-            figures = {f"{stage}_mean_us": (after[stage] - before[stage]) / sent * 1e6 for stage in before}
+            before, (through, sent) = self.metrics(), self.through(tokens, paced)
+            after, (direct, _) = self.metrics(), self.direct(direct_port, tokens, paced)
+            figures = relay_times(before, after, sent)
+            sums = [f"tokenrelay_stage_{stage}_seconds_sum" for stage in ("resolve", "render", "inject")]
+            figures |= {f"{name.split('_')[2]}_mean_us": (after[name] - before[name]) / sent * 1e6 for name in sums}
             figures |= {f"through_{name}_us": through[name] for name in ("p50", "p99")}
             figures |= {f"direct_{name}_us": direct[name] for name in ("p50", "p99")}
             return figures | {f"added_{name}_us": through[name] - direct[name] for name in ("p50", "p99")}
@@ -170,13 +219,12 @@ class Rows:
             raise Wrong(f"{report['failed']} messages did not reach the sink: {report['outcomes']}")
         return report["latency_us"], report["relayed"]
 
-    def stages(self):
-        """Seconds spent in each stage so far, from the relay's own metrics."""
+    def metrics(self):
+        """The relay's own metrics: a number for each name with its labels."""
         context = ssl.create_default_context(cafile=self.house.folder / "certs/ca.pem")
         with urllib.request.urlopen(f"https://127.0.0.1:{self.house.http_port}/metrics", context=context) as page:
             text = page.read().decode()
-        sums = dict(re.findall(r"^tokenrelay_stage_(\w+)_seconds_sum (\S+)", text, re.MULTILINE))
-        return {stage: float(sums[stage]) for stage in ("resolve", "render", "inject")}
+        return {name: float(value) for name, value in re.findall(r"^(tokenrelay_\S+) (\S+)$", text, re.MULTILINE)}
 
     def roundtrip(self):
         """One connection to a target five milliseconds away."""
@@ -186,16 +234,20 @@ class Rows:
         house, port = self.house, free_port()
         house.configure("connections_max = 1\nmessages_per_connection_max = 100000\n", port)
         house.open("--verify", house.folder / "proofs.csv", "--profile", profile)
+        turns = house.folder / "turns"
         wire = house.start(sys.executable, pathlib.Path(__file__).with_name("delay.py"), "--listen", port, "--to", house.sink_port,
-                           "--round-trip-ms", ROUND_TRIP_MS)
+                           "--round-trip-ms", ROUND_TRIP_MS, "--turns", turns)
         house.wait_port(port, wire)
         tokens = self.warm_tokens()
         house.load_http(tokens, "--rate", "max", "--jobs", 50)
 
         def one(_):
-            round_trip = measured_round_trip(port)
+            round_trip, before = measured_round_trip(port), turns_of(turns)
             report = house.load_http(tokens, "--rate", "max", "--jobs", self.args.wire_jobs)
-            return {f"{name}_per_round_trip": report["achieved"] * round_trip, f"{name}_round_trip_ms": round_trip * 1e3}
+            # Nothing was in front of the first envelope that could have carried it.
+            taken = turns_of(turns) - before - 1
+            return {f"{name}_per_turn": report["relayed"] / taken, f"{name}_per_round_trip": report["achieved"] * round_trip,
+                    f"{name}_round_trip_ms": round_trip * 1e3}
 
         figures = self.rounds(one)
         house.close()
@@ -231,6 +283,32 @@ class Rows:
         return {"jobs": [count], "start_mib": [before], "half_mib": [max(samples[:half])], "peak_mib": [max(samples)],
                 "growth_in_second_half_mib": [max(0.0, max(samples[half:]) - max(samples[:half]))],
                 "relay_us": [cpu / count * 1e6], "per_second": [count / seconds]}
+
+
+def relay_times(before, after, sent):
+    """Percentiles of the time in the relay, of the messages between two looks at its metrics."""
+    counts = []
+    for name, count in after.items():
+        if bucket := re.fullmatch(r'tokenrelay_relay_seconds_bucket\{le="(\S+)"\}', name):
+            counts.append((float(bucket[1]), count - before[name]))
+    counts.sort()
+    if counts[-1][1] != sent:
+        raise Wrong(f"the relay timed {counts[-1][1]:.0f} of {sent} messages")
+    return {f"relay_p{percent}_us": percentile(counts, sent * percent / 100) * 1e6 for percent in (50, 90, 99)}
+
+
+def percentile(counts, rank):
+    """Where the rank lies, as if the messages of a bucket were evenly spread over it; in the last bucket, its beginning."""
+    low, before = 0.0, 0.0
+    for high, count in counts:
+        if count >= rank:
+            return low if high == float("inf") else low + (high - low) * (rank - before) / (count - before)
+        low, before = high, count
+    raise Wrong("no bucket holds that rank")
+
+
+def turns_of(path):
+    return int.from_bytes(path.read_bytes(), "little")
 
 
 def measured_round_trip(port):

@@ -230,6 +230,7 @@ mod tests {
                 resolve: Duration::from_micros(96),
                 render: Duration::from_micros(140),
                 inject: Duration::from_micros(2004),
+                relay: None,
             },
         }))
         .write_line(&mut line);
@@ -255,7 +256,7 @@ mod tests {
                 target: target.as_str().into(),
                 code: ReplyCode { basic: 250, enhanced: enhanced.map(|(a, b, c)| Enhanced(a, b, c)) },
                 attempt,
-                times: StageTimes { resolve: time(0), render: time(1), inject: time(2) },
+                times: StageTimes { resolve: time(0), render: time(1), inject: time(2), relay: None },
             });
             let send = has_send.then(|| SendNumber::from_bits([7; 16]));
             let answer = Answer { send, job_id: Some(job_id.into()), ..answer(outcome) };

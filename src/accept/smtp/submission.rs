@@ -6,25 +6,24 @@ use crate::accept::smtp::merge;
 use crate::accept::smtp::session::{Envelope, Recipient};
 use crate::fault::{Fault, Reason};
 use crate::job::{Content, Job, SendNumber};
+use std::time::Instant;
 
 /// With `X-TokenRelay-Template` the jobs name a template of the relay and the rest of the message is dropped;
 /// without it the message itself is the template.
 ///
 /// # Errors
 /// `bad-job` when the message is empty or its header cannot be used.
-pub fn jobs(house: &House, envelope: Envelope, mut message: Vec<u8>) -> Result<Vec<Job>, Fault> {
+pub fn jobs(house: &House, envelope: Envelope, message: Vec<u8>) -> Result<Vec<Job>, Fault> {
     if message.is_empty() {
         return Err(Fault::new(Reason::BadJob, "the message is empty"));
     }
-    let mut asked = headers::take(&mut message)?;
+    let (mut asked, message) = headers::take(message)?;
     let content = match asked.template.take() {
         Some(name) => Content::Template(name.into()),
-        None => {
-            if let Some(names) = &envelope.merged {
-                message = merge::translate(&message, names)?;
-            }
-            Content::Message(message.into())
-        }
+        None => Content::Message(match &envelope.merged {
+            Some(names) => merge::translate(&message, names)?.into(),
+            None => message,
+        }),
     };
     let Envelope { engine, sender, recipients, require_tls, is_shared, .. } = envelope;
     // The last copy is the original: one recipient costs no copy.
@@ -54,6 +53,7 @@ pub fn jobs(house: &House, envelope: Envelope, mut message: Vec<u8>) -> Result<V
             expires: asked.expires,
             sender: Some(variables.sender.clone().unwrap_or(sender)),
             require_tls,
+            read_at: Instant::now(),
         }
     };
     Ok(recipients.into_iter().zip(copies).map(job).collect())

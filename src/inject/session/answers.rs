@@ -26,11 +26,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         target: &Arc<Target>,
         delivery: &Delivery,
     ) -> Result<Envelope, Stop> {
-        if self.offered.pipelining {
-            self.pipelined_answers(target, delivery).await
+        let envelope = if self.offered.pipelining {
+            self.pipelined_answers(target, delivery).await?
         } else {
-            self.stepwise_answers(target, delivery).await
-        }
+            self.stepwise_answers(target, delivery).await?
+        };
+        self.has_rested = false;
+        Ok(envelope)
     }
 
     async fn pipelined_answers(

@@ -32,7 +32,6 @@ struct Flight {
     parcel: Parcel,
     /// RSET went in front of it.
     resets: bool,
-    sent_at: Instant,
 }
 
 /// What the answers to one flight came to.
@@ -55,11 +54,12 @@ pub(super) fn says_other(code: ReplyCode) -> bool {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
-    /// Whether the next message is better sent with others than alone.
+    /// Whether content may go with its envelope, without waiting for a 354: the target understands it, and has shown
+    /// a moment ago that it is there and quick.
     pub(super) fn may_chunk(&self, target: &Target) -> bool {
         let knows_how = self.offered.chunking && self.offered.pipelining && self.tells_apart;
-        let is_worth_it = self.is_brisk && !self.owes_reset && !target.queue.is_empty();
-        knows_how && is_worth_it && !target.chunks_are_paused()
+        let is_ready = self.is_brisk && !self.has_rested && !self.owes_reset;
+        knows_how && is_ready && !target.chunks_are_paused()
     }
 
     /// Carries this parcel and what waits behind it to their answers, until nothing waits any more.
@@ -83,7 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 None => target.settings.deadlines.final_reply,
             };
             let landing = self.landing(target, &flight, limit, flights.is_empty()).await;
-            let sent_at = flight.sent_at;
+            let sent_at = flight.parcel.sent_at;
             if let Some(grounded) = self.land(target, flight, landing) {
                 target.pause_chunks();
                 return Err(self.ground(target, flights, (grounded, torn)).await);
@@ -162,8 +162,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         let sent_at = Instant::now();
         let whole = ends.iter().take_while(|end| **end <= taken).count();
         let unsent = boarding.split_off(whole);
-        for (index, parcel) in boarding.into_iter().enumerate() {
-            flights.push_back(Flight { parcel, resets: first_resets || index > 0, sent_at });
+        for (index, mut parcel) in boarding.into_iter().enumerate() {
+            parcel.sent_at = sent_at;
+            flights.push_back(Flight { parcel, resets: first_resets || index > 0 });
         }
         broken.map_or(Ok(()), |broken| Err(Halt { unsent, stop: broken.into() }))
     }

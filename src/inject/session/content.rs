@@ -42,7 +42,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     pub(super) async fn send_content(
         &mut self,
         target: &Arc<Target>,
-        current: Parcel,
+        mut current: Parcel,
     ) -> Result<Option<Parcel>, Halt> {
         if let Err(stop) = self.nothing_unasked().await {
             return Err(Halt { unsent: vec![current], stop });
@@ -53,7 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         let next = self.overlap(target);
         let written_at = Instant::now();
         match self.write_content(&target.settings.deadlines, &current.delivery).await {
-            Ok(()) => {}
+            Ok(()) => current.sent_at = Instant::now(),
             Err(ContentTorn::BeforeDot(broken)) => {
                 return Err(self.cut_short(target, current, next, broken).await);
             }

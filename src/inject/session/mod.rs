@@ -21,8 +21,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
-/// A session that had nothing to do for longer has to show anew that its target is there and quick.
-const IDLE_BRISK: Duration = Duration::from_millis(100);
+/// A session that had nothing to do for longer has to show anew that its target is there.
+const REST: Duration = Duration::from_millis(100);
 /// Longest wait for the answer to QUIT.
 const QUIT_LIMIT: Duration = Duration::from_secs(2);
 
@@ -39,7 +39,11 @@ pub(super) struct Session<S> {
     made_at: Instant,
     envelopes: u64,
     answered: u64,
+    /// The target's last answer to content came quickly.
     is_brisk: bool,
+    /// Nothing was heard of the target for a while. It may have left without a word: the next message goes as envelope
+    /// alone first, which finds that out while nothing is in doubt.
+    has_rested: bool,
     /// The enhanced codes of this target's replies say which command they answer.
     tells_apart: bool,
     /// The target closed, or spoke unasked, while nothing was going on.
@@ -87,6 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             envelopes: 0,
             answered: 0,
             is_brisk: false,
+            has_rested: false,
             tells_apart: false,
             peer_left: false,
         }
@@ -154,9 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         tokio::select! {
             biased;
             parcel = target.queue.next() => {
-                // A target may have left meanwhile without a word. One envelope finds that out while nothing is in
-                // doubt yet.
-                self.is_brisk &= idle_since.elapsed() < IDLE_BRISK;
+                self.has_rested |= idle_since.elapsed() >= REST;
                 parcel
             }
             () = target.halted.cancelled() => None,

@@ -15,7 +15,12 @@ fn assert_clean(fault: &Fault) {
 
 #[tokio::test]
 async fn a_refused_recipient_costs_no_connection_and_echoes_nothing() {
-    for profile in ["refuse-rcpt=2", "refuse-rcpt=2,no-pipelining", "354-after-refused-rcpt=2"] {
+    for profile in [
+        "refuse-rcpt=2",
+        "refuse-rcpt=2,no-chunking",
+        "refuse-rcpt=2,no-pipelining",
+        "354-after-refused-rcpt=2",
+    ] {
         let pair = pair(profile).await;
         let mut refused = 0;
         for number in 0..10 {
@@ -40,8 +45,10 @@ async fn a_refused_recipient_costs_no_connection_and_echoes_nothing() {
 async fn every_refusal_keeps_its_code_and_its_session() {
     let cases = [
         ("refuse-mail=2", 550, State::Rejected),
-        ("refuse-data=2", 554, State::Rejected),
+        ("refuse-mail=2,no-chunking", 550, State::Rejected),
+        ("refuse-data=2,no-chunking", 554, State::Rejected),
         ("refuse-content=2", 554, State::Rejected),
+        ("refuse-content=2,no-chunking", 554, State::Rejected),
         ("tempfail=2", 451, State::Deferred),
         ("refuse-mail=2,no-pipelining", 550, State::Rejected),
         ("refuse-data=2,no-pipelining", 554, State::Rejected),
@@ -62,7 +69,7 @@ async fn every_refusal_keeps_its_code_and_its_session() {
 
 #[tokio::test]
 async fn a_target_that_closes_before_the_dot_is_tried_again_and_then_given_up() {
-    let pair = pair("drop-before-data=2").await;
+    let pair = pair("drop-before-data=2,no-chunking").await;
     for number in 0..5 {
         pair.deliver(&message(number)).await.unwrap();
     }

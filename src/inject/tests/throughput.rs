@@ -4,6 +4,8 @@ use super::*;
 use futures_util::StreamExt;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 async fn send_all(profile: &str, connections_max: usize, count: usize) {
     let pair = pair_with(Script::profile(profile).unwrap(), |target| {
@@ -71,11 +73,11 @@ proptest! {
     #[test]
     fn contents_arrive_octet_for_octet(
         contents in proptest::collection::vec("(\r\n|\r\n\\.|\\.\r\n|\\.|text |é){0,40}", 1..12),
-        stepwise in any::<bool>(),
+        profile in prop_oneof![Just("accept"), Just("no-chunking"), Just("no-pipelining")],
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let pair = pair(if stepwise { "no-pipelining" } else { "accept" }).await;
+            let pair = pair(profile).await;
             let sends = contents.iter().map(|content| pair.deliver(content));
             for outcome in futures_util::future::join_all(sends).await {
                 outcome.unwrap();
@@ -89,4 +91,52 @@ proptest! {
             assert_eq!(pair.arrived(), wanted);
         });
     }
+}
+
+/// Answers `steps` one after the other, each when its mark has come; what came is forgotten at each answer.
+async fn answer(listener: TcpListener, steps: &[(&str, &str)]) {
+    let (mut socket, _) = listener.accept().await.unwrap();
+    socket.write_all(b"220 steps.test\r\n").await.unwrap();
+    let mut heard = Vec::new();
+    for (mark, says) in steps {
+        while memchr::memmem::find(&heard, mark.as_bytes()).is_none() {
+            assert!(socket.read_buf(&mut heard).await.unwrap() > 0, "{mark:?}: closed before");
+        }
+        heard.clear();
+        socket.write_all(says.as_bytes()).await.unwrap();
+    }
+}
+
+/// The envelope that follows a rest goes alone, but the next one goes behind its content at once: a round trip each.
+#[tokio::test]
+async fn after_a_rest_messages_follow_each_other_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut target = TargetSettings::new("mta1", "127.0.0.1", listener.local_addr().unwrap().port());
+    (target.tls, target.connections_max) = (TlsMode::None, 1);
+    let injector = Injector::start(vec![target]);
+    let open = "250 2.1.0 ok\r\n250 2.1.5 ok\r\n354 go\r\n";
+    let open_next = format!("250 2.0.0 taken\r\n{open}");
+    let server = tokio::spawn(async move {
+        let steps = [
+            ("EHLO", "250-steps.test\r\n250 PIPELINING\r\n"),
+            ("DATA\r\n", open),
+            ("\r\n.\r\n", "250 2.0.0 taken\r\n"),
+            ("DATA\r\n", open),
+            ("\r\n.\r\nMAIL", &open_next),
+            ("\r\n.\r\nMAIL", &open_next),
+            ("\r\n.\r\n", "250 2.0.0 taken\r\n"),
+        ];
+        answer(listener, &steps).await;
+    });
+    let handle = injector.choose(None).unwrap();
+    injector.deliver(&handle, delivery(&message(0))).await.unwrap();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::resume();
+    let together = (1..=3).map(|number| injector.deliver(&handle, delivery(&message(number))));
+    let together = futures_util::future::join_all(together.collect::<Vec<_>>());
+    let outcomes =
+        tokio::time::timeout(Duration::from_secs(20), together).await.expect("no message waits alone");
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    server.abort();
 }

@@ -136,3 +136,30 @@ async fn clear_text_is_spoken_on_loopback_only() {
     let Err(failure) = probe(&target).await.pop().unwrap().result else { panic!() };
     assert!(matches!(failure.trouble, Trouble::StartTlsNotOffered));
 }
+
+/// The second session to a target costs no signature and no certificate: the server itself says so.
+#[tokio::test]
+async fn a_further_session_resumes_the_tls_of_the_one_before() {
+    let every_time_anew = |target: &mut TargetSettings| target.messages_per_connection_max = 1;
+    let pair = pair_with(Script::default(), every_time_anew).await;
+    for number in 0..4 {
+        pair.deliver(&message(number)).await.unwrap();
+    }
+    let stats = pair.sink.stats();
+    assert_eq!((stats.tls_sessions, stats.tls_resumed), (4, 3));
+    assert_eq!((pair.stats().sessions_made(), pair.stats().tls_resumed()), (4, 3));
+
+    let forgetful = pair_with(Script::default(), |target| {
+        every_time_anew(target);
+        let config = target.client_tls.as_ref().unwrap().config();
+        let mut config = rustls::ClientConfig::clone(&config);
+        config.resumption = rustls::client::Resumption::disabled();
+        target.client_tls = Some(ClientTls::from(Arc::new(config)));
+    });
+    let forgetful = forgetful.await;
+    for number in 0..2 {
+        forgetful.deliver(&message(number)).await.unwrap();
+    }
+    let stats = forgetful.sink.stats();
+    assert_eq!((stats.tls_sessions, stats.tls_resumed, forgetful.stats().tls_resumed()), (2, 0, 0));
+}

@@ -269,7 +269,12 @@ impl<'a> Batch<'a> {
             .query_row([number], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<Hash>>(1)?)))
             .optional()?;
         let Some((bytes, content)) = held else { return Ok(()) };
-        self.held_bytes -= bytes + super::order::ROW_BYTES as i64;
+        self.freed(bytes, content)
+    }
+
+    /// A record of so many octets is gone, and one use of its content.
+    fn freed(&mut self, record_bytes: i64, content: Option<Hash>) -> rusqlite::Result<()> {
+        self.held_bytes -= record_bytes + super::order::ROW_BYTES as i64;
         self.held_jobs -= 1;
         match content {
             Some(hash) => self.use_content(hash, None),

@@ -192,6 +192,7 @@ pub fn job_of(content: Content) -> Job {
         expires: None,
         sender: None,
         require_tls: false,
+        read_at: std::time::Instant::now(),
     }
 }
 

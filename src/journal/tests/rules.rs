@@ -24,7 +24,7 @@ async fn a_held_job_comes_back_as_it_was_and_ends() {
         let claimed = claimed.pop().unwrap();
         assert_eq!((claimed.number, claimed.attempt, &*claimed.engine), (number, 1, "campaigns"));
         assert_eq!(place.number("SELECT count(*) FROM flight"), 1, "the disk knows");
-        let read = claimed.job.into_job(expected.engine.clone());
+        let read = Job { read_at: expected.read_at, ..claimed.job.into_job(expected.engine.clone()) };
         assert!(is_same(&read, &expected), "{read:?}\n{expected:?}");
         place.journal().offered(number).unwrap();
         place.settle(number, relayed()).await;
@@ -52,6 +52,7 @@ fn copy(job: &Job) -> Job {
         expires: job.expires,
         sender: job.sender.clone(),
         require_tls: job.require_tls,
+        read_at: job.read_at,
     }
 }
 

@@ -190,7 +190,9 @@ async fn serve(tcp: TcpStream, shared: Arc<Shared>, number: u64) -> std::io::Res
         }
     };
     let mut tls = TlsAcceptor::from(config).accept(tcp).await?;
+    let is_resumed = tls.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
     shared.store.tally.tls_sessions.fetch_add(1, Relaxed);
+    shared.store.tally.tls_resumed.fetch_add(u64::from(is_resumed), Relaxed);
     dialogue.enter_tls();
     let greets = matches!(shared.settings.tls, SinkTls::Implicit(_));
     dialogue.run(&mut tls, greets).await?;

@@ -34,6 +34,8 @@ pub struct SinkStats {
     pub sessions: u64,
     /// Sessions that got through a TLS handshake.
     pub tls_sessions: u64,
+    /// Those that went on from a TLS session before.
+    pub tls_resumed: u64,
     pub mail_commands: u64,
     /// Contents that arrived whole, whatever was answered.
     pub contents: u64,
@@ -53,6 +55,7 @@ pub struct SinkStats {
 pub(super) struct Tally {
     pub sessions: AtomicU64,
     pub tls_sessions: AtomicU64,
+    pub tls_resumed: AtomicU64,
     pub mail_commands: AtomicU64,
     pub contents: AtomicU64,
     pub messages: AtomicU64,
@@ -65,6 +68,7 @@ impl Tally {
         SinkStats {
             sessions: self.sessions.load(Relaxed),
             tls_sessions: self.tls_sessions.load(Relaxed),
+            tls_resumed: self.tls_resumed.load(Relaxed),
             mail_commands: self.mail_commands.load(Relaxed),
             contents: self.contents.load(Relaxed),
             messages: self.messages.load(Relaxed),
