@@ -206,7 +206,7 @@ class Lab:
     def pid(self):
         """Of the relay itself, also when something stands in front of it."""
         children = Path(f"/proc/{self.relay.pid}/task/{self.relay.pid}/children").read_text().split()
-        is_itself = Path(f"/proc/{self.relay.pid}/exe").resolve() == self.binary
+        is_itself = self.relay.args[0] == self.binary
         return self.relay.pid if is_itself or not children else int(children[0])
 
     def kill(self):
