@@ -1,13 +1,21 @@
 //! The octets a client sent that were not used yet. Bounded, and able to wipe what held a password.
 
+use std::cell::RefCell;
 use std::io;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use zeroize::Zeroize;
 
 /// Room while commands are awaited: most sessions of many idle clients hold only this.
 const COMMAND_OCTETS: usize = 1024;
 /// Room for a long line or for content; one TLS record fits.
-const CONTENT_OCTETS: usize = 16 * 1024;
+pub const CONTENT_OCTETS: usize = 16 * 1024;
+
+thread_local! {
+    /// Holds nothing between two calls.
+    static PASSAGE: RefCell<Box<[u8]>> = RefCell::new(vec![0; CONTENT_OCTETS].into());
+}
 
 #[derive(Debug, Default)]
 pub struct Inbox {
@@ -57,6 +65,33 @@ impl Inbox {
         Ok(read)
     }
 
+    /// Reads once, as [`Inbox::fill`], and shows what came to `take`, which says how much of it is used; only the rest
+    /// is kept. A buffer that all connections of a thread share stays in the processor's cache, and content passes
+    /// through it.
+    pub fn poll_through<S: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+        take: impl FnOnce(&[u8]) -> usize,
+    ) -> Poll<io::Result<usize>> {
+        debug_assert!(self.is_empty());
+        PASSAGE.with_borrow_mut(|passage| {
+            let mut room = ReadBuf::new(passage);
+            ready!(Pin::new(stream).poll_read(cx, &mut room))?;
+            let read = room.filled();
+            self.received += read.len() as u64;
+            let rest = &read[take(read)..];
+            if self.octets.capacity() < rest.len() {
+                self.octets.zeroize();
+                self.octets = Vec::with_capacity(rest.len().max(COMMAND_OCTETS));
+            }
+            self.octets.clear();
+            self.used = 0;
+            self.octets.extend_from_slice(rest);
+            Poll::Ready(Ok(read.len()))
+        })
+    }
+
     fn make_room(&mut self) {
         if self.used > 0 {
             let (used, left) = (self.used, self.octets.len() - self.used);
@@ -81,5 +116,27 @@ impl Inbox {
 impl Drop for Inbox {
     fn drop(&mut self) {
         self.octets.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    #[tokio::test]
+    async fn what_passes_by_is_not_kept_and_the_rest_is() {
+        let mut inbox = Inbox::default();
+        let sent = [b"c".repeat(9_000), b"MAIL\r\n".to_vec()].concat();
+        let mut stream = sent.as_slice();
+        let read =
+            poll_fn(|cx| inbox.poll_through(cx, &mut stream, |octets| octets.len() - 6)).await.unwrap();
+        assert_eq!((read, inbox.received(), inbox.unused()), (9_006, 9_006, &b"MAIL\r\n"[..]));
+        assert_eq!(inbox.octets.capacity(), COMMAND_OCTETS);
+        inbox.consume(6);
+        let mut stream = &sent[..9_000];
+        poll_fn(|cx| inbox.poll_through(cx, &mut stream, |_| 1_000)).await.unwrap();
+        assert_eq!(inbox.unused().len(), 8_000);
+        assert_eq!(poll_fn(|cx| Inbox::default().poll_through(cx, &mut &b""[..], |_| 0)).await.unwrap(), 0);
     }
 }

@@ -145,6 +145,11 @@ impl Incoming {
         }
     }
 
+    /// Whether [`Incoming::make_room`] would not wait for so many octets.
+    pub fn has_room(&self, more: usize) -> bool {
+        self.fate != Fate::Keep || self.octets.len() + more <= self.reserved
+    }
+
     /// The content came to its end. Cancel-safe: nothing is given away before it has entered.
     ///
     /// # Errors
