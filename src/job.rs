@@ -4,6 +4,7 @@ use crate::engine::Engine;
 use crate::fault::{Fault, Reason};
 use aws_lc_rs::hmac;
 use bytes::Bytes;
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -97,23 +98,42 @@ impl fmt::Display for Token {
     }
 }
 
+/// Random bits for so many send numbers are drawn in one call, which costs about as much as drawing for one.
+const DRAWN_AT_ONCE: usize = 64;
+
+thread_local! {
+    static DRAWN: RefCell<Vec<[u8; 16]>> = const { RefCell::new(Vec::new()) };
+}
+
 /// The opaque id the relay gives a job (`s_…`). Events, headers and URLs carry it instead of the person.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SendNumber(Arc<str>);
 
 impl SendNumber {
     pub const PREFIX: &'static str = "s_";
+    /// The prefix and 26 digits of base32.
+    const OCTETS: usize = 2 + 26;
 
     /// A fresh one with 128 random bits.
     pub fn random() -> Self {
-        let mut bytes = [0u8; 16];
-        aws_lc_rs::rand::fill(&mut bytes).expect("the system's random source works");
-        Self::from_bits(bytes)
+        let mut drawn = DRAWN.take();
+        if drawn.is_empty() {
+            drawn = vec![[0; 16]; DRAWN_AT_ONCE];
+            aws_lc_rs::rand::fill(drawn.as_flattened_mut()).expect("the system's random source works");
+        }
+        let bits = drawn.pop().expect("some were drawn");
+        DRAWN.set(drawn);
+        Self::from_bits(bits)
     }
 
     /// The same number for the same 128 bits, so a job submitted again keeps its Message-ID.
     pub fn from_bits(bits: [u8; 16]) -> Self {
-        Self(format!("{}{}", Self::PREFIX, crate::base32_lower(&bits)).into())
+        let mut text = [0; Self::OCTETS];
+        let (prefix, digits) = text.split_at_mut(Self::PREFIX.len());
+        prefix.copy_from_slice(Self::PREFIX.as_bytes());
+        data_encoding::BASE32_NOPAD.encode_mut(&bits, digits);
+        digits.make_ascii_lowercase();
+        Self(std::str::from_utf8(&text).expect("base32 is ASCII").into())
     }
 
     /// Reads what `as_str` gives.

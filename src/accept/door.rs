@@ -118,6 +118,11 @@ impl House {
     pub fn send_number(&self, engine: &str, job_id: &str) -> SendNumber {
         (self.number)(engine, job_id)
     }
+
+    /// Likewise where the jobs of one message share the engine's id. No job id holds a NUL.
+    pub fn shared_send_number(&self, engine: &str, job_id: &str, token: &Token) -> SendNumber {
+        self.send_number(engine, &format!("{job_id}\0{token}"))
+    }
 }
 
 impl fmt::Debug for House {

@@ -7,7 +7,9 @@ mod pages;
 mod settings;
 
 pub use doors::OpenDoor;
-pub use settings::{ENGINE_SECRET_BYTES_MIN, render_settings, target_settings, vault_settings};
+pub use settings::{
+    ENGINE_SECRET_BYTES_MIN, journal_settings, render_settings, target_settings, vault_settings,
+};
 
 use crate::accept::door::House;
 use crate::accept::quota::Quotas;

@@ -1,5 +1,6 @@
 //! `tokenrelay check`: a checklist of everything `serve` needs, with a fix for each failure.
 
+mod journal;
 mod private;
 
 use super::{CliError, Exit, WithConfig, context};
@@ -57,6 +58,7 @@ pub async fn run(args: CheckArgs) -> Result<Exit, CliError> {
     steps.extend(engines(&config));
     steps.push(templates(&config));
     steps.push(vault(&config));
+    steps.push(journal::journal(&config));
     steps.extend(listeners(&config));
     if !args.offline {
         steps.extend(targets(&config).await);

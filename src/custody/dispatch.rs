@@ -107,15 +107,18 @@ impl Dispatch {
 
     /// One look at every lane.
     async fn turn(&self) -> Result<Turn, Fault> {
-        let (mut started, mut is_due) = (0, false);
-        let lanes = self.journal.lanes().await?;
-        for target in lanes.chunk_by(|(a, _), (b, _)| a.target == b.target) {
-            let due: Vec<&Lane> =
-                target.iter().filter(|(_, wait)| wait.is_zero()).map(|(lane, _)| lane).collect();
-            if !due.is_empty() {
-                is_due = true;
-                started += self.serve(&due).await?;
-            }
+        let lanes: Vec<Lane> =
+            self.journal.lanes().await?.into_iter().filter(|(_, wait)| wait.is_zero()).map(first).collect();
+        let is_due = !lanes.is_empty();
+        let takers: Vec<(&[Lane], usize)> = lanes
+            .chunk_by(|a, b| a.target == b.target)
+            .map(|lanes| (lanes, self.most(&lanes[0].target)))
+            .filter(|(_, most)| *most > 0)
+            .collect();
+        self.places.lock().share(takers.len());
+        let mut started = 0;
+        for (lanes, most) in takers {
+            started += self.serve(lanes, most).await?;
         }
         Ok(match (started, is_due) {
             (0, false) => Turn::NothingDue,
@@ -124,15 +127,18 @@ impl Dispatch {
         })
     }
 
-    /// Takes jobs of one target from its lanes: mostly fresh ones where there are both.
-    async fn serve(&self, lanes: &[&Lane]) -> Result<usize, Fault> {
-        let target = &lanes[0].target;
-        let most = match self.custody.pipeline.injector.standing(named(target)) {
+    /// Most jobs to take for a target in one turn.
+    fn most(&self, target: &str) -> usize {
+        match self.custody.pipeline.injector.standing(named(target)) {
             Standing::Down => 0,
             Standing::AttemptDue => 1,
             Standing::Up => CLAIM_MAX,
-        };
-        let mut reserved = Reserved::of(&self.places, target, most);
+        }
+    }
+
+    /// Takes jobs of one target from its lanes: mostly fresh ones where there are both.
+    async fn serve(&self, lanes: &[Lane], most: usize) -> Result<usize, Fault> {
+        let mut reserved = Reserved::of(&self.places, &lanes[0].target, most);
         let room = reserved.count;
         for lane in lanes {
             let is_shared = lanes.len() > 1 && !lane.is_retry;
@@ -184,6 +190,10 @@ async fn attempt(
         }
         outcome => outcome,
     }
+}
+
+fn first<A, B>((first, _): (A, B)) -> A {
+    first
 }
 
 fn named(target: &str) -> Option<&str> {
@@ -238,8 +248,10 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.lock().end(&self.target, self.pace);
-        self.places.freed.notify_one();
+        let is_worth_a_claim = self.places.lock().end(&self.target, self.pace);
+        if is_worth_a_claim {
+            self.places.freed.notify_one();
+        }
     }
 }
 

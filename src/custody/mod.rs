@@ -8,7 +8,7 @@ mod window;
 
 use crate::fault::{Fault, Reason, State};
 use crate::job::{Acceptance, Job, SendNumber};
-use crate::journal::{Body, Held, How, Journal};
+use crate::journal::{Body, Held, How, Journal, Number};
 use crate::pipeline::{Pipeline, Way};
 use crate::ticket::{Board, Outcome};
 use futures_util::FutureExt;
@@ -152,7 +152,10 @@ impl Custody {
     }
 
     async fn hand_off_or_hold(self: &Arc<Self>, journal: Journal, job: &Arc<Job>, body: Body) -> Outcome {
-        let handoff = Arc::new(journal.hand_off(job.clone(), body));
+        let noted = tokio::time::timeout(self.handoff_wait, journal.hand_off(job.clone(), body));
+        let Ok(handoff) = noted.await.map(Arc::new) else {
+            return hold(&journal, job, body, How::Queued).await;
+        };
         let (this, job_there, handoff_there) = (self.clone(), job.clone(), handoff.clone());
         let mut attempt = Box::pin(async move {
             let note = handoff_there.clone();
@@ -166,10 +169,7 @@ impl Custody {
             // A target has it and takes its time to answer.
             Err(_) => match journal.hold(vec![(job.clone(), body, How::InFlight)]).await.map(only) {
                 Ok(Held::New(number)) => {
-                    self.afterwards.spawn(async move {
-                        let outcome = AssertUnwindSafe(attempt).catch_unwind().await;
-                        journal.settle(number, outcome.unwrap_or_else(|_| broken_off())).await;
-                    });
+                    self.afterwards.spawn(settle_afterwards(journal, number, attempt));
                     return Outcome::Journaled;
                 }
                 // It cannot be held: the engine stays responsible, and waits.
@@ -224,9 +224,12 @@ async fn hold(journal: &Journal, job: &Arc<Job>, body: Body, how: How) -> Outcom
     }
 }
 
-/// An attempt fell over while a target had its message.
-fn broken_off() -> Outcome {
-    Outcome::Failed(Fault::in_doubt("the attempt broke off while the message was on its way"))
+/// The rest of an attempt whose engine has its answer. One that falls over does so while a target has its message.
+async fn settle_afterwards(journal: Journal, number: Number, attempt: impl Future<Output = Outcome>) {
+    let outcome = AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(|_| {
+        Outcome::Failed(Fault::in_doubt("the attempt broke off while the message was on its way"))
+    });
+    journal.settle(number, outcome).await;
 }
 
 fn only(held: Vec<Held>) -> Held {
@@ -256,5 +259,69 @@ fn log(job: &Job, outcome: &Outcome) {
             tracing::info!(%send, engine, state, reason, "not relayed");
         }
         Outcome::Lost => tracing::error!(%send, engine, "lost"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Credential, Engine};
+    use crate::job::{Content, Data, Token};
+    use crate::journal::{Settings, WhenUnknown};
+
+    fn job() -> Job {
+        let engine = Engine {
+            name: "campaigns".into(),
+            credential: Credential::of(b"secret"),
+            templates: vec![],
+            fields: vec![],
+            purposes: vec![],
+            purpose_default: None,
+            rate_per_second_max: None,
+        };
+        Job {
+            send: SendNumber::random(),
+            job_id: Some("c42-17".into()),
+            engine: Arc::new(engine),
+            token: Token::from_local("e_684384628").unwrap(),
+            content: Content::Template("welcome".into()),
+            data: Data::new(),
+            locale: None,
+            campaign: None,
+            purpose: None,
+            target: None,
+            expires: None,
+            sender: None,
+            require_tls: false,
+            read_at: std::time::Instant::now(),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_falls_over_behind_its_engines_answer_is_held_in_doubt() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            dir: dir.path().to_owned(),
+            bytes_max: 1 << 30,
+            disk_free_min: 0,
+            retry_first: Duration::from_secs(1),
+            retry_max: Duration::from_secs(1),
+            expires: Duration::from_secs(60),
+            unknown: WhenUnknown::Hold,
+            retention: Duration::from_secs(60),
+        };
+        let (journal, _) = Journal::open(settings).unwrap();
+        let job = Arc::new(job());
+        let entry = (job.clone(), Body::of(&job), How::InFlight);
+        let Held::New(number) = only(journal.hold(vec![entry]).await.unwrap()) else { panic!("it is new") };
+        settle_afterwards(journal.clone(), number, async { panic!("on purpose") }).await;
+        // Committed behind the one that settles it.
+        journal.hold(Vec::new()).await.unwrap();
+        let (_, outcome) = journal.look_up(&job.send).await.unwrap().unwrap();
+        assert!(
+            matches!(&outcome, Outcome::HeldInDoubt(fault) if fault.detail.contains("broke off")),
+            "{outcome:?}"
+        );
+        assert_eq!(journal.stats().in_flight, 0);
     }
 }

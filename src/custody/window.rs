@@ -20,6 +20,8 @@ const NARROWED_ONCE_IN: Duration = Duration::from_secs(1);
 pub struct Window {
     under_way: usize,
     targets: HashMap<Box<str>, Share>,
+    /// Targets that have something due and take it: none gets more than its part of the whole.
+    sharers: usize,
 }
 
 struct Share {
@@ -44,11 +46,19 @@ pub enum Pace {
 }
 
 impl Window {
-    /// How many more may start now for this target.
+    /// How many targets have to share it from now on.
+    pub fn share(&mut self, sharers: usize) {
+        self.sharers = sharers;
+    }
+
+    /// How many more may start now for this target. A few are not worth a claim, which costs a commit: it is either
+    /// a quarter of what the target may have at once, or none.
     pub fn room(&self, target: &str) -> usize {
         let (under_way, width) =
             self.targets.get(target).map_or((0, FIRST), |share| (share.under_way, share.width));
-        width.saturating_sub(under_way).min(TOTAL - self.under_way.min(TOTAL))
+        let most = width.min((TOTAL / self.sharers.max(1)).max(1));
+        let room = most.saturating_sub(under_way).min(TOTAL - self.under_way.min(TOTAL));
+        if under_way > 0 && room < most / 4 { 0 } else { room }
     }
 
     pub fn start(&mut self, target: &str, count: usize) {
@@ -69,14 +79,15 @@ impl Window {
         }
     }
 
-    pub fn end(&mut self, target: &str, pace: Pace) {
+    /// Whether there is room for this target now.
+    pub fn end(&mut self, target: &str, pace: Pace) -> bool {
         self.under_way = self.under_way.saturating_sub(1);
         let is_crowded = self.targets.len() > TARGETS_KEPT;
-        let Some(share) = self.targets.get_mut(target) else { return };
+        let Some(share) = self.targets.get_mut(target) else { return true };
         share.under_way = share.under_way.saturating_sub(1);
         if is_crowded && share.under_way == 0 {
             self.targets.remove(target);
-            return;
+            return true;
         }
         match pace {
             Pace::Kept => share.width = (share.width + 1).min(TOTAL),
@@ -88,6 +99,7 @@ impl Window {
                 }
             }
         }
+        self.room(target) > 0
     }
 }
 
@@ -95,23 +107,62 @@ impl Window {
 mod tests {
     use super::*;
 
+    fn end(window: &mut Window, target: &str, count: usize, pace: Pace) {
+        for _ in 0..count {
+            window.end(target, pace);
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_slow_target_leaves_room_for_the_others() {
         let mut window = Window::default();
         for _ in 0..20 {
             let room = window.room("slow");
             window.start("slow", room);
-            (0..room).for_each(|_| window.end("slow", Pace::Behind));
+            end(&mut window, "slow", room, Pace::Behind);
             tokio::time::advance(NARROWED_ONCE_IN).await;
         }
         assert_eq!(window.room("slow"), LEAST);
         for _ in 0..10 {
             let room = window.room("brisk");
             window.start("brisk", room);
-            (0..room).for_each(|_| window.end("brisk", Pace::Kept));
+            end(&mut window, "brisk", room, Pace::Kept);
         }
         assert_eq!(window.room("brisk"), TOTAL);
         window.start("slow", LEAST);
         assert_eq!((window.room("slow"), window.room("brisk")), (0, TOTAL - LEAST));
+    }
+
+    /// A window in which these targets have shown that they take whatever comes.
+    fn wide(targets: &[&str]) -> Window {
+        let mut window = Window::default();
+        for target in targets {
+            while window.room(target) < TOTAL {
+                let room = window.room(target);
+                window.start(target, room);
+                end(&mut window, target, room, Pace::Kept);
+            }
+        }
+        window
+    }
+
+    #[tokio::test]
+    async fn targets_have_equal_parts_of_it() {
+        let mut window = wide(&["a", "b"]);
+        let all = window.room("a");
+        window.start("a", all);
+        window.share(2);
+        assert_eq!(window.room("b"), 0, "what is under way stays so");
+        end(&mut window, "a", TOTAL / 2, Pace::Kept);
+        assert_eq!((window.room("a"), window.room("b")), (0, TOTAL / 2));
+    }
+
+    #[tokio::test]
+    async fn a_claim_is_worth_a_quarter() {
+        let mut window = wide(&["a"]);
+        window.start("a", TOTAL);
+        let worth: Vec<bool> = (0..TOTAL / 4).map(|_| window.end("a", Pace::Kept)).collect();
+        assert_eq!(worth.iter().position(|worth| *worth), Some(TOTAL / 4 - 1));
+        assert_eq!(window.room("a"), TOTAL / 4);
     }
 }

@@ -7,16 +7,16 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Name of the file within the journal's directory.
 pub const FILE_NAME: &str = "journal.db";
-const LOCK_NAME: &str = "journal.lock";
+pub const LOCK_NAME: &str = "journal.lock";
 
 /// How long a write waits for a command beside the relay.
-const WRITE_WAIT: Duration = Duration::from_secs(15);
+pub const WRITE_WAIT: Duration = Duration::from_secs(15);
 const READ_WAIT: Duration = Duration::from_secs(1);
 const STATEMENTS_KEPT: usize = 64;
 
@@ -148,6 +148,8 @@ pub fn create(dir: &Path, wall_ms: i64) -> Result<(), JournalError> {
 
 fn write_new(path: &Path, wall_ms: i64) -> rusqlite::Result<()> {
     let db = Connection::open_with_flags(path, flags())?;
+    // Empty pages can then be given back to the disk; it has to be said before there is a table.
+    db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     db.pragma_update(None, "application_id", APPLICATION_ID)?;
     db.pragma_update(None, "user_version", FORMAT)?;
     db.execute_batch(TABLES)?;
@@ -159,8 +161,10 @@ fn write_new(path: &Path, wall_ms: i64) -> rusqlite::Result<()> {
 pub fn connect(path: &Path, purpose: Use) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, flags())?;
     db.busy_timeout(if purpose == Use::Read { READ_WAIT } else { WRITE_WAIT })?;
-    // Only what was synced may be moved into the file, so nobody does it but the writer, and it looks at the answer.
+    // Only what was synced may be moved into the file, so nobody does it but the writer, and it looks at the answer. And no
+    // statement is planned anew for the values it is given, which costs more than most of them.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     let (cache_kib, query_only) = match purpose {
         Use::Read => (8 * 1024, "ON"),
@@ -180,6 +184,27 @@ pub fn connect(path: &Path, purpose: Use) -> rusqlite::Result<Connection> {
     ))?;
     db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     Ok(db)
+}
+
+/// Opens a file of small notes, all of it written but empty behind `header`, so that no later note finds the disk full.
+/// The system caches it in pages of 4 KiB: written at once it would lie there in pieces of megabytes, and each note
+/// would then cost a walk over all blocks of its piece (measured on ext4: 6.3 us instead of 1.2).
+pub fn lay_out(path: &Path, header: &[u8], length: usize) -> io::Result<File> {
+    const PAGE: usize = 4096;
+    let mut options = fs::OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    file.set_len(length as u64)?;
+    file.sync_all()?;
+    // What an earlier run, or its reading, has cached. The advice may be ignored.
+    let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    let mut page = [0; PAGE];
+    page[..header.len()].copy_from_slice(header);
+    for at in (0..length).step_by(PAGE) {
+        file.write_all_at(&page[..PAGE.min(length - at)], at as u64)?;
+        page[..header.len()].fill(0);
+    }
+    file.sync_all()?;
+    Ok(file)
 }
 
 /// A connection that reads a file as it is and leaves it so.

@@ -2,13 +2,14 @@
 //! octets were about to leave and whether the target has answered. A note is one plain write, so it is there after the
 //! process was killed, yet not after a power cut; therefore the log names the boot it belongs to.
 
-use super::record::checksum;
+use super::file;
+use super::record::{Hash, checksum};
 use crate::fault::{Enhanced, ReplyCode};
 use crate::ticket::Outcome;
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
@@ -190,19 +191,25 @@ struct Seats {
 struct Flying {
     attempt: u32,
     seat: Option<u32>,
+    row: Option<Box<RowThen>>,
+}
+
+/// What the row of a job said when it was claimed: what its end has to know need not be read again.
+#[derive(Debug, Clone)]
+pub struct RowThen {
+    pub engine: Box<str>,
+    /// Empty when it has none.
+    pub campaign: Box<str>,
+    pub attempts: u32,
+    pub record_bytes: i64,
+    pub content: Option<Hash>,
 }
 
 impl Flights {
     /// Starts an empty log; what the last run noted has been dealt with. Every octet of it is written, so that no
     /// later note finds the disk full.
     pub fn start(path: &Path, boot: BootId) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        let mut octets = vec![0; SEAT * (SEATS as usize + 1)];
-        octets[..SEAT].copy_from_slice(&header(boot, NONE_REFUSED));
-        file.set_len(octets.len() as u64)?;
-        file.write_all_at(&octets, 0)?;
-        file.sync_all()?;
+        let file = file::lay_out(path, &header(boot, NONE_REFUSED), SEAT * (SEATS as usize + 1))?;
         Ok(Self {
             file,
             boot,
@@ -214,8 +221,13 @@ impl Flights {
         self.seats.lock().expect("no holder of this lock panics")
     }
 
-    pub fn take_off(&self, number: i64, attempt: u32) {
-        self.lock().flying.insert(number, Flying { attempt, seat: None });
+    pub fn take_off(&self, number: i64, attempt: u32, row: Option<Box<RowThen>>) {
+        self.lock().flying.insert(number, Flying { attempt, seat: None, row });
+    }
+
+    /// What the row said when the job took off; for its end, so it is given out once.
+    pub fn row_then(&self, number: i64) -> Option<Box<RowThen>> {
+        self.lock().flying.get_mut(&number)?.row.take()
     }
 
     /// The attempt is over and the disk knows.
@@ -327,7 +339,7 @@ mod tests {
         let flights = Flights::start(&path, BOOT).unwrap();
         let size = std::fs::metadata(&path).unwrap().len();
         for number in 0..i64::from(SEATS) + 1 {
-            flights.take_off(number, 1);
+            flights.take_off(number, 1, None);
         }
         for number in 0..i64::from(SEATS) {
             flights.offered(number).unwrap();
@@ -352,7 +364,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE_NAME);
         let flights = Flights::start(&path, BOOT).unwrap();
-        flights.take_off(1, 1);
+        flights.take_off(1, 1, None);
         flights.answered(1, &relayed()).unwrap();
         assert_eq!(Log::read(&path, BOOT).fate(1, 1), Fate::NotOffered, "no answer without an offer");
         flights.offered(1).unwrap();

@@ -4,6 +4,7 @@ use super::body::Body;
 use super::clock::{millis, unix_ms, wall_ms};
 use super::error::{JournalError, Trouble, io_error, store_error};
 use super::flight::{self, BootId, NoNote};
+use super::known;
 use super::order::{Answer, Draft, End, Ended, Order};
 use super::outcome::Verdict;
 use super::reader::{self, Question};
@@ -57,6 +58,7 @@ impl Journal {
         let shared = writer.shared.clone();
         let path = shared.path();
         let db = reader::connect(&shared).map_err(store_error(&path))?;
+        known::start(&shared.known, path.clone()).map_err(io_error(&path))?;
         let (ask, reading) = reader::start(db, shared.clone()).map_err(io_error(&path))?;
         let watched = shared.clone();
         let write = move || {
@@ -84,6 +86,7 @@ impl Journal {
 
     fn draft(&self, (job, body, how): (Arc<Job>, Body, How)) -> Draft {
         let shared = &self.0.shared;
+        shared.known.add(&job.send.bits());
         // Its own deadline is of the wall clock; what is left of it is counted on the journal's.
         let left = match job.expires {
             Some(at) => unix_ms(at) - wall_ms(),
@@ -110,6 +113,9 @@ impl Journal {
     /// When the journal cannot be read.
     pub async fn look_up(&self, send: &SendNumber) -> Result<Option<(Body, Outcome)>, Fault> {
         let bits = send.bits();
+        if self.0.shared.known.is_new(&bits) {
+            return Ok(None);
+        }
         self.ask_reader(|answer| Question::LookUp(bits, answer)).await
     }
 
@@ -136,15 +142,17 @@ impl Journal {
     }
 
     async fn put_ended(&self, ended: Ended) {
+        self.0.shared.known.add(&ended.job.send.bits());
         let order = Order::Record(Box::new(ended));
         if self.0.shared.inbox.put(order).await.is_err() {
             self.0.shared.unrecorded();
         }
     }
 
-    /// A job that goes to a target without being held.
-    pub fn hand_off(&self, job: Arc<Job>, body: Body) -> Handoff {
-        Handoff::new(self.0.shared.handoffs.clone(), job, body)
+    /// A job that goes to a target without being held. Waits while as many as can be noted are on their way, or
+    /// wait for the ledger.
+    pub async fn hand_off(&self, job: Arc<Job>, body: Body) -> Handoff {
+        Handoff::new(self.0.shared.handoffs.clone(), job, body).await
     }
 
     /// The lanes that hold jobs, with the time until their first is due.
@@ -232,7 +240,8 @@ impl Journal {
 
     fn end(&self, number: i64, end: End) {
         // Once the journal is closed, the next start judges it by the flight log.
-        let _ = self.0.shared.inbox.push(Order::Settle { number, end });
+        let row = self.0.shared.flights.row_then(number);
+        let _ = self.0.shared.inbox.push(Order::Settle { number, end, row });
     }
 
     /// Waits until jobs may have become due: something was held or changed, or time has passed. For one caller.

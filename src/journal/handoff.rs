@@ -4,6 +4,7 @@
 //! engine that got no answer, is not sent again in silence. Like the flight log it holds for one boot.
 
 use super::body::Body;
+use super::file;
 use super::flight::BootId;
 use super::outcome::Verdict;
 use super::record::checksum;
@@ -11,12 +12,13 @@ use crate::fault::{Enhanced, Fault, Reason, State};
 use crate::job::Job;
 use crate::ticket::Outcome;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub const FILE_NAME: &str = "handoff.log";
 
@@ -126,6 +128,8 @@ pub struct HandoffLog {
     file: File,
     // Plain data, held for a line.
     free: Mutex<Free>,
+    /// As many permits as there are places.
+    places: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -138,13 +142,8 @@ struct Free {
 impl HandoffLog {
     /// Starts an empty log. Every octet of it is written, so that no later note finds the disk full.
     pub fn start(path: &Path, boot: BootId) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        let mut octets = vec![0; SEAT * (SEATS as usize + 1)];
-        octets[..SEAT].copy_from_slice(&header(boot));
-        file.set_len(octets.len() as u64)?;
-        file.write_all_at(&octets, 0)?;
-        Ok(Self { file, free: Mutex::default() })
+        let file = file::lay_out(path, &header(boot), SEAT * (SEATS as usize + 1))?;
+        Ok(Self { file, free: Mutex::default(), places: Arc::new(Semaphore::new(SEATS as usize)) })
     }
 
     fn free(&self) -> std::sync::MutexGuard<'_, Free> {
@@ -187,11 +186,16 @@ pub struct Handoff {
     body: Body,
     // Plain data, held for a line and one write.
     seat: Mutex<Option<u32>>,
+    /// Given back behind the place.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Handoff {
-    pub(super) fn new(log: Arc<HandoffLog>, job: Arc<Job>, body: Body) -> Self {
-        Self { log, job, body, seat: Mutex::new(None) }
+    /// Waits for a place: while the disk is slow, so are the doors.
+    pub(super) async fn new(log: Arc<HandoffLog>, job: Arc<Job>, body: Body) -> Self {
+        // Nobody closes it.
+        let permit = log.places.clone().acquire_owned().await.ok();
+        Self { log, job, body, seat: Mutex::new(None), _permit: permit }
     }
 
     pub(super) fn job(&self) -> (Arc<Job>, Body) {

@@ -3,7 +3,7 @@
 use super::order::Order;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 /// Room for orders that wait: one permit for each started KiB.
@@ -11,6 +11,8 @@ const ROOM_KIB: u32 = 32 * 1024;
 /// Most jobs, and about the most bytes, of one commit.
 const COMMIT_JOBS_MAX: usize = 2_048;
 const COMMIT_KIB_MAX: u32 = 8 * 1024;
+/// How long what nobody waits for may lie, so that one commit takes more of it.
+const GATHER: Duration = Duration::from_millis(4);
 
 #[derive(Debug)]
 pub struct Inbox {
@@ -24,7 +26,33 @@ pub struct Inbox {
 struct Queue {
     /// Each with the permits to be given back.
     orders: VecDeque<(Order, u32)>,
+    /// Orders among them that somebody waits for, and jobs of all of them.
+    awaited: usize,
+    jobs: usize,
+    /// When the first of them came.
+    since: Option<Instant>,
     closed: bool,
+}
+
+impl Queue {
+    /// Whether it is time for a commit though more may come.
+    fn is_urgent(&self) -> bool {
+        self.awaited > 0 || self.jobs >= COMMIT_JOBS_MAX || self.closed
+    }
+
+    fn put(&mut self, order: Order, permits: u32) {
+        self.awaited += usize::from(order.is_awaited());
+        self.jobs += order.jobs();
+        self.since.get_or_insert_with(Instant::now);
+        self.orders.push_back((order, permits));
+    }
+
+    fn pop(&mut self) -> Option<(Order, u32)> {
+        let (order, permits) = self.orders.pop_front()?;
+        self.awaited -= usize::from(order.is_awaited());
+        self.jobs -= order.jobs();
+        Some((order, permits))
+    }
 }
 
 #[derive(Debug)]
@@ -68,29 +96,40 @@ impl Inbox {
         if queue.closed {
             return Err(order);
         }
-        queue.orders.push_back((order, kib));
+        let (was_empty, was_urgent) = (queue.orders.is_empty(), queue.is_urgent());
+        queue.put(order, kib);
+        let is_news = was_empty || (!was_urgent && queue.is_urgent());
         drop(queue);
-        self.more.notify_one();
+        if is_news {
+            self.more.notify_one();
+        }
         Ok(())
     }
 
-    /// What waits, as much as one commit takes; waits for the first of it.
+    /// What waits, as much as one commit takes; waits for the first of it, and a little for more where nobody waits
+    /// for an answer.
     pub fn take(&self, patience: Duration) -> Taken {
         let queue = self.lock();
-        let (mut queue, _) = self
+        let (queue, _) = self
             .more
             .wait_timeout_while(queue, patience, |queue| queue.orders.is_empty() && !queue.closed)
             .expect("no holder of this lock panics");
         if queue.orders.is_empty() {
             return if queue.closed { Taken::Closed } else { Taken::Idle };
         }
+        let left = queue.since.map_or(Duration::ZERO, |since| GATHER.saturating_sub(since.elapsed()));
+        let (mut queue, _) = self
+            .more
+            .wait_timeout_while(queue, left, |queue| !queue.is_urgent())
+            .expect("no holder of this lock panics");
         let (mut taken, mut jobs, mut kib) = (Vec::new(), 0, 0u32);
         while jobs < COMMIT_JOBS_MAX && kib < COMMIT_KIB_MAX {
-            let Some((order, permits)) = queue.orders.pop_front() else { break };
+            let Some((order, permits)) = queue.pop() else { break };
             jobs += order.jobs();
             kib = kib.saturating_add(permits);
             taken.push(order);
         }
+        queue.since = (!queue.orders.is_empty()).then(Instant::now);
         drop(queue);
         self.room.add_permits(kib as usize);
         Taken::Orders(taken)

@@ -10,6 +10,8 @@ mod flight;
 mod handle;
 mod handoff;
 mod inbox;
+pub mod inspect;
+mod known;
 pub mod ledger;
 mod order;
 mod outcome;

@@ -1,6 +1,7 @@
 //! What the writer is asked to do, and what it answers.
 
 use super::body::Body;
+use super::flight::RowThen;
 use super::inbox::Inbox;
 use super::outcome::Verdict;
 use super::record::{Stored, Written};
@@ -31,6 +32,8 @@ pub enum Order {
     Settle {
         number: i64,
         end: End,
+        /// What is known of its row, if anything.
+        row: Option<Box<RowThen>>,
     },
     #[cfg(test)]
     Run(String, oneshot::Sender<rusqlite::Result<()>>),
@@ -86,6 +89,11 @@ impl Order {
         }
     }
 
+    /// Whether somebody waits until it is on disk.
+    pub fn is_awaited(&self) -> bool {
+        !matches!(self, Self::Record(_) | Self::Settle { .. })
+    }
+
     pub fn bytes(&self) -> u64 {
         let Self::Hold { drafts, .. } = self else { return 0 };
         let content = |draft: &Draft| draft.written.content.as_ref().map_or(0, |c| c.octets.len() as u64);
@@ -99,6 +107,7 @@ pub struct Raw {
     pub number: i64,
     pub attempt: u32,
     pub stored: Stored,
+    pub row: Option<Box<RowThen>>,
 }
 
 /// Claimed jobs on their way to whoever asked. When nobody takes them they are given back.
@@ -122,7 +131,7 @@ impl Drop for Caught {
     fn drop(&mut self) {
         for raw in self.raws.drain(..) {
             // Once the journal is closed, the next start finds it in flight and not offered.
-            let _ = self.inbox.push(Order::Settle { number: raw.number, end: End::GivenBack });
+            let _ = self.inbox.push(Order::Settle { number: raw.number, end: End::GivenBack, row: None });
         }
     }
 }

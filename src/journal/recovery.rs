@@ -71,7 +71,7 @@ impl fmt::Display for Recovered {
             }
         }
         match &self.salvaged {
-            Some(salvaged) => write!(f, "; the file was damaged: {salvaged}"),
+            Some(salvaged) => write!(f, "; the file was damaged, or of an older format: {salvaged}"),
             None => Ok(()),
         }
     }
@@ -203,7 +203,7 @@ fn judge(
                 })
             }
         };
-        batch.settle(number, &end)?;
+        batch.settle(number, &end, None)?;
     }
     let oldest = moment.wall.saturating_sub(super::clock::millis(settings.retention));
     for note in log.handoffs.iter().filter(|note| note.accepted >= oldest) {

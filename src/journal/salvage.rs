@@ -129,10 +129,10 @@ impl<'n> Put<'n> {
         let Ok(select) = old.prepare(&format!("SELECT * FROM {table}")) else {
             return Ok(Self { insert: None, columns: 0 });
         };
-        let columns = select.column_count();
-        let places = vec!["?"; columns].join(", ");
-        let insert = new.prepare(&format!("INSERT OR IGNORE INTO {table} VALUES ({places})"))?;
-        Ok(Self { insert: Some(insert), columns })
+        let names: Vec<&str> = select.column_names().collect();
+        let places = vec!["?"; names.len()].join(", ");
+        let sql = format!("INSERT OR IGNORE INTO {table} ({}) VALUES ({places})", names.join(", "));
+        Ok(Self { insert: Some(new.prepare(&sql)?), columns: names.len() })
     }
 
     /// Copies rows until the end, or until one cannot be read: then the number of the last that could.
@@ -189,10 +189,12 @@ fn mend(new: &mut Connection) -> rusqlite::Result<(u64, u64)> {
          DELETE FROM content WHERE hash NOT IN (SELECT hash FROM used);
          UPDATE content SET uses = (SELECT uses FROM used WHERE used.hash = content.hash);
          DROP TABLE used;
+         UPDATE payload SET due = due.at FROM due WHERE due.job = payload.job;
          DELETE FROM tally;
          INSERT INTO tally SELECT engine, ifnull(campaign, ''), state,
              iif(state = 'journaled', '', ifnull(reason, '')), count(*) FROM job GROUP BY 1, 2, 3, 4;",
     )?;
+    super::apply::note_deadlines(&all)?;
     let lost = orphans + bare;
     all.execute(
         "UPDATE journal SET quarantined = quarantined + ?1,

@@ -8,6 +8,7 @@ use super::file::FILE_NAME;
 use super::flight::Flights;
 use super::handoff::HandoffLog;
 use super::inbox::Inbox;
+use super::known::Known;
 use crate::fault::{Fault, Reason};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -24,6 +25,7 @@ pub struct Shared {
     pub inbox: Arc<Inbox>,
     pub flights: Flights,
     pub handoffs: Arc<HandoffLog>,
+    pub known: Arc<Known>,
     /// Told when something was made due.
     pub stirred: Notify,
     trouble: OnceLock<Trouble>,
@@ -64,6 +66,7 @@ impl Shared {
             inbox: Arc::new(Inbox::new()),
             flights,
             handoffs: Arc::new(handoffs),
+            known: Arc::default(),
             stirred: Notify::new(),
             trouble: OnceLock::new(),
             counts: Counts::default(),

@@ -2,11 +2,13 @@
 //! ballast file that can be thrown off lets what is held be delivered when it is full all the same.
 
 use super::Settings;
+use super::file::{FILE_NAME, with_companions};
 use crate::fault::Fault;
+use rusqlite::Connection;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const BALLAST_NAME: &str = "ballast";
@@ -14,6 +16,8 @@ const BALLAST_BYTES_MIN: u64 = 4 << 20;
 const BALLAST_BYTES_MAX: u64 = 16 << 20;
 /// How old the answer of the file system about its free space may be.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// The part of `disk_free_min`, one in so many, that has to be free on the disk itself.
+const LOG_SHARE: u64 = 4;
 
 #[derive(Debug)]
 pub struct Space {
@@ -23,8 +27,22 @@ pub struct Space {
     free: u64,
     looked: Option<Instant>,
     has_ballast: bool,
-    /// Bytes of the file's own pages that hold nothing: what was delivered leaves its room there, not on the disk.
-    pub reusable: u64,
+    pages: Pages,
+    /// Bytes admitted since the last look at the pages: they go into the log, and from there into the file.
+    promised: u64,
+}
+
+/// The database's pages, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pages {
+    /// Hold nothing: what was delivered leaves its room there, until it is given back to the disk.
+    empty: u64,
+    /// Stand in the log only, and will make the file longer.
+    owed: u64,
+    /// Are given up, and leave the file when the log's pages come in.
+    surplus: u64,
+    /// Octets of the log's file, whether they are in use or not.
+    log: u64,
 }
 
 impl Space {
@@ -36,7 +54,8 @@ impl Space {
             free: u64::MAX,
             looked: None,
             has_ballast: false,
-            reusable: 0,
+            pages: Pages::default(),
+            promised: 0,
         };
         space.has_ballast =
             fs::metadata(space.ballast()).is_ok_and(|found| found.len() == space.ballast_bytes());
@@ -52,17 +71,38 @@ impl Space {
         (self.free_min / 4).clamp(BALLAST_BYTES_MIN, BALLAST_BYTES_MAX)
     }
 
-    /// Whether `held` bytes of jobs are within bounds and the disk has room for more.
+    /// Looks at the database's pages and the disk anew; a matter of microseconds.
+    pub fn look(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        let number = |pragma| db.prepare_cached(pragma)?.query_row([], |row| row.get::<_, i64>(0));
+        let page = number("PRAGMA page_size")?.unsigned_abs();
+        let bytes = |pages: i64| pages.unsigned_abs().saturating_mul(page);
+        let all = bytes(number("PRAGMA page_count")?);
+        let [file, log, _] = with_companions(&self.dir.join(FILE_NAME))
+            .map(|path| fs::metadata(path).map_or(0, |found| found.len()));
+        self.pages = Pages {
+            empty: bytes(number("PRAGMA freelist_count")?),
+            owed: all.saturating_sub(file),
+            surplus: file.saturating_sub(all),
+            log,
+        };
+        self.promised = 0;
+        self.looked = None;
+        Ok(())
+    }
+
+    /// Whether `held` bytes of jobs are within bounds, and the disk has room for the `more` of them that are new.
     ///
     /// # Errors
     /// [`Fault::no_storage`].
-    pub fn admit(&mut self, held: u64) -> Result<(), Fault> {
+    pub fn admit(&mut self, held: u64, more: u64) -> Result<(), Fault> {
         if held > self.bytes_max {
             return Err(Fault::no_storage(
                 "the journal holds as much as [journal] bytes_max allows; submit again later",
             ));
         }
-        if self.free().saturating_add(self.reusable) < self.free_min {
+        self.promised += more;
+        let free = self.free_for_sure();
+        if !has_room(free, self.pages.empty, self.free_min) {
             return Err(Fault::no_storage(
                 "the journal's disk has less free space than [journal] disk_free_min; submit again later",
             ));
@@ -70,11 +110,36 @@ impl Space {
         Ok(())
     }
 
+    /// What the disk has left when all that was taken on has found its place in the log and in the file.
+    fn free_for_sure(&mut self) -> u64 {
+        let spoken_for = self.pages.owed.saturating_add(self.promised.saturating_mul(2));
+        self.free().saturating_sub(spoken_for)
+    }
+
+    /// Whether it is time to give the disk back what can be given back, as of the last look.
+    pub fn is_scarce(&mut self) -> bool {
+        self.free_for_sure() < self.free_min.saturating_mul(2)
+    }
+
+    /// Bytes of the file's pages that hold nothing, as of the last look.
+    pub fn empty(&self) -> u64 {
+        self.pages.empty
+    }
+
+    /// Bytes that the log's file takes, as of the last look.
+    pub fn log(&self) -> u64 {
+        self.pages.log
+    }
+
+    /// Bytes that the file gives up once the log's pages come in, as of the last look.
+    pub fn surplus(&self) -> u64 {
+        self.pages.surplus
+    }
+
     fn free(&mut self) -> u64 {
         if self.looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
             // A file system that does not say is not a full one: a write that finds it full is refused then.
-            self.free =
-                rustix::fs::statvfs(&self.dir).map_or(u64::MAX, |found| found.f_bavail * found.f_frsize);
+            self.free = free_on(&self.dir);
             self.looked = Some(Instant::now());
         }
         self.free
@@ -113,6 +178,16 @@ impl Space {
     }
 }
 
+/// Bytes that a file system has left; all there can be when it does not say.
+pub fn free_on(dir: &Path) -> u64 {
+    rustix::fs::statvfs(dir).map_or(u64::MAX, |found| found.f_bavail * found.f_frsize)
+}
+
+/// Whether jobs may be taken on. Empty pages take them in, but not the log that each commit goes through first.
+pub fn has_room(free: u64, empty: u64, free_min: u64) -> bool {
+    free.saturating_add(empty) >= free_min && free >= free_min / LOG_SHARE
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::settings;
@@ -138,9 +213,27 @@ mod tests {
     fn no_room_is_no_storage() {
         let dir = tempfile::tempdir().unwrap();
         let mut space = Space::new(&Settings { bytes_max: 1_000, ..settings(dir.path()) });
-        space.admit(1_000).unwrap();
-        assert!(space.admit(1_001).unwrap_err().is_no_storage());
+        space.admit(1_000, 0).unwrap();
+        assert!(space.admit(1_001, 0).unwrap_err().is_no_storage());
         space.free_min = u64::MAX;
-        assert!(space.admit(0).unwrap_err().is_no_storage());
+        assert!(space.admit(0, 0).unwrap_err().is_no_storage());
+    }
+
+    #[test]
+    fn empty_pages_are_room_for_jobs_but_not_for_the_log_and_what_is_promised_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut space = Space::new(&settings(dir.path()));
+        space.free_min = 100 << 20;
+        let mut admits = |free: u64, pages: Pages, more: u64| {
+            (space.free, space.looked) = (free << 20, Some(Instant::now()));
+            (space.pages, space.promised) = (pages, 0);
+            space.admit(0, more << 20).is_ok()
+        };
+        let pages =
+            |empty: u64, owed: u64| Pages { empty: empty << 20, owed: owed << 20, ..Pages::default() };
+        assert!(admits(100, pages(0, 0), 0) && !admits(99, pages(0, 0), 0));
+        assert!(admits(99, pages(1, 0), 0) && !admits(99, pages(1, 1), 0));
+        assert!(admits(110, pages(0, 0), 5) && !admits(110, pages(0, 0), 6));
+        assert!(admits(25, pages(75, 0), 0) && !admits(24, pages(1_000, 0), 0));
     }
 }

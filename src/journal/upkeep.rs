@@ -1,9 +1,10 @@
-//! What the writer does between commits: the write-ahead log is moved into the file, the ledger forgets, the ballast is
-//! taken on again.
+//! What the writer does between commits: the write-ahead log is moved into the file, room is given back to the disk, what
+//! is too late expires, the ledger forgets, the ballast is taken on again.
 
 use super::apply::{Batch, Swept};
 use super::clock::millis;
 use super::error::Trouble;
+use super::file::WRITE_WAIT;
 use super::writer::Writer;
 use rusqlite::{Connection, TransactionBehavior};
 use std::time::{Duration, Instant};
@@ -14,6 +15,17 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Between the parts of a sweep, so that jobs come first.
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Likewise while the disk has little left.
+const LOOK_SOON: Duration = Duration::from_millis(250);
+/// What the log's file may take while the disk has little left, and what may be given up and not yet gone.
+const LOG_BYTES_SCARCE: u64 = 1 << 20;
+/// How long what is read beside may hold up the emptying of the log.
+const EMPTY_WAIT: Duration = Duration::from_millis(50);
+/// Empty pages that the file keeps for what comes next, in bytes, while the disk has plenty.
+const EMPTY_BYTES_KEPT: u64 = 16 << 20;
+/// Pages given back in one commit. Each may put another one in its place, which goes through the log.
+const PAGES_GIVEN_BACK: usize = 1_024;
+const PAGES_GIVEN_BACK_SCARCE: usize = 128;
 
 #[derive(Debug)]
 pub struct Upkeep {
@@ -21,17 +33,19 @@ pub struct Upkeep {
     /// The sweep under way goes on behind this job.
     swept_upto: i64,
     next_look: Instant,
+    next_deadline: Instant,
 }
 
 impl Upkeep {
     pub fn new() -> Self {
         let now = Instant::now();
-        Self { next_sweep: now + SWEEP_EVERY, swept_upto: 0, next_look: now + LOOK_EVERY }
+        Self { next_sweep: now + SWEEP_EVERY, swept_upto: 0, next_look: now + LOOK_EVERY, next_deadline: now }
     }
 
     /// Until there is something to do.
     pub fn pause(&self) -> Duration {
-        self.next_sweep.saturating_duration_since(Instant::now())
+        let next = self.next_sweep.min(self.next_look).min(self.next_deadline);
+        next.saturating_duration_since(Instant::now())
     }
 }
 
@@ -39,9 +53,16 @@ impl Writer {
     pub fn keep_up(&mut self) {
         let kept = self.checkpoint_if_long().and_then(|()| self.sweep_if_time());
         self.look_at(kept);
-        let now = Instant::now();
-        if now >= self.upkeep.next_look {
-            self.upkeep.next_look = now + LOOK_EVERY;
+        if Instant::now() >= self.upkeep.next_deadline {
+            self.upkeep.next_deadline = Instant::now() + LOOK_EVERY;
+            let kept = self.expire_late();
+            self.look_at(kept);
+        }
+        if Instant::now() >= self.upkeep.next_look {
+            // Should it fail, not at once again.
+            self.upkeep.next_look = Instant::now() + LOOK_EVERY;
+            let kept = self.give_back();
+            self.look_at(kept);
             self.space.take_ballast();
         }
     }
@@ -66,6 +87,44 @@ impl Writer {
         Ok(())
     }
 
+    /// The disk is full: what is only there to be thrown off goes, and so does the log, once its pages are in the file.
+    /// What was delivered has left room for them there.
+    pub fn make_room(&mut self) {
+        self.space.drop_ballast();
+        let emptied = self.empty_log();
+        self.look_at(emptied);
+    }
+
+    /// Gives room back to the disk, a part at a time: the log and all empty pages when the disk has little left, most
+    /// empty pages when nothing is held. Otherwise both are used again where they are.
+    fn give_back(&mut self) -> rusqlite::Result<()> {
+        self.space.look(&self.db)?;
+        let is_scarce = self.space.is_scarce();
+        let (kept, pages) = match is_scarce {
+            true => (0, PAGES_GIVEN_BACK_SCARCE),
+            false => (EMPTY_BYTES_KEPT, PAGES_GIVEN_BACK),
+        };
+        let is_wanted = self.space.empty() > kept && (is_scarce || self.totals.held_jobs == 0);
+        if is_wanted && give_back_pages(&self.db, pages)? {
+            self.upkeep.next_look = Instant::now() + SWEEP_PAUSE;
+        } else if is_scarce {
+            self.upkeep.next_look = Instant::now() + LOOK_SOON;
+        }
+        let log = if is_scarce { self.space.log() } else { 0 };
+        if log.max(self.space.surplus()) > LOG_BYTES_SCARCE {
+            self.empty_log()?;
+        }
+        Ok(())
+    }
+
+    /// Moves the log's pages into the file and makes the log's file empty, unless somebody reads it.
+    fn empty_log(&mut self) -> rusqlite::Result<()> {
+        self.db.busy_timeout(EMPTY_WAIT)?;
+        let emptied = checkpoint(&self.db, "TRUNCATE");
+        self.db.busy_timeout(WRITE_WAIT)?;
+        emptied.map(drop)
+    }
+
     fn sweep_if_time(&mut self) -> rusqlite::Result<()> {
         if Instant::now() < self.upkeep.next_sweep {
             return Ok(());
@@ -76,18 +135,41 @@ impl Writer {
         Ok(())
     }
 
-    /// One part of a sweep. Whether it was the last.
-    pub fn sweep(&mut self) -> rusqlite::Result<bool> {
-        let moment = self.shared.moment();
-        let before = moment.wall.saturating_sub(millis(self.shared.settings.retention));
+    /// One part of what is too late ends.
+    fn expire_late(&mut self) -> rusqlite::Result<()> {
+        let now = self.shared.moment().clock;
+        let is_any = "SELECT EXISTS (SELECT 1 FROM deadline WHERE at <= ?1)";
+        if !self.db.prepare_cached(is_any)?.query_row([now], |row| row.get(0))? {
+            return Ok(());
+        }
+        if self.in_one(|batch, _| batch.expire_late())? {
+            self.upkeep.next_deadline = Instant::now() + SWEEP_PAUSE;
+        }
+        Ok(())
+    }
+
+    /// One commit of its own.
+    fn in_one<T>(
+        &mut self,
+        work: impl FnOnce(&mut Batch<'_>, &Upkeep) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
         let all = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let moment = self.shared.moment();
         let mut batch = Batch::new(&all, &self.shared.settings, moment, &mut self.chance);
-        let swept = batch.sweep(self.upkeep.swept_upto, before)?;
-        let has_more_events = batch.sweep_events(before)?;
+        let done = work(&mut batch, &self.upkeep)?;
         let totals = batch.finish()?;
         all.commit()?;
         self.totals = totals;
         self.shared.committed(totals);
+        Ok(done)
+    }
+
+    /// One part of a sweep. Whether it was the last.
+    pub fn sweep(&mut self) -> rusqlite::Result<bool> {
+        let before = self.shared.moment().wall.saturating_sub(millis(self.shared.settings.retention));
+        let (swept, has_more_events) = self.in_one(|batch, upkeep| {
+            Ok((batch.sweep(upkeep.swept_upto, before)?, batch.sweep_events(before)?))
+        })?;
         self.upkeep.swept_upto = match swept {
             Swept::Upto(job) => job,
             Swept::Done => 0,
@@ -101,6 +183,18 @@ impl Writer {
             tracing::warn!(%error, "the journal's log stays; the next start reads it");
         }
     }
+}
+
+/// False for a file that was made without the means for it.
+fn give_back_pages(db: &Connection, most: usize) -> rusqlite::Result<bool> {
+    const INCREMENTAL: i64 = 2;
+    if db.prepare_cached("PRAGMA auto_vacuum")?.query_row([], |row| row.get::<_, i64>(0))? != INCREMENTAL {
+        return Ok(false);
+    }
+    let mut give_back = db.prepare(&format!("PRAGMA incremental_vacuum({most})"))?;
+    let mut pages = give_back.query([])?;
+    while pages.next()?.is_some() {}
+    Ok(true)
 }
 
 /// Pages in the log, and how many of them are in the file by now.

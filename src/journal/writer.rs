@@ -108,7 +108,7 @@ impl Writer {
         match self.commit(&orders) {
             Ok(done) => self.answer(orders, done),
             Err(Trouble::DiskFull) => {
-                self.space.drop_ballast();
+                self.make_room();
                 let rest = self.refuse_new(orders, &no_storage());
                 self.write_rest(rest);
             }
@@ -183,7 +183,7 @@ impl Writer {
         let settings = &self.shared.settings;
         let mut batch = Batch::new(&all, settings, self.shared.moment(), &mut self.chance);
         if orders.iter().any(|order| matches!(order, Order::Hold { .. })) {
-            self.space.reusable = reusable(&all)?;
+            self.space.look(&all)?;
         }
         let mut done = Vec::with_capacity(orders.len());
         for order in orders {
@@ -211,8 +211,10 @@ impl Writer {
                     }
                     let _ = answer.send(held);
                 }
-                (Order::Claim { answer, .. }, Done::Claimed(raws)) => {
-                    raws.iter().for_each(|raw| self.shared.flights.take_off(raw.number, raw.attempt));
+                (Order::Claim { answer, .. }, Done::Claimed(mut raws)) => {
+                    for raw in &mut raws {
+                        self.shared.flights.take_off(raw.number, raw.attempt, raw.row.take());
+                    }
                     let caught = Caught::new(raws, self.shared.inbox.clone());
                     let _ = answer.send(Ok(caught));
                 }
@@ -224,23 +226,17 @@ impl Writer {
 
     fn take_off(&self, held: &Held) {
         if let Held::New(Number(number)) = held {
-            self.shared.flights.take_off(*number, 1);
+            self.shared.flights.take_off(*number, 1, None);
         }
     }
-}
-
-/// Bytes of the pages that hold nothing.
-fn reusable(db: &Connection) -> rusqlite::Result<u64> {
-    let number = |pragma| db.prepare_cached(pragma)?.query_row([], |row| row.get::<_, i64>(0));
-    let bytes = number("PRAGMA freelist_count")?.saturating_mul(number("PRAGMA page_size")?);
-    Ok(bytes.max(0) as u64)
 }
 
 fn apply(batch: &mut Batch<'_>, space: &mut Space, totals: Totals, order: &Order) -> rusqlite::Result<Done> {
     match order {
         Order::Hold { drafts, .. } => {
             let held = totals.held_bytes.saturating_add_signed(batch.held_bytes_change());
-            if let Err(fault) = space.admit(held + batch.weigh(drafts)?) {
+            let more = batch.weigh(drafts)?;
+            if let Err(fault) = space.admit(held + more, more) {
                 return Ok(Done::Held(Err(fault)));
             }
             let held: rusqlite::Result<_> = drafts.iter().map(|draft| batch.hold(draft)).collect();
@@ -248,7 +244,9 @@ fn apply(batch: &mut Batch<'_>, space: &mut Space, totals: Totals, order: &Order
         }
         Order::Record(ended) => batch.record(ended).map(|()| Done::Written),
         Order::Claim { lane, count, .. } => batch.claim(lane, *count).map(Done::Claimed),
-        Order::Settle { number, end } => batch.settle(*number, end).map(|()| Done::Written),
+        Order::Settle { number, end, row } => {
+            batch.settle(*number, end, row.as_deref()).map(|()| Done::Written)
+        }
         #[cfg(test)]
         Order::Run(..) | Order::Crash => Ok(Done::Written),
     }

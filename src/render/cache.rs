@@ -12,8 +12,17 @@ pub(super) enum Compiled {
     Plan(Arc<Plan>),
     /// All of a message but its own header fields.
     Pieces(Arc<Pieces>),
+    /// The same, and the wording of its boundaries.
+    Content(Content),
     /// A header field's value.
     Program(Arc<Program>),
+}
+
+/// All of a message but its own header fields.
+#[derive(Debug, Clone)]
+pub(super) struct Content {
+    pub pieces: Arc<Pieces>,
+    pub boundaries: Arc<[Box<str>]>,
 }
 
 impl Compiled {
@@ -21,6 +30,11 @@ impl Compiled {
         match self {
             Self::Plan(plan) => plan.cost_bytes(),
             Self::Pieces(pieces) => pieces.cost_bytes(),
+            // The pieces may be held here alone.
+            Self::Content(content) => {
+                let octets = content.boundaries.iter().map(|boundary| boundary.len() + size_of::<Box<str>>());
+                content.pieces.cost_bytes() + octets.sum::<usize>()
+            }
             Self::Program(program) => program.cost_bytes(),
         }
     }

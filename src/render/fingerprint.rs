@@ -22,11 +22,16 @@ impl FingerprintKey {
     }
 
     pub(super) fn of(&self, content: &Canonical) -> Fingerprint {
+        self.of_octets(&content.0)
+    }
+
+    /// To stand for the octets within a [`Canonical`] form: by itself it keeps no kinds apart.
+    pub(super) fn of_octets(&self, octets: &[u8]) -> Fingerprint {
         // One nonce for all is right here: it only hides tags that nobody sees.
         let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
         let tag = self
             .0
-            .seal_in_place_separate_tag(nonce, Aad::from(content.0.as_slice()), &mut [])
+            .seal_in_place_separate_tag(nonce, Aad::from(octets), &mut [])
             .expect("a content is shorter than what GCM may authenticate");
         tag.as_ref().try_into().expect("a tag of GCM has 16 octets")
     }

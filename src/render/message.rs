@@ -2,7 +2,8 @@
 //! keeps its octets; what holds one is read, whatever its encoding and charset, and written anew in UTF-8.
 //!
 //! The messages of a campaign differ in recipient, Message-ID, date and the like, and in the boundaries of their
-//! multiparts, but hardly in their content. So the content is compiled once, and only the header for each message.
+//! multiparts, but hardly in their content. So the content is compiled once, and only the header for each message; where
+//! not even the boundaries differ, the content is not looked at a second time, but for its fingerprint.
 
 mod field;
 mod head;
@@ -15,7 +16,7 @@ mod tests;
 
 use super::fingerprint::Canonical;
 use super::lint::Lint;
-use super::memo::{Kind, Memo};
+use super::memo::{Content, Kind, Memo};
 use super::plan::builder::Assembly;
 use super::plan::{Envelope, Head, Pieces, Plan};
 use super::program::{Program, Syntax};
@@ -23,7 +24,7 @@ use super::scope::FieldRules;
 use crate::fault::{Fault, Reason};
 use crate::job::Token;
 use head::Heading;
-use outline::{Content, Outline, Part, Section};
+use outline::{Outline, Part, Section};
 use std::sync::Arc;
 
 /// Header fields of one part.
@@ -55,14 +56,18 @@ impl Plan {
         let outline = Outline::read(raw)?;
         let (header, body) = raw.split_at(raw.len() - outline.body.len());
         refuse_stray_control(header)?;
-        let rest = memo.pieces(&outline.canonical(Kind::Message, body.len()), || {
-            refuse_stray_control(body)?;
-            let mut reader = Reader::new(memo);
-            reader.part(&outline.root)?;
-            Ok(Pieces::new(reader.assembly.finish()))
+        let content = memo.content(&outline.literal(memo.fingerprint(body)), || {
+            let tree = outline.tree()?;
+            let pieces = memo.pieces(&tree.canonical(Kind::Message, body.len()), || {
+                refuse_stray_control(body)?;
+                let mut reader = Reader::new(memo);
+                reader.part(&tree.root)?;
+                Ok(Pieces::new(reader.assembly.finish()))
+            })?;
+            Ok(Content { pieces, boundaries: tree.boundaries.into_iter().map(Box::from).collect() })
         })?;
         let heading = Heading::read(&outline, token_of, memo)?;
-        if heading.programs + rest.programs() > PROGRAMS_MAX {
+        if heading.programs + content.pieces.programs() > PROGRAMS_MAX {
             return Err(too_many_programs());
         }
         let envelope = Envelope {
@@ -72,8 +77,8 @@ impl Plan {
             purpose: None,
             fields: FieldRules::of_message(),
         };
-        let boundaries = outline.boundaries.into_iter().map(Box::from).collect();
-        Ok(Plan::assemble(Head { pieces: heading.pieces, boundaries }, rest, envelope))
+        let head = Head { pieces: heading.pieces, boundaries: content.boundaries };
+        Ok(Plan::assemble(head, content.pieces, envelope))
     }
 }
 
@@ -91,8 +96,8 @@ impl<'c> Reader<'c> {
 
     fn part(&mut self, part: &Part<'_>) -> Result<(), Fault> {
         let (sections, exchange) = match &part.content {
-            Content::Single(body) => return self.leaf(part, body),
-            Content::Multi { sections, exchange } => (sections, *exchange),
+            outline::Content::Single(body) => return self.leaf(part, body),
+            outline::Content::Multi { sections, exchange } => (sections, *exchange),
         };
         self.fields(part, |_| true)?;
         self.assembly.put(b"\r\n");

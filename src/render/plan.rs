@@ -35,7 +35,7 @@ pub struct Plan {
     /// All the rest, shared by every message that differs in those fields only.
     rest: Arc<Pieces>,
     /// What stands in place of each [`Piece::Boundary`].
-    boundaries: Vec<Box<str>>,
+    boundaries: Arc<[Box<str>]>,
     /// Whose domain stands in Message-ID, and the envelope sender where nothing else says one.
     from: Address,
     return_path: Option<Address>,
@@ -61,7 +61,7 @@ pub struct Pieces {
 #[derive(Debug, Default)]
 pub(super) struct Head {
     pub pieces: Vec<Piece>,
-    pub boundaries: Vec<Box<str>>,
+    pub boundaries: Arc<[Box<str>]>,
 }
 
 /// One person's message to be made.

@@ -6,11 +6,13 @@ mod client_names;
 mod dev;
 mod fresh;
 mod server;
+mod server_stream;
 
 pub use client::{ClientTls, Pin, Trust};
 pub use client_names::names_of;
 pub use dev::{DevAuthority, DevError};
 pub use server::{ServerFiles, ServerTls};
+pub use server_stream::ServerStream;
 
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};

@@ -3,6 +3,11 @@
 //! Only CRLF.CRLF ends `DATA`. A bare CR, a bare LF or a NUL anywhere is an error after which nothing of the
 //! stream may be read as commands: whoever wrote it may have meant a program with other ideas of a line end.
 
+use memchr::memmem;
+use std::sync::LazyLock;
+
+static LF_DOT: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\n."));
+
 /// Why the content is refused and the session closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadData {
@@ -52,8 +57,19 @@ impl DataFramer {
     /// # Errors
     /// [`BadData`]; the framer must not be used after it.
     pub fn take(&mut self, input: &[u8], message: &mut Vec<u8>) -> Result<Taken, BadData> {
-        let mut done = 0;
+        let (mut done, mut is_plain) = (0, true);
         while let Some(&next) = input.get(done) {
+            if is_plain && (self.at == At::Line || (self.at == At::LineStart && next != b'.')) {
+                match take_lines(&input[done..], message) {
+                    // The rest is half a line, or breaks the rules somewhere: octet by octet from here.
+                    0 => is_plain = false,
+                    lines => {
+                        done += lines;
+                        self.at = At::LineStart;
+                        continue;
+                    }
+                }
+            }
             self.at = match (self.at, next) {
                 (At::LineStart, b'.') => At::Dot,
                 (At::Dot, b'\r') => At::DotCr,
@@ -96,7 +112,7 @@ impl ChunkFramer {
     pub fn take(&mut self, input: &[u8], message: &mut Vec<u8>) -> Result<Taken, BadData> {
         let octets = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len());
         let chunk = &input[..octets];
-        let mut done = 0;
+        let (mut done, mut is_plain) = (0, true);
         while done < chunk.len() {
             if self.after_cr {
                 if chunk[done] != b'\n' {
@@ -107,6 +123,14 @@ impl ChunkFramer {
                 done += 1;
                 continue;
             }
+            let rest = &chunk[done..];
+            let lines = rest.strip_suffix(b"\r").unwrap_or(rest);
+            if is_plain && has_lawful_line_ends(lines) {
+                message.extend_from_slice(lines);
+                self.after_cr = lines.len() < rest.len();
+                break;
+            }
+            is_plain = false;
             done += copy_line(&chunk[done..], message)?;
             if chunk.get(done) == Some(&b'\r') {
                 self.after_cr = true;
@@ -131,6 +155,32 @@ impl ChunkFramer {
         }
         Ok(())
     }
+}
+
+/// Copies whole lines at once, up to the next that begins with a dot; `input` stands within a line or at the start of
+/// one without a dot. How many octets that were: none where there is no line end, or one that breaks the rules.
+fn take_lines(input: &[u8], message: &mut Vec<u8>) -> usize {
+    let length = match LF_DOT.find(input) {
+        Some(at) => at + 1,
+        None => memchr::memrchr(b'\n', input).map_or(0, |at| at + 1),
+    };
+    let lines = &input[..length];
+    if !has_lawful_line_ends(lines) {
+        return 0;
+    }
+    message.extend_from_slice(lines);
+    length
+}
+
+/// Whether every CR stands before an LF, every LF behind a CR, and no NUL anywhere. Written so that many octets are
+/// looked at by one instruction.
+fn has_lawful_line_ends(octets: &[u8]) -> bool {
+    let (Some(first), Some(last)) = (octets.first(), octets.last()) else { return true };
+    let pairs = octets.iter().zip(&octets[1..]);
+    let is_broken = pairs.fold(0, |broken, (octet, next)| {
+        broken | u8::from(*octet == 0) | (u8::from(*octet == b'\r') ^ u8::from(*next == b'\n'))
+    });
+    is_broken == 0 && *first != b'\n' && *last != 0 && *last != b'\r'
 }
 
 /// Copies up to the next CR or the end of the input; how many octets that were.
@@ -276,6 +326,28 @@ mod tests {
             cuts.sort_unstable();
             let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect();
             prop_assert_eq!(data(&pieces), Ok((Some(content), b"QUIT\r\n".to_vec())));
+        }
+
+        /// Whole lines are taken at once: what is made of them must be what is made of single octets.
+        #[test]
+        fn lines_taken_at_once_are_what_single_octets_make(
+            stream in proptest::collection::vec(
+                prop_oneof![
+                    6 => Just(&b"\r\n"[..]), 1 => Just(&b"\r"[..]), 1 => Just(&b"\n"[..]), 1 => Just(&b"\0"[..]),
+                    4 => Just(&b"."[..]), 6 => Just(&b"a"[..]), 3 => Just(&b"a line of more octets than one register\r\n"[..]),
+                ],
+                0..40,
+            ),
+            cut in 0usize..200,
+        ) {
+            let stream = stream.concat();
+            let single: Vec<&[u8]> = stream.chunks(1).collect();
+            let (before, after) = stream.split_at(cut.min(stream.len()));
+            let expected = data(&single);
+            prop_assert_eq!(data(&[&stream]), expected.clone());
+            prop_assert_eq!(data(&[before, after]), expected);
+            prop_assert_eq!(chunks(&[&stream]), chunks(&single));
+            prop_assert_eq!(chunks(&[before, after]), chunks(&single));
         }
 
         #[test]

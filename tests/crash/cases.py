@@ -24,7 +24,7 @@ def run_cases(doc, module):
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(cases))
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     args = parser.parse_intermixed_args()
-    failed = []
+    failed, skipped = [], []
     for name in args.cases or cases:
         args.dice = random.Random(args.seed)
         began = time.monotonic()
@@ -33,6 +33,7 @@ def run_cases(doc, module):
             problems = cases[name](args)
         except Skip as why:
             print(f"  SKIPPED: {why}")
+            skipped.append(name)
             continue
         except (LabError, OSError) as wrong:
             problems = [f"{type(wrong).__name__}: {wrong}"]
@@ -40,7 +41,8 @@ def run_cases(doc, module):
             print(f"  PROBLEM {problem}")
         print(f"  {time.monotonic() - began:.0f} s", flush=True)
         failed += [name] if problems else []
-    print(f"seed {args.seed}: {len(failed)} cases failed{': ' + ', '.join(failed) if failed else ''}")
+    print(f"seed {args.seed}: {len(failed)} cases failed{': ' + ', '.join(failed) if failed else ''}"
+          f"{', SKIPPED ' + ', '.join(skipped) if skipped else ''}")
     return 1 if failed else 0
 
 

@@ -21,7 +21,7 @@ import urllib.request
 import ordering
 from cases import Skip, finish, run_cases
 from engine import Engine, Talk
-from fault import Fault, SmallDisk
+from fault import Fault, SmallDisk, need_root
 from lab import ENGINE, SENDER, Lab, until
 from ledger import Ledger
 
@@ -34,6 +34,7 @@ PADDING_OCTETS = 20_000
 
 
 def ordered(args, environment=None):
+    need_root("a relay lets nobody look into its memory, strace neither")
     with Lab(args.binary, args.seed, "journal", JOURNAL, targets={"mta1": "accept"}) as lab:
         file = lab.folder / "trace"
         lab.start(before=(*ordering.COMMAND, "-o", file, "-e", ordering.CALLS), environment=environment)

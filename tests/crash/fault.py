@@ -11,10 +11,16 @@ from lab import LabError, until
 SMALL_MIB = 48
 
 
+def need_root(why):
+    if os.geteuid() != 0:
+        raise Skip(f"not root: {why}")
+
+
 class Fault:
     """Errors injected into calls on the journal's files while it runs; goes when this goes."""
 
     def __init__(self, lab, calls, error, when="1+", names=("journal.db-wal",)):
+        need_root("a relay lets nobody look into its memory, strace neither")
         self.lab, self.log = lab, lab.folder / "injected"
         self.log.write_text("")
         paths = [word for name in names for word in ("-P", str(lab.journal_dir / name))]
@@ -55,8 +61,7 @@ class SmallDisk:
     """The journal's folder as a file system of its own."""
 
     def __init__(self, lab, options=f"size={SMALL_MIB}m"):
-        if os.geteuid() != 0:
-            raise Skip("a file system of its own can only be mounted as root")
+        need_root("a file system of its own has to be mounted")
         self.dir, self.options = lab.journal_dir, options
 
     def __enter__(self):

@@ -7,6 +7,7 @@ Doors and targets speak in clear, so that what leaves can be read from outside. 
 random letters that occur nowhere else, so that one found in a file is a leak and no accident.
 """
 
+import contextlib
 import csv
 import http.client
 import json
@@ -14,6 +15,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import string
 import subprocess
 import sys
@@ -161,6 +163,25 @@ class Lab:
         file.unlink()
         tokens.unlink()
 
+    def change_people(self, numbers, column, value):
+        """Beside a running relay, as an operator would."""
+        file = self.folder / "change.csv"
+        with file.open("w", newline="", encoding="utf-8") as opened:
+            rows = csv.writer(opened)
+            rows.writerow(["email", column])
+            rows.writerows([self.people[number]["email"], value] for number in numbers)
+        self.call("vault", "import", file, "-c", self.config)
+        file.unlink()
+
+    def remove_people(self, numbers):
+        """What erasing leaves of them in the vault: nothing. There is no command for it yet."""
+        vault = next((self.state / "vault").glob("*.db"))
+        with contextlib.closing(sqlite3.connect(vault, timeout=20)) as db:
+            # They were imported in their order, and are numbered so.
+            for table, column in (("token", "person"), ("address", "person"), ("person", "id")):
+                db.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(number + 1,) for number in numbers])
+            db.commit()
+
     def call(self, *words, codes=(0,)):
         done = subprocess.run([self.binary, *map(str, words)], capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode not in codes:
@@ -185,7 +206,7 @@ class Lab:
     def pid(self):
         """Of the relay itself, also when something stands in front of it."""
         children = Path(f"/proc/{self.relay.pid}/task/{self.relay.pid}/children").read_text().split()
-        is_itself = Path(f"/proc/{self.relay.pid}/exe").resolve() == self.binary
+        is_itself = self.relay.args[0] == self.binary
         return self.relay.pid if is_itself or not children else int(children[0])
 
     def kill(self):

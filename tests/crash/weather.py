@@ -6,9 +6,11 @@ as often as `retry_first` and `retry_max` say.
 """
 
 import glob
+import json
 import statistics
 import sys
 import time
+from collections import Counter
 
 from cases import Skip, finish, leaks, run_cases, waiting
 from engine import Engine
@@ -25,6 +27,7 @@ OUTAGE_SECONDS = 10
 # The longest pause between two attempts to reach a target that is down, and some to spare.
 BREAKER_SECONDS_MAX = 45
 DAY = 24 * 3600
+HURRY_SECONDS = 15
 
 
 def attempts_max(seconds):
@@ -200,6 +203,95 @@ def case_clock(args):
         if ledger.states().keys() != {"relayed"}:
             problems.append(f"the ledger says {dict(ledger.states())}")
         return problems + attempts_problems(ledger, seconds)
+
+
+def case_too_late(args):
+    """The target stays away beyond the jobs' own time: each ends by itself soon after, its campaign is finished, none is sent."""
+    with Lab(args.binary, args.seed, "journal", JOURNAL, targets={"mta1": "accept"}) as lab:
+        lab.close_sink("mta1")
+        lab.start()
+        engine = Hurried(lab, 3000).start()
+        problems = until(engine.is_answered, 60, "jobs are taken")
+        lasting = Engine(lab, 100, campaign="c2", prefix="l").start()
+        problems += until(lasting.is_answered, 60, "jobs that have time are taken")
+        until(lambda: time.time() > engine.until, HURRY_SECONDS, "their time is over")
+        problems += until(lambda: campaign(lab, "c1")["finished"], 10, "the campaign of the late jobs is finished")
+        print(f"  {time.time() - engine.until:.1f} s after their time: {campaign(lab, 'c1')['counts']}")
+        lab.open_sink("mta1")
+        problems += until(lambda: not waiting(lab), BREAKER_SECONDS_MAX + 10, "the others are delivered")
+        engine.stop()
+        lasting.stop()
+        problems += lab.stop()
+        ledger = Ledger(lab.database)
+        states = Counter((row["campaign"], row["state"]) for row in ledger.rows.values())
+        if states != {("c1", "expired"): 3000, ("c2", "relayed"): 100} or len(lab.arrivals()) != 100:
+            problems.append(f"the ledger says {dict(states)}, {len(lab.arrivals())} messages arrived")
+        return problems + ledger.problems() + leaks(lab)
+
+
+class Hurried(Engine):
+    """Jobs that have little time."""
+
+    def __init__(self, *args, **more):
+        super().__init__(*args, **more)
+        self.until = int(time.time()) + HURRY_SECONDS
+
+    def expires(self):
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.until))
+
+    def job(self, number):
+        return {**super().job(number), "expires": self.expires()}
+
+    def message(self, number):
+        return f"X-TokenRelay-Expires: {self.expires()}\r\n".encode() + super().message(number)
+
+
+def campaign(lab, name):
+    status, body = lab.get(f"/v1/campaigns/{name}")
+    return json.loads(body) if status == 200 else {"finished": False}
+
+
+def case_people_change(args):
+    """People refuse, are past their retention date or leave the vault while their mail is held: exactly they are not mailed."""
+    with Lab(args.binary, args.seed, "journal", JOURNAL, targets={"mta1": "accept"}) as lab:
+        # What a process beside the relay changes is seen when the cache lets go of it.
+        lab.cache_ttl = "1s"
+        lab.configure()
+        lab.close_sink("mta1")
+        lab.start()
+        engine = Engine(lab, 2000).start()
+        problems = until(engine.is_answered, 60, "jobs are taken")
+        changed = args.dice.sample(range(len(lab.people)), 60)
+        refusing, past, gone = changed[:20], changed[20:40], changed[40:]
+        lab.change_people(refusing, "consent", "-service")
+        lab.change_people(past, "retention", "2020-01-31")
+        lab.remove_people(gone)
+        time.sleep(2)
+        lab.open_sink("mta1")
+        problems += until(lambda: not waiting(lab), BREAKER_SECONDS_MAX + 30, "everything held has ended")
+        engine.stop()
+        problems += lab.stop()
+        ledger = Ledger(lab.database)
+        due = {person: ("relayed", None) for person in range(len(lab.people))}
+        due |= {person: ("suppressed", "no-consent") for person in refusing}
+        due |= {person: ("rejected", "expired-token") for person in past}
+        due |= {person: ("rejected", "unknown-token") for person in gone}
+        found = Counter()
+        for row in ledger.rows.values():
+            person = int(row["job_id"].split("-")[1]) % len(lab.people)
+            found[due[person], (row["state"], row["reason"])] += 1
+        for (wanted, ended), count in sorted(found.items(), key=str):
+            print(f"  {count} jobs ended {ended}")
+            if wanted != ended:
+                problems.append(f"{count} jobs ended {ended}, not {wanted}")
+        if len({ended for _, ended in found}) < 4:
+            problems.append("not every change came to bear: too little was tried")
+        mailed = {to for arrival in lab.arrivals() for to in arrival["to"]}
+        wrongly = mailed & {lab.people[person]["email"] for person in (*refusing, *past, *gone)}
+        missing = {lab.people[person]["email"] for person, (state, _) in due.items() if state == "relayed"} - mailed
+        problems += [f"{len(wrongly)} people were mailed who must not be"] if wrongly else []
+        problems += [f"{len(missing)} people were not mailed who should be"] if missing else []
+        return problems + ledger.problems() + leaks(lab)
 
 
 def newest(lab):

@@ -5,11 +5,11 @@ use super::connection::{Door, Peer};
 use super::ledger::{CampaignView, JobView, Ledger, Unreadable};
 use super::problem::{Problem, ProblemText};
 use crate::engine::Engine;
-use crate::job::SendNumber;
+use crate::job::{SendNumber, Token};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
@@ -22,12 +22,17 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What became of one job
 ///
-/// By its send number, or by the engine's own id. A job submitted over LMTP shares its id with the other recipients of
-/// its message: ask by send number there. Write characters that a URL gives a meaning to as %XX.
+/// By its send number, or by the engine's own id. A job submitted over LMTP, or over SMTP where jobs may be held, shares its
+/// id with the other recipients of its message: add `?to=` and the recipient's token there, or ask by send number. Write
+/// characters that a URL gives a meaning to as %XX.
 #[utoipa::path(get, path = "/v1/jobs/{id}", tag = "ledger", security(("engine_key" = [])),
-    params(("id" = String, Path, description = "`job_id` or send number")),
+    params(
+        ("id" = String, Path, description = "`job_id` or send number"),
+        ("to" = Option<String>, Query, description = "The recipient's token, with its domain or without")),
     responses(
         (status = 200, body = JobView),
+        (status = 400, description = "The query cannot be read.", body = ProblemText,
+            content_type = "application/problem+json"),
         (status = 401, body = ProblemText, content_type = "application/problem+json"),
         (status = 404, description = "This engine has no such job.", body = ProblemText,
             content_type = "application/problem+json"),
@@ -40,12 +45,16 @@ pub(super) async fn job(
     Extension(peer): Extension<Arc<Peer>>,
     headers: HeaderMap,
     id: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let (engine, ledger) = asked(&door, &peer, &headers).await?;
     let Path(id) = id.map_err(|_| no_job())?;
-    let named = door.settings.house.send_number(&engine.name, &id);
+    let house = &door.settings.house;
+    let named = house.send_number(&engine.name, &id);
+    let shared = recipient(query.as_deref().unwrap_or_default())?
+        .map(|token| house.shared_send_number(&engine.name, &id, &token));
     // An engine may call its job what looks like a send number.
-    for send in SendNumber::parse(&id).into_iter().chain([named]) {
+    for send in SendNumber::parse(&id).into_iter().chain(shared).chain([named]) {
         if let Some(job) = ledger.job(engine.name.clone(), send).await.map_err(unreadable)? {
             return Ok(json(&job));
         }
@@ -107,8 +116,26 @@ pub(super) fn unreadable(_: Unreadable) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ledger-unavailable", detail).retry_after(RETRY_AFTER)
 }
 
+/// The token in `to=TOKEN`.
+fn recipient(query: &str) -> Result<Option<Token>, Problem> {
+    let wrong = || {
+        let detail =
+            "this path takes 'to', the recipient's token: e_... or m_..., with its domain or without";
+        Problem::new(StatusCode::BAD_REQUEST, "bad-query", detail)
+    };
+    let mut found = None;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let address = pair.strip_prefix("to=").ok_or_else(wrong)?;
+        // An @ needs not be written as %40 here, and may be.
+        let local = address.split(['@', '%']).next().unwrap_or_default();
+        found = Some(Token::from_local(local).map_err(|_| wrong())?);
+    }
+    Ok(found)
+}
+
 fn no_job() -> Problem {
-    let detail = "this engine has no such job in the ledger; ask by send number or job_id";
+    let detail = "this engine has no such job in the ledger; ask by send number or job_id; the id of an SMTP or LMTP \
+        message is that of each of its recipients: add ?to=TOKEN";
     Problem::new(StatusCode::NOT_FOUND, "no-such-job", detail)
 }
 

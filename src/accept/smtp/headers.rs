@@ -4,6 +4,7 @@
 use crate::fault::{Fault, Reason};
 use crate::job::Data;
 use crate::wire::encoded_word;
+use bytes::{Buf, Bytes};
 use std::ops::Range;
 use std::time::SystemTime;
 
@@ -30,19 +31,21 @@ pub struct Asked {
     pub expires: Option<SystemTime>,
 }
 
-/// Reads the fields and removes them from the message, folded lines included. All else keeps its octets.
+/// Reads the fields and takes them out of the message, folded lines included. All else keeps its octets.
 ///
 /// # Errors
 /// `bad-job` when the header is not well formed or too large, or one of our fields cannot be used.
-pub fn take(message: &mut Vec<u8>) -> Result<Asked, Fault> {
+pub fn take(mut message: Vec<u8>) -> Result<(Asked, Bytes), Fault> {
     let mut asked = Asked::default();
-    let ours = find_ours(message)?;
+    let ours = find_ours(&message)?;
     for field in &ours {
         let (name, value) = split(&message[field.clone()]).ok_or_else(malformed)?;
         asked.read(&name[PREFIX.len()..], value)?;
     }
-    remove(message, &ours);
-    Ok(asked)
+    let start = close_up(&mut message, &ours);
+    let mut rest = Bytes::from(message);
+    rest.advance(start);
+    Ok((asked, rest))
 }
 
 impl Asked {
@@ -104,15 +107,16 @@ pub(super) fn split(field: &[u8]) -> Option<(&[u8], &[u8])> {
     is_name.then_some((name, &field[colon + 1..]))
 }
 
-fn remove(message: &mut Vec<u8>, ranges: &[Range<usize>]) {
-    let Some(first) = ranges.first() else { return };
-    let mut kept = first.start;
-    for (at, range) in ranges.iter().enumerate() {
-        let next = ranges.get(at + 1).map_or(message.len(), |next| next.start);
-        message.copy_within(range.end..next, kept);
-        kept += next - range.end;
+/// Moves what stands before and between `gaps` to the end of the last of them, so that the body stays in its place.
+/// Where the message now begins.
+fn close_up(message: &mut [u8], gaps: &[Range<usize>]) -> usize {
+    let mut start = gaps.last().map_or(0, |last| last.end);
+    for (at, gap) in gaps.iter().enumerate().rev() {
+        let kept = at.checked_sub(1).map_or(0, |before| gaps[before].end)..gap.start;
+        start -= kept.len();
+        message.copy_within(kept, start);
     }
-    message.truncate(kept);
+    start
 }
 
 fn put<T>(place: &mut Option<T>, value: Option<T>) -> Result<(), Fault> {
@@ -162,9 +166,8 @@ mod tests {
     use super::*;
 
     fn taken(message: &str) -> Result<(Asked, String), Fault> {
-        let mut octets = message.replace('\n', "\r\n").into_bytes();
-        let asked = take(&mut octets)?;
-        Ok((asked, String::from_utf8(octets).unwrap().replace("\r\n", "\n")))
+        let (asked, rest) = take(message.replace('\n', "\r\n").into_bytes())?;
+        Ok((asked, String::from_utf8(rest.into()).unwrap().replace("\r\n", "\n")))
     }
 
     #[test]

@@ -9,7 +9,6 @@ mod headers;
 mod inbox;
 mod incoming;
 mod merge;
-mod read_ahead;
 pub mod reply;
 mod serve;
 pub mod session;

@@ -1,9 +1,8 @@
 //! A reply to an SMTP client: code, enhanced code, text. Whatever its text was made from, what goes out is
 //! printable ASCII on lines of bounded length.
 
-use crate::fault::ReplyCode;
+use crate::fault::{Enhanced, ReplyCode};
 use std::borrow::Cow;
-use std::io::Write;
 
 /// Longest text on one reply line; with code and line end below the 512 octets of RFC 5321 §4.5.3.1.5.
 pub const TEXT_OCTETS_MAX: usize = 400;
@@ -44,17 +43,35 @@ impl Reply {
     pub fn write_to(&self, out: &mut Vec<u8>) {
         let last = self.more.len();
         for (at, line) in std::iter::once(&self.text).chain(&self.more).enumerate() {
-            let separator = if at == last { ' ' } else { '-' };
-            // Writing to a Vec cannot fail.
-            let _ = write!(out, "{}{separator}", self.code.basic);
-            if let Some(enhanced) = self.code.enhanced {
-                let _ = write!(out, "{enhanced} ");
+            put_number(self.code.basic, out);
+            out.push(if at == last { b' ' } else { b'-' });
+            if let Some(Enhanced(class, subject, detail)) = self.code.enhanced {
+                for (number, behind) in [(class.into(), b'.'), (subject, b'.'), (detail, b' ')] {
+                    put_number(number, out);
+                    out.push(behind);
+                }
             }
-            let printable = |c: char| if c == ' ' || c.is_ascii_graphic() { c as u8 } else { b'?' };
-            out.extend(line.chars().take(TEXT_OCTETS_MAX).map(printable));
+            put_text(line, out);
             out.extend_from_slice(b"\r\n");
         }
     }
+}
+
+fn put_text(text: &str, out: &mut Vec<u8>) {
+    let is_printable = |octet: u8| octet == b' ' || octet.is_ascii_graphic();
+    if text.len() <= TEXT_OCTETS_MAX && text.bytes().all(is_printable) {
+        return out.extend_from_slice(text.as_bytes());
+    }
+    let printable = |c: char| u8::try_from(c).ok().filter(|octet| is_printable(*octet)).unwrap_or(b'?');
+    out.extend(text.chars().take(TEXT_OCTETS_MAX).map(printable));
+}
+
+/// In decimal. Every reply has up to four numbers, and there are four replies a message.
+fn put_number(number: u16, out: &mut Vec<u8>) {
+    if number >= 10 {
+        put_number(number / 10, out);
+    }
+    out.push(b'0' + (number % 10) as u8);
 }
 
 #[cfg(test)]

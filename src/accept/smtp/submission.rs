@@ -13,19 +13,17 @@ use std::time::Instant;
 ///
 /// # Errors
 /// `bad-job` when the message is empty or its header cannot be used.
-pub fn jobs(house: &House, envelope: Envelope, mut message: Vec<u8>) -> Result<Vec<Job>, Fault> {
+pub fn jobs(house: &House, envelope: Envelope, message: Vec<u8>) -> Result<Vec<Job>, Fault> {
     if message.is_empty() {
         return Err(Fault::new(Reason::BadJob, "the message is empty"));
     }
-    let mut asked = headers::take(&mut message)?;
+    let (mut asked, message) = headers::take(message)?;
     let content = match asked.template.take() {
         Some(name) => Content::Template(name.into()),
-        None => {
-            if let Some(names) = &envelope.merged {
-                message = merge::translate(&message, names)?;
-            }
-            Content::Message(message.into())
-        }
+        None => Content::Message(match &envelope.merged {
+            Some(names) => merge::translate(&message, names)?.into(),
+            None => message,
+        }),
     };
     let Envelope { engine, sender, recipients, require_tls, is_shared, .. } = envelope;
     // The last copy is the original: one recipient costs no copy.
@@ -36,8 +34,8 @@ pub fn jobs(house: &House, envelope: Envelope, mut message: Vec<u8>) -> Result<V
         data.extend(variables.data.iter().map(|(name, value)| (name.clone(), value.clone())));
         let send = match &asked.job_id {
             // A number is one person's. The token is in it even when this transaction has one recipient only, so
-            // that a recipient who is tried again alone keeps the number. No job id holds a NUL.
-            Some(job_id) if is_shared => house.send_number(&engine.name, &format!("{job_id}\0{token}")),
+            // that a recipient who is tried again alone keeps the number.
+            Some(job_id) if is_shared => house.shared_send_number(&engine.name, job_id, &token),
             Some(job_id) => house.send_number(&engine.name, job_id),
             None => SendNumber::random(),
         };

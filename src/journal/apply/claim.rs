@@ -4,18 +4,26 @@ use super::content::Loaded;
 use super::{Batch, JobRow};
 use crate::fault::{Fault, State};
 use crate::journal::Lane;
+use crate::journal::flight::RowThen;
 use crate::journal::order::{End, Raw};
 use crate::journal::outcome::Verdict;
 use crate::journal::record::{Hash, Stored};
 use bytes::Bytes;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Row, params};
 use std::collections::HashMap;
 
-/// A payload as it lies there, with what the ledger says of its job.
+/// A due job as it lies there.
+struct Due {
+    at: i64,
+    number: i64,
+    /// `None` when it cannot be read.
+    found: Option<Found>,
+}
+
+/// A payload, with what the ledger says of its job.
 struct Found {
     expires: i64,
-    attempts: u32,
-    content: Option<Hash>,
+    row: RowThen,
     stored: Stored,
 }
 
@@ -24,70 +32,77 @@ impl Batch<'_> {
     /// here.
     pub fn claim(&mut self, lane: &Lane, count: usize) -> rusqlite::Result<Vec<Raw>> {
         let due = self.first_due(lane, count)?;
-        let Some((last_at, last_job)) = due.last().copied() else { return Ok(Vec::new()) };
-        self.db
-            .prepare_cached("DELETE FROM due WHERE target = ?1 AND is_retry = ?2 AND (at, job) <= (?3, ?4)")?
-            .execute(params![lane.target, lane.is_retry, last_at, last_job])?;
+        let Some((last_at, last_job)) = due.last().map(|due| (due.at, due.number)) else {
+            return Ok(Vec::new());
+        };
+        self.take_out(lane, (last_at, last_job))?;
         let mut contents: HashMap<Hash, Loaded> = HashMap::new();
         let mut claimed = Vec::with_capacity(due.len());
-        for (_, number) in due {
-            let Some(found) = self.found(number)? else {
-                self.settle_row(number, &End::Damaged)?;
+        for Due { number, found, .. } in due {
+            let Some(found) = found else {
+                self.end_unsent(number, true)?;
                 continue;
             };
             if found.expires <= self.moment.clock {
-                self.expire(number)?;
+                self.end_unsent(number, false)?;
                 continue;
             }
-            let content = match found.content.map(|hash| self.content(&mut contents, hash)).transpose()? {
+            let content = match found.row.content.map(|hash| self.content(&mut contents, hash)).transpose()? {
                 Some(Loaded::Damaged) => {
-                    self.settle_row(number, &End::Damaged)?;
+                    self.end_unsent(number, true)?;
                     continue;
                 }
                 Some(Loaded::Whole(octets)) => Some(octets),
                 None => None,
             };
-            self.put_in_flight(number)?;
             let stored = Stored { content, ..found.stored };
-            claimed.push(Raw { number, attempt: found.attempts + 1, stored });
+            claimed.push(Raw {
+                number,
+                attempt: found.row.attempts + 1,
+                stored,
+                row: Some(Box::new(found.row)),
+            });
         }
         Ok(claimed)
     }
 
-    fn first_due(&self, lane: &Lane, count: usize) -> rusqlite::Result<Vec<(i64, i64)>> {
+    /// With what is needed of each, in one statement.
+    fn first_due(&self, lane: &Lane, count: usize) -> rusqlite::Result<Vec<Due>> {
         let mut select = self.db.prepare_cached(
-            "SELECT at, job FROM due WHERE target = ?1 AND is_retry = ?2 AND at <= ?3
-                 ORDER BY at, job LIMIT ?4",
+            "SELECT due.at, due.job, job.send, job.engine, ifnull(job.campaign, ''), job.attempts,
+                 payload.expires, payload.content, payload.record, payload.checksum
+                 FROM due LEFT JOIN job ON job.id = due.job LEFT JOIN payload ON payload.job = due.job
+                 WHERE due.target = ?1 AND due.is_retry = ?2 AND due.at <= ?3
+                 ORDER BY due.at, due.job LIMIT ?4",
         )?;
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         let of_lane = params![lane.target, lane.is_retry, self.moment.clock, count];
-        select.query_map(of_lane, |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-    }
-
-    /// `None` when its rows are not whole.
-    fn found(&self, number: i64) -> rusqlite::Result<Option<Found>> {
-        match self.read(number).optional() {
+        let read = |row: &Row<'_>| {
             // A column that holds what it never holds is this job's trouble only.
-            Err(rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)) => {
-                Ok(None)
-            }
-            found => found,
-        }
+            Ok(Due { at: row.get(0)?, number: row.get(1)?, found: found(row).ok() })
+        };
+        select.query_map(of_lane, read)?.collect()
     }
 
-    /// Two reads: SQLite prepares the join of the two anew each time it runs, which costs more than all the rest.
-    fn read(&self, number: i64) -> rusqlite::Result<Found> {
-        let mut job = self.db.prepare_cached("SELECT send, engine, attempts FROM job WHERE id = ?1")?;
-        let (send, engine, attempts) =
-            job.query_row([number], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        let mut payload = self
-            .db
-            .prepare_cached("SELECT expires, content, record, checksum FROM payload WHERE job = ?1")?;
-        payload.query_row([number], |row| {
-            let (record, checksum) = (row.get(2)?, row.get(3)?);
-            let stored = Stored { send, engine, record, checksum, content: None::<Bytes> };
-            Ok(Found { expires: row.get(0)?, attempts, content: row.get(1)?, stored })
-        })
+    /// From the queue into flight, up to and with the last one.
+    fn take_out(&self, lane: &Lane, (at, job): (i64, i64)) -> rusqlite::Result<()> {
+        let upto = params![lane.target, lane.is_retry, at, job, self.moment.clock];
+        self.db
+            .prepare_cached(
+                "INSERT INTO flight (job, since) SELECT job, ?5 FROM due
+                     WHERE target = ?1 AND is_retry = ?2 AND (at, job) <= (?3, ?4)",
+            )?
+            .execute(upto)?;
+        self.db
+            .prepare_cached("DELETE FROM due WHERE target = ?1 AND is_retry = ?2 AND (at, job) <= (?3, ?4)")?
+            .execute(&upto[..4])?;
+        Ok(())
+    }
+
+    /// Its time is over, or it cannot be read: it is not in flight after all.
+    fn end_unsent(&mut self, number: i64, is_damaged: bool) -> rusqlite::Result<()> {
+        self.db.prepare_cached("DELETE FROM flight WHERE job = ?1")?.execute([number])?;
+        if is_damaged { self.settle_row(number, &End::Damaged) } else { self.expire(number) }
     }
 
     fn content(&self, known: &mut HashMap<Hash, Loaded>, hash: Hash) -> rusqlite::Result<Loaded> {
@@ -100,7 +115,7 @@ impl Batch<'_> {
     }
 
     /// The job's time is over: it is not sent. What is known of its last attempt stays known.
-    fn expire(&mut self, number: i64) -> rusqlite::Result<()> {
+    pub(super) fn expire(&mut self, number: i64) -> rusqlite::Result<()> {
         let Some(job) = self.job(number)? else { return Ok(()) };
         let verdict = expired(&job);
         self.end(number, &job, &verdict)
@@ -112,4 +127,23 @@ fn expired(job: &JobRow) -> Verdict {
         return job.was.clone().into_state(State::Expired);
     }
     Verdict::failed(&Fault::expired())
+}
+
+fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
+    let record: Vec<u8> = row.get(8)?;
+    let row_then = RowThen {
+        engine: row.get(3)?,
+        campaign: row.get(4)?,
+        attempts: row.get(5)?,
+        record_bytes: record.len() as i64,
+        content: row.get(7)?,
+    };
+    let stored = Stored {
+        send: row.get(2)?,
+        engine: row_then.engine.clone(),
+        record,
+        checksum: row.get(9)?,
+        content: None::<Bytes>,
+    };
+    Ok(Found { expires: row.get(6)?, row: row_then, stored })
 }

@@ -180,19 +180,25 @@ impl Batch<'_> {
     /// Keeps what the job is made from, and puts it where it goes on from.
     fn keep(&mut self, number: i64, draft: &Draft) -> rusqlite::Result<()> {
         let (written, target) = (&draft.written, draft.job.target.as_deref().unwrap_or_default());
+        let at = match &draft.how {
+            How::Queued | How::InFlight => self.moment.clock,
+            How::Failed(_) | How::InDoubt(_) => self.next_attempt(1),
+        };
         self.db
             .prepare_cached(
-                "INSERT INTO payload (job, expires, target, content, record, checksum)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO payload (job, expires, target, due, content, record, checksum)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute(params![
                 number,
                 draft.expires,
                 target,
+                at,
                 written.content.as_ref().map(|content| content.hash),
                 written.record,
                 written.checksum
             ])?;
+        self.note_deadline(number, draft.expires);
         self.held_bytes += draft.row_bytes() as i64;
         self.held_jobs += 1;
         if let Some(content) = &written.content {
@@ -202,7 +208,7 @@ impl Batch<'_> {
         match &draft.how {
             How::Queued => {
                 self.event(number, &journaled, 0)?;
-                self.put_due(number, target, false, self.moment.clock)
+                self.put_due(number, target, false, at)
             }
             How::InFlight => {
                 self.event(number, &journaled, 0)?;
@@ -211,7 +217,6 @@ impl Batch<'_> {
             How::Failed(fault) => {
                 self.event(number, &journaled, 1)?;
                 self.attempt(number, 1, &Verdict::failed(fault))?;
-                let at = self.next_attempt(1);
                 self.put_due(number, target, true, at)
             }
             How::InDoubt(fault) => {
@@ -221,7 +226,6 @@ impl Batch<'_> {
                 if self.settings.unknown == WhenUnknown::Hold {
                     return Ok(());
                 }
-                let at = self.next_attempt(1);
                 self.put_due(number, target, true, at)
             }
         }

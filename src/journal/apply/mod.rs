@@ -2,10 +2,12 @@
 
 mod claim;
 mod content;
+mod deadline;
 mod hold;
 mod settle;
 mod sweep;
 
+pub use deadline::note_all as note_deadlines;
 pub use sweep::Swept;
 
 use super::Settings;
@@ -15,7 +17,7 @@ use super::schedule::{Chance, pause};
 use crate::fault::{Reason, State};
 use content::Uses;
 use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The moment of a commit, in milliseconds: of the journal's clock, and of the wall clock.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +52,8 @@ pub struct Batch<'a> {
     chance: &'a mut Chance,
     tally: HashMap<Counted, i64>,
     contents: HashMap<Hash, Uses>,
+    /// First and last job, by deadline and part.
+    deadlines: BTreeMap<(i64, i64), (i64, i64)>,
     held_bytes: i64,
     held_jobs: i64,
     quarantined: i64,
@@ -94,6 +98,7 @@ impl<'a> Batch<'a> {
             chance,
             tally: HashMap::new(),
             contents: HashMap::new(),
+            deadlines: BTreeMap::new(),
             held_bytes: 0,
             held_jobs: 0,
             quarantined: 0,
@@ -105,6 +110,7 @@ impl<'a> Batch<'a> {
     /// Writes the sums.
     pub fn finish(mut self) -> rusqlite::Result<Totals> {
         self.write_contents()?;
+        self.write_deadlines()?;
         self.write_tally()?;
         self.db
             .prepare_cached(
@@ -228,6 +234,12 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
+    /// Puts a job back into a lane.
+    fn put_due_again(&mut self, number: i64, target: &str, is_retry: bool, at: i64) -> rusqlite::Result<()> {
+        self.db.prepare_cached("UPDATE payload SET due = ?2 WHERE job = ?1")?.execute([number, at])?;
+        self.put_due(number, target, is_retry, at)
+    }
+
     fn put_in_flight(&self, number: i64) -> rusqlite::Result<()> {
         self.db
             .prepare_cached("INSERT INTO flight (job, since) VALUES (?1, ?2)")?
@@ -257,7 +269,12 @@ impl<'a> Batch<'a> {
             .query_row([number], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<Hash>>(1)?)))
             .optional()?;
         let Some((bytes, content)) = held else { return Ok(()) };
-        self.held_bytes -= bytes + super::order::ROW_BYTES as i64;
+        self.freed(bytes, content)
+    }
+
+    /// A record of so many octets is gone, and one use of its content.
+    fn freed(&mut self, record_bytes: i64, content: Option<Hash>) -> rusqlite::Result<()> {
+        self.held_bytes -= record_bytes + super::order::ROW_BYTES as i64;
         self.held_jobs -= 1;
         match content {
             Some(hash) => self.use_content(hash, None),

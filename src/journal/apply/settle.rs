@@ -3,9 +3,10 @@
 use super::{Batch, JobRow, Way};
 use crate::fault::{Fault, Reason, State};
 use crate::journal::WhenUnknown;
+use crate::journal::flight::RowThen;
 use crate::journal::order::End;
 use crate::journal::outcome::Verdict;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 /// What the ledger says of a job whose record cannot be read.
 const DAMAGED: &str = "the held record is damaged";
@@ -16,48 +17,54 @@ fn ends(state: State) -> bool {
 }
 
 impl Batch<'_> {
-    /// Ends the attempt of a job in flight. One that is not in flight has been settled before.
-    pub fn settle(&mut self, number: i64, end: &End) -> rusqlite::Result<()> {
+    /// Ends the attempt of a job in flight. One that is not in flight has been settled before. `row` is what its row
+    /// said when it was claimed.
+    pub fn settle(&mut self, number: i64, end: &End, row: Option<&RowThen>) -> rusqlite::Result<()> {
         let landed = self.db.prepare_cached("DELETE FROM flight WHERE job = ?1")?.execute([number])?;
         if landed == 0 {
             return Ok(());
         }
-        match end {
-            End::Known(verdict) if ends(verdict.state) && self.end_at_once(number, verdict)? => Ok(()),
-            end => self.settle_row(number, end),
+        match (end, row) {
+            (End::Known(verdict), Some(row))
+                if ends(verdict.state) && self.end_at_once(number, verdict, row)? =>
+            {
+                Ok(())
+            }
+            (end, _) => self.settle_row(number, end),
         }
     }
 
-    /// What nearly every attempt comes to, with as few statements as there are tables. False, and nothing done, for a
-    /// job that is not as one in flight should be.
-    fn end_at_once(&mut self, number: i64, verdict: &Verdict) -> rusqlite::Result<bool> {
+    /// What nearly every attempt comes to, with as few statements as there are tables: nothing is read, and nothing
+    /// returned by a statement, which would cost SQLite a table to keep it in. False, and nothing done, for a job
+    /// that is not as one in flight should be.
+    fn end_at_once(&mut self, number: i64, verdict: &Verdict, row: &RowThen) -> rusqlite::Result<bool> {
+        let attempt = row.attempts + 1;
         let mut update = self.db.prepare_cached(
             "UPDATE job SET changed = ?2, state = ?3, reason = ?4, detail = ?5, target = ?6, code = ?7,
-                 enhanced = ?8, attempts = attempts + 1
-                 WHERE id = ?1 AND state = 'journaled' AND EXISTS (SELECT 1 FROM payload WHERE job = ?1)
-                 RETURNING engine, ifnull(campaign, ''), attempts",
+                 enhanced = ?8, attempts = ?9
+                 WHERE id = ?1 AND state = 'journaled' AND attempts = ?9 - 1
+                     AND EXISTS (SELECT 1 FROM payload WHERE job = ?1)",
         )?;
-        let row = update
-            .query_row(
-                params![
-                    number,
-                    self.moment.wall,
-                    verdict.state.as_str(),
-                    verdict.reason_word(),
-                    verdict.detail,
-                    verdict.target,
-                    verdict.code,
-                    verdict.enhanced_text()
-                ],
-                |row| Ok((row.get::<_, Box<str>>(0)?, row.get::<_, Box<str>>(1)?, row.get::<_, u32>(2)?)),
-            )
-            .optional()?;
+        let updated = update.execute(params![
+            number,
+            self.moment.wall,
+            verdict.state.as_str(),
+            verdict.reason_word(),
+            verdict.detail,
+            verdict.target,
+            verdict.code,
+            verdict.enhanced_text(),
+            attempt
+        ])?;
         drop(update);
-        let Some((engine, campaign, attempts)) = row else { return Ok(false) };
-        self.count((&engine, &campaign), &Verdict::plain(State::Journaled), -1);
-        self.count((&engine, &campaign), verdict, 1);
-        self.event(number, verdict, attempts)?;
-        self.release(number)?;
+        if updated == 0 {
+            return Ok(false);
+        }
+        self.db.prepare_cached("DELETE FROM payload WHERE job = ?1")?.execute([number])?;
+        self.freed(row.record_bytes, row.content)?;
+        self.count((&row.engine, &row.campaign), &Verdict::plain(State::Journaled), -1);
+        self.count((&row.engine, &row.campaign), verdict, 1);
+        self.event(number, verdict, attempt)?;
         Ok(true)
     }
 
@@ -70,8 +77,10 @@ impl Batch<'_> {
         let verdict = match end {
             End::Known(verdict) => verdict,
             End::Damaged => return self.quarantine(number, &job),
+            // Nobody looks at its deadline once more.
+            End::GivenBack if way.expires <= self.moment.clock => return self.expire(number),
             End::GivenBack => {
-                return self.put_due(number, &way.target, job.attempts > 0, self.moment.clock);
+                return self.put_due_again(number, &way.target, job.attempts > 0, self.moment.clock);
             }
         };
         job.attempts += 1;
@@ -90,7 +99,7 @@ impl Batch<'_> {
             return self.end(number, job, &verdict.clone().into_state(State::Expired));
         }
         self.update(number, job, &verdict.clone().into_state(State::Journaled))?;
-        self.put_due(number, &way.target, true, at)
+        self.put_due_again(number, &way.target, true, at)
     }
 
     /// It may have been delivered.
@@ -103,7 +112,7 @@ impl Batch<'_> {
         }
         job.is_resent = true;
         self.update(number, &job, &verdict.clone().into_state(State::Journaled))?;
-        self.put_due(number, &way.target, true, at)
+        self.put_due_again(number, &way.target, true, at)
     }
 
     fn quarantine(&mut self, number: i64, job: &JobRow) -> rusqlite::Result<()> {
@@ -117,12 +126,10 @@ impl Batch<'_> {
         let flight = self.db.prepare_cached("SELECT 1 FROM flight WHERE job = ?1")?.exists([number])?;
         if flight {
             let doubt = Fault::in_doubt("the journal broke down while the message was on its way");
-            return self.settle(number, &End::Known(Verdict::failed(&doubt)));
+            return self.settle(number, &End::Known(Verdict::failed(&doubt)), None);
         }
-        let (Some(job), Some(way)) = (self.job(number)?, self.way(number)?) else { return Ok(()) };
-        self.db
-            .prepare_cached("DELETE FROM due WHERE target = ?1 AND job = ?2")?
-            .execute(rusqlite::params![way.target, number])?;
+        let Some(job) = self.job(number)? else { return Ok(()) };
+        self.leave(number)?;
         let fault =
             Fault::new(Reason::TargetUnavailable, "the journal could not be written; submit it again");
         self.end(number, &job, &Verdict::failed(&fault))

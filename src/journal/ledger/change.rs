@@ -6,6 +6,7 @@
 //! since the relay and the command line change them side by side.
 
 use crate::fault::{Reason, ReplyCode, State};
+use crate::journal::schema::LEAVE;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 /// What a held job takes beside its record: its rows and their places in the indexes.
@@ -81,26 +82,22 @@ pub fn count(
     Ok(())
 }
 
-/// The job is over: nothing of what it was made from stays. `due` is where it waits, if it does: the table is not
-/// searched by job.
-pub fn end(db: &Connection, job: i64, due: Option<&Due>, news: &News<'_>) -> Result<()> {
-    if let Some(due) = due {
-        leave(db, job, due)?;
-    }
+/// The job is over: nothing of what it was made from stays.
+pub fn end(db: &Connection, job: i64, news: &News<'_>) -> Result<()> {
+    leave(db, job)?;
     db.prepare_cached("DELETE FROM flight WHERE job = ?1")?.execute([job])?;
     free(db, job)?;
     turn(db, job, news)
 }
 
-/// Takes a job out of the queue.
-pub fn leave(db: &Connection, job: i64, due: &Due) -> Result<()> {
-    db.prepare_cached("DELETE FROM due WHERE target = ?1 AND is_retry = ?2 AND at = ?3 AND job = ?4")?
-        .execute(params![due.target, due.is_retry, due.at, job])?;
-    Ok(())
+/// Takes a held job out of the queue. Whether it was a retry; `None` when it did not wait.
+pub fn leave(db: &Connection, job: i64) -> Result<Option<bool>> {
+    db.prepare_cached(LEAVE)?.query_row([job], |row| row.get(0)).optional()
 }
 
 /// Puts a job into the queue.
 pub fn join(db: &Connection, job: i64, due: &Due) -> Result<()> {
+    db.prepare_cached("UPDATE payload SET due = ?2 WHERE job = ?1")?.execute([job, due.at])?;
     db.prepare_cached("INSERT INTO due VALUES (?1, ?2, ?3, ?4)")?.execute(params![
         due.target,
         due.is_retry,

@@ -7,13 +7,14 @@ use super::error::store_error;
 use super::{LedgerError, connect};
 use crate::fault::{Reason, State};
 use crate::journal::Number;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Result, TransactionBehavior};
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long to wait for the relay's write lock; the relay holds it for one group of jobs at a time.
 const WRITE_WAIT: Duration = Duration::from_secs(15);
+const STATEMENTS_KEPT: usize = 64;
 /// Jobs changed in one transaction: the relay waits no longer than this takes.
 const JOBS_AT_ONCE: usize = 2000;
 
@@ -60,8 +61,12 @@ impl Desk {
         let path = dir.join(crate::journal::FILE_NAME);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = connect(&path, flags, WRITE_WAIT)?;
-        db.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;")
-            .map_err(store_error(&path))?;
+        db.execute_batch(
+            "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -32768;",
+        )
+        .and_then(|()| db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true))
+        .map_err(store_error(&path))?;
+        db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         Ok(Self { path, db })
     }
 
@@ -83,29 +88,12 @@ impl Desk {
 
 fn change_some(db: &mut Connection, jobs: &[Number], ask: Ask, now: i64) -> Result<Vec<Done>> {
     let all = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let waiting = waiting(&all, jobs)?;
-    let done = jobs
-        .iter()
-        .map(|job| change_one(&all, job.0, waiting.get(&job.0), (ask, now)))
-        .collect::<Result<_>>()?;
+    let done = jobs.iter().map(|job| change_one(&all, job.0, ask, now)).collect::<Result<_>>()?;
     all.commit()?;
     Ok(done)
 }
 
-/// Where these jobs wait. The queue is in the order of its lanes, so all of them are found in one walk through it.
-fn waiting(db: &Connection, jobs: &[Number]) -> Result<HashMap<i64, Due>> {
-    let list = serde_json::to_string(&jobs.iter().map(|job| job.0).collect::<Vec<_>>())
-        .expect("numbers always serialise");
-    let mut select = db.prepare_cached(
-        "SELECT job, target, is_retry, at FROM due WHERE job IN (SELECT value FROM json_each(?1))",
-    )?;
-    let due = |row: &rusqlite::Row<'_>| {
-        Ok((row.get(0)?, Due { target: row.get(1)?, is_retry: row.get(2)?, at: row.get(3)? }))
-    };
-    select.query_map([list], due)?.collect()
-}
-
-fn change_one(db: &Connection, job: i64, due: Option<&Due>, (ask, now): (Ask, i64)) -> Result<Done> {
+fn change_one(db: &Connection, job: i64, ask: Ask, now: i64) -> Result<Done> {
     let mut select = db.prepare_cached(
         "SELECT job.state, job.reason, EXISTS (SELECT 1 FROM flight WHERE flight.job = id), payload.target
              FROM job LEFT JOIN payload ON payload.job = id WHERE id = ?1",
@@ -119,24 +107,24 @@ fn change_one(db: &Connection, job: i64, due: Option<&Due>, (ask, now): (Ask, i6
     }
     let Some(target) = lane else { return Ok(Done::Ended(state)) };
     let news = News { state, reason: None, detail: None, target: None, reply: None, at: now };
-    match (ask, due) {
-        (Ask::Cancel, due) => {
-            let detail = Some("cancelled by a person");
-            let reason = reason.map(|word| word.0);
-            change::end(db, job, due, &News { state: State::Cancelled, reason, detail, ..news })?;
-            Ok(Done::Cancelled)
-        }
-        (Ask::Retry, Some(due)) => {
-            change::leave(db, job, due)?;
-            change::join(db, job, &Due { at: 0, ..due.clone() })?;
-            Ok(Done::DueNow)
-        }
-        (Ask::Retry, None) => {
-            change::join(db, job, &Due { target, is_retry: true, at: 0 })?;
-            db.prepare_cached("UPDATE job SET is_resent = 1 WHERE id = ?1")?.execute([job])?;
-            let detail = Some("to be sent again, as a person decided");
-            change::turn(db, job, &News { state: State::Journaled, detail, ..news })?;
-            Ok(Done::SentAgain)
-        }
+    if ask == Ask::Cancel {
+        let detail = Some("cancelled by a person");
+        let reason = reason.map(|word| word.0);
+        change::end(db, job, &News { state: State::Cancelled, reason, detail, ..news })?;
+        return Ok(Done::Cancelled);
     }
+    if let Some(is_retry) = change::leave(db, job)? {
+        change::join(db, job, &Due { target, is_retry, at: 0 })?;
+        return Ok(Done::DueNow);
+    }
+    change::join(db, job, &Due { target, is_retry: true, at: 0 })?;
+    // Its time may be over, and nobody looks at that once more.
+    db.prepare_cached(
+        "INSERT OR IGNORE INTO deadline SELECT max(expires, 0), -job, job, job FROM payload WHERE job = ?1",
+    )?
+    .execute([job])?;
+    db.prepare_cached("UPDATE job SET is_resent = 1 WHERE id = ?1")?.execute([job])?;
+    let detail = Some("to be sent again, as a person decided");
+    change::turn(db, job, &News { state: State::Journaled, detail, ..news })?;
+    Ok(Done::SentAgain)
 }

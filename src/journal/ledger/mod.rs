@@ -175,7 +175,7 @@ impl Ledger {
         })
     }
 
-    /// As [`Ledger::standing`], and when a waiting job is due. Looks through the whole queue.
+    /// As [`Ledger::standing`], and when a waiting job is due.
     ///
     /// # Errors
     /// [`LedgerError`] when the file cannot be read.
@@ -184,7 +184,7 @@ impl Ledger {
         if standing != Standing::Waiting {
             return Ok(Whereabouts { standing, due_in: None });
         }
-        let sql = "SELECT max(due.at - journal.clock, 0) FROM due, journal WHERE due.job = ?1";
+        let sql = "SELECT max(payload.due - journal.clock, 0) FROM payload, journal WHERE payload.job = ?1";
         let wait: Option<i64> =
             self.read(|db| db.prepare_cached(sql)?.query_row([job.0], |row| row.get(0)).optional())?;
         Ok(Whereabouts { standing, due_in: wait.map(|wait| Duration::from_millis(wait.unsigned_abs())) })

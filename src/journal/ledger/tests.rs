@@ -139,7 +139,6 @@ fn what_waits_or_is_in_doubt_can_be_cancelled_and_nothing_else() {
     change::end(
         &book.db,
         jobs[3].0,
-        None,
         &change::News {
             state: State::Relayed,
             reason: None,

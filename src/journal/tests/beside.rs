@@ -50,6 +50,7 @@ async fn what_a_person_has_sent_again_comes_out_of_its_lane_and_is_flagged() {
     let claimed = place.journal().claim(&lane, 10).await.unwrap();
     assert_eq!((claimed[0].number, claimed[0].attempt), (number, 2));
     assert_eq!(ledger.standing(number).unwrap(), Standing::InFlight);
+    assert_eq!(place.number("SELECT count(*) FROM deadline WHERE first = last AND part < 0"), 1);
     place.settle(number, relayed()).await;
     let told = ledger.by_send(&send).unwrap().unwrap();
     assert_eq!((told.resent, told.attempt, told.verdict.state), (true, 2, State::Relayed));

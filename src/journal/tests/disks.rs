@@ -54,6 +54,70 @@ async fn a_full_disk_refuses_what_is_new_and_the_rest_drains() {
     place.check();
 }
 
+/// Holds 20 MiB and delivers it.
+async fn come_and_go(place: &Place) {
+    for round in 0..10 {
+        let jobs = (0..100).map(|number| {
+            let job = Arc::new(inline(&format!("{round} {number} {}", "x".repeat(20_000))));
+            let body = Body::of(&job);
+            (job, body, How::Queued)
+        });
+        place.journal().hold(jobs.collect()).await.unwrap();
+    }
+    loop {
+        let claimed = place.claim(false).await;
+        if claimed.is_empty() {
+            return place.run("").await;
+        }
+        for claimed in claimed {
+            place.journal().settle(claimed.number, relayed()).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn room_that_delivery_frees_is_given_back_to_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let free = rustix::fs::statvfs(dir.path()).map(|found| found.f_bavail * found.f_frsize).unwrap();
+    // Little is left, and yet enough to take jobs on; or plenty.
+    for (disk_free_min, most) in [(free / 3 * 2, 2 << 20), (0, 22 << 20)] {
+        let place = Place::with(|settings| settings.disk_free_min = disk_free_min);
+        let [file, log, _] = file::with_companions(&place.settings.dir.join(FILE_NAME));
+        let size = |path| std::fs::metadata(path).unwrap().len();
+        come_and_go(&place).await;
+        let began = std::time::Instant::now();
+        while size(&file) > most || (disk_free_min > 0 && size(&log) > 2 << 20) {
+            assert!(began.elapsed() < Duration::from_secs(20), "{} and {}", size(&file), size(&log));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let whole: String = place.db().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(whole, "ok");
+        place.check();
+        place.held(job(), How::Queued).await;
+    }
+}
+
+#[tokio::test]
+async fn a_journal_of_the_format_before_is_taken_over_whole() {
+    let mut place = Place::new();
+    let retry = place.held(job(), How::Failed(busy())).await;
+    place.held(message("Subject: x", "text"), How::Queued).await;
+    let flying = place.held(job(), How::InFlight).await;
+    place.journal().offered(flying).unwrap();
+    place.close().await;
+    place
+        .db()
+        .execute_batch("ALTER TABLE payload DROP COLUMN due; DROP TABLE deadline; PRAGMA user_version = 1;")
+        .unwrap();
+    let found = place.open();
+    let salvaged = found.salvaged.unwrap();
+    assert_eq!((salvaged.jobs, salvaged.lost, salvaged.is_complete, found.in_doubt), (3, 0, true, 1));
+    assert!(place.number("SELECT count(*) FROM deadline") > 0);
+    place.check();
+    assert_eq!(place.claim(false).await.len(), 1);
+    assert_eq!(place.claim_retry().await.number, retry);
+}
+
 #[tokio::test]
 async fn a_file_that_was_taken_away_takes_nothing_more() {
     let place = Place::new();

@@ -7,8 +7,8 @@ use crate::journal::{Body, Handoff, Held, How, Number, flight};
 use crate::ticket::Outcome;
 use std::sync::Arc;
 
-fn let_go(place: &Place, job: &Arc<Job>) -> Handoff {
-    let handoff = place.journal().hand_off(job.clone(), Body::of(job));
+async fn let_go(place: &Place, job: &Arc<Job>) -> Handoff {
+    let handoff = place.journal().hand_off(job.clone(), Body::of(job)).await;
     assert!(handoff.offered());
     handoff
 }
@@ -17,12 +17,12 @@ fn let_go(place: &Place, job: &Arc<Job>) -> Handoff {
 async fn after_a_crash_the_ledger_knows_what_was_on_its_way() {
     let mut place = Place::new();
     let jobs: Vec<Arc<Job>> = (0..4).map(|_| Arc::new(job())).collect();
-    let doubtful = let_go(&place, &jobs[0]);
-    let taken = let_go(&place, &jobs[1]);
+    let doubtful = let_go(&place, &jobs[0]).await;
+    let taken = let_go(&place, &jobs[1]).await;
     taken.ended(&relayed());
-    let never = let_go(&place, &jobs[2]);
+    let never = let_go(&place, &jobs[2]).await;
     never.ended(&Outcome::Failed(super::busy()));
-    let rejected = let_go(&place, &jobs[3]);
+    let rejected = let_go(&place, &jobs[3]).await;
     rejected.ended(&Outcome::Failed(refused()));
     place.crash().await;
     drop((doubtful, taken, never, rejected));
@@ -41,7 +41,7 @@ async fn after_a_crash_the_ledger_knows_what_was_on_its_way() {
 async fn of_another_boot_nothing_is_known() {
     let mut place = Place::new();
     let job = Arc::new(job());
-    let handoff = let_go(&place, &job);
+    let handoff = let_go(&place, &job).await;
     place.crash().await;
     drop(handoff);
     assert_eq!(place.open_after(Some([b'x'; 36])).handed_off, 0);
@@ -66,7 +66,7 @@ async fn a_handoff_in_doubt_that_comes_again_is_held_in_doubt() {
 async fn a_job_held_while_it_was_handed_off_is_in_doubt_after_a_crash() {
     let mut place = Place::new();
     let job = Arc::new(job());
-    let handoff = let_go(&place, &job);
+    let handoff = let_go(&place, &job).await;
     let held = place.journal().hold(vec![(job.clone(), Body::of(&job), How::InFlight)]).await.unwrap();
     assert!(matches!(held[..], [Held::New(_)]));
     place.crash().await;
@@ -77,14 +77,30 @@ async fn a_job_held_while_it_was_handed_off_is_in_doubt_after_a_crash() {
     place.check();
 }
 
-#[test]
-fn a_note_that_does_not_fit_lets_nothing_leave() {
+#[tokio::test]
+async fn when_no_more_can_be_noted_the_next_one_waits_for_a_place() {
+    use futures_util::FutureExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("handoff.log");
+    let log = Arc::new(crate::journal::handoff::HandoffLog::start(&path, flight::boot_id()).unwrap());
+    let job = Arc::new(job());
+    // Without tokio's budget, which would make a task pause after some.
+    let next = || tokio::task::unconstrained(Handoff::new(log.clone(), job.clone(), Body::of(&job)));
+    let mut under_way: Vec<Handoff> = std::iter::from_fn(|| next().now_or_never()).take(100_000).collect();
+    assert_eq!(under_way.len(), 8_192);
+    assert!(under_way.iter().all(Handoff::offered));
+    under_way.pop();
+    assert!(next().now_or_never().expect("one has ended").offered());
+}
+
+#[tokio::test]
+async fn a_note_that_does_not_fit_lets_nothing_leave() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("handoff.log");
     let log = Arc::new(crate::journal::handoff::HandoffLog::start(&path, flight::boot_id()).unwrap());
     let mut long = job();
     long.campaign = Some("c".repeat(2_000).into());
     let long = Arc::new(long);
-    let handoff = Handoff::new(log, long.clone(), Body::of(&long));
+    let handoff = Handoff::new(log, long.clone(), Body::of(&long)).await;
     assert!(!handoff.offered());
 }

@@ -146,6 +146,7 @@ impl Place {
         assert_eq!(wrong, 0, "jobs are in one place");
         let strays = "SELECT (SELECT count(*) FROM due WHERE job NOT IN (SELECT id FROM job))
              + (SELECT count(*) FROM flight WHERE job NOT IN (SELECT id FROM job))
+             + (SELECT count(*) FROM due JOIN payload USING (job) WHERE due.at <> payload.due OR due.target <> payload.target)
              + (SELECT count(*) FROM payload WHERE job NOT IN (SELECT id FROM job))
              + (SELECT count(*) FROM content WHERE uses <>
                  (SELECT count(*) FROM payload WHERE payload.content = content.hash))";

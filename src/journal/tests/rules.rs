@@ -171,6 +171,47 @@ async fn a_job_whose_time_is_over_is_not_given_out() {
 }
 
 #[tokio::test]
+async fn jobs_that_nobody_takes_expire_by_themselves() {
+    let place = Place::new();
+    let late = |target: &str| {
+        let mut late = job();
+        late.target = Some(target.into());
+        late.expires = Some(SystemTime::now() - Duration::from_secs(5));
+        late
+    };
+    let flying = place.held(late("mta1"), How::InFlight).await;
+    let doubt = place.held(late("mta1"), How::InDoubt(Fault::in_doubt("gone"))).await;
+    let tried = place.held(late("mta1"), How::Failed(busy())).await;
+    let young = place.held(job(), How::Queued).await;
+    // More than end in one commit.
+    let drafts = (0..1_200).map(|_| {
+        let job = Arc::new(late("mta9"));
+        let body = Body::of(&job);
+        (job, body, How::Queued)
+    });
+    place.journal().hold(drafts.collect()).await.unwrap();
+    let began = std::time::Instant::now();
+    while place.number("SELECT count(*) FROM job WHERE state = 'expired'") < 1_201 {
+        assert!(began.elapsed() < Duration::from_secs(30), "they do not expire");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    place.check();
+    let state = |number: Number| {
+        let sql = format!("SELECT state || ifnull(reason, '') FROM job WHERE id = {}", number.0);
+        place.db().query_row(&sql, [], |row| row.get::<_, String>(0)).unwrap()
+    };
+    assert_eq!([flying, young].map(state), ["journaled"; 2]);
+    assert_eq!([doubt, tried].map(state), ["unknowntarget-unavailable", "expiredtarget-rejected"]);
+    assert_eq!(place.number("SELECT count(*) FROM event WHERE state = 'expired'"), 1_201);
+    assert_eq!(place.number("SELECT count(*) FROM due"), 1, "the young one");
+    assert_eq!(place.number("SELECT count(*) FROM deadline"), 1, "likewise");
+    // What was in flight meanwhile is not looked at again: it ends when it comes back.
+    place.settle(flying, Outcome::Journaled).await;
+    assert_eq!(state(flying), "expiredbad-job");
+    place.check();
+}
+
+#[tokio::test]
 async fn in_doubt_is_held_or_sent_again_and_flagged() {
     for (unknown, is_held) in [(WhenUnknown::Hold, true), (WhenUnknown::Resend, false)] {
         let place = Place::with(|settings| settings.unknown = unknown);

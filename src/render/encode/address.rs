@@ -30,7 +30,20 @@ impl Address {
         if !(is_dot_atom(local) || is_quoted(local)) || local.len() > LOCAL_OCTETS_MAX {
             return Err(BadAddress);
         }
-        let domain = ascii_domain(domain)?;
+        if domain.len() > ADDRESS_OCTETS_MAX {
+            return Err(BadAddress);
+        }
+        if !domain.is_ascii() {
+            let domain = Zeroizing::new(idna::domain_to_ascii_strict(domain).map_err(|_| BadAddress)?);
+            return Self::assemble(local, &domain);
+        }
+        Self::assemble(local, domain)
+    }
+
+    fn assemble(local: &str, domain: &str) -> Result<Self, BadAddress> {
+        if !domain.split('.').all(is_label) {
+            return Err(BadAddress);
+        }
         let octets = local.len() + 1 + domain.len();
         if octets > ADDRESS_OCTETS_MAX {
             return Err(BadAddress);
@@ -38,7 +51,7 @@ impl Address {
         let mut address = Zeroizing::new(String::with_capacity(octets));
         address.push_str(local);
         address.push('@');
-        address.push_str(&domain);
+        address.push_str(domain);
         Ok(Self(address))
     }
 
@@ -89,19 +102,6 @@ fn is_quoted(local: &str) -> bool {
         }
     }
     !inner.is_empty()
-}
-
-fn ascii_domain(domain: &str) -> Result<Zeroizing<String>, BadAddress> {
-    let mut ascii = Zeroizing::new(String::with_capacity(ADDRESS_OCTETS_MAX));
-    if domain.len() > ADDRESS_OCTETS_MAX {
-        return Err(BadAddress);
-    }
-    if domain.is_ascii() {
-        ascii.push_str(domain);
-    } else {
-        ascii = Zeroizing::new(idna::domain_to_ascii_strict(domain).map_err(|_| BadAddress)?);
-    }
-    if ascii.split('.').all(is_label) { Ok(ascii) } else { Err(BadAddress) }
 }
 
 fn is_label(label: &str) -> bool {

@@ -7,6 +7,9 @@ use crate::render::encode::header::is_name;
 use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
 
+/// Most headers have no more.
+const FIELDS_EXPECTED: usize = 16;
+
 /// One field with its folded lines.
 #[derive(Debug, Clone, Copy)]
 pub struct Field<'m> {
@@ -24,6 +27,9 @@ impl Field<'_> {
 
     /// The value unfolded, encoded words decoded (RFC 2047).
     pub fn text(&self) -> String {
+        if let Some(plain) = plain_text(self.value) {
+            return plain.to_owned();
+        }
         let line = self.line();
         match MessageStream::new(&line).parse_unstructured() {
             HeaderValue::Text(text) => text.into_owned(),
@@ -37,8 +43,15 @@ impl Field<'_> {
     }
 
     pub fn has_placeholder(&self) -> bool {
-        let may_hide = memchr::memmem::find(self.value, b"=?").is_some();
-        memchr::memmem::find(self.value, b"{{").is_some() || (may_hide && has_placeholder(&self.text()))
+        let mut may_hide = false;
+        for at in memchr::memchr2_iter(b'{', b'=', self.value) {
+            match self.value.get(at..at + 2) {
+                Some(b"{{") => return true,
+                Some(b"=?") => may_hide = true,
+                _ => {}
+            }
+        }
+        may_hide && has_placeholder(&self.text())
     }
 
     /// Whether its value has to be read, and not only passed on.
@@ -49,8 +62,9 @@ impl Field<'_> {
 
     /// Whether it cannot go out as it is: letters outside ASCII, or a line past the limit.
     pub fn is_unlawful(&self) -> bool {
-        !self.raw.is_ascii()
-            || self.raw.split(|byte| *byte == b'\n').any(|line| line.len() > LINE_OCTETS_MAX + 1)
+        let has_long_line =
+            || self.raw.split(|byte| *byte == b'\n').any(|line| line.len() > LINE_OCTETS_MAX + 1);
+        !self.raw.is_ascii() || (self.raw.len() > LINE_OCTETS_MAX && has_long_line())
     }
 }
 
@@ -59,7 +73,7 @@ impl Field<'_> {
 /// # Errors
 /// `bad-job` for a line that is no field, `too-large` past [`HEADERS_MAX`] and the limits on their size.
 pub fn split(whole: &[u8]) -> Result<(Vec<Field<'_>>, &[u8]), Fault> {
-    let mut fields = Vec::new();
+    let mut fields = Vec::with_capacity(FIELDS_EXPECTED);
     let mut rest = whole;
     while !rest.is_empty() {
         if let Some(body) = rest.strip_prefix(b"\r\n") {
@@ -85,6 +99,15 @@ pub fn split(whole: &[u8]) -> Result<(Vec<Field<'_>>, &[u8]), Fault> {
     Ok((fields, rest))
 }
 
+/// What [`MessageStream::parse_unstructured`] makes of a value on one line of printable ASCII without encoded words: the
+/// same without the white space around it. Nearly every value is one.
+fn plain_text(value: &[u8]) -> Option<&str> {
+    let text = value.trim_ascii_end();
+    let is_plain = text.iter().all(|octet| matches!(octet, b' '..=b'~' | b'\t'))
+        && memchr::memchr_iter(b'=', text).all(|at| text.get(at + 1) != Some(&b'?'));
+    std::str::from_utf8(text).ok().filter(|_| is_plain).map(|text| text.trim_start_matches([' ', '\t']))
+}
+
 /// The end of the first field: a line end that no white space follows.
 fn field_end(text: &[u8]) -> usize {
     memchr::memchr_iter(b'\n', text)
@@ -98,4 +121,24 @@ fn parse(raw: &[u8]) -> Option<Field<'_>> {
     // White space before the colon is obsolete syntax (RFC 5322 §4.5) and still seen.
     let name = std::str::from_utf8(&raw[..colon]).ok()?.trim_end_matches([' ', '\t']);
     is_name(name).then_some(Field { name, value: &raw[colon + 1..], raw })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_plain_value_reads_as_the_parser_reads_it(value in "[ -~\t]{0,20}(\r\n)?|(a| |\t|=|\\?|\r\n |\r\n){0,12}") {
+            if let Some(plain) = plain_text(value.as_bytes()) {
+                let line = [value.as_bytes().trim_ascii_end(), b"\n"].concat();
+                let parsed = match MessageStream::new(&line).parse_unstructured() {
+                    HeaderValue::Text(text) => text.into_owned(),
+                    _ => String::new(),
+                };
+                prop_assert_eq!(plain, parsed);
+            }
+        }
+    }
 }

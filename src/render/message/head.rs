@@ -111,22 +111,28 @@ impl HeadReader<'_> {
             self.reader.put_line(field.raw);
             return Ok(());
         }
+        let token_of = |entry: &Written| if may_be_person { (self.token_of)(&entry.address) } else { None };
         let written = mailbox::read_list(field.value.trim_ascii_end());
-        if may_stay && !written.iter().any(|entry| (self.token_of)(&entry.address).is_some()) {
+        let tokens: Vec<Option<Token>> = written.iter().map(token_of).collect();
+        if may_stay && tokens.iter().all(Option::is_none) {
             self.reader.put_line(field.raw);
             return Ok(());
         }
         let mut list = Vec::with_capacity(written.len());
-        for entry in written {
-            list.push(self.mailbox(field.name, entry, may_be_person)?);
+        for (entry, token) in written.into_iter().zip(tokens) {
+            list.push(self.mailbox(field.name, (entry, token), may_be_person)?);
         }
         let never_empty = field.is("to");
         self.reader.assembly.add(Piece::Mailboxes(Mailboxes { name: field.name.into(), list, never_empty }));
         Ok(())
     }
 
-    fn mailbox(&mut self, header: &str, entry: Written, may_be_person: bool) -> Result<Mailbox, Fault> {
-        let token = if may_be_person { (self.token_of)(&entry.address) } else { None };
+    fn mailbox(
+        &mut self,
+        header: &str,
+        (entry, token): (Written, Option<Token>),
+        may_be_person: bool,
+    ) -> Result<Mailbox, Fault> {
         let who = match token {
             Some(token) => Who::Token(token),
             None if may_be_person && is_own_address(&entry.address) => Who::Recipient,

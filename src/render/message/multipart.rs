@@ -29,7 +29,8 @@ pub fn split<'m>(body: &'m [u8], boundary: &str) -> Vec<Section<'m>> {
         let boundary_at = boundary_at.map(|at| at - start);
         Section::Between(Between { octets: &body[start..end], boundary_at })
     };
-    for line in boundary_lines(body, boundary) {
+    let delimiter = [b"\n--", boundary.as_bytes()].concat();
+    for line in BoundaryLines::new(body, &delimiter) {
         if let Some(part_start) = part_start {
             // The line end before a boundary belongs to the boundary; an empty part has none of its own.
             let part_end = line.start.saturating_sub(2).max(part_start);
@@ -65,27 +66,61 @@ struct BoundaryLine {
     is_last: bool,
 }
 
-/// Found one by one: a hostile body may hold millions.
-fn boundary_lines<'m>(body: &'m [u8], boundary: &str) -> impl Iterator<Item = BoundaryLine> + 'm {
-    let delimiter = memmem::Finder::new(&[b"--", boundary.as_bytes()].concat()).into_owned();
-    let mut from = 0;
-    std::iter::from_fn(move || {
+/// As much of a delimiter as a search looks for. The search for a longer one would have to be prepared at length.
+const SEARCHED_OCTETS_MAX: usize = 16;
+
+/// Found one by one: a hostile body may hold millions. What is looked for begins with the line end before it, so where
+/// one is, there is no other within.
+struct BoundaryLines<'m, 'd> {
+    body: &'m [u8],
+    /// Line feed, dashes, boundary.
+    delimiter: &'d [u8],
+    finder: memmem::Finder<'d>,
+    from: usize,
+}
+
+impl<'m, 'd> BoundaryLines<'m, 'd> {
+    fn new(body: &'m [u8], delimiter: &'d [u8]) -> Self {
+        let finder = memmem::Finder::new(&delimiter[..delimiter.len().min(SEARCHED_OCTETS_MAX)]);
+        Self { body, delimiter, finder, from: 0 }
+    }
+
+    /// Where the next delimiter's dashes are; each is given once.
+    fn next_delimiter(&mut self) -> Option<usize> {
+        let delimiter = &self.delimiter[1..];
+        if self.from == 0 && self.body.starts_with(delimiter) {
+            self.from = delimiter.len();
+            return Some(0);
+        }
         loop {
-            let start = from + delimiter.find(&body[from..])?;
-            let after_delimiter = start + delimiter.needle().len();
-            from = after_delimiter;
-            if start > 0 && body[start - 1] != b'\n' {
-                continue;
+            let start = self.from + self.finder.find(&self.body[self.from..])? + 1;
+            if self.body[start..].starts_with(delimiter) {
+                self.from = start + delimiter.len();
+                return Some(start);
             }
-            let tail = &body[after_delimiter..];
+            self.from = start;
+        }
+    }
+}
+
+impl Iterator for BoundaryLines<'_, '_> {
+    type Item = BoundaryLine;
+
+    fn next(&mut self) -> Option<BoundaryLine> {
+        loop {
+            let start = self.next_delimiter()?;
+            let tail = &self.body[self.from..];
             let line = &tail[..memchr::memchr(b'\n', tail).map_or(tail.len(), |at| at + 1)];
             let after_dashes = line.strip_prefix(b"--");
             if after_dashes.unwrap_or(line).iter().all(u8::is_ascii_whitespace) {
-                let end = after_delimiter + line.len();
-                return Some(BoundaryLine { start, end, is_last: after_dashes.is_some() });
+                return Some(BoundaryLine {
+                    start,
+                    end: self.from + line.len(),
+                    is_last: after_dashes.is_some(),
+                });
             }
         }
-    })
+    }
 }
 
 #[cfg(test)]

@@ -1,22 +1,28 @@
 //! The outline of a message: where header fields, parts and boundaries stand, before anything is decoded. Two messages
-//! with the same [`Outline::canonical`] form have the same plan but for their own header fields and boundaries.
+//! with the same [`Tree::canonical`] form have the same plan but for their own header fields and boundaries.
 
 use super::field::{self, Field};
 use super::leaf::MediaType;
 use super::{DEPTH_MAX, PARTS_MAX, bad_job, header, multipart, too_large};
 use crate::fault::Fault;
-use crate::render::fingerprint::Canonical;
+use crate::render::fingerprint::{Canonical, Fingerprint};
 use crate::render::memo::Kind;
 use crate::render::plan::piece::BOUNDARY_OCTETS_MAX;
 
-/// What stands where in a message.
+/// A message cut into what is its own and what it may share with others.
 #[derive(Debug)]
 pub struct Outline<'m> {
     /// Fields of the message's own header that say nothing about its content.
     pub head: Vec<Field<'m>>,
-    /// All the rest: the fields that do, and the body.
-    pub root: Part<'m>,
+    /// Those that do.
+    structure: Vec<Field<'m>>,
     pub body: &'m [u8],
+}
+
+/// What stands where in a message's content.
+#[derive(Debug)]
+pub struct Tree<'m> {
+    pub root: Part<'m>,
     /// Boundaries that another message may have in another wording, by their numbers.
     pub boundaries: Vec<&'m str>,
 }
@@ -63,16 +69,38 @@ pub struct Exchange {
 
 impl<'m> Outline<'m> {
     /// # Errors
-    /// `bad-job` for what cannot be read, `too-large` past the limits on fields, parts and depth.
+    /// `bad-job` for what cannot be read, `too-large` past the limits on fields.
     pub fn read(raw: &'m [u8]) -> Result<Self, Fault> {
         let (fields, body) = field::split(raw)?;
         header::check(&fields)?;
-        let (structure, head) = fields.into_iter().partition(is_about_content);
-        let mut reading = Reading { parts: 0, boundaries: Vec::new() };
-        let root = reading.part(structure, body, Inside::default())?;
-        Ok(Self { head, root, body, boundaries: reading.boundaries })
+        let (mut head, mut structure) = (Vec::with_capacity(fields.len()), Vec::with_capacity(4));
+        for field in fields {
+            if is_about_content(&field) { structure.push(field) } else { head.push(field) }
+        }
+        Ok(Self { head, structure, body })
     }
 
+    /// Everything but the head, octet by octet: two messages with the same have the same [`Tree`].
+    pub fn literal(&self, of_body: Fingerprint) -> Canonical {
+        let mut literal = Canonical::new(Kind::Literal, 0);
+        literal.mark(b'f', self.structure.len() as u32);
+        for field in &self.structure {
+            literal.put(field.raw);
+        }
+        literal.put(&of_body);
+        literal
+    }
+
+    /// # Errors
+    /// `bad-job` for what cannot be read, `too-large` past the limits on fields, parts and depth.
+    pub fn tree(&self) -> Result<Tree<'m>, Fault> {
+        let mut reading = Reading { parts: 0, boundaries: Vec::new() };
+        let root = reading.part(self.structure.clone(), self.body, Inside::default())?;
+        Ok(Tree { root, boundaries: reading.boundaries })
+    }
+}
+
+impl Tree<'_> {
     /// Everything but the head and the wording of exchangeable boundaries.
     pub fn canonical(&self, kind: Kind, octets: usize) -> Canonical {
         let mut canonical = Canonical::new(kind, octets);
@@ -188,13 +216,15 @@ impl<'m> Reading<'m> {
         if !is_exchangeable || field.is_unlawful() || field.has_placeholder() {
             return None;
         }
-        let field_at = memchr::memmem::find(field.raw, boundary.as_bytes())?;
+        let field_at = find(field.raw, boundary.as_bytes())?;
         let (before, from) = field.raw.split_at(field_at);
         let (written, after) = from.split_at(octets);
         let before = before.strip_suffix(b"\"").unwrap_or(before);
-        let is_parameter = before.to_ascii_lowercase().ends_with(b"boundary=")
+        const PARAMETER: &[u8] = b"boundary=";
+        let name = &before[before.len().saturating_sub(PARAMETER.len())..];
+        let is_parameter = name.eq_ignore_ascii_case(PARAMETER)
             && after.first().is_none_or(|next| b"\";\r\n \t".contains(next))
-            && memchr::memmem::find(after, boundary.as_bytes()).is_none();
+            && find(after, boundary.as_bytes()).is_none();
         if !is_parameter {
             return None;
         }
@@ -203,8 +233,17 @@ impl<'m> Reading<'m> {
     }
 }
 
+/// Where `needle` is in a short text: less work than to prepare a search for one.
+fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
+    let first = needle.first()?;
+    memchr::memchr_iter(*first, text).find(|at| text[*at..].starts_with(needle))
+}
+
 /// Most parts are none, and need no closer look.
 fn may_be_multipart(fields: &[Field<'_>]) -> bool {
-    let is_named = |value: &[u8]| value.windows(9).any(|word| word.eq_ignore_ascii_case(b"multipart"));
+    let is_named = |value: &[u8]| {
+        memchr::memchr2_iter(b'm', b'M', value)
+            .any(|at| value.get(at..at + 9).is_some_and(|word| word.eq_ignore_ascii_case(b"multipart")))
+    };
     fields.iter().find(|field| field.is("content-type")).is_some_and(|field| is_named(field.value))
 }

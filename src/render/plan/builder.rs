@@ -271,9 +271,12 @@ fn is_ours(name: &str) -> bool {
 pub(in crate::render) fn is_for_machines(name: &str) -> bool {
     const EXACT: [&str; 6] =
         ["message-id", "references", "in-reply-to", "feedback-id", "auto-submitted", "precedence"];
-    let name = name.to_ascii_lowercase();
-    EXACT.contains(&name.as_str()) || name.starts_with("list-")
+    let is_list = name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("list-"));
+    is_list || EXACT.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
+
+/// What most stretches between two pieces fit into: a stretch is not made larger field by field.
+const STRETCH_OCTETS: usize = 512;
 
 /// Pieces in order, with neighbouring fixed octets drawn together.
 #[derive(Default)]
@@ -284,6 +287,9 @@ pub(in crate::render) struct Assembly {
 
 impl Assembly {
     pub fn put(&mut self, bytes: &[u8]) {
+        if self.fixed.is_empty() {
+            self.fixed.reserve(bytes.len().max(STRETCH_OCTETS));
+        }
         self.fixed.extend_from_slice(bytes);
     }
 

@@ -145,6 +145,27 @@ pub struct Written {
 
 /// Reads the value of an address header. An entry without an address has an empty one.
 pub fn read_list(value: &[u8]) -> Vec<Written> {
+    plain_mailbox(value).map_or_else(|| read_any_list(value), |only| vec![only])
+}
+
+/// `Name <address>`, `<address>` or the address alone, all of letters and digits and signs that mean nothing else.
+/// Nearly every value is one, and the parser takes its time for it.
+fn plain_mailbox(value: &[u8]) -> Option<Written> {
+    let text = std::str::from_utf8(value).ok()?.trim_matches([' ', '\t']);
+    let is_word = |octet: u8| octet.is_ascii_alphanumeric() || b".-_+".contains(&octet);
+    let (name, address) = match text.strip_suffix('>') {
+        Some(rest) => rest.split_once('<')?,
+        None => ("", text),
+    };
+    let name = name.trim_matches([' ', '\t']);
+    let is_plain = name.bytes().all(|octet| is_word(octet) || octet == b' ')
+        && address.bytes().all(|octet| is_word(octet) || octet == b'@')
+        && address.contains('@');
+    let name = || if name.is_empty() { None } else { Some(name.to_owned()) };
+    is_plain.then(|| Written { name: name(), address: address.to_owned() })
+}
+
+fn read_any_list(value: &[u8]) -> Vec<Written> {
     let line = [value, b"\n"].concat();
     let HeaderValue::Address(parsed) = MessageStream::new(&line).parse_address() else { return Vec::new() };
     let written = |addr: Addr<'_>| {
@@ -155,5 +176,22 @@ pub fn read_list(value: &[u8]) -> Vec<Written> {
     match parsed {
         Parsed::List(list) => list.into_iter().map(written).collect(),
         Parsed::Group(groups) => groups.into_iter().flat_map(|group| group.addresses).map(written).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_plain_mailbox_reads_as_the_parser_reads_it(
+            value in "[ \t]{0,2}([A-Za-z.+_-]{1,4}[ ]{0,2}){0,3}[ \t]{0,2}<?[a-z.+_@-]{0,9}(@[a-z.]{1,5})?>?[ \t]{0,2}|[ -~]{0,12}"
+        ) {
+            if let Some(plain) = plain_mailbox(value.as_bytes()) {
+                prop_assert_eq!(vec![plain], read_any_list(value.as_bytes()), "{:?}", value);
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The pieces of a plan, each writing its own stretch of the message.
 
 use super::RenderRequest;
-use super::mailbox::Mailboxes;
+use super::mailbox::{Mailbox, Mailboxes};
 use crate::fault::{Fault, Reason};
 use crate::message::Fixed;
 use crate::render::body::{Body, Transfer};
@@ -96,15 +96,14 @@ impl Piece {
         Ok(())
     }
 
-    pub fn programs(&self) -> Vec<&Program> {
-        match self {
-            Self::Text { program, .. } | Self::Verbatim { program, .. } => vec![program.as_ref()],
-            Self::Mailboxes(mailboxes) => {
-                mailboxes.list.iter().filter_map(|mailbox| mailbox.program()).collect()
-            }
-            Self::Body(body) => vec![body.program()],
-            _ => Vec::new(),
-        }
+    pub fn programs(&self) -> impl Iterator<Item = &Program> {
+        let (own, mailboxes): (_, &[Mailbox]) = match self {
+            Self::Text { program, .. } | Self::Verbatim { program, .. } => (Some(program.as_ref()), &[]),
+            Self::Mailboxes(mailboxes) => (None, &mailboxes.list),
+            Self::Body(body) => (Some(body.program()), &[]),
+            _ => (None, &[]),
+        };
+        own.into_iter().chain(mailboxes.iter().filter_map(Mailbox::program))
     }
 
     /// Octets on the wire that are known already.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::accept::http::ledger::*;
 use crate::fault::{Reason, State};
-use crate::job::SendNumber;
+use crate::job::{SendNumber, Token};
 use futures_util::future::ready;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -116,6 +116,19 @@ async fn a_job_is_told_to_its_engine_by_either_name_and_to_nobody_else() {
         let (status, job, _) = world.send(get(&format!("/v1/jobs/{id}"))).await;
         assert_eq!((status, &job["send"]), (200, &json!(send.as_str())));
         assert_eq!((&job["state"], &job["standing"]), (&json!("journaled"), &json!("waiting")));
+    }
+    // Of a message with several recipients: each is asked for by the id they share.
+    let tokens = ["e_684384628", "e_684384629"].map(|local| Token::from_local(local).unwrap());
+    let numbers = tokens.each_ref().map(|token| house.shared_send_number("campaigns", "m1", token));
+    records.jobs.lock().unwrap().extend(numbers.each_ref().map(|send| ("campaigns", job_view(send))));
+    for (to, send) in ["e_684384628@tokens.example", "E_684384629%40tokens.example"].iter().zip(&numbers) {
+        let (status, job, _) = world.send(get(&format!("/v1/jobs/m1?to={to}"))).await;
+        assert_eq!((status, &job["send"]), (200, &json!(send.as_str())));
+    }
+    for (query, expected) in
+        [("", 404), ("?to=e_684384630", 404), ("?to=dana", 400), ("?for=e_684384628", 400)]
+    {
+        assert_eq!(world.send(get(&format!("/v1/jobs/m1{query}"))).await.0, expected, "{query}");
     }
     let unknown = world.send(get(&format!("/v1/jobs/{}", SendNumber::random()))).await;
     let others = world.send(get(&format!("/v1/jobs/{foreign}"))).await;

@@ -7,12 +7,11 @@ mod submit;
 use crate::accept::smtp::DoorTls;
 use crate::accept::smtp::inbox::Inbox;
 use crate::accept::smtp::incoming::{Framing, Incoming, Received};
-use crate::accept::smtp::read_ahead::ReadAhead;
 use crate::accept::smtp::serve::{Door, Place};
 use crate::accept::smtp::session::{Act, Channel, Event, Login, Session, Step};
 use crate::accept::smtp::sources::Source;
 use crate::fault::{Fault, Reason};
-use crate::tls;
+use crate::tls::{self, ServerStream};
 use crate::wire::line::{Framed, LineFramer, LineKind};
 use crate::wire::sasl::Credentials;
 use std::future::Future;
@@ -21,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::server::TlsStream;
 
 /// Replies held back while a client pipelines.
 const OUTBOX_OCTETS_MAX: usize = 8 * 1024;
@@ -58,7 +56,7 @@ where
     let mut conversation = Conversation::new(door.clone(), (source, place), channel);
     match &door.settings.tls {
         DoorTls::Implicit(acceptor) => {
-            let handshake = acceptor().accept(ReadAhead::new(stream));
+            let handshake = ServerStream::accept(acceptor().config().clone(), stream);
             let Some(mut stream) = conversation.encrypt(handshake).await else { return };
             conversation.recognise(&stream);
             conversation.converse(&mut stream, Event::Connected).await;
@@ -66,7 +64,7 @@ where
         DoorTls::StartTls(acceptor) => {
             let ended = conversation.converse(&mut stream, Event::Connected).await;
             if ended == Ended::Encrypt {
-                let handshake = acceptor().accept(ReadAhead::new(stream));
+                let handshake = ServerStream::accept(acceptor().config().clone(), stream);
                 let Some(mut stream) = conversation.encrypt(handshake).await else { return };
                 conversation.recognise(&stream);
                 conversation.converse(&mut stream, Event::Encrypted).await;
@@ -115,8 +113,11 @@ impl Conversation {
     }
 
     /// The engine whose certificate this is; the handshake has verified it.
-    fn recognise<S>(&mut self, stream: &TlsStream<S>) {
-        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    fn recognise<S>(&mut self, stream: &ServerStream<S>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let shown = stream.peer_certificates().and_then(<[_]>::first);
         let Some(certificate) = shown else { return };
         match self.door.house.engines().by_certificate(&tls::names_of(certificate)) {
             Some(engine) => {

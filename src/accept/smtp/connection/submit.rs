@@ -30,8 +30,13 @@ impl Conversation {
             return self.session.handle(held.map_or_else(Event::Refused, Event::Settled));
         }
         let (room, width) = self.widen(entries, jobs.len(), octets_received);
-        let walks = stream::iter(jobs).map(|job| self.walk(job, room.clone())).buffered(width);
-        let outcomes = walks.collect().await;
+        let outcomes = match <[Job; 1]>::try_from(jobs) {
+            Ok([job]) => vec![self.walk(job, room).await],
+            Err(jobs) => {
+                let walks = stream::iter(jobs).map(|job| self.walk(job, room.clone()));
+                walks.buffered(width).collect().await
+            }
+        };
         self.session.handle(Event::Settled(outcomes))
     }
 

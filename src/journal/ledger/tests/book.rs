@@ -125,6 +125,7 @@ impl Book {
             "SELECT count(*) FROM due WHERE job NOT IN (SELECT job FROM payload)",
             "SELECT count(*) FROM flight WHERE job NOT IN (SELECT job FROM payload)",
             "SELECT count(*) FROM due JOIN flight USING (job)",
+            "SELECT count(*) FROM due JOIN payload USING (job) WHERE due.at <> payload.due",
             "SELECT count(*) FROM job WHERE state = 'journaled'
                 AND id NOT IN (SELECT job FROM due UNION SELECT job FROM flight)",
             "SELECT count(*) FROM job WHERE state <> (SELECT state FROM event WHERE job = id ORDER BY seq DESC LIMIT 1)",
@@ -148,7 +149,7 @@ impl Book {
 
 fn hold(db: &Connection, id: i64, stand: Stand) {
     db.execute(
-        "INSERT INTO payload VALUES (?1, 0, 'mta1', ?2, zeroblob(?3), 0)",
+        "INSERT INTO payload VALUES (?1, 0, 'mta1', 0, ?2, zeroblob(?3), 0)",
         params![id, CONTENT, RECORD_OCTETS],
     )
     .unwrap();

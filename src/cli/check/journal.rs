@@ -1,0 +1,94 @@
+//! The journal: whether `serve` could open and write it.
+
+use super::Step;
+use crate::app;
+use crate::config::Config;
+use crate::journal::Settings;
+use crate::journal::inspect::{Found, Inspected, inspect};
+
+const NAME: &str = "journal";
+
+pub(super) fn journal(config: &Config) -> Step {
+    if !config.needs_journal() {
+        return Step::good(NAME, "not needed: every listener hands off");
+    }
+    judge(&app::journal_settings(config))
+}
+
+fn judge(settings: &Settings) -> Step {
+    match inspect(settings) {
+        Ok(found) if !found.has_room => {
+            let (free, least) = (mib(found.free), mib(settings.disk_free_min));
+            let cause = format!("new jobs are refused: {free} MiB are free, disk_free_min is {least} MiB");
+            let fix = format!(
+                "free space on the disk of {}, or set [journal] disk_free_min lower",
+                settings.dir.display()
+            );
+            Step::bad(NAME, cause, fix)
+        }
+        Ok(found) => Step::good(NAME, told(&found, settings)),
+        Err(error) => Step::bad(NAME, &error, error.fix()),
+    }
+}
+
+fn told(found: &Inspected, settings: &Settings) -> String {
+    let what = match found.journal {
+        Found::None => "is made by serve".into(),
+        Found::Whole => "is whole".into(),
+        Found::Damaged => "is damaged: serve sets it aside and takes over what can be read".into(),
+        Found::OlderFormat(format) => format!("has format {format}: serve takes it over"),
+    };
+    let owner = match found.owner {
+        None => String::new(),
+        Some(pid) => {
+            let pid = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
+            format!("; a relay is running on it{pid}: a second one needs a state_dir of its own")
+        }
+    };
+    format!("{} {what}, {} MiB free{owner}", settings.dir.display(), mib(found.free))
+}
+
+fn mib(bytes: u64) -> u64 {
+    bytes >> 20
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Journal, WhenUnknown};
+    use std::path::Path;
+    use std::time::Duration;
+
+    fn settings(dir: &Path) -> Settings {
+        Settings {
+            dir: dir.to_owned(),
+            bytes_max: 1 << 30,
+            disk_free_min: 1 << 20,
+            retry_first: Duration::from_secs(1),
+            retry_max: Duration::from_secs(1),
+            expires: Duration::from_secs(1),
+            unknown: WhenUnknown::Hold,
+            retention: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn what_serve_would_stumble_over_is_said_with_its_fix() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = dir.path().join("journal");
+        let step = judge(&settings(&journal));
+        assert!(step.ok && step.detail.contains("is made by serve"), "{step:?}");
+        let opened = Journal::open(settings(&journal)).unwrap();
+        let step = judge(&settings(&journal));
+        let pid = format!("process {}", std::process::id());
+        assert!(step.ok && step.detail.contains("is whole") && step.detail.contains(&pid), "{step:?}");
+        drop(opened);
+        let step = judge(&Settings { disk_free_min: u64::MAX, ..settings(&journal) });
+        assert!(!step.ok && step.detail.contains("refused"), "{step:?}");
+        assert!(step.fix.unwrap().contains("disk_free_min"));
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let step = judge(&settings(&file));
+        assert!(!step.ok && step.detail.contains("file") && !step.fix.unwrap().is_empty());
+    }
+}
