@@ -1,5 +1,8 @@
 //! Misses become batches: while a reader is busy, further misses gather, and the next read takes them all.
 //! Under light load a read starts at once; there is no timer to wait for.
+//!
+//! Waking costs as much as a record: a further thread is called only for many misses, and the answers of a read
+//! enter the runtime together.
 
 use super::cache::Cache;
 use super::{Known, ResolveStats};
@@ -9,10 +12,13 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// One reading thread's way into the vault: an answer per token, in order.
 pub type ReadBatch = Box<dyn FnMut(&[Token]) -> Result<Vec<Known>, Fault> + Send>;
+
+/// Misses that call a further thread while another one reads.
+const MANY: usize = 32;
 
 type Answer = Result<Known, Fault>;
 
@@ -29,6 +35,9 @@ struct Shared {
     cache: Arc<Cache>,
     stats: Arc<ResolveStats>,
     batch_tokens_max: usize,
+    readers: usize,
+    /// Absent outside a runtime.
+    herald: Option<mpsc::UnboundedSender<Told>>,
 }
 
 #[derive(Default)]
@@ -36,7 +45,30 @@ struct Queue {
     /// Who waits for each token, whether it is still in `next` or being read: at most one read per token.
     waiting: HashMap<Token, Vec<oneshot::Sender<Answer>>>,
     next: VecDeque<Token>,
+    /// Reading threads without work, and how many of them have been called to it.
+    idle: usize,
+    called: usize,
     closed: bool,
+}
+
+/// The answers of one read on their way to those who wait. Whoever drops them gives them out.
+struct Told(Vec<(oneshot::Sender<Answer>, Answer)>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        for (waiter, answer) in self.0.drain(..) {
+            let _ = waiter.send(answer);
+        }
+    }
+}
+
+/// A task that gives out what reading threads send it: woken there, a job goes into its worker's own queue.
+fn start_herald() -> Option<mpsc::UnboundedSender<Told>> {
+    let runtime = tokio::runtime::Handle::try_current().ok()?;
+    // Bounded by the misses that wait.
+    let (herald, mut told) = mpsc::unbounded_channel();
+    runtime.spawn(async move { while told.recv().await.is_some() {} });
+    Some(herald)
 }
 
 impl Batcher {
@@ -47,7 +79,10 @@ impl Batcher {
         stats: Arc<ResolveStats>,
     ) -> Self {
         let queue = Mutex::new(Queue::default());
-        let shared = Arc::new(Shared { queue, more: Condvar::new(), cache, stats, batch_tokens_max });
+        let more = Condvar::new();
+        let (readers_count, herald) = (readers.len(), start_herald());
+        let shared =
+            Arc::new(Shared { queue, more, cache, stats, batch_tokens_max, readers: readers_count, herald });
         let spawn = |(number, read): (usize, ReadBatch)| {
             let shared = shared.clone();
             std::thread::Builder::new()
@@ -67,7 +102,7 @@ impl Batcher {
             waiting.push(answer);
             if waiting.len() == 1 {
                 queue.next.push_back(token.clone());
-                self.shared.more.notify_one();
+                self.shared.call(&mut queue);
             }
         }
         answered.await.unwrap_or_else(|_| Err(gone()))
@@ -89,17 +124,33 @@ impl Shared {
         self.queue.lock().expect("no holder of this lock panics")
     }
 
+    /// Calls a thread if none is at work, or if there is more than one should read.
+    fn call(&self, queue: &mut Queue) {
+        let free = queue.idle - queue.called;
+        if free > 0 && (free == self.readers || queue.next.len() >= MANY) {
+            queue.called += 1;
+            self.more.notify_one();
+        }
+    }
+
     /// Waits for misses and takes up to one batch of them; `None` when the house closes.
     fn take(&self) -> Option<Vec<Token>> {
         let mut queue = self.lock();
         while queue.next.is_empty() {
-            if queue.closed {
+            queue.idle += 1;
+            while queue.called == 0 && !queue.closed {
+                queue = self.more.wait(queue).expect("no holder of this lock panics");
+            }
+            queue.idle -= 1;
+            queue.called = queue.called.saturating_sub(1);
+            if queue.closed && queue.next.is_empty() {
                 return None;
             }
-            queue = self.more.wait(queue).expect("no holder of this lock panics");
         }
         let count = queue.next.len().min(self.batch_tokens_max);
-        Some(queue.next.drain(..count).collect())
+        let batch = queue.next.drain(..count).collect();
+        self.call(&mut queue);
+        Some(batch)
     }
 
     /// Into the cache first: who asks from now on finds it there or is among those that wait.
@@ -113,10 +164,14 @@ impl Shared {
             let mut queue = self.lock();
             tokens.iter().map(|token| queue.waiting.remove(token).unwrap_or_default()).collect()
         };
-        for (index, waiters) in waiting.into_iter().enumerate() {
-            for waiter in waiters {
-                let _ = waiter.send(answers(index));
-            }
+        let each = waiting.into_iter().enumerate();
+        let waiters =
+            each.flat_map(|(index, waiters)| waiters.into_iter().map(move |waiter| (index, waiter)));
+        let told = Told(waiters.map(|(index, waiter)| (waiter, answers(index))).collect());
+        match &self.herald {
+            // If the runtime has gone, what comes back is dropped here.
+            Some(herald) => drop(herald.send(told)),
+            None => drop(told),
         }
     }
 }
@@ -205,6 +260,41 @@ mod tests {
             asked.await.unwrap().unwrap();
         }
         assert!(batches.try_recv().is_err());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_further_thread_is_called_for_many_misses_only() {
+        let (seen, batches) = mpsc::channel();
+        let gate = Arc::new((Mutex::new(false), Condvar::new()));
+        let reader = |_| -> ReadBatch {
+            let (seen, gate) = (seen.clone(), gate.clone());
+            Box::new(move |tokens| {
+                seen.send(tokens.to_vec()).unwrap();
+                let closed = gate.0.lock().unwrap();
+                drop(gate.1.wait_while(closed, |open| !*open).unwrap());
+                Ok(tokens.iter().map(|_| somebody()).collect())
+            })
+        };
+        let resolver = Resolver::start(&Settings::default(), (0..2).map(reader).collect());
+        let ask = |number: usize| {
+            let resolver = resolver.clone();
+            tokio::spawn(async move { resolver.person(&token(number)).await.map(drop) })
+        };
+        let mut asked = vec![ask(0)];
+        assert_eq!(batches.recv().unwrap(), [token(0)]);
+        asked.extend((1..MANY).map(ask));
+        while resolver.stats().misses.load(Relaxed) < MANY as u64 {
+            tokio::task::yield_now().await;
+        }
+        asked.push(ask(MANY));
+        assert_eq!(batches.recv().unwrap().len(), MANY, "they waited for each other");
+        // One that gives up does not keep its answer's neighbours waiting.
+        asked.remove(5).abort();
+        *gate.0.lock().unwrap() = true;
+        gate.1.notify_all();
+        for asked in asked {
+            asked.await.unwrap().unwrap();
+        }
     }
 
     #[tokio::test]
