@@ -101,13 +101,20 @@ class Run:
 
     def kill_now_and_then(self):
         for kill in range(self.args.kills):
+            loses = kill == self.args.kills // 2 and self.broken == "lose"
+            if loses:
+                # A quick relay would have nothing left to lose.
+                self.lab.close_sink("mta1")
             # Each life gets its share of new jobs, as well as what the last one left.
             self.engine.allowed = self.args.jobs * (kill + 1) // (self.args.kills + 1)
             self.live()
             self.killed_while_busy += self.is_busy()
+            if loses:
+                until(self.one_to_lose, 30, "an accepted job waits")
             self.lab.kill()
-            if kill == self.args.kills // 2 and self.broken == "lose":
+            if loses:
                 self.lose_a_job()
+                self.lab.open_sink("mta1")
             self.lab.start(wait=False)
         self.engine.allowed = self.args.jobs
         self.lab.wait_doors()
@@ -214,13 +221,14 @@ class Run:
 
     # ---- Ways to break it --------------------------------------------------------------------------------------------
 
-    def lose_a_job(self):
-        """An accepted job that is still to be delivered vanishes from the database."""
+    def one_to_lose(self):
         accepted = {answer["send"] for answer in self.engine.accepted().values()}
         ledger = Ledger(self.lab.database)
-        lost = next((send for send in ledger.due + ledger.flight if send in accepted), None)
-        if lost is None:
-            return
+        return next((send for send in ledger.due + ledger.flight if send in accepted), None)
+
+    def lose_a_job(self):
+        """An accepted job that is still to be delivered vanishes from the database."""
+        lost, ledger = self.one_to_lose(), Ledger(self.lab.database)
         for table, column in (("due", "job"), ("flight", "job"), ("payload", "job"), ("event", "job"), ("attempt", "job"), ("job", "id")):
             self.sql(f"DELETE FROM {table} WHERE {column} = ?", ledger.rows[lost]["id"])
 
