@@ -112,8 +112,10 @@ impl Space {
 
     /// What the disk has left when all that was taken on has found its place in the log and in the file.
     fn free_for_sure(&mut self) -> u64 {
-        let spoken_for = self.pages.owed.saturating_add(self.promised.saturating_mul(2));
-        self.free().saturating_sub(spoken_for)
+        // What the ballast has given up is for what is held, not for more of it.
+        let ballast = if self.has_ballast { 0 } else { self.ballast_bytes() };
+        let promised = self.promised.saturating_mul(2);
+        self.free().saturating_sub(self.pages.owed).saturating_sub(promised).saturating_sub(ballast)
     }
 
     /// Whether it is time to give the disk back what can be given back, as of the last look.
@@ -235,5 +237,9 @@ mod tests {
         assert!(admits(99, pages(1, 0), 0) && !admits(99, pages(1, 1), 0));
         assert!(admits(110, pages(0, 0), 5) && !admits(110, pages(0, 0), 6));
         assert!(admits(25, pages(75, 0), 0) && !admits(24, pages(1_000, 0), 0));
+        space.has_ballast = false;
+        (space.free, space.looked) = (100 << 20, Some(Instant::now()));
+        (space.pages, space.promised) = (Pages::default(), 0);
+        assert!(space.admit(0, 0).is_err(), "what the ballast gave up is not for new jobs");
     }
 }

@@ -181,13 +181,14 @@ def case_filled(args):
     with Lab(args.binary, args.seed, "journal", {**JOURNAL, "disk_free_min": "1MiB"}, targets={"mta1": "accept"}) as lab, SmallDisk(lab) as disk:
         lab.close_sink("mta1")
         lab.start()
-        engine = Padded(lab, 1500)
+        engine = Padded(lab, 3000)
         engine.allowed = 400
         engine.start()
         problems = until(lambda: len(engine.answers) >= 400, 60, "the first jobs are answered")
         filler = fill(disk)
-        engine.allowed = 1500
-        time.sleep(2)
+        engine.allowed = 3000
+        # Its own log the relay can empty, and that room is for jobs again; then there is none.
+        problems += until(lambda: engine.deferred > 20, 60, "the doors refuse")
         problems += refused(lab, engine)
         before = len(engine.answers)
         lab.open_sink("mta1")
