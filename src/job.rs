@@ -254,6 +254,38 @@ pub struct Job {
 }
 
 #[cfg(test)]
+impl Job {
+    /// Of an engine that may do nothing; each test changes what it is about.
+    pub fn sample() -> Self {
+        let engine = Engine {
+            name: "campaigns".into(),
+            credential: crate::engine::Credential::of(b"secret"),
+            templates: vec![],
+            fields: vec![],
+            purposes: vec![],
+            purpose_default: None,
+            rate_per_second_max: None,
+        };
+        Self {
+            send: SendNumber::random(),
+            job_id: Some("c42-17".into()),
+            engine: Arc::new(engine),
+            token: Token::from_local("e_684384628").expect("it is a token"),
+            content: Content::Template("welcome".into()),
+            data: Data::new(),
+            locale: None,
+            campaign: None,
+            purpose: None,
+            target: None,
+            expires: None,
+            sender: None,
+            require_tls: false,
+            read_at: Instant::now(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -107,8 +107,9 @@ impl Dispatch {
 
     /// One look at every lane.
     async fn turn(&self) -> Result<Turn, Fault> {
+        let lanes = self.journal.lanes().await?;
         let lanes: Vec<Lane> =
-            self.journal.lanes().await?.into_iter().filter(|(_, wait)| wait.is_zero()).map(first).collect();
+            lanes.into_iter().filter_map(|(lane, wait)| wait.is_zero().then_some(lane)).collect();
         let is_due = !lanes.is_empty();
         let takers: Vec<(&[Lane], usize)> = lanes
             .chunk_by(|a, b| a.target == b.target)
@@ -190,10 +191,6 @@ async fn attempt(
         }
         outcome => outcome,
     }
-}
-
-fn first<A, B>((first, _): (A, B)) -> A {
-    first
 }
 
 fn named(target: &str) -> Option<&str> {

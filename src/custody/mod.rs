@@ -154,7 +154,7 @@ impl Custody {
     async fn hand_off_or_hold(self: &Arc<Self>, journal: Journal, job: &Arc<Job>, body: Body) -> Outcome {
         let noted = tokio::time::timeout(self.handoff_wait, journal.hand_off(job.clone(), body));
         let Ok(handoff) = noted.await.map(Arc::new) else {
-            return hold(&journal, job, body, How::Queued).await;
+            return self.hold(&journal, job, body).await;
         };
         let (this, job_there, handoff_there) = (self.clone(), job.clone(), handoff.clone());
         let mut attempt = Box::pin(async move {
@@ -265,37 +265,7 @@ fn log(job: &Job, outcome: &Outcome) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Credential, Engine};
-    use crate::job::{Content, Data, Token};
     use crate::journal::{Settings, WhenUnknown};
-
-    fn job() -> Job {
-        let engine = Engine {
-            name: "campaigns".into(),
-            credential: Credential::of(b"secret"),
-            templates: vec![],
-            fields: vec![],
-            purposes: vec![],
-            purpose_default: None,
-            rate_per_second_max: None,
-        };
-        Job {
-            send: SendNumber::random(),
-            job_id: Some("c42-17".into()),
-            engine: Arc::new(engine),
-            token: Token::from_local("e_684384628").unwrap(),
-            content: Content::Template("welcome".into()),
-            data: Data::new(),
-            locale: None,
-            campaign: None,
-            purpose: None,
-            target: None,
-            expires: None,
-            sender: None,
-            require_tls: false,
-            read_at: std::time::Instant::now(),
-        }
-    }
 
     #[tokio::test]
     async fn an_attempt_that_falls_over_behind_its_engines_answer_is_held_in_doubt() {
@@ -311,7 +281,7 @@ mod tests {
             retention: Duration::from_secs(60),
         };
         let (journal, _) = Journal::open(settings).unwrap();
-        let job = Arc::new(job());
+        let job = Arc::new(Job::sample());
         let entry = (job.clone(), Body::of(&job), How::InFlight);
         let Held::New(number) = only(journal.hold(vec![entry]).await.unwrap()) else { panic!("it is new") };
         settle_afterwards(journal.clone(), number, async { panic!("on purpose") }).await;

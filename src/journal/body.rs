@@ -115,36 +115,11 @@ fn boundaries(octets: &[u8]) -> Vec<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Credential, Engine};
-    use crate::job::{Data, SendNumber, Token};
-    use std::sync::Arc;
+    use crate::job::Data;
 
     fn job(content: Content, data: &str) -> Job {
-        let engine = Engine {
-            name: "campaigns".into(),
-            credential: Credential::of(b"secret"),
-            templates: vec![],
-            fields: vec![],
-            purposes: vec![],
-            purpose_default: None,
-            rate_per_second_max: None,
-        };
-        Job {
-            send: SendNumber::random(),
-            job_id: Some("1".into()),
-            engine: Arc::new(engine),
-            token: Token::from_local("e_684384628").unwrap(),
-            content,
-            data: serde_json::from_str::<Data>(data).unwrap(),
-            locale: None,
-            campaign: Some("c1".into()),
-            purpose: None,
-            target: None,
-            expires: None,
-            sender: None,
-            require_tls: false,
-            read_at: std::time::Instant::now(),
-        }
+        let data = serde_json::from_str::<Data>(data).unwrap();
+        Job { content, data, ..Job::sample() }
     }
 
     fn of_message(text: &str) -> Body {

@@ -27,7 +27,8 @@ const PLAIN_OCTETS_MAX: usize = 16 * 1024;
 const FRAME_OCTETS: usize = 64;
 
 thread_local! {
-    /// Holds nothing between two calls: octets that make no whole record are kept by their connection.
+    /// Nothing in it is needed after a call (octets that make no whole record are kept by their connection), though
+    /// it is not wiped: what engines send stands there until the next record comes.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; UNFINISHED_OCTETS_MAX + RECORD_OCTETS_MAX].into());
 }
 

@@ -13,7 +13,7 @@ const COMMAND_OCTETS: usize = 1024;
 pub const CONTENT_OCTETS: usize = 16 * 1024;
 
 thread_local! {
-    /// Holds nothing between two calls.
+    /// Nothing in it is needed after a call. Content only, never a password; it is not wiped.
     static PASSAGE: RefCell<Box<[u8]>> = RefCell::new(vec![0; CONTENT_OCTETS].into());
 }
 

@@ -9,9 +9,8 @@ mod rules;
 
 use super::order::Order;
 use super::*;
-use crate::engine::{Credential, Engine};
 use crate::fault::ReplyCode;
-use crate::job::{Content, Data, InlineContent, Job, SendNumber, Token};
+use crate::job::{Content, Data, InlineContent, Job, SendNumber};
 use crate::ticket::{Relayed, StageTimes};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -165,34 +164,13 @@ impl Place {
     }
 }
 
-pub fn engine() -> Arc<Engine> {
-    Arc::new(Engine {
-        name: "campaigns".into(),
-        credential: Credential::of(b"secret"),
-        templates: vec![],
-        fields: vec![],
-        purposes: vec![],
-        purpose_default: None,
-        rate_per_second_max: None,
-    })
-}
-
 pub fn job_of(content: Content) -> Job {
     Job {
-        send: SendNumber::random(),
-        job_id: Some("c42-17".into()),
-        engine: engine(),
-        token: Token::from_local("e_684384628").unwrap(),
         content,
         data: serde_json::from_str(r#"{"order":"A-17"}"#).unwrap(),
         locale: Some("he".into()),
         campaign: Some("c42".into()),
-        purpose: None,
-        target: None,
-        expires: None,
-        sender: None,
-        require_tls: false,
-        read_at: std::time::Instant::now(),
+        ..Job::sample()
     }
 }
 
