@@ -1,20 +1,27 @@
 //! What waits for a session of one target. Bounded: a full queue holds back whoever delivers.
+//!
+//! Of several sessions that wait, the one that waited last is called, and no other: its target was heard of a moment
+//! ago, and those that are not needed any more get their rest.
 
 use super::delivery::Parcel;
-use async_channel::{Receiver, Sender};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard};
+use tokio::sync::{Notify, Semaphore};
 
 /// Parcels that may wait. More would only be memory: the pipeline's own bound comes first.
 const PARCELS_MAX: usize = 1024;
 
 pub(super) struct Queue {
-    entrance: Sender<Parcel>,
-    exit: Receiver<Parcel>,
+    /// Plain data, held to put one in or take one out, never across an await.
+    parcels: Mutex<VecDeque<Parcel>>,
+    /// A permit for each parcel that still has room. Closed with the queue.
+    room: Semaphore,
+    arrived: Notify,
 }
 
 impl Queue {
     pub fn new() -> Self {
-        let (entrance, exit) = async_channel::bounded(PARCELS_MAX);
-        Self { entrance, exit }
+        Self { parcels: Mutex::default(), room: Semaphore::new(PARCELS_MAX), arrived: Notify::new() }
     }
 
     /// Waits for room. Cancel-safe: a dropped wait has queued nothing.
@@ -22,35 +29,63 @@ impl Queue {
     /// # Errors
     /// The parcel, when the queue is closed.
     pub async fn push(&self, parcel: Parcel) -> Result<(), Parcel> {
-        let Err(refused) = self.entrance.try_send(parcel) else { return Ok(()) };
-        self.entrance.send(refused.into_inner()).await.map_err(async_channel::SendError::into_inner)
+        let Ok(room) = self.room.acquire().await else { return Err(parcel) };
+        room.forget();
+        self.put(parcel);
+        Ok(())
     }
 
     /// # Errors
     /// The parcel, when the queue is full or closed.
     pub fn try_push(&self, parcel: Parcel) -> Result<(), Box<Parcel>> {
-        self.entrance.try_send(parcel).map_err(|refused| Box::new(refused.into_inner()))
+        let Ok(room) = self.room.try_acquire() else { return Err(Box::new(parcel)) };
+        room.forget();
+        self.put(parcel);
+        Ok(())
     }
 
     /// Cancel-safe. `None` when the queue is closed and empty.
     pub async fn next(&self) -> Option<Parcel> {
-        self.exit.recv().await.ok()
+        loop {
+            // Made first: whatever arrives behind the look is not missed.
+            let arrived = self.arrived.notified();
+            let is_closed = self.is_closed();
+            if let Some(parcel) = self.try_next() {
+                return Some(parcel);
+            }
+            if is_closed {
+                return None;
+            }
+            arrived.await;
+        }
     }
 
     pub fn try_next(&self) -> Option<Parcel> {
-        self.exit.try_recv().ok()
+        let parcel = self.parcels().pop_front()?;
+        self.room.add_permits(1);
+        Some(parcel)
     }
 
     pub fn is_empty(&self) -> bool {
-        self.exit.is_empty()
+        self.parcels().is_empty()
     }
 
     pub fn is_closed(&self) -> bool {
-        self.entrance.is_closed()
+        self.room.is_closed()
     }
 
     /// Nothing comes in any more; what is in can still be taken.
     pub fn close(&self) {
-        self.entrance.close();
+        self.room.close();
+        self.arrived.notify_waiters();
+    }
+
+    fn put(&self, parcel: Parcel) {
+        self.parcels().push_back(parcel);
+        self.arrived.notify_last();
+    }
+
+    fn parcels(&self) -> MutexGuard<'_, VecDeque<Parcel>> {
+        self.parcels.lock().expect("no holder of this lock panics")
     }
 }
