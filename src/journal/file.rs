@@ -157,6 +157,10 @@ fn write_new(path: &Path, wall_ms: i64) -> rusqlite::Result<()> {
     db.close().map_err(|(_, error)| error)
 }
 
+/// Pages that the writer keeps. Not more: SQLite looks at all of them at the end of a commit in which it put pages of a
+/// table into another order, which is nearly every one.
+const CACHE_KIB: u32 = 16 * 1024;
+
 /// A connection to a journal that is there.
 pub fn connect(path: &Path, purpose: Use) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, flags())?;
@@ -168,7 +172,7 @@ pub fn connect(path: &Path, purpose: Use) -> rusqlite::Result<Connection> {
     db.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     let (cache_kib, query_only) = match purpose {
         Use::Read => (8 * 1024, "ON"),
-        Use::Write => (64 * 1024, "OFF"),
+        Use::Write => (CACHE_KIB, "OFF"),
     };
     db.execute_batch(&format!(
         "PRAGMA synchronous = FULL;

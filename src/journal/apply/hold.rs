@@ -100,7 +100,8 @@ impl Batch<'_> {
     pub fn record(&mut self, ended: &Ended) -> rusqlite::Result<()> {
         let verdict = Verdict::of(&ended.outcome);
         if let Some(number) = self.insert(&Row::of(&ended.job, ended.body), &verdict, (1, false))? {
-            return self.event(number, &verdict, 1);
+            self.event(number, &verdict, 1);
+            return Ok(());
         }
         let mut before = self.before(&ended.job)?;
         if before.row.was.state != State::Deferred || before.is_held || before.body != ended.body.0 {
@@ -108,7 +109,8 @@ impl Batch<'_> {
         }
         before.row.attempts += 1;
         self.update(before.number, &before.row, &verdict)?;
-        self.event(before.number, &verdict, before.row.attempts)
+        self.event(before.number, &verdict, before.row.attempts);
+        Ok(())
     }
 
     /// A job that was on its way without being held when the relay was killed. Whether it is new to the ledger.
@@ -123,7 +125,7 @@ impl Batch<'_> {
             body: note.body,
         };
         let Some(number) = self.insert(&row, &verdict, (1, false))? else { return Ok(false) };
-        self.event(number, &verdict, 1)?;
+        self.event(number, &verdict, 1);
         Ok(true)
     }
 
@@ -207,21 +209,21 @@ impl Batch<'_> {
         let journaled = Verdict::plain(State::Journaled);
         match &draft.how {
             How::Queued => {
-                self.event(number, &journaled, 0)?;
+                self.event(number, &journaled, 0);
                 self.put_due(number, target, false, at)
             }
             How::InFlight => {
-                self.event(number, &journaled, 0)?;
+                self.event(number, &journaled, 0);
                 self.put_in_flight(number)
             }
             How::Failed(fault) => {
-                self.event(number, &journaled, 1)?;
+                self.event(number, &journaled, 1);
                 self.attempt(number, 1, &Verdict::failed(fault))?;
                 self.put_due(number, target, true, at)
             }
             How::InDoubt(fault) => {
                 let verdict = Verdict::failed(fault);
-                self.event(number, &verdict, 1)?;
+                self.event(number, &verdict, 1);
                 self.attempt(number, 1, &verdict)?;
                 if self.settings.unknown == WhenUnknown::Hold {
                     return Ok(());

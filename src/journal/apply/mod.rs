@@ -3,6 +3,7 @@
 mod claim;
 mod content;
 mod deadline;
+mod event;
 mod hold;
 mod settle;
 mod sweep;
@@ -16,6 +17,7 @@ use super::record::Hash;
 use super::schedule::{Chance, pause};
 use crate::fault::{Reason, State};
 use content::Uses;
+use event::Event;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeMap, HashMap};
 
@@ -54,6 +56,7 @@ pub struct Batch<'a> {
     contents: HashMap<Hash, Uses>,
     /// First and last job, by deadline and part.
     deadlines: BTreeMap<(i64, i64), (i64, i64)>,
+    events: Vec<Event>,
     held_bytes: i64,
     held_jobs: i64,
     quarantined: i64,
@@ -99,6 +102,7 @@ impl<'a> Batch<'a> {
             tally: HashMap::new(),
             contents: HashMap::new(),
             deadlines: BTreeMap::new(),
+            events: Vec::new(),
             held_bytes: 0,
             held_jobs: 0,
             quarantined: 0,
@@ -112,6 +116,7 @@ impl<'a> Batch<'a> {
         self.write_contents()?;
         self.write_deadlines()?;
         self.write_tally()?;
+        self.write_events()?;
         self.db
             .prepare_cached(
                 "UPDATE journal SET clock = max(clock, ?1), held_bytes = held_bytes + ?2,
@@ -186,25 +191,6 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    fn event(&self, number: i64, verdict: &Verdict, attempt: u32) -> rusqlite::Result<()> {
-        self.db
-            .prepare_cached(
-                "INSERT INTO event (job, at, state, reason, target, code, enhanced, attempt)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?
-            .execute(params![
-                number,
-                self.moment.wall,
-                verdict.state.as_str(),
-                verdict.reason_word(),
-                verdict.target,
-                verdict.code,
-                verdict.enhanced_text(),
-                attempt
-            ])?;
-        Ok(())
-    }
-
     /// An attempt that did not end the job.
     fn attempt(&self, number: i64, attempt: u32, verdict: &Verdict) -> rusqlite::Result<()> {
         self.db
@@ -257,7 +243,7 @@ impl<'a> Batch<'a> {
     /// The job's end: nothing is kept of it but what the ledger says.
     fn end(&mut self, number: i64, job: &JobRow, verdict: &Verdict) -> rusqlite::Result<()> {
         self.update(number, job, verdict)?;
-        self.event(number, verdict, job.attempts)?;
+        self.event(number, verdict, job.attempts);
         self.release(number)
     }
 

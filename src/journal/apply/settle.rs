@@ -64,7 +64,7 @@ impl Batch<'_> {
         self.freed(row.record_bytes, row.content)?;
         self.count((&row.engine, &row.campaign), &Verdict::plain(State::Journaled), -1);
         self.count((&row.engine, &row.campaign), verdict, 1);
-        self.event(number, verdict, attempt)?;
+        self.event(number, verdict, attempt);
         Ok(true)
     }
 
@@ -105,7 +105,7 @@ impl Batch<'_> {
     /// It may have been delivered.
     fn doubt(&mut self, number: i64, mut job: JobRow, way: &Way, verdict: &Verdict) -> rusqlite::Result<()> {
         self.attempt(number, job.attempts, verdict)?;
-        self.event(number, verdict, job.attempts)?;
+        self.event(number, verdict, job.attempts);
         let at = self.next_attempt(job.attempts);
         if self.settings.unknown == WhenUnknown::Hold || at >= way.expires {
             return self.update(number, &job, verdict);
