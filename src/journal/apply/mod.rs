@@ -40,7 +40,8 @@ pub struct Totals {
 
 impl Totals {
     pub fn read(db: &Connection) -> rusqlite::Result<Self> {
-        db.query_row("SELECT held_bytes, held_jobs, quarantined FROM journal", [], |row| {
+        let mut select = db.prepare_cached("SELECT held_bytes, held_jobs, quarantined FROM journal")?;
+        select.query_row([], |row| {
             let number = |at| row.get::<_, i64>(at).map(|number| number.max(0) as u64);
             Ok(Self { held_bytes: number(0)?, held_jobs: number(1)?, quarantined: number(2)? })
         })
@@ -57,6 +58,8 @@ pub struct Batch<'a> {
     /// First and last job, by deadline and part.
     deadlines: BTreeMap<(i64, i64), (i64, i64)>,
     events: Vec<Event>,
+    /// Jobs that ended, and are still in flight.
+    ended: Vec<i64>,
     held_bytes: i64,
     held_jobs: i64,
     quarantined: i64,
@@ -103,6 +106,7 @@ impl<'a> Batch<'a> {
             contents: HashMap::new(),
             deadlines: BTreeMap::new(),
             events: Vec::new(),
+            ended: Vec::new(),
             held_bytes: 0,
             held_jobs: 0,
             quarantined: 0,
@@ -113,6 +117,7 @@ impl<'a> Batch<'a> {
 
     /// Writes the sums.
     pub fn finish(mut self) -> rusqlite::Result<Totals> {
+        self.clear_ended()?;
         self.write_contents()?;
         self.write_deadlines()?;
         self.write_tally()?;

@@ -20,29 +20,28 @@ impl Batch<'_> {
     /// Ends the attempt of a job in flight. One that is not in flight has been settled before. `row` is what its row
     /// said when it was claimed.
     pub fn settle(&mut self, number: i64, end: &End, row: Option<&RowThen>) -> rusqlite::Result<()> {
-        let landed = self.db.prepare_cached("DELETE FROM flight WHERE job = ?1")?.execute([number])?;
-        if landed == 0 {
+        if let (End::Known(verdict), Some(row)) = (end, row)
+            && ends(verdict.state)
+            && self.end_at_once(number, verdict, row)?
+        {
             return Ok(());
         }
-        match (end, row) {
-            (End::Known(verdict), Some(row))
-                if ends(verdict.state) && self.end_at_once(number, verdict, row)? =>
-            {
-                Ok(())
-            }
-            (end, _) => self.settle_row(number, end),
+        let landed = self.db.prepare_cached("DELETE FROM flight WHERE job = ?1")?.execute([number])?;
+        if landed == 0 || self.ended.contains(&number) {
+            return Ok(());
         }
+        self.settle_row(number, end)
     }
 
-    /// What nearly every attempt comes to, with as few statements as there are tables: nothing is read, and nothing
-    /// returned by a statement, which would cost SQLite a table to keep it in. False, and nothing done, for a job
-    /// that is not as one in flight should be.
+    /// What nearly every attempt comes to, with one statement: nothing is read, and what goes goes at the end of the
+    /// commit. False, and nothing done, for a job that is not as one in flight should be.
     fn end_at_once(&mut self, number: i64, verdict: &Verdict, row: &RowThen) -> rusqlite::Result<bool> {
         let attempt = row.attempts + 1;
         let mut update = self.db.prepare_cached(
             "UPDATE job SET changed = ?2, state = ?3, reason = ?4, detail = ?5, target = ?6, code = ?7,
                  enhanced = ?8, attempts = ?9
                  WHERE id = ?1 AND state = 'journaled' AND attempts = ?9 - 1
+                     AND EXISTS (SELECT 1 FROM flight WHERE job = ?1)
                      AND EXISTS (SELECT 1 FROM payload WHERE job = ?1)",
         )?;
         let updated = update.execute(params![
@@ -60,12 +59,25 @@ impl Batch<'_> {
         if updated == 0 {
             return Ok(false);
         }
-        self.db.prepare_cached("DELETE FROM payload WHERE job = ?1")?.execute([number])?;
+        self.ended.push(number);
         self.freed(row.record_bytes, row.content)?;
         self.count((&row.engine, &row.campaign), &Verdict::plain(State::Journaled), -1);
         self.count((&row.engine, &row.campaign), verdict, 1);
         self.event(number, verdict, attempt);
         Ok(true)
+    }
+
+    /// Takes the jobs that ended at once out of flight, and what was held of them away. They were claimed in the order
+    /// of their numbers and end nearly so: one statement does for many.
+    pub(super) fn clear_ended(&mut self) -> rusqlite::Result<()> {
+        let mut ended = std::mem::take(&mut self.ended);
+        ended.sort_unstable();
+        for run in ended.chunk_by(|a, b| a + 1 == *b) {
+            let ends = [run[0], run[run.len() - 1]];
+            self.db.prepare_cached("DELETE FROM flight WHERE job BETWEEN ?1 AND ?2")?.execute(ends)?;
+            self.db.prepare_cached("DELETE FROM payload WHERE job BETWEEN ?1 AND ?2")?.execute(ends)?;
+        }
+        Ok(())
     }
 
     pub(super) fn settle_row(&mut self, number: i64, end: &End) -> rusqlite::Result<()> {

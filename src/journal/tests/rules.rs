@@ -87,6 +87,28 @@ async fn jobs_of_one_call_may_repeat_each_other() {
 }
 
 #[tokio::test]
+async fn what_ends_in_one_commit_ends_once_each_and_leaves_its_neighbours_alone() {
+    let place = Place::new();
+    let entries = (0..90).map(|_| Arc::new(job())).map(|job| (job.clone(), Body::of(&job), How::Queued));
+    place.journal().hold(entries.collect()).await.unwrap();
+    let claimed = place.claim(false).await;
+    assert_eq!(claimed.len(), 90);
+    let mut ended: Vec<Number> = claimed.iter().map(|claimed| claimed.number).collect();
+    let kept: Vec<Number> = ended.extract_if(.., |number| number.0 % 7 == 0).collect();
+    ended.reverse();
+    for number in &ended {
+        place.journal().settle(*number, relayed()).await;
+    }
+    place.journal().settle(ended[3], Outcome::Failed(refused())).await;
+    place.settle(kept[0], Outcome::Journaled).await;
+    let in_state = |state| place.number(&format!("SELECT count(*) FROM job WHERE state = '{state}'"));
+    assert_eq!((in_state("relayed"), in_state("journaled")), (ended.len() as i64, kept.len() as i64));
+    assert_eq!(place.number("SELECT count(*) FROM event WHERE state = 'relayed'"), ended.len() as i64);
+    assert_eq!(place.number("SELECT count(*) FROM flight"), kept.len() as i64 - 1);
+    place.check();
+}
+
+#[tokio::test]
 async fn a_body_that_many_share_lies_there_once() {
     let place = Place::new();
     let text = "x".repeat(20_000);
