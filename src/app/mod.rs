@@ -28,7 +28,7 @@ use crate::resolve::{Known, ReadBatch, Resolver};
 use crate::telemetry::StageHistograms;
 use crate::ticket::Board;
 use crate::tls::ClientTls;
-use crate::vault::{Vault, VaultError};
+use crate::vault::{Vault, VaultError, Watch};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -40,6 +40,8 @@ use tokio_util::task::TaskTracker;
 const HALT_SHARE: f64 = 0.8;
 /// Shorter than any deadline that a job, a reply or a connection is given.
 const BEAT: Duration = Duration::from_millis(200);
+/// How soon a change of the vault counts for people that are remembered.
+const VAULT_LOOK: Duration = Duration::from_secs(1);
 
 /// A running relay.
 pub struct App {
@@ -96,7 +98,8 @@ impl App {
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let doors = doors::open(&config, &house, &parts, (&shutdown, &tasks)).await?;
         let dispatch = dispatch.map(|dispatch| tokio::spawn(dispatch.run(shutdown.clone())));
-        tasks.spawn(shutdown.clone().run_until_cancelled_owned(beat()));
+        let watch = watch_vault(vault.watch()?, parts.custody.pipeline.resolver.clone());
+        tasks.spawn(shutdown.clone().run_until_cancelled_owned(async { tokio::join!(beat(), watch) }));
         Ok(Self { config, parts, rules, engines, doors, shutdown, tasks, dispatch })
     }
 
@@ -167,6 +170,22 @@ async fn beat() {
     let mut beats = tokio::time::interval(BEAT);
     loop {
         beats.tick().await;
+    }
+}
+
+/// Forgets everybody when the vault was changed: who was erased, or consents no more, is not mailed for as long as a
+/// record may be remembered.
+async fn watch_vault(mut watch: Watch, resolver: Resolver) {
+    let mut looks = tokio::time::interval(VAULT_LOOK);
+    loop {
+        looks.tick().await;
+        let look = tokio::task::spawn_blocking(move || (watch.has_changed(), watch));
+        let Ok((changed, again)) = look.await else { return };
+        watch = again;
+        // While it cannot be read, what is remembered counts for its time.
+        if changed.unwrap_or(false) {
+            resolver.forget_all();
+        }
     }
 }
 

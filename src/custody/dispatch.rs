@@ -184,6 +184,10 @@ async fn attempt(
     let journal = journal.clone();
     let way = Way { patience: PATIENCE, on_offer: Some(Arc::new(move || journal.offered(number).is_ok())) };
     let job = claimed.job.into_job(engine);
+    if attempt > 1 {
+        // Time has passed: what the vault says now counts, not what is remembered of it.
+        custody.pipeline.resolver.forget(&job.token);
+    }
     match custody.pipeline.attempt(&job, way).await {
         Outcome::Relayed(relayed) => {
             tracing::debug!(send = %job.send, target = %relayed.target, attempt, "relayed from the journal");

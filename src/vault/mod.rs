@@ -17,6 +17,7 @@ mod root_key;
 mod stats;
 mod store;
 mod verify;
+mod watch;
 mod writer;
 
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use reader::{Found, Reader};
 pub use root_key::{BadRootKey, ROOT_KEY_BYTES, RootKey};
 pub use stats::Stats;
 pub use verify::Verified;
+pub use watch::Watch;
 pub use writer::{AddressChange, Change, Put, Stored, Writer};
 
 use keyring::Keyring;
@@ -85,6 +87,14 @@ impl Vault {
     /// [`VaultError`] when the file cannot be opened.
     pub fn reader(&self) -> Result<Reader, VaultError> {
         Reader::open(&self.path, self.keys.clone())
+    }
+
+    /// Something that notices changes.
+    ///
+    /// # Errors
+    /// [`VaultError`] when the file cannot be opened.
+    pub fn watch(&self) -> Result<Watch, VaultError> {
+        Watch::open(&self.path)
     }
 
     /// A connection for storing people.

@@ -24,7 +24,7 @@ pub struct Reader {
 
 /// Device and inode: which file it is, whatever its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileId(u64, u64);
+pub(super) struct FileId(u64, u64);
 
 impl Reader {
     pub(super) fn open(path: &Path, keys: Arc<Keyring>) -> Result<Self, VaultError> {
@@ -49,7 +49,7 @@ impl Reader {
 }
 
 impl FileId {
-    fn at(path: &Path) -> Result<Self, VaultError> {
+    pub(super) fn at(path: &Path) -> Result<Self, VaultError> {
         let found = std::fs::metadata(path).map_err(io_error(path))?;
         Ok(Self(found.dev(), found.ino()))
     }

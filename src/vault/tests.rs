@@ -56,6 +56,23 @@ pub(super) fn token_of(stored: &Stored) -> Token {
 }
 
 #[test]
+fn a_change_by_another_connection_is_noticed_once_and_another_file_too() {
+    let fixture = Fixture::new();
+    let vault = fixture.vault();
+    let mut watch = vault.watch().unwrap();
+    assert!(!watch.has_changed().unwrap());
+    let mut writer = vault.writer().unwrap();
+    put(&mut writer, &[("email", "dana@example.test")]);
+    writer.settle().unwrap();
+    assert_eq!((watch.has_changed().unwrap(), watch.has_changed().unwrap()), (true, false));
+    drop(writer);
+    fs::rename(fixture.file(), fixture.settings.dir.join("away")).unwrap();
+    assert_eq!((watch.has_changed().unwrap(), watch.has_changed().unwrap()), (true, false));
+    fixture.vault();
+    assert!(watch.has_changed().unwrap());
+}
+
+#[test]
 fn what_was_put_is_read_by_token_in_the_order_asked() {
     let fixture = Fixture::new();
     let vault = fixture.vault();

@@ -20,7 +20,11 @@ fn stage() -> Stage {
 }
 
 fn marketing(world: &World, person: usize) -> Value {
-    let mut job = world.job(person, &format!("m-{person}"));
+    marketing_named(world, person, &format!("m-{person}"))
+}
+
+fn marketing_named(world: &World, person: usize, job_id: &str) -> Value {
+    let mut job = world.job(person, job_id);
     job["purpose"] = "marketing".into();
     job
 }
@@ -44,11 +48,38 @@ async fn who_refused_or_is_past_retention_is_not_mailed() {
     assert_eq!(over_smtp(&world, PAST).await, "550 expired-token");
     assert_eq!(world.sink().stats().mail_commands, 0);
     for (person, job_id) in [(SILENT, "silent"), (WILLING, "willing")] {
-        let mut job = marketing(&world, person);
-        job["job_id"] = job_id.into();
-        assert_eq!(http.post(&job).await.json()["state"], json!("relayed"));
+        assert_eq!(
+            http.post(&marketing_named(&world, person, job_id)).await.json()["state"],
+            json!("relayed")
+        );
     }
     assert_eq!(http.post(&world.job(REFUSED, "service")).await.json()["state"], json!("relayed"));
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_back_consent_is_not_mailed_although_remembered() {
+    let world = stage().up().await;
+    let mut http = world.http().await;
+    assert_eq!(http.post(&marketing(&world, WILLING)).await.json()["state"], json!("relayed"));
+    world.refuse(WILLING, "marketing");
+    let mut mailed = 0;
+    for count in 0.. {
+        if http.post(&marketing_named(&world, WILLING, &format!("again-{count}"))).await.json()["state"]
+            != json!("relayed")
+        {
+            break;
+        }
+        mailed += 1;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    // A second is promised, and the record would be believed for five minutes.
+    assert!(mailed < 100, "{mailed} messages in {} s", mailed / 10);
+    assert_result(
+        &http.post(&marketing_named(&world, WILLING, "last")).await.json(),
+        "suppressed",
+        "no-consent",
+    );
     world.finish().await;
 }
 
