@@ -26,7 +26,7 @@ const ATTEMPTS_MAX: u32 = 3;
 /// Sessions that may end without an answer to any message before the target counts as down.
 const FRUITLESS_MAX: u32 = 2;
 /// A parcel that waited this long in the queue asks for one more session.
-const QUEUE_WAIT: Duration = Duration::from_millis(20);
+const QUEUE_WAIT: Duration = Duration::from_millis(100);
 /// After a connection failed beside working ones, no other is tried for this long.
 const GROWTH_PAUSE: Duration = Duration::from_secs(1);
 /// A session that was lost with several messages in flight leaves them all in doubt: for this long the target gets
