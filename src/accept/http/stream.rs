@@ -126,12 +126,14 @@ impl Reader {
         mut bytes: Pin<&mut (impl Stream<Item = io::Result<Bytes>> + Send)>,
     ) -> Result<(), Cut> {
         while let Some(chunk) = self.or_cut(bytes.next()).await? {
+            // The connection was woken when its chunk was taken, and goes first: otherwise the start of a job would call
+            // another thread for it, in the middle of the job's way. And a compressed body, which can go on for long
+            // without ever waiting on its socket, lets others go between.
+            tokio::task::yield_now().await;
             self.framer.push(chunk.map_err(|_| Cut::Broken)?);
             while let Some(frame) = self.framer.next_frame() {
                 self.take(frame).await?;
             }
-            // A compressed body can go on for long without ever waiting on its socket.
-            tokio::task::consume_budget().await;
         }
         match self.framer.finish() {
             Some(frame) => self.take(frame).await,
