@@ -177,15 +177,19 @@ async fn beat() {
 /// record may be remembered.
 async fn watch_vault(mut watch: Watch, resolver: Resolver) {
     let mut looks = tokio::time::interval(VAULT_LOOK);
+    let mut had_changed = false;
     loop {
         looks.tick().await;
         let look = tokio::task::spawn_blocking(move || (watch.has_changed(), watch));
         let Ok((changed, again)) = look.await else { return };
         watch = again;
         // While it cannot be read, what is remembered counts for its time.
-        if changed.unwrap_or(false) {
+        let has_changed = changed.unwrap_or(false);
+        // And once more at the next look: a batch that was being read may have brought what was true before.
+        if has_changed || had_changed {
             resolver.forget_all();
         }
+        had_changed = has_changed;
     }
 }
 

@@ -6,6 +6,7 @@ mod disks;
 mod handoffs;
 mod model;
 mod rules;
+mod together;
 
 use super::order::Order;
 use super::*;
