@@ -34,7 +34,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 /// The share of the drain after which replies of targets are no longer waited for.
 const HALT_SHARE: f64 = 0.8;
@@ -54,6 +54,8 @@ pub struct App {
     tasks: TaskTracker,
     /// Delivery of what the journal holds.
     dispatch: Option<JoinHandle<()>>,
+    /// What goes on until the last job has its outcome: the beat, and the watch over the vault.
+    _background: AbortOnDropHandle<()>,
 }
 
 /// What doors share behind their calls.
@@ -75,6 +77,8 @@ impl App {
             |cause: String| CliError::new(Exit::Config, cause).fix("tokenrelay check names every mistake");
         let vault_settings = vault_settings(&config).map_err(wrong)?;
         let vault = Vault::open(&vault_settings)?;
+        // Before anybody is read: no change is missed.
+        let watch = vault.watch()?;
         let (engines, engines_seen) = watch::channel(Arc::new(settings::engines(&config).map_err(wrong)?));
         let (rules, rules_seen) = watch::channel(Arc::new(load_rules(&config).map_err(wrong)?));
         let pipeline = Pipeline {
@@ -98,9 +102,9 @@ impl App {
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let doors = doors::open(&config, &house, &parts, (&shutdown, &tasks)).await?;
         let dispatch = dispatch.map(|dispatch| tokio::spawn(dispatch.run(shutdown.clone())));
-        let watch = watch_vault(vault.watch()?, parts.custody.pipeline.resolver.clone());
-        tasks.spawn(shutdown.clone().run_until_cancelled_owned(async { tokio::join!(beat(), watch) }));
-        Ok(Self { config, parts, rules, engines, doors, shutdown, tasks, dispatch })
+        let watch = watch_vault(watch, parts.custody.pipeline.resolver.clone());
+        let background = AbortOnDropHandle::new(tokio::spawn(async { _ = tokio::join!(beat(), watch) }));
+        Ok(Self { config, parts, rules, engines, doors, shutdown, tasks, dispatch, _background: background })
     }
 
     /// The doors that are open, with the addresses they got.
@@ -181,7 +185,9 @@ async fn watch_vault(mut watch: Watch, resolver: Resolver) {
     loop {
         looks.tick().await;
         let look = tokio::task::spawn_blocking(move || (watch.has_changed(), watch));
-        let Ok((changed, again)) = look.await else { return };
+        let Ok((changed, again)) = look.await else {
+            return tracing::error!("the vault is watched no more: its changes count when cache.ttl is over");
+        };
         watch = again;
         // While it cannot be read, what is remembered counts for its time.
         let has_changed = changed.unwrap_or(false);
