@@ -262,6 +262,22 @@ mod tests {
         assert!(batches.try_recv().is_err());
     }
 
+    /// A reader's way is shut until this is dropped, also by a test that fails.
+    struct Shut(Arc<(Mutex<bool>, Condvar)>);
+
+    impl Drop for Shut {
+        fn drop(&mut self) {
+            *self.0.0.lock().unwrap() = true;
+            self.0.1.notify_all();
+        }
+    }
+
+    async fn until(resolver: &Resolver, holds: fn(&Queue) -> bool) {
+        while !holds(&resolver.batcher.shared.lock()) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_further_thread_is_called_for_many_misses_only() {
         let (seen, batches) = mpsc::channel();
@@ -276,6 +292,9 @@ mod tests {
             })
         };
         let resolver = Resolver::start(&Settings::default(), (0..2).map(reader).collect());
+        let shut = Shut(gate.clone());
+        // A thread that is only just starting takes what waits without being called.
+        until(&resolver, |queue| queue.idle == 2).await;
         let ask = |number: usize| {
             let resolver = resolver.clone();
             tokio::spawn(async move { resolver.person(&token(number)).await.map(drop) })
@@ -283,15 +302,12 @@ mod tests {
         let mut asked = vec![ask(0)];
         assert_eq!(batches.recv().unwrap(), [token(0)]);
         asked.extend((1..MANY).map(ask));
-        while resolver.stats().misses.load(Relaxed) < MANY as u64 {
-            tokio::task::yield_now().await;
-        }
+        until(&resolver, |queue| queue.next.len() == MANY - 1).await;
         asked.push(ask(MANY));
         assert_eq!(batches.recv().unwrap().len(), MANY, "they waited for each other");
         // One that gives up does not keep its answer's neighbours waiting.
         asked.remove(5).abort();
-        *gate.0.lock().unwrap() = true;
-        gate.1.notify_all();
+        drop(shut);
         for asked in asked {
             asked.await.unwrap().unwrap();
         }
