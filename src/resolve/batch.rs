@@ -237,6 +237,12 @@ mod tests {
         (Box::new(read), batches, leave)
     }
 
+    async fn until(resolver: &Resolver, holds: fn(&Queue) -> bool) {
+        while !holds(&resolver.batcher.shared.lock()) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn concurrent_misses_become_one_read_and_each_token_is_read_once() {
         let (read, batches, leave) = gated_reader();
@@ -248,9 +254,8 @@ mod tests {
         let mut asked = vec![ask(0)];
         assert_eq!(batches.recv().unwrap(), [token(0)]);
         asked.extend((1..=50).chain(0..=50).map(ask));
-        while resolver.stats().misses.load(Relaxed) < 102 {
-            tokio::task::yield_now().await;
-        }
+        // Queued, not only counted as misses.
+        until(&resolver, |queue| queue.waiting.values().map(Vec::len).sum::<usize>() == 102).await;
         leave.send(Ok(())).unwrap();
         leave.send(Ok(())).unwrap();
         let mut rest = batches.recv().unwrap();
@@ -269,12 +274,6 @@ mod tests {
         fn drop(&mut self) {
             *self.0.0.lock().unwrap() = true;
             self.0.1.notify_all();
-        }
-    }
-
-    async fn until(resolver: &Resolver, holds: fn(&Queue) -> bool) {
-        while !holds(&resolver.batcher.shared.lock()) {
-            tokio::task::yield_now().await;
         }
     }
 
