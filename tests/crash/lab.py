@@ -286,7 +286,7 @@ class Lab:
         values.write_text("".join(f"{person[field]}\n" for person in self.people for field in FIELDS))
         finder = self.binary.parent / "examples" / "leaks"
         if not finder.exists():
-            raise LabError(f"{finder} is missing: cargo build --release --example leaks")
+            raise LabError(f"{finder} is missing: cargo build --profile tested --example leaks")
         places = [self.state, self.folder / "tmp", self.folder / "serve.log"]
         done = subprocess.run([finder, values, *places], capture_output=True, text=True)
         values.unlink()
