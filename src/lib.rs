@@ -13,6 +13,7 @@ pub mod engine;
 pub mod exit;
 pub mod fault;
 pub mod gate;
+pub mod herald;
 pub mod inject;
 pub mod job;
 pub mod journal;

@@ -12,8 +12,9 @@ const FILES_OVER_BUDGET_MAX: usize = 6;
 const FUNCTION_LINES_MAX: usize = 70;
 const ARCHITECTURE_LINES_MAX: usize = 150;
 
-const NOUNS: &[&str] =
-    &["engine", "exit", "fault", "gate", "job", "message", "person", "personal", "secret", "ticket"];
+const NOUNS: &[&str] = &[
+    "engine", "exit", "fault", "gate", "herald", "job", "message", "person", "personal", "secret", "ticket",
+];
 
 /// Room -> rooms it may name beside the nouns and itself. A stage never names another stage.
 const MAY_NAME: &[(&str, &[&str])] = &[

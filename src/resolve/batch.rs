@@ -7,12 +7,13 @@
 use super::cache::Cache;
 use super::{Known, ResolveStats};
 use crate::fault::{Fault, Reason};
+use crate::herald::Herald;
 use crate::job::Token;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// One reading thread's way into the vault: an answer per token, in order.
 pub type ReadBatch = Box<dyn FnMut(&[Token]) -> Result<Vec<Known>, Fault> + Send>;
@@ -36,8 +37,7 @@ struct Shared {
     stats: Arc<ResolveStats>,
     batch_tokens_max: usize,
     readers: usize,
-    /// Absent outside a runtime.
-    herald: Option<mpsc::UnboundedSender<Told>>,
+    herald: Herald,
 }
 
 #[derive(Default)]
@@ -51,26 +51,6 @@ struct Queue {
     closed: bool,
 }
 
-/// The answers of one read on their way to those who wait. Whoever drops them gives them out.
-struct Told(Vec<(oneshot::Sender<Answer>, Answer)>);
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        for (waiter, answer) in self.0.drain(..) {
-            let _ = waiter.send(answer);
-        }
-    }
-}
-
-/// A task that gives out what reading threads send it: woken there, a job goes into its worker's own queue.
-fn start_herald() -> Option<mpsc::UnboundedSender<Told>> {
-    let runtime = tokio::runtime::Handle::try_current().ok()?;
-    // Bounded by the misses that wait.
-    let (herald, mut told) = mpsc::unbounded_channel();
-    runtime.spawn(async move { while told.recv().await.is_some() {} });
-    Some(herald)
-}
-
 impl Batcher {
     pub fn start(
         batch_tokens_max: usize,
@@ -80,9 +60,8 @@ impl Batcher {
     ) -> Self {
         let queue = Mutex::new(Queue::default());
         let more = Condvar::new();
-        let (readers_count, herald) = (readers.len(), start_herald());
-        let shared =
-            Arc::new(Shared { queue, more, cache, stats, batch_tokens_max, readers: readers_count, herald });
+        let (count, herald) = (readers.len(), Herald::start());
+        let shared = Arc::new(Shared { queue, more, cache, stats, batch_tokens_max, readers: count, herald });
         let spawn = |(number, read): (usize, ReadBatch)| {
             let shared = shared.clone();
             std::thread::Builder::new()
@@ -167,12 +146,8 @@ impl Shared {
         let each = waiting.into_iter().enumerate();
         let waiters =
             each.flat_map(|(index, waiters)| waiters.into_iter().map(move |waiter| (index, waiter)));
-        let told = Told(waiters.map(|(index, waiter)| (waiter, answers(index))).collect());
-        match &self.herald {
-            // If the runtime has gone, what comes back is dropped here.
-            Some(herald) => drop(herald.send(told)),
-            None => drop(told),
-        }
+        let told: Vec<_> = waiters.map(|(index, waiter)| (waiter, answers(index))).collect();
+        self.herald.tell(move || told.into_iter().for_each(|(waiter, answer)| drop(waiter.send(answer))));
     }
 }
 
