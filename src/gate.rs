@@ -3,10 +3,15 @@
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// Light jobs that take the place of one.
+const PLACES: usize = 4;
+
 /// Waiting here is the relay's back-pressure: a door that cannot enter stops reading from its engine.
 #[derive(Debug, Clone)]
 pub struct Gate {
-    jobs: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+    /// What a job takes of them.
+    takes: u32,
     bytes: Arc<Semaphore>,
     bytes_max: u32,
 }
@@ -14,7 +19,7 @@ pub struct Gate {
 /// Room for one job; given back when dropped.
 #[derive(Debug)]
 pub struct Entry {
-    _job: OwnedSemaphorePermit,
+    _places: OwnedSemaphorePermit,
     _bytes: OwnedSemaphorePermit,
 }
 
@@ -22,31 +27,40 @@ impl Gate {
     /// Bounds for one kind of bytes: jobs as received, or messages as rendered.
     pub fn new(jobs_in_flight_max: usize, bytes_in_flight_max: u32) -> Self {
         Self {
-            jobs: Arc::new(Semaphore::new(jobs_in_flight_max)),
+            places: Arc::new(Semaphore::new(
+                jobs_in_flight_max.saturating_mul(PLACES).min(Semaphore::MAX_PERMITS),
+            )),
+            takes: PLACES as u32,
             bytes: Arc::new(Semaphore::new(bytes_in_flight_max as usize)),
             bytes_max: bytes_in_flight_max,
         }
     }
 
+    /// The same gate for jobs that hold little beside their bytes while they are inside: four take the place of one.
+    pub fn light(&self) -> Self {
+        Self { takes: 1, ..self.clone() }
+    }
+
     /// Waits until there is room. A job larger than the whole bound enters alone.
     pub async fn enter(&self, bytes: usize) -> Entry {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.bytes_max);
-        let job = self.jobs.clone().acquire_owned().await.expect("the gate is never closed");
+        let places = self.places.clone().acquire_many_owned(self.takes);
+        let places = places.await.expect("the gate is never closed");
         let bytes = self.bytes.clone().acquire_many_owned(bytes).await.expect("the gate is never closed");
-        Entry { _job: job, _bytes: bytes }
+        Entry { _places: places, _bytes: bytes }
     }
 
     /// Room for one more job if there is any now. Never waits, so whoever already holds an entry may ask.
     pub fn try_enter(&self, bytes: usize) -> Option<Entry> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.bytes_max);
-        let job = self.jobs.clone().try_acquire_owned().ok()?;
+        let places = self.places.clone().try_acquire_many_owned(self.takes).ok()?;
         let bytes = self.bytes.clone().try_acquire_many_owned(bytes).ok()?;
-        Some(Entry { _job: job, _bytes: bytes })
+        Some(Entry { _places: places, _bytes: bytes })
     }
 
     /// Jobs that could enter right now.
     pub fn free(&self) -> usize {
-        self.jobs.available_permits()
+        self.places.available_permits() / self.takes as usize
     }
 }
 
@@ -72,6 +86,16 @@ mod tests {
         assert_eq!(gate.free(), 1, "a job that found no room for its bytes holds no place");
         drop(first);
         assert!(gate.try_enter(1_000_000).is_some());
+    }
+
+    #[tokio::test]
+    async fn light_jobs_take_a_part_of_a_place_at_the_same_gate() {
+        let gate = Gate::new(2, 100);
+        let light = gate.light();
+        let inside: Vec<_> = (0..PLACES + 1).map(|_| light.try_enter(1).unwrap()).collect();
+        assert!(gate.try_enter(1).is_none() && gate.free() == 0 && light.free() == PLACES - 1);
+        drop(inside);
+        assert_eq!((gate.free(), light.free()), (2, 2 * PLACES));
     }
 
     #[tokio::test]

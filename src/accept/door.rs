@@ -54,7 +54,9 @@ impl House {
 
     /// The same house for a door whose positive answers mean this.
     pub fn promising(&self, acceptance: Acceptance) -> Self {
-        Self { acceptance, ..self.clone() }
+        // A job that is to be on disk waits for nothing but the disk.
+        let gate = if acceptance == Acceptance::Journal { self.gate.light() } else { self.gate.clone() };
+        Self { acceptance, gate, ..self.clone() }
     }
 
     /// With `hold_all`, which takes on several jobs that have one answer between them: all of them or none.

@@ -88,7 +88,7 @@ impl App {
             stages: StageHistograms::default(),
             limits: PipelineLimits { message_bytes_max: config.limits.message_bytes_max },
             clock: crate::pipeline::Clock::default(),
-            room: gate(&config),
+            room: gate(&config).light(),
         };
         let custody = Arc::new(Custody::new(pipeline, journal(&config)?, config.limits.handoff_wait));
         let parts = Arc::new(Parts {
