@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_settled_ticket_has_one_outcome() {
         let board = Arc::new(Board::default());
-        let (ticket, mut outcome) = board.issue(SendNumber::random());
+        let (ticket, mut outcome) = board.issue(SendNumber::fresh());
         assert_eq!(board.open(), 1);
         ticket.settle(Outcome::Failed(Fault::new(Reason::UnknownToken, "no such token")));
         assert_eq!(outcome.try_recv().unwrap().state(), State::Rejected);
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_dropped_ticket_reports_lost() {
         let board = Arc::new(Board::default());
-        let (ticket, mut outcome) = board.issue(SendNumber::random());
+        let (ticket, mut outcome) = board.issue(SendNumber::fresh());
         drop(ticket);
         assert_eq!(outcome.try_recv().unwrap(), Outcome::Lost);
         assert_eq!((board.open(), board.settled(State::Lost)), (0, 1));

@@ -139,7 +139,7 @@ fn is_csv(path: &Path) -> bool {
 /// get one of their own in each run, so that two inputs are never taken for one.
 fn id_prefix(path: &Path) -> String {
     if path.as_os_str() == STANDARD_INPUT {
-        return format!("stdin-{}", &crate::job::SendNumber::random().as_str()[2..14]);
+        return format!("stdin-{}", &crate::job::SendNumber::fresh().as_str()[2..14]);
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let plain: String = name.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).take(64).collect();

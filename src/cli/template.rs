@@ -156,7 +156,7 @@ fn preview(
         person: &sample_person(&fields),
         token: &token,
         data,
-        send: &SendNumber::random(),
+        send: &SendNumber::fresh(),
         campaign: Some("preview"),
         sender: None,
         transfer: Transfer::EightBit,

@@ -139,7 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_same_job_twice_at_once_has_one_outcome() {
-        let (recent, send) = (Recent::default(), SendNumber::random());
+        let (recent, send) = (Recent::default(), SendNumber::fresh());
         let guard = first(&recent, &send);
         let Begun::Under(waiting) = recent.begin(&send, BODY) else { panic!() };
         assert!(matches!(recent.begin(&send, Body([2; 16])), Begun::Other));
@@ -151,7 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_may_be_submitted_again_is_forgotten() {
-        let (recent, send) = (Recent::default(), SendNumber::random());
+        let (recent, send) = (Recent::default(), SendNumber::fresh());
         let guard = first(&recent, &send);
         let Begun::Under(waiting) = recent.begin(&send, BODY) else { panic!() };
         let deferred = Outcome::Failed(Fault::new(Reason::TargetUnavailable, "down"));
@@ -165,7 +165,7 @@ mod tests {
     fn memory_is_bounded() {
         let recent = Recent::default();
         for _ in 0..ENDED_MAX * 2 {
-            first(&recent, &SendNumber::random()).end(&Outcome::Journaled);
+            first(&recent, &SendNumber::fresh()).end(&Outcome::Journaled);
         }
         let kept: usize = recent.shards.iter().map(|shard| shard.lock().jobs.len()).sum();
         assert!(kept <= ENDED_MAX);

@@ -131,7 +131,7 @@ fn engine() -> Arc<Engine> {
 fn job(engine: &Arc<Engine>) -> Result<Job> {
     let data: Data =
         serde_json::from_str(r#"{"order":"A-1700042","items":[{"name":"lamp","price":"17.00"}]}"#)?;
-    let send = SendNumber::random();
+    let send = SendNumber::fresh();
     let local = format!("e_{}", send.as_str().trim_start_matches("s_"));
     Ok(Job {
         job_id: Some(send.as_str().into()),

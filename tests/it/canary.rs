@@ -29,7 +29,7 @@ async fn a_whole_world_is_finished_without_complaint() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ticket_dropped_unsettled_is_noticed() {
     let world = Stage::new().up().await;
-    drop(world.board.issue(SendNumber::random()));
+    drop(world.board.issue(SendNumber::fresh()));
     let complaint = complaint(world).await;
     assert!(complaint.contains("recipients were lost"), "{complaint}");
 }

@@ -37,7 +37,7 @@ pub fn jobs(house: &House, envelope: Envelope, message: Vec<u8>) -> Result<Vec<J
             // that a recipient who is tried again alone keeps the number.
             Some(job_id) if is_shared => house.shared_send_number(&engine.name, job_id, &token),
             Some(job_id) => house.send_number(&engine.name, job_id),
-            None => SendNumber::random(),
+            None => SendNumber::fresh(),
         };
         Job {
             send,

@@ -53,7 +53,7 @@ impl Source {
         let date = timestamp.to_zoned(jiff::tz::TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S +0000");
         Ok(Self {
             recipients,
-            run: SendNumber::random().as_str()[2..10].to_owned(),
+            run: SendNumber::fresh().as_str()[2..10].to_owned(),
             json_tail: json_tail(jobs, purpose),
             smtp_tail: smtp_tail(jobs, purpose)?,
             date: date.to_string(),

@@ -310,7 +310,7 @@ fn calendar_values_stay_on_one_line() {
             person: &dana(),
             token: &Token::from_local(OWN).unwrap(),
             data: &data,
-            send: &SendNumber::random(),
+            send: &SendNumber::fresh(),
             campaign: None,
             sender: None,
             transfer: Transfer::EightBit,

@@ -197,7 +197,7 @@ fn limits_and_missing_addresses_are_said() {
         person: &nobody,
         token: &Token::from_local("e_0123456789").unwrap(),
         data: &data,
-        send: &SendNumber::random(),
+        send: &SendNumber::fresh(),
         campaign: None,
         sender: Some(""),
         transfer: Transfer::SevenBit,

@@ -22,7 +22,7 @@ impl Records {
         let event = EventView {
             seq: events.len() as i64 + 1,
             at: "2031-05-04T09:00:00.000Z".into(),
-            send: SendNumber::random().to_string(),
+            send: SendNumber::fresh().to_string(),
             job_id: Some("c42-17".into()),
             campaign: None,
             verdict: verdict(State::Relayed, None),
@@ -110,7 +110,7 @@ async fn a_job_is_told_to_its_engine_by_either_name_and_to_nobody_else() {
     let (world, records) = world(Limits::default()).await;
     let house = house(Gate::new(1, 1), Arc::default(), Arc::new(Semaphore::new(0)));
     let send = house.send_number("campaigns", "c42/17");
-    let foreign = SendNumber::random();
+    let foreign = SendNumber::fresh();
     records.jobs.lock().unwrap().extend([("campaigns", job_view(&send)), ("slow", job_view(&foreign))]);
     for id in ["c42%2F17", send.as_str()] {
         let (status, job, _) = world.send(get(&format!("/v1/jobs/{id}"))).await;
@@ -130,7 +130,7 @@ async fn a_job_is_told_to_its_engine_by_either_name_and_to_nobody_else() {
     {
         assert_eq!(world.send(get(&format!("/v1/jobs/m1{query}"))).await.0, expected, "{query}");
     }
-    let unknown = world.send(get(&format!("/v1/jobs/{}", SendNumber::random()))).await;
+    let unknown = world.send(get(&format!("/v1/jobs/{}", SendNumber::fresh()))).await;
     let others = world.send(get(&format!("/v1/jobs/{foreign}"))).await;
     assert_eq!((others.0, &others.1), (404, &unknown.1));
     records.is_broken.store(true, Relaxed);
