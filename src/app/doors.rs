@@ -146,6 +146,10 @@ fn http_settings(config: &Config, listener: &Listener, house: &House, parts: &Ar
         ready: Arc::new(move || ready.ready()),
         metrics: Arc::new(move || metrics.metrics()),
         counts: parts.http_counts.clone(),
-        ledger: config.needs_journal().then(|| super::ledger::for_doors(config.journal_dir())),
+        ledger: parts
+            .custody
+            .journal
+            .clone()
+            .map(|journal| super::ledger::for_doors(config.journal_dir(), Some(journal))),
     }
 }

@@ -6,6 +6,7 @@ use crate::accept::http::ledger::{
 };
 use crate::fault::State;
 use crate::job::SendNumber;
+use crate::journal::Journal;
 use crate::journal::ledger::{self, LedgerError, Readers, Standing, Verdict};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,24 +14,32 @@ use std::sync::Arc;
 /// Reads at once; more wait. Each takes a thread and a few megabytes of cache at most.
 const READERS: usize = 4;
 
-/// The ledger that lies in the journal's directory.
-pub fn for_doors(journal_dir: PathBuf) -> Arc<dyn Ledger> {
-    Arc::new(OfJournal(Readers::new(journal_dir, READERS)))
+/// The ledger that lies in the journal's directory. `journal` is the one that writes it.
+pub fn for_doors(journal_dir: PathBuf, journal: Option<Journal>) -> Arc<dyn Ledger> {
+    Arc::new(OfJournal { readers: Readers::new(journal_dir, READERS), journal })
 }
 
-struct OfJournal(Readers);
+struct OfJournal {
+    readers: Readers,
+    journal: Option<Journal>,
+}
 
 impl OfJournal {
     fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&ledger::Ledger) -> Result<T, LedgerError> + Send + 'static,
     ) -> Told<T> {
-        let readers = self.0.clone();
+        let (readers, journal) = (self.readers.clone(), self.journal.clone());
         Box::pin(async move {
-            readers.read(read).await.map_err(|error| {
+            let found = readers.read(read).await.map_err(|error| {
                 tracing::warn!(%error, "the ledger cannot be read");
                 Unreadable
-            })
+            })?;
+            // What was read may not be on the disk yet, and a power cut must not take back what an engine was told.
+            match journal {
+                Some(journal) => journal.durable().await.map(|()| found).map_err(|_| Unreadable),
+                None => Ok(found),
+            }
         })
     }
 }
@@ -131,7 +140,7 @@ mod tests {
         let mine = book.add("mine", Some("c"), Stand::Retry { at: 9_000 });
         book.attempt(mine, 1, State::Deferred, Some(Reason::TargetRejected));
         let theirs = book.add("theirs", Some("c"), Stand::Doubt);
-        let ledger = for_doors(book.dir.path().to_owned());
+        let ledger = for_doors(book.dir.path().to_owned(), None);
         let mine = ledger.job("mine".into(), Book::send(mine.0)).await.unwrap().unwrap();
         assert_eq!((mine.standing, mine.attempts.len()), (StandingView::Waiting, 1));
         assert_eq!(mine.accepted, "1970-01-01T00:00:01.000Z");
@@ -142,6 +151,6 @@ mod tests {
         let page = ledger.events("theirs".into(), 0, 10).await.unwrap();
         assert_eq!((page.events.len(), page.next, page.is_end), (1, 2, true));
         assert_eq!(ledger.last_event().await.unwrap(), 2);
-        assert_eq!(for_doors("/nowhere".into()).last_event().await, Err(Unreadable));
+        assert_eq!(for_doors("/nowhere".into(), None).last_event().await, Err(Unreadable));
     }
 }

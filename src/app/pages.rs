@@ -58,7 +58,7 @@ impl Parts {
                     "1 while the journal can be written",
                     u64::from(stats.health.is_none()),
                 )
-                .counter("journal_commits", "Commits, each with one fsync", stats.commits)
+                .counter("journal_commits", "Commits; an fsync covers one or more of them", stats.commits)
                 .counter("journal_quarantined", "Held jobs that could not be read back", stats.quarantined)
                 .counter("journal_unrecorded", "Outcomes the ledger could not take", stats.unrecorded);
         }

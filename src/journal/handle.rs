@@ -3,6 +3,7 @@
 use super::body::Body;
 use super::clock::{millis, unix_ms, wall_ms};
 use super::error::{JournalError, Trouble, io_error, store_error};
+use super::file;
 use super::flight::{self, BootId, NoNote};
 use super::known;
 use super::order::{Answer, Draft, End, Ended, Order};
@@ -11,11 +12,14 @@ use super::reader::{self, Question};
 use super::record::{Unclaimed, Written};
 use super::recovery::{self, Recovered};
 use super::shared::{Shared, Stats};
+use super::sync::Syncing;
+use super::writer::Writer;
 use super::{Claimed, Handoff, Held, How, Lane, Number, Settings};
 use crate::fault::{Fault, Reason, State};
 use crate::job::{Job, SendNumber};
 use crate::ticket::Outcome;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -55,8 +59,15 @@ impl Journal {
 
     pub(super) fn open_in(settings: Settings, boot: BootId) -> Result<(Self, Recovered), JournalError> {
         let (writer, recovered) = recovery::open(settings, boot)?;
+        let [_, log, _] = file::with_companions(&writer.shared.path());
+        Ok((Self::begin(writer, &log)?, recovered))
+    }
+
+    /// Starts the threads; `log` is the write-ahead log.
+    pub(super) fn begin(mut writer: Writer, log: &Path) -> Result<Self, JournalError> {
         let shared = writer.shared.clone();
         let path = shared.path();
+        writer.syncing = Some(Syncing::start(shared.clone(), log).map_err(io_error(log))?);
         let db = reader::connect(&shared).map_err(store_error(&path))?;
         known::start(&shared.known, path.clone()).map_err(io_error(&path))?;
         let (ask, reading) = reader::start(db, shared.clone()).map_err(io_error(&path))?;
@@ -69,7 +80,7 @@ impl Journal {
         };
         let writing = std::thread::Builder::new().name("journal-write".into()).spawn(write);
         let threads = Mutex::new(vec![writing.map_err(io_error(&path))?, reading]);
-        Ok((Self(Arc::new(House { shared, ask: Mutex::new(Some(ask)), threads })), recovered))
+        Ok(Self(Arc::new(House { shared, ask: Mutex::new(Some(ask)), threads })))
     }
 
     /// Takes jobs on, all of them or none. When the answer is there, they are on disk (fsync). A job that came before
@@ -116,7 +127,20 @@ impl Journal {
         if self.0.shared.known.is_new(&bits) {
             return Ok(None);
         }
-        self.ask_reader(|answer| Question::LookUp(bits, answer)).await
+        let found = self.ask_reader(|answer| Question::LookUp(bits, answer)).await?;
+        if found.is_some() {
+            self.durable().await?;
+        }
+        Ok(found)
+    }
+
+    /// Waits until everything that can be read by now is on the disk: a power cut must not take back what an engine was
+    /// told.
+    ///
+    /// # Errors
+    /// When the journal has stopped before.
+    pub async fn durable(&self) -> Result<(), Fault> {
+        if self.0.shared.unsynced.synced().await { Ok(()) } else { Err(self.0.shared.refusal()) }
     }
 
     async fn ask_reader<T>(&self, question: impl FnOnce(Answer<T>) -> Question) -> Result<T, Fault> {

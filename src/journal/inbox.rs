@@ -1,4 +1,5 @@
-//! What waits for the writer: orders gather while it commits, and the next commit takes them all.
+//! What waits for the writer: orders gather while the disk takes the last commit, and the next one, written just before
+//! the disk is free again, takes them all.
 
 use super::order::Order;
 use std::collections::VecDeque;
@@ -32,12 +33,42 @@ struct Queue {
     /// When the first of them came.
     since: Option<Instant>,
     closed: bool,
+    disk: Disk,
+}
+
+/// What the disk does, as far as the next commit has to mind it.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Disk {
+    #[default]
+    Idle,
+    /// An fsync is under way, and about to end then.
+    Busy { until: Instant },
+    /// The same, and one more commit is written already. This bounds what is written and not on the disk.
+    Behind,
 }
 
 impl Queue {
-    /// Whether it is time for a commit though more may come.
+    fn is_full(&self) -> bool {
+        self.jobs >= COMMIT_JOBS_MAX
+    }
+
+    /// Whether somebody waits, or enough has gathered.
     fn is_urgent(&self) -> bool {
-        self.awaited > 0 || self.jobs >= COMMIT_JOBS_MAX || self.closed
+        self.awaited > 0 || self.is_full() || self.closed
+    }
+
+    /// When it is time for a commit, which takes about so long; `None` for not before the disk says more.
+    fn due(&self, takes: Duration) -> Option<Instant> {
+        let since = self.since?;
+        let gathered = if self.is_urgent() { since } else { since + GATHER };
+        match self.disk {
+            _ if self.closed => Some(since),
+            Disk::Idle => Some(gathered),
+            Disk::Busy { .. } if self.is_full() => Some(since),
+            // Whatever comes until then is in this commit, and no later on the disk for it.
+            Disk::Busy { until } => Some(until.checked_sub(takes).map_or(gathered, |at| at.max(gathered))),
+            Disk::Behind => None,
+        }
     }
 
     fn put(&mut self, order: Order, permits: u32) {
@@ -96,9 +127,9 @@ impl Inbox {
         if queue.closed {
             return Err(order);
         }
-        let (was_empty, was_urgent) = (queue.orders.is_empty(), queue.is_urgent());
+        let before = (queue.orders.is_empty(), queue.is_urgent(), queue.is_full());
         queue.put(order, kib);
-        let is_news = was_empty || (!was_urgent && queue.is_urgent());
+        let is_news = before != (false, queue.is_urgent(), queue.is_full());
         drop(queue);
         if is_news {
             self.more.notify_one();
@@ -106,24 +137,60 @@ impl Inbox {
         Ok(())
     }
 
-    /// What waits, as much as one commit takes; waits for the first of it, and a little for more where nobody waits
-    /// for an answer.
-    pub fn take(&self, patience: Duration) -> Taken {
-        let queue = self.lock();
-        let (queue, _) = self
-            .more
-            .wait_timeout_while(queue, patience, |queue| queue.orders.is_empty() && !queue.closed)
-            .expect("no holder of this lock panics");
-        if queue.orders.is_empty() {
-            return if queue.closed { Taken::Closed } else { Taken::Idle };
+    /// What waits, as much as one commit takes, once it is time for one; a commit takes about so long. `patience` is for
+    /// the first of it.
+    pub fn take(&self, patience: Duration, takes: Duration) -> Taken {
+        let give_up = Instant::now() + patience;
+        let mut queue = self.lock();
+        loop {
+            let is_empty = queue.orders.is_empty();
+            if is_empty && queue.closed {
+                return Taken::Closed;
+            }
+            let wake = if is_empty { Some(give_up) } else { queue.due(takes) };
+            let left = wake.map(|at| at.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                break;
+            }
+            let left = left.unwrap_or(Duration::MAX);
+            queue = self.more.wait_timeout(queue, left).expect("no holder of this lock panics").0;
         }
-        let left = queue.since.map_or(Duration::ZERO, |since| GATHER.saturating_sub(since.elapsed()));
-        let (mut queue, _) = self
-            .more
-            .wait_timeout_while(queue, left, |queue| !queue.is_urgent())
-            .expect("no holder of this lock panics");
+        if queue.orders.is_empty() {
+            return Taken::Idle;
+        }
+        let orders = self.take_from(queue, COMMIT_JOBS_MAX, |_| true);
+        Taken::Orders(orders)
+    }
+
+    /// What has come in the meantime for a commit of so many jobs: waits while the disk is busy, as long as the rest of
+    /// the commit leaves time for it.
+    pub fn take_more(&self, jobs: usize, rest_takes: Duration) -> Vec<Order> {
+        let mut queue = self.lock();
+        while let Disk::Busy { until } = queue.disk
+            && jobs + queue.jobs < COMMIT_JOBS_MAX
+            && !queue.closed
+        {
+            let left = until.saturating_duration_since(Instant::now()).saturating_sub(rest_takes);
+            if left.is_zero() {
+                break;
+            }
+            queue = self.more.wait_timeout(queue, left).expect("no holder of this lock panics").0;
+        }
+        self.take_from(queue, COMMIT_JOBS_MAX.saturating_sub(jobs), Order::may_join)
+    }
+
+    /// The first of them, as far as `wanted`.
+    fn take_from(
+        &self,
+        mut queue: MutexGuard<'_, Queue>,
+        jobs_max: usize,
+        wanted: impl Fn(&Order) -> bool,
+    ) -> Vec<Order> {
         let (mut taken, mut jobs, mut kib) = (Vec::new(), 0, 0u32);
-        while jobs < COMMIT_JOBS_MAX && kib < COMMIT_KIB_MAX {
+        while jobs < jobs_max && kib < COMMIT_KIB_MAX {
+            if !queue.orders.front().is_some_and(|(order, _)| wanted(order)) {
+                break;
+            }
             let Some((order, permits)) = queue.pop() else { break };
             jobs += order.jobs();
             kib = kib.saturating_add(permits);
@@ -132,7 +199,17 @@ impl Inbox {
         queue.since = (!queue.orders.is_empty()).then(Instant::now);
         drop(queue);
         self.room.add_permits(kib as usize);
-        Taken::Orders(taken)
+        taken
+    }
+
+    pub fn disk_is(&self, disk: Disk) {
+        let mut queue = self.lock();
+        queue.disk = disk;
+        let is_news = !queue.orders.is_empty();
+        drop(queue);
+        if is_news {
+            self.more.notify_one();
+        }
     }
 
     /// What has come is still taken; nothing more comes.
@@ -140,5 +217,61 @@ impl Inbox {
         self.lock().closed = true;
         self.room.close();
         self.more.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Lane;
+    use std::sync::Arc;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn awaited() -> Order {
+        let lane = Lane { target: "".into(), is_retry: false };
+        Order::Claim { lane, count: 1, answer: tokio::sync::oneshot::channel().0 }
+    }
+
+    /// How long it takes until an order is taken that came while the disk was so, and what has happened then.
+    fn taken_after(disk: Disk, takes: Duration, then: impl FnOnce(&Inbox) + Send + 'static) -> Duration {
+        let inbox = Arc::new(Inbox::new());
+        inbox.disk_is(disk);
+        inbox.push(awaited()).unwrap();
+        let other = inbox.clone();
+        let began = Instant::now();
+        let then = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            then(&other);
+        });
+        let taken = inbox.take(Duration::ZERO, takes);
+        let after = began.elapsed();
+        assert!(matches!(taken, Taken::Orders(orders) if orders.len() == 1));
+        then.join().unwrap();
+        after
+    }
+
+    #[test]
+    fn a_commit_is_made_at_once_or_just_before_the_disk_is_free_and_never_two_ahead() {
+        let soon = Duration::from_millis(90);
+        let busy = || Disk::Busy { until: Instant::now() + LONG };
+        assert!(taken_after(Disk::Idle, LONG, |_| {}) < soon);
+        assert!(taken_after(busy(), LONG, |_| {}) < soon, "it takes as long as the disk");
+        let idle = |inbox: &Inbox| inbox.disk_is(Disk::Idle);
+        assert!(taken_after(busy(), Duration::ZERO, idle) >= soon);
+        assert!(taken_after(Disk::Behind, LONG, idle) >= soon);
+        assert!(taken_after(Disk::Behind, LONG, Inbox::close) >= soon, "what came is still written");
+    }
+
+    #[test]
+    fn what_comes_while_the_disk_is_busy_joins_the_commit_under_way_and_tests_do_not() {
+        let inbox = Inbox::new();
+        inbox.push(awaited()).unwrap();
+        inbox.push(Order::Crash).unwrap();
+        inbox.push(awaited()).unwrap();
+        assert_eq!(inbox.take_more(1, Duration::ZERO).len(), 1);
+        assert_eq!(inbox.take_more(COMMIT_JOBS_MAX, Duration::ZERO).len(), 0, "it is full");
+        let Taken::Orders(rest) = inbox.take(LONG, Duration::ZERO) else { panic!("there is more") };
+        assert_eq!(rest.len(), 2);
     }
 }

@@ -4,6 +4,7 @@
 mod apply;
 mod body;
 mod clock;
+mod commit;
 mod error;
 mod file;
 mod flight;
@@ -23,6 +24,7 @@ mod schedule;
 mod schema;
 mod shared;
 mod space;
+mod sync;
 mod upkeep;
 mod writer;
 

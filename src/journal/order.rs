@@ -94,6 +94,11 @@ impl Order {
         !matches!(self, Self::Record(_) | Self::Settle { .. })
     }
 
+    /// Whether it may join a commit under way; what only tests ask for may not.
+    pub fn may_join(&self) -> bool {
+        matches!(self, Self::Hold { .. } | Self::Record(_) | Self::Claim { .. } | Self::Settle { .. })
+    }
+
     pub fn bytes(&self) -> u64 {
         let Self::Hold { drafts, .. } = self else { return 0 };
         let content = |draft: &Draft| draft.written.content.as_ref().map_or(0, |c| c.octets.len() as u64);

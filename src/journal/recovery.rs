@@ -22,6 +22,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the start has found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -108,7 +109,8 @@ pub fn open(settings: Settings, boot: BootId) -> Result<(Writer, Recovered), Jou
     let last_job = last_job(&db).map_err(store_error(&path))?;
     recovered.held = totals.held_jobs;
     let space = Space::new(&settings);
-    let shared = Arc::new(Shared::new(settings, clock, flights, handoffs));
+    let shared = Arc::new(Shared::new(settings, clock, (flights, handoffs), last_job));
+    file::leave_syncing(&db).map_err(store_error(&path))?;
     shared.set_totals(totals);
     let upkeep = Upkeep::new();
     let home = file::Home::of(&path)?;
@@ -118,10 +120,13 @@ pub fn open(settings: Settings, boot: BootId) -> Result<(Writer, Recovered), Jou
         chance,
         space,
         totals,
-        last_job,
+        serial: 0,
+        took: Duration::ZERO,
+        finish_took: Duration::ZERO,
         upkeep,
         backlog: Vec::new(),
         home,
+        syncing: None,
         _lock: lock,
     };
     Ok((writer, recovered))

@@ -9,7 +9,9 @@ use super::flight::Flights;
 use super::handoff::HandoffLog;
 use super::inbox::Inbox;
 use super::known::Known;
+use super::sync::Unsynced;
 use crate::fault::{Fault, Reason};
+use crate::herald::Herald;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -26,6 +28,9 @@ pub struct Shared {
     pub flights: Flights,
     pub handoffs: Arc<HandoffLog>,
     pub known: Arc<Known>,
+    pub unsynced: Unsynced,
+    /// Gives out what the disk has.
+    pub herald: Herald,
     /// Told when something was made due.
     pub stirred: Notify,
     trouble: OnceLock<Trouble>,
@@ -59,7 +64,12 @@ pub struct Stats {
 }
 
 impl Shared {
-    pub fn new(settings: Settings, clock: Clock, flights: Flights, handoffs: HandoffLog) -> Self {
+    pub fn new(
+        settings: Settings,
+        clock: Clock,
+        (flights, handoffs): (Flights, HandoffLog),
+        last_job: i64,
+    ) -> Self {
         Self {
             settings,
             clock,
@@ -67,6 +77,8 @@ impl Shared {
             flights,
             handoffs: Arc::new(handoffs),
             known: Arc::default(),
+            unsynced: Unsynced::new(last_job),
+            herald: Herald::start(),
             stirred: Notify::new(),
             trouble: OnceLock::new(),
             counts: Counts::default(),

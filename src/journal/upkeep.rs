@@ -5,12 +5,12 @@ use super::apply::{Batch, Swept};
 use super::clock::millis;
 use super::error::Trouble;
 use super::file::WRITE_WAIT;
-use super::writer::Writer;
+use super::writer::{Made, Writer};
 use rusqlite::{Connection, TransactionBehavior};
 use std::time::{Duration, Instant};
 
-/// Pages in the write-ahead log from which on they are moved into the file: 16 MiB.
-const LOG_PAGES_MAX: i64 = 4_096;
+/// Pages in the write-ahead log from which on they are moved into the file: 48 MiB.
+const LOG_PAGES_MAX: i64 = 12_288;
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Between the parts of a sweep, so that jobs come first.
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
@@ -158,9 +158,14 @@ impl Writer {
         let mut batch = Batch::new(&all, &self.shared.settings, moment, &mut self.chance);
         let done = work(&mut batch, &self.upkeep)?;
         let totals = batch.finish()?;
-        all.commit()?;
+        self.shared.unsynced.announce(self.serial + 1);
+        if let Err(error) = all.commit() {
+            self.shared.unsynced.take_back(self.serial + 1);
+            return Err(error);
+        }
         self.totals = totals;
         self.shared.committed(totals);
+        self.hand_over(Vec::new(), Made::default());
         Ok(done)
     }
 

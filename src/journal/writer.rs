@@ -1,19 +1,20 @@
-//! The one thread that writes: whatever waits becomes one commit, with one fsync, and then everybody is answered.
+//! The one thread that writes: whatever waits becomes one commit. Everybody is answered when the disk has it.
 
 use super::apply::{Batch, Totals};
+use super::commit::{Commit, Done, refuse};
 use super::error::Trouble;
 use super::file::{Home, Lock};
 use super::inbox::Taken;
-use super::order::{Caught, Draft, Order, Raw};
+use super::order::Order;
 use super::schedule::Chance;
 use super::shared::{Shared, unwritable};
 use super::space::Space;
+use super::sync::Syncing;
 use super::upkeep::Upkeep;
-use super::{Held, How, Number};
 use crate::fault::Fault;
 use rusqlite::{Connection, TransactionBehavior};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How soon what found no room on the disk is written again.
 const BACKLOG_PAUSE: Duration = Duration::from_millis(250);
@@ -25,20 +26,24 @@ pub struct Writer {
     pub chance: Chance,
     pub space: Space,
     pub totals: Totals,
-    /// Highest number of a job that is known to be on disk.
-    pub last_job: i64,
+    /// Commits since the start, and what the last one took: all of it but waiting, and what comes behind the last order.
+    pub serial: u64,
+    pub took: Duration,
+    pub finish_took: Duration,
     pub upkeep: Upkeep,
     /// Ends of attempts that found no room on the disk; as many as are in flight, at most.
     pub backlog: Vec<Order>,
     pub home: Home,
+    /// From [`Writer::run`] on.
+    pub syncing: Option<Syncing>,
     pub _lock: Lock,
 }
 
-/// What came of an order.
-enum Done {
-    Held(Result<Vec<Held>, Fault>),
-    Claimed(Vec<Raw>),
-    Written,
+/// A commit that has been made.
+#[derive(Default)]
+pub struct Made {
+    done: Vec<Done>,
+    last_job: Option<i64>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -52,7 +57,7 @@ impl Writer {
     pub fn run(mut self) {
         loop {
             let pause = if self.backlog.is_empty() { IDLE_PAUSE } else { BACKLOG_PAUSE };
-            let next = match self.shared.inbox.take(pause.min(self.upkeep.pause())) {
+            let next = match self.shared.inbox.take(pause.min(self.upkeep.pause()), self.took) {
                 Taken::Orders(orders) => self.take_on(orders),
                 Taken::Idle => self.take_on(Vec::new()),
                 Taken::Closed => break,
@@ -65,6 +70,7 @@ impl Writer {
             }
         }
         self.take_on(Vec::new());
+        self.syncing.take();
         if !self.shared.is_poisoned() {
             self.close();
         }
@@ -101,12 +107,12 @@ impl Writer {
     }
 
     /// Writes the orders, or says why not. A full disk refuses what is new, never what has to be said of old jobs.
-    fn write(&mut self, orders: Vec<Order>) {
+    fn write(&mut self, mut orders: Vec<Order>) {
         if self.shared.is_poisoned() {
             return self.stop(orders);
         }
-        match self.commit(&orders) {
-            Ok(done) => self.answer(orders, done),
+        match self.commit(&mut orders, true) {
+            Ok(made) => self.hand_over(orders, made),
             Err(Trouble::DiskFull) => {
                 self.make_room();
                 let rest = self.refuse_new(orders, &no_storage());
@@ -120,9 +126,9 @@ impl Writer {
         }
     }
 
-    fn write_rest(&mut self, orders: Vec<Order>) {
-        match self.commit(&orders) {
-            Ok(done) => self.answer(orders, done),
+    fn write_rest(&mut self, mut orders: Vec<Order>) {
+        match self.commit(&mut orders, false) {
+            Ok(made) => self.hand_over(orders, made),
             Err(trouble) if trouble.passes() => self.put_off(orders, trouble),
             Err(trouble) => self.break_down(trouble, orders),
         }
@@ -151,83 +157,67 @@ impl Writer {
     }
 
     fn break_down(&mut self, trouble: Trouble, orders: Vec<Order>) {
-        self.shared.poison(trouble);
-        // The disk may have kept the commit that failed, although its jobs are refused now.
-        if let Err(error) = self.shared.flights.refuse_above(self.last_job) {
-            tracing::error!(%error, "the flight log cannot be written either");
-        }
+        self.shared.break_down(trouble);
         self.stop(orders);
     }
 
-    /// The ends of attempts are lost here: the flight log says how they went, and the next start reads it.
     fn stop(&mut self, orders: Vec<Order>) {
         let fault = self.shared.refusal();
-        for order in self.refuse_new(orders, &fault) {
-            if let Order::Claim { answer, .. } = order {
-                let _ = answer.send(Err(fault.clone()));
-            }
-        }
+        orders.into_iter().for_each(|order| refuse(order, &self.shared, &fault));
     }
 
-    fn commit(&mut self, orders: &[Order]) -> Result<Vec<Done>, Trouble> {
-        let done = self.try_commit(orders).map_err(|error| {
+    /// Makes one commit of the orders, and of those that come while the disk has not yet taken the last one.
+    fn commit(&mut self, orders: &mut Vec<Order>, takes_more: bool) -> Result<Made, Trouble> {
+        let made = self.try_commit(orders, takes_more).map_err(|error| {
             tracing::warn!(%error, "a commit of the journal failed");
             Trouble::of_store(&error)
-        })?;
+        });
         // The open file takes commits, though nobody will find them again.
-        if self.home.is_there() { Ok(done) } else { Err(Trouble::Missing) }
+        let made = made.and_then(|made| if self.home.is_there() { Ok(made) } else { Err(Trouble::Missing) });
+        if made.is_err() {
+            self.shared.unsynced.take_back(self.serial + 1);
+        }
+        made
     }
 
-    fn try_commit(&mut self, orders: &[Order]) -> rusqlite::Result<Vec<Done>> {
+    fn try_commit(&mut self, orders: &mut Vec<Order>, takes_more: bool) -> rusqlite::Result<Made> {
+        let began = Instant::now();
         let all = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let settings = &self.shared.settings;
         let mut batch = Batch::new(&all, settings, self.shared.moment(), &mut self.chance);
-        if orders.iter().any(|order| matches!(order, Order::Hold { .. })) {
-            self.space.look(&all)?;
-        }
+        self.space.look(&all)?;
         let mut done = Vec::with_capacity(orders.len());
-        for order in orders {
+        for order in &*orders {
+            done.push(apply(&mut batch, &mut self.space, self.totals, order)?);
+        }
+        let applied = began.elapsed();
+        if takes_more {
+            let jobs = orders.iter().map(Order::jobs).sum();
+            orders.extend(self.shared.inbox.take_more(jobs, self.finish_took));
+        }
+        let resumed = Instant::now();
+        for order in &orders[done.len()..] {
             done.push(apply(&mut batch, &mut self.space, self.totals, order)?);
         }
         let (has_made_due, last_job) = (batch.has_made_due, batch.last_job);
         let totals = batch.finish()?;
+        self.shared.unsynced.announce(self.serial + 1);
         all.commit()?;
+        self.finish_took = resumed.elapsed();
+        self.took = applied + self.finish_took;
         self.totals = totals;
-        self.last_job = last_job.unwrap_or(self.last_job);
         self.shared.committed(totals);
         if has_made_due {
             self.shared.stirred.notify_one();
         }
-        Ok(done)
+        Ok(Made { done, last_job })
     }
 
-    fn answer(&self, orders: Vec<Order>, done: Vec<Done>) {
-        for (order, done) in orders.into_iter().zip(done) {
-            match (order, done) {
-                (Order::Hold { drafts, answer }, Done::Held(held)) => {
-                    let in_flight = |(_, draft): &(&Held, &Draft)| matches!(draft.how, How::InFlight);
-                    for (held, _) in held.iter().flatten().zip(&drafts).filter(in_flight) {
-                        self.take_off(held);
-                    }
-                    let _ = answer.send(held);
-                }
-                (Order::Claim { answer, .. }, Done::Claimed(mut raws)) => {
-                    for raw in &mut raws {
-                        self.shared.flights.take_off(raw.number, raw.attempt, raw.row.take());
-                    }
-                    let caught = Caught::new(raws, self.shared.inbox.clone());
-                    let _ = answer.send(Ok(caught));
-                }
-                (Order::Settle { number, .. }, _) => self.shared.flights.land(number),
-                _ => {}
-            }
-        }
-    }
-
-    fn take_off(&self, held: &Held) {
-        if let Held::New(Number(number)) = held {
-            self.shared.flights.take_off(*number, 1, None);
-        }
+    /// The commit goes to the disk, and with it the answers.
+    pub fn hand_over(&mut self, orders: Vec<Order>, made: Made) {
+        self.serial += 1;
+        let orders = orders.into_iter().zip(made.done).collect();
+        self.shared.sync(Commit { serial: self.serial, last_job: made.last_job, orders });
     }
 }
 

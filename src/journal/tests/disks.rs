@@ -193,6 +193,29 @@ async fn after_a_failed_write_nothing_is_taken_on_nor_given_out_until_the_next_s
 }
 
 #[tokio::test]
+async fn after_a_failed_fsync_nobody_is_told_of_what_waited_for_it() {
+    let mut place = Place::new();
+    place.held(job(), How::Queued).await;
+    place.close().await;
+    let (writer, _) = recovery::open(place.settings.clone(), BOOT).unwrap();
+    // Commits are written as ever, and the fsync behind them fails: this file has none.
+    let journal = Journal::begin(writer, std::path::Path::new("/dev/null")).unwrap();
+    place.journal = Some(journal);
+    let late = job();
+    let send = late.send.clone();
+    let fault = place.hold(late, How::Queued).await.unwrap_err();
+    assert!(fault.is_transient(), "{fault}");
+    assert!(place.journal().health().is_some());
+    assert!(place.journal().look_up(&send).await.is_err(), "it can be read, and is not on the disk");
+    assert!(place.hold(job(), How::Queued).await.is_err());
+    place.close().await;
+    let found = place.open();
+    assert_eq!((found.refused, found.held), (1, 1), "its engine was told to submit it again");
+    assert!(matches!(place.outcome(&send).await, Outcome::Failed(fault) if fault.is_transient()));
+    place.check();
+}
+
+#[tokio::test]
 async fn jobs_that_a_failed_commit_left_on_the_disk_are_refused_as_their_engines_were_told() {
     let mut place = Place::new();
     place.held(job(), How::Queued).await;
