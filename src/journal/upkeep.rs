@@ -9,8 +9,8 @@ use super::writer::{Made, Writer};
 use rusqlite::{Connection, TransactionBehavior};
 use std::time::{Duration, Instant};
 
-/// Pages in the write-ahead log from which on they are moved into the file: 48 MiB.
-const LOG_PAGES_MAX: i64 = 12_288;
+/// Pages in the write-ahead log from which on they are moved into the file: 16 MiB, which the ballast can take in.
+const LOG_PAGES_MAX: i64 = 4_096;
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Between the parts of a sweep, so that jobs come first.
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
