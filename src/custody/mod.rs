@@ -99,11 +99,28 @@ impl Custody {
             Begun::Other => return Outcome::Failed(Fault::other_body()),
         };
         let known = match (&self.journal, acceptance) {
-            (Some(journal), Acceptance::Auto) => journal.look_up(&job.send).await.unwrap_or_default(),
+            (Some(journal), Acceptance::Auto) => journal.look_up(&job.send).await,
             // `journal` finds out when it writes; `handoff` keeps nothing.
-            _ => None,
+            _ => Ok(None),
         };
-        let outcome = match known {
+        let outcome = match known.map_err(Outcome::Failed) {
+            // It came before, or may have: nobody can say what became of it, so it is not sent again.
+            Err(outcome) => outcome,
+            Ok(known) => self.go_on(job, body, acceptance, known).await,
+        };
+        guard.end(&outcome);
+        outcome
+    }
+
+    /// With what is `known` of the same job submitted before.
+    async fn go_on(
+        self: &Arc<Self>,
+        job: &Arc<Job>,
+        body: Body,
+        acceptance: Acceptance,
+        known: Option<(Body, Outcome)>,
+    ) -> Outcome {
+        match known {
             // Its engine was told that nothing is held and to submit it again: that is what this is.
             Some((before, outcome)) if before == body && outcome.state() == State::Deferred => {
                 self.take_on(job, body, acceptance).await
@@ -111,9 +128,7 @@ impl Custody {
             Some((before, outcome)) if before == body => self.again(job, body, outcome).await,
             Some(_) => Outcome::Failed(Fault::other_body()),
             None => self.take_on(job, body, acceptance).await,
-        };
-        guard.end(&outcome);
-        outcome
+        }
     }
 
     /// A handoff that a crash left in doubt could not be held, as nothing was kept of it. Now its engine brings it

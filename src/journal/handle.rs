@@ -2,6 +2,7 @@
 
 use super::body::Body;
 use super::clock::{millis, unix_ms, wall_ms};
+use super::commit::refuse;
 use super::error::{JournalError, Trouble, io_error, store_error};
 use super::file;
 use super::flight::{self, BootId, NoNote};
@@ -69,17 +70,19 @@ impl Journal {
         let path = shared.path();
         writer.syncing = Some(Syncing::start(shared.clone(), log).map_err(io_error(log))?);
         let db = reader::connect(&shared).map_err(store_error(&path))?;
-        known::start(&shared.known, path.clone()).map_err(io_error(&path))?;
+        let knowing = known::start(&shared.known, path.clone()).map_err(io_error(&path))?;
         let (ask, reading) = reader::start(db, shared.clone()).map_err(io_error(&path))?;
         let watched = shared.clone();
         let write = move || {
             if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
-                watched.poison(Trouble::Io(std::io::ErrorKind::Other));
+                watched.break_down(Trouble::Io(std::io::ErrorKind::Other));
             }
             watched.inbox.close();
+            let fault = watched.refusal();
+            watched.inbox.clear().into_iter().for_each(|order| refuse(order, &watched, &fault));
         };
         let writing = std::thread::Builder::new().name("journal-write".into()).spawn(write);
-        let threads = Mutex::new(vec![writing.map_err(io_error(&path))?, reading]);
+        let threads = Mutex::new(vec![writing.map_err(io_error(&path))?, reading, knowing]);
         Ok(Self(Arc::new(House { shared, ask: Mutex::new(Some(ask)), threads })))
     }
 

@@ -203,13 +203,15 @@ impl Inbox {
     }
 
     pub fn disk_is(&self, disk: Disk) {
+        self.lock().disk = disk;
+        // The writer may wait for this alone, with a commit half made.
+        self.more.notify_one();
+    }
+
+    /// What nobody will take any more.
+    pub fn clear(&self) -> Vec<Order> {
         let mut queue = self.lock();
-        queue.disk = disk;
-        let is_news = !queue.orders.is_empty();
-        drop(queue);
-        if is_news {
-            self.more.notify_one();
-        }
+        std::iter::from_fn(|| queue.pop()).map(|(order, _)| order).collect()
     }
 
     /// What has come is still taken; nothing more comes.

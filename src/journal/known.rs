@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::thread::JoinHandle;
 
 /// Of 512 bits each, so that a look-up touches one line of the processor's cache: 8 MiB in all.
 const BLOCKS: usize = 1 << 17;
@@ -84,7 +85,7 @@ fn places(send: &[u8; 16]) -> impl Iterator<Item = (usize, u64)> {
 }
 
 /// Reads the ledger in on a thread of its own; every job is looked up meanwhile, and if it fails, for good.
-pub fn start(known: &Arc<Known>, path: PathBuf) -> std::io::Result<()> {
+pub fn start(known: &Arc<Known>, path: PathBuf) -> std::io::Result<JoinHandle<()>> {
     let known = Arc::downgrade(known);
     let read = move || {
         let Some(known) = known.upgrade() else { return };
@@ -93,7 +94,7 @@ pub fn start(known: &Arc<Known>, path: PathBuf) -> std::io::Result<()> {
             tracing::warn!(%error, "the ledger could not be read ahead; jobs are looked up one by one");
         }
     };
-    std::thread::Builder::new().name("journal-known".into()).spawn(read).map(drop)
+    std::thread::Builder::new().name("journal-known".into()).spawn(read)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -22,8 +22,10 @@ pub struct Unsynced {
     // Plain data, held for a few lines, and through the writing of a few octets when the disk fails.
     queue: Mutex<Queue>,
     more: Condvar,
-    /// The last commit that may be read. Told to the disk's followers too, as it can be taken back.
+    /// The last commit that may be read.
     visible: AtomicU64,
+    /// Nothing more will be on the disk than is there.
+    is_over: AtomicBool,
     /// The last commit that is on the disk.
     synced: watch::Sender<u64>,
 }
@@ -64,6 +66,7 @@ impl Unsynced {
             queue: Mutex::new(queue),
             more: Condvar::new(),
             visible: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
             synced: watch::Sender::new(0),
         }
     }
@@ -72,15 +75,13 @@ impl Unsynced {
         self.queue.lock().expect("no holder of this lock panics")
     }
 
-    /// To be called before readers can see a commit.
-    pub fn announce(&self, serial: u64) {
+    /// Makes a commit, which can be read from here on, unless it comes to nothing.
+    pub fn commit<T, E>(&self, serial: u64, commit: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         self.visible.store(serial, SeqCst);
-    }
-
-    /// The commit announced last came to nothing.
-    pub fn take_back(&self, serial: u64) {
-        self.visible.store(serial - 1, SeqCst);
-        self.synced.send_modify(|_| {});
+        commit().inspect_err(|_| {
+            self.visible.store(serial - 1, SeqCst);
+            self.synced.send_modify(|_| {});
+        })
     }
 
     /// Waits until everything that can be read by now is on the disk. False when that will not be.
@@ -91,15 +92,15 @@ impl Unsynced {
             if *synced.borrow_and_update() >= upto.min(self.visible.load(SeqCst)) {
                 return true;
             }
-            if self.is_over() || synced.changed().await.is_err() {
+            if self.is_over.load(SeqCst) || synced.changed().await.is_err() {
                 return false;
             }
         }
     }
 
-    fn is_over(&self) -> bool {
-        let queue = self.lock();
-        queue.is_broken || (queue.is_closed && queue.waiting.is_empty() && !queue.is_syncing)
+    fn end(&self) {
+        self.is_over.store(true, SeqCst);
+        self.synced.send_modify(|_| {});
     }
 }
 
@@ -132,8 +133,7 @@ impl Drop for Syncing {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        // Who still follows is told that nothing more comes.
-        self.shared.unsynced.synced.send_modify(|_| {});
+        self.shared.unsynced.end();
     }
 }
 
@@ -144,7 +144,7 @@ fn sync_until_closed(shared: &Arc<Shared>, log: &File) {
             Ok(()) => shared.synced(commits, began.elapsed()),
             Err(error) => {
                 tracing::error!(%error, "an fsync of the journal failed");
-                shared.break_down(Trouble::of_io(&error));
+                shared.break_down(Trouble::Io(error.kind()));
                 commits.into_iter().for_each(|commit| commit.refuse(shared));
             }
         }
@@ -213,7 +213,7 @@ impl Shared {
         let waiting = std::mem::take(&mut queue.waiting);
         self.inbox.disk_is(Disk::Idle);
         drop(queue);
-        self.unsynced.synced.send_modify(|_| {});
+        self.unsynced.end();
         waiting.into_iter().for_each(|commit| commit.refuse(self));
     }
 }
@@ -227,26 +227,28 @@ mod tests {
     async fn who_has_read_a_commit_waits_for_its_fsync_unless_it_came_to_nothing() {
         let unsynced = Unsynced::new(0);
         assert!(unsynced.synced().await, "nothing was written");
-        unsynced.announce(1);
+        unsynced.commit(1, || Ok::<(), ()>(())).unwrap();
         let mut waiting = Box::pin(unsynced.synced());
         assert_eq!((&mut waiting).now_or_never(), None);
         unsynced.synced.send_replace(1);
         assert!(waiting.await);
-        unsynced.announce(2);
-        let mut waiting = Box::pin(unsynced.synced());
-        assert_eq!((&mut waiting).now_or_never(), None);
-        unsynced.take_back(2);
-        assert!(waiting.await);
+        let mut waiting = None;
+        let failed = unsynced.commit(2, || {
+            let synced = waiting.insert(Box::pin(unsynced.synced()));
+            assert_eq!(synced.now_or_never(), None, "it may be read already");
+            Err::<(), ()>(())
+        });
+        failed.unwrap_err();
+        assert!(waiting.unwrap().await);
     }
 
     #[tokio::test]
     async fn nobody_waits_for_a_disk_that_has_failed() {
         let unsynced = Unsynced::new(0);
-        unsynced.announce(1);
+        unsynced.commit(1, || Ok::<(), ()>(())).unwrap();
         let mut waiting = Box::pin(unsynced.synced());
         assert_eq!((&mut waiting).now_or_never(), None);
-        unsynced.lock().is_broken = true;
-        unsynced.synced.send_modify(|_| {});
+        unsynced.end();
         assert!(!waiting.await && !unsynced.synced().await);
     }
 }

@@ -51,7 +51,9 @@ impl Upkeep {
 
 impl Writer {
     pub fn keep_up(&mut self) {
-        let kept = self.checkpoint_if_long().and_then(|()| self.sweep_if_time());
+        let kept = self.checkpoint_if_long();
+        self.look_at(kept);
+        let kept = self.sweep_if_time();
         self.look_at(kept);
         if Instant::now() >= self.upkeep.next_deadline {
             self.upkeep.next_deadline = Instant::now() + LOOK_EVERY;
@@ -75,7 +77,7 @@ impl Writer {
                 self.space.drop_ballast();
             }
             Trouble::Busy => {}
-            trouble => self.shared.poison(trouble),
+            trouble => self.shared.break_down(trouble),
         }
     }
 
@@ -129,9 +131,11 @@ impl Writer {
         if Instant::now() < self.upkeep.next_sweep {
             return Ok(());
         }
-        let is_done = self.sweep()?;
-        let pause = if is_done { SWEEP_EVERY } else { SWEEP_PAUSE };
-        self.upkeep.next_sweep = Instant::now() + pause;
+        // Should it fail, not at once again.
+        self.upkeep.next_sweep = Instant::now() + SWEEP_EVERY;
+        if !self.sweep()? {
+            self.upkeep.next_sweep = Instant::now() + SWEEP_PAUSE;
+        }
         Ok(())
     }
 
@@ -158,11 +162,7 @@ impl Writer {
         let mut batch = Batch::new(&all, &self.shared.settings, moment, &mut self.chance);
         let done = work(&mut batch, &self.upkeep)?;
         let totals = batch.finish()?;
-        self.shared.unsynced.announce(self.serial + 1);
-        if let Err(error) = all.commit() {
-            self.shared.unsynced.take_back(self.serial + 1);
-            return Err(error);
-        }
+        self.shared.unsynced.commit(self.serial + 1, || all.commit())?;
         self.totals = totals;
         self.shared.committed(totals);
         self.hand_over(Vec::new(), Made::default());

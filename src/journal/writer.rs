@@ -56,8 +56,7 @@ impl Writer {
     /// Until the journal is closed and everything that came is written.
     pub fn run(mut self) {
         loop {
-            let pause = if self.backlog.is_empty() { IDLE_PAUSE } else { BACKLOG_PAUSE };
-            let next = match self.shared.inbox.take(pause.min(self.upkeep.pause()), self.took) {
+            let next = match self.shared.inbox.take(self.pause(), self.took) {
                 Taken::Orders(orders) => self.take_on(orders),
                 Taken::Idle => self.take_on(Vec::new()),
                 Taken::Closed => break,
@@ -73,6 +72,15 @@ impl Writer {
         self.syncing.take();
         if !self.shared.is_poisoned() {
             self.close();
+        }
+    }
+
+    /// How long to wait for orders before there is something else to do.
+    fn pause(&self) -> Duration {
+        match self.backlog.is_empty() {
+            _ if self.shared.is_poisoned() => IDLE_PAUSE,
+            true => self.upkeep.pause().min(IDLE_PAUSE),
+            false => self.upkeep.pause().min(BACKLOG_PAUSE),
         }
     }
 
@@ -115,6 +123,9 @@ impl Writer {
             Ok(made) => self.hand_over(orders, made),
             Err(Trouble::DiskFull) => {
                 self.make_room();
+                if self.shared.is_poisoned() {
+                    return self.stop(orders);
+                }
                 let rest = self.refuse_new(orders, &no_storage());
                 self.write_rest(rest);
             }
@@ -173,11 +184,7 @@ impl Writer {
             Trouble::of_store(&error)
         });
         // The open file takes commits, though nobody will find them again.
-        let made = made.and_then(|made| if self.home.is_there() { Ok(made) } else { Err(Trouble::Missing) });
-        if made.is_err() {
-            self.shared.unsynced.take_back(self.serial + 1);
-        }
-        made
+        made.and_then(|made| if self.home.is_there() { Ok(made) } else { Err(Trouble::Missing) })
     }
 
     fn try_commit(&mut self, orders: &mut Vec<Order>, takes_more: bool) -> rusqlite::Result<Made> {
@@ -194,6 +201,7 @@ impl Writer {
         if takes_more {
             let jobs = orders.iter().map(Order::jobs).sum();
             orders.extend(self.shared.inbox.take_more(jobs, self.finish_took));
+            batch.moment = self.shared.moment();
         }
         let resumed = Instant::now();
         for order in &orders[done.len()..] {
@@ -201,8 +209,7 @@ impl Writer {
         }
         let (has_made_due, last_job) = (batch.has_made_due, batch.last_job);
         let totals = batch.finish()?;
-        self.shared.unsynced.announce(self.serial + 1);
-        all.commit()?;
+        self.shared.unsynced.commit(self.serial + 1, || all.commit())?;
         self.finish_took = resumed.elapsed();
         self.took = applied + self.finish_took;
         self.totals = totals;

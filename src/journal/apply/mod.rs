@@ -51,7 +51,7 @@ impl Totals {
 pub struct Batch<'a> {
     db: &'a Connection,
     settings: &'a Settings,
-    moment: Moment,
+    pub moment: Moment,
     chance: &'a mut Chance,
     tally: HashMap<Counted, i64>,
     contents: HashMap<Hash, Uses>,

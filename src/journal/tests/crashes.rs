@@ -136,3 +136,12 @@ async fn the_clock_goes_on_when_the_wall_clock_was_set_back() {
     let until = lanes[0].1.as_secs();
     assert!((700..=1200).contains(&until), "{until}");
 }
+
+#[tokio::test]
+async fn when_the_writer_has_ended_nobody_waits_for_it() {
+    let place = Place::new();
+    let _ = place.journal().shared().inbox.push(Order::Crash);
+    let holds = futures_util::future::join_all((0..100).map(|_| place.hold(job(), How::Queued)));
+    let held = tokio::time::timeout(Duration::from_secs(20), holds).await.unwrap();
+    assert!(held.into_iter().all(|held| held.is_err()));
+}
