@@ -337,6 +337,14 @@ mod tests {
     }
 
     #[test]
+    fn fresh_send_numbers_lie_in_the_order_of_their_time() {
+        let first = SendNumber::fresh().bits();
+        std::thread::sleep(std::time::Duration::from_millis(3));
+        let second = SendNumber::fresh().bits();
+        assert!(first[..6] < second[..6] && first[6..] != second[6..], "{first:?} {second:?}");
+    }
+
+    #[test]
     fn a_send_number_is_stable_for_engine_and_job_and_different_otherwise() {
         let numbers = SendNumbers::new(&[7; 32]);
         assert_eq!(numbers.of("a", "bc"), numbers.of("a", "bc"));

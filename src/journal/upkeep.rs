@@ -50,22 +50,16 @@ impl Upkeep {
 }
 
 impl Writer {
+    /// What is due of it, as long as the file can be trusted.
     pub fn keep_up(&mut self) {
-        let kept = self.checkpoint_if_long();
-        self.look_at(kept);
-        let kept = self.sweep_if_time();
-        self.look_at(kept);
-        if Instant::now() >= self.upkeep.next_deadline {
-            self.upkeep.next_deadline = Instant::now() + LOOK_EVERY;
-            let kept = self.expire_late();
+        let steps =
+            [Self::checkpoint_if_long, Self::sweep_if_time, Self::expire_if_time, Self::give_back_if_time];
+        for step in steps {
+            if self.shared.is_poisoned() {
+                return;
+            }
+            let kept = step(self);
             self.look_at(kept);
-        }
-        if Instant::now() >= self.upkeep.next_look {
-            // Should it fail, not at once again.
-            self.upkeep.next_look = Instant::now() + LOOK_EVERY;
-            let kept = self.give_back();
-            self.look_at(kept);
-            self.space.take_ballast();
         }
     }
 
@@ -95,6 +89,17 @@ impl Writer {
         self.space.drop_ballast();
         let emptied = self.empty_log();
         self.look_at(emptied);
+    }
+
+    fn give_back_if_time(&mut self) -> rusqlite::Result<()> {
+        if Instant::now() < self.upkeep.next_look {
+            return Ok(());
+        }
+        // Should it fail, not at once again.
+        self.upkeep.next_look = Instant::now() + LOOK_EVERY;
+        let given = self.give_back();
+        self.space.take_ballast();
+        given
     }
 
     /// Gives room back to the disk, a part at a time: the log and all empty pages when the disk has little left, most
@@ -137,6 +142,14 @@ impl Writer {
             self.upkeep.next_sweep = Instant::now() + SWEEP_PAUSE;
         }
         Ok(())
+    }
+
+    fn expire_if_time(&mut self) -> rusqlite::Result<()> {
+        if Instant::now() < self.upkeep.next_deadline {
+            return Ok(());
+        }
+        self.upkeep.next_deadline = Instant::now() + LOOK_EVERY;
+        self.expire_late()
     }
 
     /// One part of what is too late ends.

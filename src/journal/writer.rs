@@ -64,9 +64,7 @@ impl Writer {
             if next == Next::Stop {
                 return;
             }
-            if !self.shared.is_poisoned() {
-                self.keep_up();
-            }
+            self.keep_up();
         }
         self.take_on(Vec::new());
         self.syncing.take();
