@@ -1,5 +1,6 @@
 //! All targets together: which one a message goes to, and to which other when the first cannot be reached.
 
+use super::breaker::{Kind, Look};
 use super::delivery::{Accepted, DeliverError, Delivery, Parcel, Settled};
 use super::ehlo::Capabilities;
 use super::settings::{TargetSettings, TlsMode};
@@ -60,10 +61,10 @@ impl Injector {
         let target = self.targets.iter().find(|target| &*target.settings.name == name);
         let target = target.ok_or_else(|| self.unknown_target())?;
         let handle = |is_attempt| TargetHandle { target: target.clone(), is_named: true, is_attempt };
-        match target.breaker.cause() {
-            None => Ok(handle(false)),
-            Some(_) if attempt_if_due(target) => Ok(handle(true)),
-            Some(cause) => Err(cause),
+        match ask(target) {
+            Look::Up => Ok(handle(false)),
+            Look::Attempt(..) => Ok(handle(true)),
+            Look::Down(cause) => Err(cause),
         }
     }
 
@@ -71,10 +72,10 @@ impl Injector {
     /// names it learns the truth.
     pub fn standing(&self, named: Option<&str>) -> Standing {
         let concerned = |target: &&Arc<Target>| named.is_none_or(|name| &*target.settings.name == name);
-        let standings = self.targets.iter().filter(concerned).map(|target| match target.breaker.cause() {
+        let standings = self.targets.iter().filter(concerned).map(|target| match target.breaker.is_due() {
             None => Standing::Up,
-            Some(_) if target.breaker.is_due() => Standing::AttemptDue,
-            Some(_) => Standing::Down,
+            Some(true) => Standing::AttemptDue,
+            Some(false) => Standing::Down,
         });
         standings.min_by_key(|standing| *standing as u8).unwrap_or(Standing::Up)
     }
@@ -169,44 +170,58 @@ impl Injector {
         }
     }
 
+    /// Each target is looked at once, and what was seen decides: between two looks it may have gone down or come back.
     fn choose_any(&self) -> Result<TargetHandle, Fault> {
+        let handle = |target: &Arc<Target>, is_attempt| TargetHandle {
+            target: target.clone(),
+            is_named: false,
+            is_attempt,
+        };
         let mut attempted = None;
         let mut down = None;
         for group in self.targets.chunk_by(|a, b| a.settings.priority == b.settings.priority) {
+            let mut up = Vec::with_capacity(group.len());
             for target in group {
-                let Some(cause) = target.breaker.cause() else { continue };
-                down.get_or_insert(cause);
-                if attempt_if_due(target) {
-                    attempted.get_or_insert_with(|| target.clone());
+                match ask(target) {
+                    Look::Up => up.push(target),
+                    // Only a message shows whether it takes one.
+                    Look::Attempt(Kind::Failing, _) => return Ok(handle(target, true)),
+                    Look::Attempt(Kind::Unreachable, cause) => {
+                        attempted.get_or_insert(target);
+                        down.get_or_insert(cause);
+                    }
+                    Look::Down(cause) => {
+                        down.get_or_insert(cause);
+                    }
                 }
             }
-            if let Some(target) = self.weighted(group) {
-                return Ok(TargetHandle { target, is_named: false, is_attempt: false });
+            if let Some(target) = self.weighted(&up) {
+                return Ok(handle(target, false));
             }
         }
         match attempted {
-            Some(target) => Ok(TargetHandle { target, is_named: false, is_attempt: true }),
-            None => Err(down.unwrap_or_else(|| self.unknown_target())),
+            Some(target) => Ok(handle(target, true)),
+            None => Err(down.unwrap_or_else(no_target)),
         }
     }
 
-    /// One of those that are up, in proportion to their weights.
-    fn weighted(&self, group: &[Arc<Target>]) -> Option<Arc<Target>> {
-        if let [only] = group {
-            return only.breaker.cause().is_none().then(|| only.clone());
+    /// One of them, in proportion to their weights.
+    fn weighted<'a>(&self, up: &[&'a Arc<Target>]) -> Option<&'a Arc<Target>> {
+        let weight = |target: &Target| u64::from(target.settings.weight.max(1));
+        let (last, others) = up.split_last()?;
+        if others.is_empty() {
+            return Some(last);
         }
-        let up = || group.iter().filter(|target| target.breaker.cause().is_none());
-        let total: u64 = up().map(|target| u64::from(target.settings.weight.max(1))).sum();
+        let total: u64 = up.iter().map(|target| weight(target)).sum();
         // Multiples of the golden ratio fall evenly, so that even short runs keep the proportions.
         let turn = self.turn.fetch_add(1, Relaxed).wrapping_mul(0x9E37_79B9);
         let mut at = (u64::from(turn) * total) >> 32;
-        up().find(|target| {
-            let weight = u64::from(target.settings.weight.max(1));
-            let is_it = at < weight;
-            at = at.wrapping_sub(weight);
+        let it = others.iter().find(|target| {
+            let is_it = at < weight(target);
+            at = at.wrapping_sub(weight(target));
             is_it
-        })
-        .cloned()
+        });
+        Some(it.unwrap_or(last))
     }
 
     fn unknown_target(&self) -> Fault {
@@ -216,13 +231,18 @@ impl Injector {
     }
 }
 
-fn attempt_if_due(target: &Arc<Target>) -> bool {
+/// How a target stands; for one that is down and due, an attempt to connect is started.
+fn ask(target: &Arc<Target>) -> Look {
     let deadlines = &target.settings.deadlines;
-    let is_due = target.breaker.claim_attempt(deadlines.connect + deadlines.tls);
-    if is_due {
+    let look = target.breaker.ask(deadlines.connect + deadlines.tls);
+    if let Look::Attempt(..) = look {
         target.ensure_worker();
     }
-    is_due
+    look
+}
+
+fn no_target() -> Fault {
+    Fault::new(Reason::TargetUnavailable, "no target is configured; add a [[target]]")
 }
 
 async fn deliver_to(handle: &TargetHandle, delivery: Delivery) -> Settled {

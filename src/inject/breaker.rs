@@ -1,5 +1,5 @@
-//! Keeps a dead target from costing every job a connection attempt: after a failure nothing is tried until a
-//! growing, jittered pause is over, and then one attempt at a time.
+//! Keeps a target that does not work from costing every job an attempt: after a failure it is left alone until a
+//! growing, jittered pause is over, and then it is tried once at a time.
 
 use crate::fault::Fault;
 use std::sync::Mutex;
@@ -12,6 +12,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
+    /// Whether there is an outage; written under its lock.
     is_open: AtomicBool,
     /// Plain data, held for lines only; looked at when the target is down.
     outage: Mutex<Option<Outage>>,
@@ -19,9 +20,28 @@ pub(super) struct Breaker {
 
 #[derive(Debug)]
 struct Outage {
+    kind: Kind,
     failures: u32,
     try_again_at: Instant,
     cause: Fault,
+}
+
+/// What is wrong with a target, which decides what shows that it is well again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// No session can be made. One that is made ends it, and needs no message for that.
+    Unreachable,
+    /// Sessions can be made and messages are not taken. Only an answer to a message ends it.
+    Failing,
+}
+
+/// How a target stands, and what whoever asked may do. One look decides: the next one may see something else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Look {
+    Up,
+    /// Down, and whoever asked has the attempt that was due.
+    Attempt(Kind, Fault),
+    Down(Fault),
 }
 
 impl Breaker {
@@ -33,33 +53,68 @@ impl Breaker {
         self.lock().as_ref().map(|outage| outage.cause.clone())
     }
 
-    /// Whether the pause is over, without taking the attempt.
-    pub fn is_due(&self) -> bool {
-        self.lock().as_ref().is_some_and(|outage| Instant::now() >= outage.try_again_at)
-    }
-
-    /// Takes the one attempt that is due, if the pause is over. The claim lapses after `attempt_max`.
-    pub fn claim_attempt(&self, attempt_max: Duration) -> bool {
-        let mut outage = self.lock();
-        let Some(outage) = outage.as_mut() else { return false };
-        let is_due = Instant::now() >= outage.try_again_at;
-        if is_due {
-            outage.try_again_at = Instant::now() + attempt_max;
+    /// Whether an attempt is due, without taking it; `None` while the target is up.
+    pub fn is_due(&self) -> Option<bool> {
+        if !self.is_open.load(Relaxed) {
+            return None;
         }
-        is_due
+        self.lock().as_ref().map(|outage| Instant::now() >= outage.try_again_at)
     }
 
-    pub fn open(&self, cause: Fault) {
+    /// How the target stands. Takes the one attempt that is due, if the pause is over; that claim lapses after
+    /// `attempt_max`, or after the next pause when that is longer.
+    pub fn ask(&self, attempt_max: Duration) -> Look {
+        if !self.is_open.load(Relaxed) {
+            return Look::Up;
+        }
         let mut outage = self.lock();
-        let failures = outage.as_ref().map_or(1, |outage| outage.failures.saturating_add(1));
+        let Some(outage) = outage.as_mut() else { return Look::Up };
+        let now = Instant::now();
+        if now < outage.try_again_at {
+            return Look::Down(outage.cause.clone());
+        }
+        let lapse = match outage.kind {
+            Kind::Unreachable => attempt_max,
+            // What it gets may hang for long: the next one comes after a longer pause whatever becomes of it.
+            Kind::Failing => {
+                outage.failures = outage.failures.saturating_add(1);
+                pause(outage.failures, random_share())
+            }
+        };
+        outage.try_again_at = now + lapse;
+        Look::Attempt(outage.kind, outage.cause.clone())
+    }
+
+    pub fn open(&self, kind: Kind, cause: Fault) {
+        let mut outage = self.lock();
+        let failures = match outage.as_ref() {
+            None => 1,
+            // The attempt was counted when it was given out.
+            Some(before) if before.kind == Kind::Failing && kind == Kind::Failing => before.failures,
+            Some(before) => before.failures.saturating_add(1),
+        };
         let try_again_at = Instant::now() + pause(failures, random_share());
-        *outage = Some(Outage { failures, try_again_at, cause });
+        *outage = Some(Outage { kind, failures, try_again_at, cause });
         self.is_open.store(true, Relaxed);
     }
 
+    /// A session was made.
+    pub fn reached(&self) {
+        self.close_if(|kind| kind == Kind::Unreachable);
+    }
+
+    /// The target answered for a message as one does that works.
     pub fn close(&self) {
-        if self.is_open.load(Relaxed) {
-            *self.lock() = None;
+        self.close_if(|_| true);
+    }
+
+    fn close_if(&self, ends: impl Fn(Kind) -> bool) {
+        if !self.is_open.load(Relaxed) {
+            return;
+        }
+        let mut outage = self.lock();
+        if outage.as_ref().is_some_and(|outage| ends(outage.kind)) {
+            *outage = None;
             self.is_open.store(false, Relaxed);
         }
     }
@@ -92,20 +147,40 @@ mod tests {
         Fault::new(Reason::TargetUnavailable, "down")
     }
 
+    fn attempt(kind: Kind) -> Look {
+        Look::Attempt(kind, cause())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn after_a_failure_one_attempt_is_due_after_the_pause() {
         let breaker = Breaker::default();
-        assert_eq!((breaker.cause(), breaker.claim_attempt(PAUSE_MIN)), (None, false));
-        breaker.open(cause());
-        assert_eq!(breaker.cause(), Some(cause()));
-        assert!(!breaker.claim_attempt(PAUSE_MIN));
+        assert_eq!((breaker.cause(), breaker.ask(PAUSE_MIN)), (None, Look::Up));
+        breaker.open(Kind::Unreachable, cause());
+        assert_eq!(breaker.ask(PAUSE_MIN), Look::Down(cause()));
         tokio::time::advance(PAUSE_MIN).await;
-        assert!(breaker.claim_attempt(PAUSE_MIN));
-        assert!(!breaker.claim_attempt(PAUSE_MIN), "a second one at the same time");
+        assert_eq!(breaker.is_due(), Some(true));
+        assert_eq!(breaker.ask(PAUSE_MIN), attempt(Kind::Unreachable));
+        assert_eq!(breaker.ask(PAUSE_MIN), Look::Down(cause()), "a second one at the same time");
         tokio::time::advance(PAUSE_MIN).await;
-        assert!(breaker.claim_attempt(PAUSE_MIN), "the claim has lapsed");
-        breaker.close();
+        assert_eq!(breaker.ask(PAUSE_MIN), attempt(Kind::Unreachable), "the claim has lapsed");
+        breaker.reached();
         assert_eq!(breaker.cause(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a11_what_fails_messages_is_up_again_with_an_answer_and_not_with_a_session() {
+        let breaker = Breaker::default();
+        breaker.open(Kind::Failing, cause());
+        breaker.reached();
+        assert_eq!(breaker.cause(), Some(cause()));
+        let mut attempts = 0;
+        for _ in 0..600 {
+            attempts += usize::from(breaker.ask(PAUSE_MIN) == attempt(Kind::Failing));
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        assert!((4..=9).contains(&attempts), "{attempts} attempts in a minute");
+        breaker.close();
+        assert_eq!(breaker.ask(PAUSE_MIN), Look::Up);
     }
 
     proptest! {

@@ -7,6 +7,7 @@ mod connect;
 mod delivery;
 mod ehlo;
 mod envelope;
+mod health;
 mod probe;
 mod queue;
 mod rate;

@@ -3,10 +3,11 @@
 //! The first delivery starts a worker; more come while replies are slow and parcels wait, up to the limit; an
 //! idle worker leaves. The last worker that cannot connect fails whatever waits and opens the breaker.
 
-use super::breaker::Breaker;
+use super::breaker::{Breaker, Kind};
 use super::connect::establish;
 use super::delivery::Parcel;
 use super::ehlo::Capabilities;
+use super::health::{Health, Sign};
 use super::queue::Queue;
 use super::rate::Rate;
 use super::session::Ended;
@@ -38,6 +39,7 @@ pub(super) struct Target {
     pub queue: Queue,
     pub stats: TargetStats,
     pub breaker: Breaker,
+    health: Health,
     learned: watch::Sender<Learned>,
     rate: Option<Rate>,
     workers: AtomicUsize,
@@ -68,6 +70,7 @@ impl Target {
             queue: Queue::new(),
             stats: TargetStats::default(),
             breaker: Breaker::default(),
+            health: Health::default(),
             learned: watch::Sender::new(Learned::default()),
             workers: AtomicUsize::new(0),
             established: AtomicUsize::new(0),
@@ -77,6 +80,20 @@ impl Target {
             gone: Notify::new(),
             halted: CancellationToken::new(),
         })
+    }
+
+    /// What a session saw, which says something about the target and not only about one message.
+    pub fn note(&self, sign: Sign) {
+        if let Some(cause) = self.health.note(&self.breaker, sign) {
+            self.turn_away(&cause);
+        }
+    }
+
+    /// Gives back what was not offered yet: another target may have it.
+    fn turn_away(&self, cause: &Fault) {
+        while let Some(parcel) = self.queue.try_next() {
+            parcel.give_back(cause.clone());
+        }
     }
 
     /// Queues a parcel and sees to it that somebody serves it.
@@ -201,8 +218,8 @@ struct Contract {
     target: Arc<Target>,
     /// Taken from the queue, not sent: they come first in the next session.
     carried: Vec<Parcel>,
-    /// Why no session could be made.
-    fault: Option<Fault>,
+    /// Why no session could be made, or none that takes anything.
+    fault: Option<(Kind, Fault)>,
 }
 
 impl Contract {
@@ -217,7 +234,7 @@ impl Contract {
             };
             let (session, is_resumed) = match established {
                 Ok(established) => established,
-                Err(trouble) => return self.give_up(&trouble),
+                Err(trouble) => return self.give_up(Kind::Unreachable, &trouble),
             };
             let open = Open::new(&target);
             target.stats.tls_resumed.fetch_add(u64::from(is_resumed), Ordering::Relaxed);
@@ -227,9 +244,15 @@ impl Contract {
             drop(open);
             fruitless = if ended.was_fruitful { 0 } else { fruitless + 1 };
             let blame = ended.fault.clone();
+            if let Some(fault) = blame.clone().filter(|_| !ended.was_fruitful) {
+                target.note(Sign::SessionEnded(fault));
+            }
             self.keep(ended);
+            if let Some(cause) = target.breaker.cause() {
+                self.carried.drain(..).for_each(|parcel| parcel.give_back(cause.clone()));
+            }
             if let Some(fault) = blame.filter(|_| fruitless >= FRUITLESS_MAX && self.carried.is_empty()) {
-                return self.give_up(&Trouble::from(&fault));
+                return self.give_up(Kind::Failing, &Trouble::from(&fault));
             }
             if self.carried.is_empty() && target.queue.is_empty() {
                 return;
@@ -253,10 +276,10 @@ impl Contract {
         }
     }
 
-    fn give_up(&mut self, trouble: &Trouble) {
+    fn give_up(&mut self, kind: Kind, trouble: &Trouble) {
         let fault = trouble.to_fault(&self.target.settings);
         tracing::warn!(target_mta = %self.target.settings.name, cause = %trouble, "no session");
-        self.fault = Some(fault);
+        self.fault = Some((kind, fault));
     }
 }
 
@@ -265,9 +288,10 @@ impl Drop for Contract {
         let target = &self.target;
         let is_last = target.workers.fetch_sub(1, Ordering::SeqCst) == 1;
         let fault = self.fault.take();
-        if let (true, Some(fault)) = (is_last, &fault) {
-            target.breaker.open(fault.clone());
+        if let (true, Some((kind, fault))) = (is_last, &fault) {
+            target.breaker.open(*kind, fault.clone());
         }
+        let fault = fault.map(|(_, fault)| fault);
         // Told last: who wakes finds this worker gone and the breaker open, and waits for no second failure.
         let has_learned = target.learned.borrow().capabilities.is_some();
         let fault = fault.or_else(|| (!has_learned).then(|| target.stopping()));
@@ -298,7 +322,7 @@ struct Open<'a>(&'a Target);
 
 impl<'a> Open<'a> {
     fn new(target: &'a Target) -> Self {
-        target.breaker.close();
+        target.breaker.reached();
         target.established.fetch_add(1, Ordering::SeqCst);
         target.stats.sessions_made.fetch_add(1, Ordering::Relaxed);
         target.stats.sessions_open.fetch_add(1, Ordering::Relaxed);

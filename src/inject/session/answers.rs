@@ -1,14 +1,18 @@
 //! The target's answers to an envelope, and what a refusal says without repeating whom it is about.
 
 use super::{Session, Stop, chunks};
-use crate::fault::{Fault, ReplyCode};
+use crate::fault::{Enhanced, Fault, ReplyCode};
 use crate::inject::delivery::Delivery;
+use crate::inject::health::Sign;
 use crate::inject::talk::Broken;
 use crate::inject::target::Target;
 use crate::report::scrub::scrub;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+
+/// RFC 3463 §3.6: too many recipients, which targets also say of messages.
+const TOO_MANY: Enhanced = Enhanced(4, 5, 3);
 
 /// What the envelope came to.
 pub(super) enum Envelope {
@@ -169,6 +173,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             }
             Err(_) => String::new(),
         };
-        Fault::refused(code, format!("target {name} refused {what}: {said} {text}")).at(name)
+        let fault = Fault::refused(code, format!("target {name} refused {what}: {said} {text}")).at(name);
+        if let Some(sign) = sign_of(what, code, &fault) {
+            target.note(sign);
+        }
+        fault
+    }
+}
+
+/// What a refusal says about the target. Behind 421 the session ends, which says it.
+fn sign_of(what: &str, code: ReplyCode, fault: &Fault) -> Option<Sign> {
+    match code.basic {
+        421 => None,
+        400..=499 if code.enhanced == Some(TOO_MANY) => Some(Sign::Throttled(fault.clone())),
+        400..=499 if what == "RCPT" => Some(Sign::PutOff),
+        400..=499 => Some(Sign::Declined(fault.clone())),
+        _ => Some(Sign::Answered),
     }
 }

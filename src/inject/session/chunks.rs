@@ -9,6 +9,7 @@ use super::{Halt, Session, Stop};
 use crate::fault::{Fault, ReplyCode};
 use crate::inject::delivery::{Delivery, Parcel};
 use crate::inject::envelope::Group;
+use crate::inject::health::Sign;
 use crate::inject::talk::{Broken, Torn, slices};
 use crate::inject::target::Target;
 use std::collections::VecDeque;
@@ -244,6 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             Landing::Accepted(code) => {
                 self.answered += 1;
                 target.stats.relayed.fetch_add(1, Relaxed);
+                target.note(Sign::Answered);
                 flight.parcel.accept(name, code);
                 None
             }
@@ -254,7 +256,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             }
             Landing::Closing(fault) => Some(Grounded::Closing { unsent: vec![flight.parcel], fault }),
             Landing::Doubt(broken) => {
-                self.doubtful(target, flight.parcel, broken);
+                let fault = self.doubtful(target, flight.parcel, broken);
+                target.note(Sign::InDoubt(fault));
                 Some(Grounded::Broken(broken))
             }
         }
@@ -270,7 +273,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     ) -> Halt {
         let (mut unsent, stop): (Vec<Parcel>, Stop) = match grounded {
             Grounded::Broken(broken) => {
-                flights.into_iter().for_each(|flight| self.doubtful(target, flight.parcel, broken));
+                for flight in flights {
+                    self.doubtful(target, flight.parcel, broken);
+                }
                 (Vec::new(), broken.into())
             }
             Grounded::Closing { mut unsent, fault } => {
@@ -281,8 +286,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 for flight in flights {
                     match silence {
                         Err(Broken::Closed | Broken::Io(_)) => unsent.push(flight.parcel),
-                        Err(broken) => self.doubtful(target, flight.parcel, broken),
-                        Ok(code) => self.doubtful(target, flight.parcel, Broken::OutOfStep(code.basic)),
+                        Err(broken) => drop(self.doubtful(target, flight.parcel, broken)),
+                        Ok(code) => {
+                            self.doubtful(target, flight.parcel, Broken::OutOfStep(code.basic));
+                        }
                     }
                 }
                 (unsent, Stop::Closing(fault))

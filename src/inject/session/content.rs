@@ -3,6 +3,7 @@
 use super::{Halt, Session, Stop, chunks};
 use crate::fault::{Fault, ReplyCode};
 use crate::inject::delivery::{Delivery, Parcel};
+use crate::inject::health::Sign;
 use crate::inject::settings::Deadlines;
 use crate::inject::talk::{Broken, Torn, slices};
 use crate::inject::target::Target;
@@ -112,6 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             self.tells_apart &= chunks::says_other(code);
             self.answered += 1;
             target.stats.relayed.fetch_add(1, Relaxed);
+            target.note(Sign::Answered);
             current.accept(&target.settings.name, code);
             return Ok(next);
         }
@@ -169,15 +171,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     }
 
     fn doubt(&mut self, target: &Arc<Target>, current: Parcel, next: Option<Parcel>, broken: Broken) -> Halt {
-        self.doubtful(target, current, broken);
+        let fault = self.doubtful(target, current, broken);
+        target.note(Sign::InDoubt(fault));
         Halt { unsent: next.into_iter().collect(), stop: broken.into() }
     }
 
-    pub(super) fn doubtful(&mut self, target: &Target, current: Parcel, broken: Broken) {
+    /// The caller notes it as a sign: several that are lost with one connection are one.
+    pub(super) fn doubtful(&mut self, target: &Target, current: Parcel, broken: Broken) -> Fault {
         self.answered += 1;
         target.stats.in_doubt.fetch_add(1, Relaxed);
         let name = &target.settings.name;
         let detail = format!("target {name} took the whole message and did not confirm it: {broken}");
-        current.fail(Fault::in_doubt(detail).at(name));
+        let fault = Fault::in_doubt(detail).at(name);
+        current.fail(fault.clone());
+        fault
     }
 }
