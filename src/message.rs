@@ -97,6 +97,11 @@ impl Message {
         last == *b"\r\n"
     }
 
+    /// What it lacks at its end, where every line has to have one.
+    pub fn missing_line_end(&self) -> &'static [u8] {
+        if self.is_empty() || self.ends_with_line_end() { b"" } else { b"\r\n" }
+    }
+
     /// Whether a dot opens a line, or stands behind a bare CR or LF: in DATA it needs a second one, or is not safe at
     /// all (RFC 5321 §4.5.2). Of the shared stretches only the edges are looked at.
     pub fn has_dot_line(&self) -> bool {

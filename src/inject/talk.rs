@@ -18,6 +18,8 @@ pub(super) const SLOW_REPLY: Duration = Duration::from_millis(2);
 
 const INCOMING_OCTETS: usize = 4 * 1024;
 const INCOMING_OCTETS_MAX: usize = 128 * 1024;
+/// Parts given to the stream at once. TLS walks over all it is given for the little that it takes each time.
+const SLICES_MAX: usize = 64;
 /// Why a conversation cannot go on. Never holds what the target said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Broken {
@@ -194,10 +196,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         taken: &mut usize,
     ) -> Result<(), Broken> {
         while !slices.is_empty() {
+            let next = &slices[..slices.len().min(SLICES_MAX)];
             // A pending write has handed over nothing (tokio::io::AsyncWrite), so leaving it is safe.
             let octets = tokio::select! {
                 biased;
-                written = timeout(limit, self.stream.write_vectored(slices)) => {
+                written = timeout(limit, self.stream.write_vectored(next)) => {
                     written.map_err(|_| Broken::Silent(limit))??
                 }
                 () = self.halted.cancelled() => return Err(Broken::Stopping),

@@ -36,7 +36,7 @@ fn data() {
         if let Ok(Some((message, octets))) = &wanted {
             assert!(*octets <= stream.len() && !has_stray_line_end(message));
             // What is sent on is one message, the same, and nothing behind it.
-            let mut again = dot::stretches(message).collect::<Vec<_>>().join(b".".as_slice());
+            let mut again = dot::stuffed(message);
             again.extend_from_slice(dot::FINAL_DOT);
             assert_eq!(data_in(&[&again]), Ok(Some((message.clone(), again.len()))));
             assert!(!dot::has_dot_after_bare_line_end(message));

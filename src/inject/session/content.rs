@@ -7,11 +7,14 @@ use crate::inject::health::Sign;
 use crate::inject::settings::Deadlines;
 use crate::inject::talk::{Broken, Torn, slices};
 use crate::inject::target::Target;
+use crate::message::Message;
+use crate::personal::Wiped;
 use crate::wire::dot;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 /// Longest wait for the reason of a target that stopped reading.
@@ -19,6 +22,9 @@ pub(super) const EARLY_REFUSAL_LIMIT: Duration = Duration::from_millis(500);
 /// A target that takes longer to answer a final dot gets no envelope behind it: it would only wait there while
 /// another session could take it.
 pub(super) const OVERLAP_REPLY_MAX: Duration = Duration::from_millis(50);
+
+/// Bytes of a message that get their extra dots together, and then leave together.
+const STUFFED_BYTES_MAX: usize = 32 * 1024;
 
 /// The dialogue stands behind DATA with nothing to send: the session is over.
 fn unnoted(parcel: Parcel) -> Halt {
@@ -132,29 +138,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     }
 
     async fn write_content(&mut self, deadlines: &Deadlines, delivery: &Delivery) -> Result<(), ContentTorn> {
-        if delivery.message.has_dot_line() {
-            return self.write_stuffed(deadlines, &delivery.message.to_octets()).await;
-        }
         let message = &delivery.message;
-        let line_end: &[u8] = if message.is_empty() || message.ends_with_line_end() { b"" } else { b"\r\n" };
+        if message.has_dot_line() {
+            return self.write_stuffed(deadlines, message).await;
+        }
+        let line_end = message.missing_line_end();
         let parts = message.parts().chain([line_end, dot::FINAL_DOT, self.group.as_slice()]);
         let written = self.talk.write(slices(parts), deadlines.data_block).await;
         let upto_dot = message.len() + line_end.len() + dot::FINAL_DOT.len();
         written.map_err(|torn| ContentTorn::at(torn, upto_dot))
     }
 
-    /// The rare content with a dot at the start of a line.
-    async fn write_stuffed(&mut self, deadlines: &Deadlines, content: &[u8]) -> Result<(), ContentTorn> {
-        let line_end: &[u8] = if content.is_empty() || content.ends_with(b"\r\n") { b"" } else { b"\r\n" };
-        let mut dots = 0;
-        let stuffed = dot::stretches(content).enumerate().flat_map(|(at, stretch)| {
-            let extra: &[u8] = if at == 0 { b"" } else { b"." };
-            dots += extra.len();
-            [extra, stretch]
-        });
-        let parts = stuffed.chain([line_end, dot::FINAL_DOT, self.group.as_slice()]);
-        let written = self.talk.write(slices(parts), deadlines.data_block).await;
-        let upto_dot = content.len() + dots + line_end.len() + dot::FINAL_DOT.len();
+    /// The rare content with a dot at the start of a line, or with nothing but such lines: piece by piece through one
+    /// buffer, and others go between.
+    async fn write_stuffed(&mut self, deadlines: &Deadlines, message: &Message) -> Result<(), ContentTorn> {
+        let mut stuffer = dot::Stuffer::default();
+        let mut piece = Wiped::with_capacity(2 * STUFFED_BYTES_MAX);
+        for part in message.parts().flat_map(|part| part.chunks(STUFFED_BYTES_MAX)) {
+            if piece.len() + part.len() > STUFFED_BYTES_MAX {
+                let written = self.talk.write(slices([piece.as_slice()].into_iter()), deadlines.data_block).await;
+                written.map_err(|torn| ContentTorn::BeforeDot(torn.broken))?;
+                piece.clear();
+                yield_now().await;
+            }
+            stuffer.stuff(part, &mut piece);
+        }
+        let line_end = message.missing_line_end();
+        let parts = [&piece[..], line_end, dot::FINAL_DOT, self.group.as_slice()];
+        let written = self.talk.write(slices(parts.into_iter()), deadlines.data_block).await;
+        let upto_dot = piece.len() + line_end.len() + dot::FINAL_DOT.len();
         written.map_err(|torn| ContentTorn::at(torn, upto_dot))
     }
 

@@ -149,8 +149,7 @@ fn smtp_tail(jobs: &Jobs, purpose: Option<&str>) -> Result<Vec<u8>, BadMessage> 
         .into_bytes(),
     };
     let mut tail = header.into_bytes();
-    let stuffed: Vec<&[u8]> = crate::wire::dot::stretches(&rest).collect();
-    tail.extend_from_slice(&stuffed.join(b".".as_slice()));
+    tail.extend_from_slice(&crate::wire::dot::stuffed(&rest));
     if !tail.ends_with(b"\r\n") {
         tail.extend_from_slice(b"\r\n");
     }

@@ -102,7 +102,7 @@ mod tests {
     proptest! {
         #[test]
         fn content_ends_at_the_same_octet_at_any_split(body in "(\r\n|\\.|a){0,40}", step in 1usize..7) {
-            let mut octets = crate::wire::dot::stretches(body.as_bytes()).collect::<Vec<_>>().join(b".".as_slice());
+            let mut octets = crate::wire::dot::stuffed(body.as_bytes());
             if !octets.is_empty() && !octets.ends_with(b"\r\n") {
                 octets.extend_from_slice(b"\r\n");
             }
