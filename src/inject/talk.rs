@@ -252,3 +252,62 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Context;
+
+    /// Takes a TLS record's worth a call, and counts the parts it is shown.
+    #[derive(Default)]
+    struct Walked {
+        parts: usize,
+        bytes: Vec<u8>,
+    }
+
+    impl AsyncRead for Walked {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Walked {
+        fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bufs: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let before = self.bytes.len();
+            self.parts += bufs.len();
+            bufs.iter().for_each(|part| self.bytes.extend_from_slice(part));
+            self.bytes.truncate(before + 16 * 1024);
+            Poll::Ready(Ok(self.bytes.len() - before))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn c2_four_times_the_parts_are_about_four_times_the_walk() {
+        let mut walked = Vec::new();
+        for parts in [5_000, 20_000] {
+            let stretch = vec![b'x'; 256];
+            let mut talk = Talk::new(Walked::default());
+            let message = (0..parts).map(|_| stretch.as_slice());
+            talk.write(slices(message), Duration::from_secs(1)).await.unwrap();
+            assert_eq!(talk.stream.bytes.len(), parts * 256);
+            walked.push(talk.stream.parts);
+        }
+        assert!(walked[1] < walked[0] * 5 && walked[1] < 2 * 20_000, "{walked:?}");
+    }
+}

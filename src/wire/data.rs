@@ -6,6 +6,9 @@
 use memchr::memmem;
 use std::sync::LazyLock;
 
+/// Bytes looked at one by one from a line that begins with a dot.
+const DOTTED_BYTES: usize = 1024;
+
 static LF_DOT: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\n."));
 
 /// Why the content is refused and the session closed.
@@ -70,8 +73,17 @@ impl DataFramer {
                     }
                 }
             }
+            if (self.at, next) == (At::LineStart, b'.') {
+                // Where one line begins with a dot others may: to search for each would cost more than to look at each byte.
+                let dotted = &input[done..input.len().min(done + DOTTED_BYTES)];
+                let taken = self.take_dotted(dotted, message)?;
+                done += taken.octets;
+                if taken.is_complete {
+                    return Ok(Taken { octets: done, is_complete: true });
+                }
+                continue;
+            }
             self.at = match (self.at, next) {
-                (At::LineStart, b'.') => At::Dot,
                 (At::Dot, b'\r') => At::DotCr,
                 (At::DotCr, b'\n') => return Ok(Taken { octets: done + 1, is_complete: true }),
                 (At::Cr, b'\n') => {
@@ -91,6 +103,30 @@ impl DataFramer {
             done += 1;
         }
         Ok(Taken { octets: done, is_complete: false })
+    }
+
+    /// Byte by byte, whatever stands there.
+    fn take_dotted(&mut self, input: &[u8], message: &mut Vec<u8>) -> Result<Taken, BadData> {
+        for (done, byte) in input.iter().enumerate() {
+            self.at = match (self.at, *byte) {
+                (At::DotCr, b'\n') => return Ok(Taken { octets: done + 1, is_complete: true }),
+                (At::Cr, b'\n') => {
+                    message.extend_from_slice(b"\r\n");
+                    At::LineStart
+                }
+                (At::Cr | At::DotCr, _) => return Err(BadData::BareCr),
+                (At::LineStart, b'.') => At::Dot,
+                (At::Dot, b'\r') => At::DotCr,
+                (At::LineStart | At::Line, b'\r') => At::Cr,
+                (_, b'\n') => return Err(BadData::BareLf),
+                (_, 0) => return Err(BadData::Nul),
+                (_, other) => {
+                    message.push(other);
+                    At::Line
+                }
+            };
+        }
+        Ok(Taken { octets: input.len(), is_complete: false })
     }
 }
 

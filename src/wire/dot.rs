@@ -7,11 +7,10 @@ use std::sync::LazyLock;
 pub const FINAL_DOT: &[u8] = b".\r\n";
 
 static LINE_WITH_DOT: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\r\n."));
-static LF_DOT: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\n."));
-static CR_DOT: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\r."));
 
 /// Bytes of a message looked at together: where no line among them begins with a dot they are copied at once.
 const STEP_BYTES: usize = 1024;
+const LINE_END: u16 = u16::from_be_bytes(*b"\r\n");
 
 /// Puts the extra dots into a message that comes in any number of pieces. Its cost does not depend on how many dots
 /// there are: a message may be nothing but lines that begin with one.
@@ -45,16 +44,22 @@ impl Stuffer {
         }
     }
 
+    /// Without a branch for each byte.
     fn by_byte(&self, step: &[u8], stuffed: &mut Vec<u8>) {
-        stuffed.reserve(step.len() + step.len().div_ceil(2));
-        let mut before = self.before;
+        let start = stuffed.len();
+        stuffed.resize(start + 2 * step.len(), 0);
+        let (mut end, mut before) = (start, u16::from_be_bytes(self.before));
+        let room = stuffed.as_mut_slice();
         for byte in step {
-            if *byte == b'.' && before == *b"\r\n" {
-                stuffed.push(b'.');
+            let needs_dot = (*byte == b'.') & (before == LINE_END);
+            let [first, second] = if needs_dot { [b'.', b'.'] } else { [*byte, 0] };
+            if let Some([one, two]) = room.get_mut(end..end + 2) {
+                (*one, *two) = (first, second);
             }
-            stuffed.push(*byte);
-            before = [before[1], *byte];
+            end += 1 + usize::from(needs_dot);
+            before = before << 8 | u16::from(*byte);
         }
+        stuffed.truncate(end);
     }
 }
 
@@ -67,10 +72,20 @@ pub fn stuffed(message: &[u8]) -> Vec<u8> {
 
 /// Whether a dot follows a bare LF or a bare CR. A receiver that takes those for line ends would see the end of the
 /// message there and read the rest as commands.
+///
+/// Written so that many bytes are looked at by one instruction.
 pub fn has_dot_after_bare_line_end(message: &[u8]) -> bool {
-    let after_bare_lf =
-        LF_DOT.find_iter(message).any(|at| at.checked_sub(1).is_none_or(|before| message[before] != b'\r'));
-    after_bare_lf || CR_DOT.find(message).is_some()
+    let is_stray = |before: u8, line_end: u8, byte: u8| {
+        u8::from(byte == b'.')
+            & (u8::from(line_end == b'\r') | (u8::from(line_end == b'\n') & u8::from(before != b'\r')))
+    };
+    let opens =
+        |at: usize| message.get(at..at + 2) == Some(b"\n.") || message.get(at..at + 2) == Some(b"\r.");
+    let [_, seconds @ ..] = message else { return false };
+    let [_, thirds @ ..] = seconds else { return opens(0) };
+    let bytes = message.iter().zip(seconds).zip(thirds);
+    opens(0)
+        || bytes.fold(0, |stray, ((before, line_end), byte)| stray | is_stray(*before, *line_end, *byte)) != 0
 }
 
 /// Appends `stuffed` to `plain` with the extra dots taken away. `stuffed` starts at a line start and may end

@@ -156,7 +156,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         let mut piece = Wiped::with_capacity(2 * STUFFED_BYTES_MAX);
         for part in message.parts().flat_map(|part| part.chunks(STUFFED_BYTES_MAX)) {
             if piece.len() + part.len() > STUFFED_BYTES_MAX {
-                let written = self.talk.write(slices([piece.as_slice()].into_iter()), deadlines.data_block).await;
+                let written =
+                    self.talk.write(slices([piece.as_slice()].into_iter()), deadlines.data_block).await;
                 written.map_err(|torn| ContentTorn::BeforeDot(torn.broken))?;
                 piece.clear();
                 yield_now().await;

@@ -140,3 +140,16 @@ async fn after_a_rest_messages_follow_each_other_at_once() {
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     server.abort();
 }
+
+/// Longer than the buffer of the dotted path, with dots on either side of each of its borders.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c2_content_full_of_dots_arrives_as_it_was_given_behind_either_command() {
+    for profile in ["no-chunking", "accept"] {
+        let pair = pair(profile).await;
+        for line in [".\r\n", "..\r\n", ".a dotted line\r\n", "\r\n.\r\n"] {
+            let text = format!("Subject: dots\r\n\r\n{}", line.repeat(200_000 / line.len()));
+            pair.deliver(&text).await.unwrap();
+            assert!(pair.sink.messages().last().unwrap().content == text.as_bytes(), "{profile} {line:?}");
+        }
+    }
+}
