@@ -2,7 +2,7 @@
 
 use crate::fault::{Fault, Reason};
 use crate::gate::Gate;
-use crate::inject::{Capabilities, DeliverError, Delivery, Injector, OnOffer, TargetHandle};
+use crate::inject::{Capabilities, DeliverError, Delivery, Errand, Injector, OnOffer, TargetHandle};
 use crate::job::{Content, Job, TokenKind};
 use crate::person::Person;
 use crate::render::{Moment, Plan, RenderRequest, Renderer, Transfer};
@@ -29,6 +29,8 @@ pub struct PipelineLimits {
 pub struct Way {
     /// How long the message may wait for a session of a target to take it.
     pub patience: Duration,
+    /// What it does when a target is silent or busy.
+    pub errand: Errand,
     /// Called right before the message leaves.
     pub on_offer: Option<OnOffer>,
 }
@@ -134,7 +136,8 @@ impl Pipeline {
         times: &mut StageTimes,
     ) -> Result<Relayed, Fault> {
         let give_up_at = tokio::time::Instant::now() + way.patience;
-        let reached = tokio::time::timeout_at(give_up_at, self.reach(job.target.as_deref())).await;
+        let reached =
+            tokio::time::timeout_at(give_up_at, self.reach(job.target.as_deref(), way.errand)).await;
         let (target, offered) = reached.unwrap_or_else(|_| Err(unreached()))?;
         let _room = self.room.enter(plan.octets_nearly()).await;
         let transfer = if offered.eight_bit_mime { Transfer::EightBit } else { Transfer::SevenBit };
@@ -171,17 +174,21 @@ impl Pipeline {
 
     /// A target that answers. The job that finds out that the first choice is down goes on to the next one, like
     /// all behind it.
-    async fn reach(&self, named: Option<&str>) -> Result<(TargetHandle, Capabilities), Fault> {
-        let mut target = self.injector.choose(named)?;
+    async fn reach(
+        &self,
+        named: Option<&str>,
+        errand: Errand,
+    ) -> Result<(TargetHandle, Capabilities), Fault> {
+        let mut target = self.injector.choose_for(named, errand)?;
         let mut tried = 1;
         loop {
             let fault = match self.injector.capabilities(&target).await {
                 Ok(offered) => return Ok((target, offered)),
                 Err(fault) => fault,
             };
-            let is_last = named.is_some() || tried >= self.injector.targets().count();
-            let other = if is_last { None } else { self.injector.choose(None).ok() };
-            target = other.filter(|other| other.name() != target.name()).ok_or(fault)?;
+            let is_last = tried > self.injector.targets().count();
+            let other = if is_last { None } else { self.injector.choose_for(named, errand).ok() };
+            target = other.filter(|other| other.may_follow(&target)).ok_or(fault)?;
             tried += 1;
         }
     }

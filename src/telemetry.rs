@@ -127,6 +127,16 @@ impl Page {
         self
     }
 
+    /// How all targets stand: `(target, what, value)`.
+    pub fn target_states(&mut self, states: impl Iterator<Item = (String, &'static str, u64)>) -> &mut Self {
+        let family = Family::<TargetLabel, Gauge>::default();
+        for (target, what, value) in states {
+            family.get_or_create(&TargetLabel { target, what }).set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        self.0.register("target_state", "How each target stands now", family);
+        self
+    }
+
     pub fn counter(&mut self, name: &str, help: &str, value: u64) -> &mut Self {
         let counter: Counter = Counter::default();
         counter.inc_by(value);

@@ -254,7 +254,8 @@ fn injector(config: &Config) -> Result<Injector, String> {
             .map_err(|cause| format!("target {}: {cause}", target.name))?;
         target_settings(target, &tls)
     };
-    Ok(Injector::start(config.targets.iter().map(target).collect::<Result<_, _>>()?))
+    let targets = config.targets.iter().map(target).collect::<Result<_, _>>()?;
+    Ok(Injector::start(targets).with_places(config.limits.jobs_in_flight_max))
 }
 
 /// The house as its doors see it.

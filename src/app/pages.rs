@@ -26,6 +26,7 @@ impl Parts {
         let resolve = self.custody.pipeline.resolver.stats();
         let mut page = Page::default();
         page.jobs(&self.custody.board).stages(&self.custody.pipeline.stages).targets(self.target_counts());
+        page.target_states(self.target_states());
         page.counter("resolve_hits", "Tokens answered from the cache", resolve.hits.load(Relaxed))
             .counter("resolve_misses", "Tokens read from the vault", resolve.misses.load(Relaxed))
             .counter("resolve_batches", "Reads of the vault", resolve.batches.load(Relaxed))
@@ -65,6 +66,21 @@ impl Parts {
         page.text()
     }
 
+    /// Of a target that asked for less: the messages a minute it gets, and since how many seconds.
+    fn target_states(&self) -> impl Iterator<Item = (String, &'static str, u64)> {
+        let injector = &self.custody.pipeline.injector;
+        injector.targets().zip(injector.slowed()).flat_map(|((target, _, down), (_, slowed))| {
+            let (per_minute, seconds) =
+                slowed.map_or((0, 0), |slowed| (slowed.per_minute.max(1), slowed.since.as_secs()));
+            let states = [
+                ("is_left_alone", u64::from(down.is_some())),
+                ("slowed_to_per_minute", per_minute),
+                ("slowed_seconds", seconds),
+            ];
+            states.map(|(what, value)| (target.name.to_string(), what, value))
+        })
+    }
+
     fn target_counts(&self) -> impl Iterator<Item = (String, &'static str, u64)> {
         self.custody.pipeline.injector.targets().flat_map(|(target, stats, _)| {
             let counts = [
@@ -74,6 +90,7 @@ impl Parts {
                 ("relayed", stats.relayed()),
                 ("refused", stats.refused()),
                 ("in_doubt", stats.in_doubt()),
+                ("throttled", stats.throttled()),
             ];
             counts.map(|(what, count)| (target.name.to_string(), what, count))
         })

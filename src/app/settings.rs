@@ -71,7 +71,7 @@ pub fn target_settings(target: &Target, tls: &ClientTls) -> Result<TargetSetting
         deadlines: Deadlines {
             connect: target.connect_timeout,
             tls: target.connect_timeout,
-            greeting: target.reply_timeout,
+            greeting: target.connect_timeout,
             command: target.reply_timeout,
             data_initiation: target.reply_timeout,
             data_block: target.reply_timeout,

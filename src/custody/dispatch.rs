@@ -5,7 +5,7 @@ use super::Custody;
 use super::window::{Pace, Window};
 use crate::engine::{Engine, Engines};
 use crate::fault::{Fault, Reason, State};
-use crate::inject::Standing;
+use crate::inject::{Errand, OnOffer, Standing};
 use crate::journal::{Claimed, Journal, Lane};
 use crate::pipeline::Way;
 use crate::ticket::Outcome;
@@ -182,7 +182,8 @@ async fn attempt(
     };
     let (number, attempt) = (claimed.number, claimed.attempt);
     let journal = journal.clone();
-    let way = Way { patience: PATIENCE, on_offer: Some(Arc::new(move || journal.offered(number).is_ok())) };
+    let on_offer: OnOffer = Arc::new(move || journal.offered(number).is_ok());
+    let way = Way { patience: PATIENCE, errand: Errand::Usual, on_offer: Some(on_offer) };
     let job = claimed.job.into_job(engine);
     if attempt > 1 {
         // Time has passed: what the vault says now counts, not what is remembered of it.

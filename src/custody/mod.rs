@@ -7,6 +7,7 @@ mod recent;
 mod window;
 
 use crate::fault::{Fault, Reason, State};
+use crate::inject::Errand;
 use crate::job::{Acceptance, Job, SendNumber};
 use crate::journal::{Body, Held, How, Journal, Number};
 use crate::pipeline::{Pipeline, Way};
@@ -154,7 +155,7 @@ impl Custody {
     }
 
     fn way(&self) -> Way {
-        Way { patience: self.handoff_wait, on_offer: None }
+        Way { patience: self.handoff_wait, errand: Errand::Patient, on_offer: None }
     }
 
     async fn hold(&self, journal: &Journal, job: &Arc<Job>, body: Body) -> Outcome {
@@ -174,7 +175,9 @@ impl Custody {
         let (this, job_there, handoff_there) = (self.clone(), job.clone(), handoff.clone());
         let mut attempt = Box::pin(async move {
             let note = handoff_there.clone();
-            let way = Way { on_offer: Some(Arc::new(move || note.offered())), ..this.way() };
+            // Held it is as well: it need not wait for a target that is silent or busy.
+            let way =
+                Way { errand: Errand::Hasty, on_offer: Some(Arc::new(move || note.offered())), ..this.way() };
             let outcome = this.pipeline.attempt(&job_there, way).await;
             handoff_there.ended(&outcome);
             outcome

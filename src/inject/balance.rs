@@ -1,36 +1,73 @@
 //! All targets together: which one a message goes to, and to which other when the first cannot be reached.
 
+use super::admission::Crowding;
 use super::breaker::{Kind, Look};
-use super::delivery::{Accepted, DeliverError, Delivery, Parcel, Settled};
+use super::delivery::{Accepted, DeliverError, Delivery, Errand, Parcel, Settled};
 use super::ehlo::Capabilities;
+use super::pace::Slowed;
 use super::settings::{TargetSettings, TlsMode};
 use super::stats::TargetStats;
 use super::target::Target;
 use crate::fault::{Fault, Reason};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use tokio::time::timeout_at;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// Longest wait for a session of a message that has another way.
+const SESSION_WAIT: Duration = Duration::from_millis(300);
 
 /// The stage that sends. Sessions are made when they are needed and belong to the runtime that delivers.
 pub struct Injector {
     /// Every target, by priority; equal ones in the order of the configuration.
     targets: Vec<Arc<Target>>,
     turn: AtomicU32,
+    /// Jobs that may wait for one target while it is silent, so that those for the others find room.
+    share: usize,
 }
 
 /// The target chosen for a message.
 #[derive(Clone)]
 pub struct TargetHandle {
-    target: Arc<Target>,
+    seat: Arc<Seat>,
     /// The job named it: no other will do.
     is_named: bool,
-    /// The target was down and this choice made the attempt that was due.
-    is_attempt: bool,
+    /// What the job asks for, whichever target it gets.
+    wants: Errand,
+    /// On what terms it goes to this one.
+    errand: Errand,
+}
+
+/// One job at a target, from the choice to the outcome.
+struct Seat {
+    target: Arc<Target>,
+}
+
+impl Seat {
+    fn take(target: &Arc<Target>) -> Arc<Self> {
+        target.seats.fetch_add(1, Relaxed);
+        Arc::new(Self { target: target.clone() })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.target.seats.fetch_sub(1, Relaxed);
+    }
 }
 
 impl TargetHandle {
     pub fn name(&self) -> &Arc<str> {
-        &self.target.settings.name
+        &self.target().settings.name
+    }
+
+    /// Whether a job that `before` could not serve may go on with this one.
+    pub fn may_follow(&self, before: &Self) -> bool {
+        self.errand == Errand::Patient || !Arc::ptr_eq(self.target(), before.target())
+    }
+
+    fn target(&self) -> &Arc<Target> {
+        &self.seat.target
     }
 }
 
@@ -48,23 +85,38 @@ impl Injector {
     pub fn start(targets: Vec<TargetSettings>) -> Self {
         let mut targets: Vec<_> = targets.into_iter().map(Target::new).collect();
         targets.sort_by_key(|target| target.settings.priority);
-        Self { targets, turn: AtomicU32::new(0) }
+        Self { targets, turn: AtomicU32::new(0), share: usize::MAX }
     }
 
-    /// The target for the next message: the one `named`, or by priority and weight among those that are up. Call it
-    /// inside the runtime: for a target that is down and due, one attempt to connect is started.
+    /// With so many places for jobs in the house. A target that is silent has its part of them and no more.
+    pub fn with_places(self, places: usize) -> Self {
+        let share = if self.targets.len() > 1 { (places / self.targets.len()).max(1) } else { usize::MAX };
+        Self { share, ..self }
+    }
+
+    /// The target for a message that has patience; see [`Injector::choose_for`].
+    ///
+    /// # Errors
+    /// Those of [`Injector::choose_for`].
+    pub fn choose(&self, named: Option<&str>) -> Result<TargetHandle, Fault> {
+        self.choose_for(named, Errand::Patient)
+    }
+
+    /// The target for the next message: the one `named`, or by priority, room and weight among those that are up. Call
+    /// it inside the runtime: for a target that is down and due, one attempt to connect is started.
     ///
     /// # Errors
     /// `bad-job` for a name that is not configured; `target-unavailable` when no target is up.
-    pub fn choose(&self, named: Option<&str>) -> Result<TargetHandle, Fault> {
-        let Some(name) = named else { return self.choose_any() };
+    pub fn choose_for(&self, named: Option<&str>, wants: Errand) -> Result<TargetHandle, Fault> {
+        let Some(name) = named else { return self.choose_any(wants) };
         let target = self.targets.iter().find(|target| &*target.settings.name == name);
         let target = target.ok_or_else(|| self.unknown_target())?;
-        let handle = |is_attempt| TargetHandle { target: target.clone(), is_named: true, is_attempt };
+        let handle = |errand| TargetHandle { seat: Seat::take(target), is_named: true, wants, errand };
         match ask(target) {
-            Look::Up => Ok(handle(false)),
-            Look::Attempt(..) => Ok(handle(true)),
-            Look::Down(cause) => Err(cause),
+            Look::Up => Ok(handle(wants)),
+            Look::Attempt(..) => Ok(handle(Errand::Attempt)),
+            Look::Down(kind, _) if wants.bears(kind) && self.has_share(target) => Ok(handle(wants)),
+            Look::Down(_, cause) => Err(cause),
         }
     }
 
@@ -85,7 +137,7 @@ impl Injector {
     /// # Errors
     /// `target-unavailable` with the reason no session could be made.
     pub async fn capabilities(&self, handle: &TargetHandle) -> Result<Capabilities, Fault> {
-        handle.target.capabilities(handle.is_attempt).await
+        handle.target().capabilities(handle.errand).await
     }
 
     /// Sends one message and waits for the target's answer to it. A message that could not be handed to an
@@ -109,9 +161,13 @@ impl Injector {
                 Settled::Failed(error) => return Err(error),
                 Settled::Unreached(fault, unsent) => (fault, unsent),
             };
-            let other =
-                if handle.is_named || tried >= self.targets.len() { None } else { self.choose(None).ok() };
-            match other.filter(|other| !Arc::ptr_eq(&other.target, &handle.target)) {
+            let named = handle.is_named.then(|| handle.name().clone());
+            let other = if tried > self.targets.len() {
+                None
+            } else {
+                self.choose_for(named.as_deref(), handle.wants).ok()
+            };
+            match other.filter(|other| other.may_follow(&handle)) {
                 Some(other) => handle = other,
                 None => return Err(fault.into()),
             }
@@ -135,6 +191,11 @@ impl Injector {
         self.targets.iter().map(|target| (&target.settings, &target.stats, target.breaker.cause()))
     }
 
+    /// Every target, and what it gets if it asked for less.
+    pub fn slowed(&self) -> impl Iterator<Item = (&Arc<str>, Option<Slowed>)> {
+        self.targets.iter().map(|target| (&target.settings.name, target.pace.kept_to()))
+    }
+
     /// The target for a message that must stay within verified TLS (RFC 8689 §4.2.1): the chosen one when it promises
     /// that, else the first by priority that does. When none does, the chosen one: its refusal says so (5.7.30).
     ///
@@ -142,19 +203,17 @@ impl Injector {
     /// `target-unavailable` when none that is up promises it, and one that is down might.
     async fn requiring_tls(&self, chosen: TargetHandle) -> Result<TargetHandle, Fault> {
         let mut down = None;
-        let handles = self
-            .targets
-            .iter()
-            .filter(|target| !Arc::ptr_eq(target, &chosen.target))
-            .map(|target| TargetHandle { target: target.clone(), is_named: false, is_attempt: false });
+        let handles =
+            self.targets.iter().filter(|target| !Arc::ptr_eq(target, chosen.target())).map(|target| {
+                TargetHandle { seat: Seat::take(target), errand: chosen.wants, ..chosen.clone() }
+            });
         for handle in std::iter::once(chosen.clone()).chain(handles) {
-            if handle.target.settings.tls == TlsMode::None {
+            if handle.target().settings.tls == TlsMode::None {
                 continue;
             }
-            let cause = handle.target.breaker.cause().filter(|_| !handle.is_attempt);
-            let capabilities = match cause {
-                Some(cause) => Err(cause),
-                None => handle.target.capabilities(handle.is_attempt).await,
+            let capabilities = match handle.target().breaker.shut() {
+                Some((kind, cause)) if !handle.errand.bears(kind) => Err(cause),
+                _ => self.capabilities(&handle).await,
             };
             match capabilities {
                 Ok(capabilities) if capabilities.require_tls => return Ok(handle),
@@ -171,38 +230,33 @@ impl Injector {
     }
 
     /// Each target is looked at once, and what was seen decides: between two looks it may have gone down or come back.
-    fn choose_any(&self) -> Result<TargetHandle, Fault> {
-        let handle = |target: &Arc<Target>, is_attempt| TargetHandle {
-            target: target.clone(),
-            is_named: false,
-            is_attempt,
-        };
-        let mut attempted = None;
-        let mut down = None;
+    fn choose_any(&self, wants: Errand) -> Result<TargetHandle, Fault> {
+        let handle =
+            |target, errand| TargetHandle { seat: Seat::take(target), is_named: false, wants, errand };
+        let mut seen = Seen::default();
         for group in self.targets.chunk_by(|a, b| a.settings.priority == b.settings.priority) {
-            let mut up = Vec::with_capacity(group.len());
+            seen.up.clear();
             for target in group {
-                match ask(target) {
-                    Look::Up => up.push(target),
-                    // Only a message shows whether it takes one.
-                    Look::Attempt(Kind::Failing, _) => return Ok(handle(target, true)),
-                    Look::Attempt(Kind::Unreachable, cause) => {
-                        attempted.get_or_insert(target);
-                        down.get_or_insert(cause);
-                    }
-                    Look::Down(cause) => {
-                        down.get_or_insert(cause);
-                    }
+                let may_wait = |kind| wants.bears(kind) && self.has_share(target);
+                if seen.add(target, ask(target), may_wait) {
+                    return Ok(handle(target, Errand::Attempt));
                 }
             }
-            if let Some(target) = self.weighted(&up) {
-                return Ok(handle(target, false));
+            keep_least_crowded(&mut seen.up);
+            if let Some(target) = self.weighted(&seen.up) {
+                return Ok(handle(target, wants));
             }
         }
-        match attempted {
-            Some(target) => Ok(handle(target, true)),
-            None => Err(down.unwrap_or_else(no_target)),
+        match (seen.attempted, self.weighted(&seen.silent)) {
+            (Some(target), _) => Ok(handle(target, Errand::Attempt)),
+            (None, Some(target)) => Ok(handle(target, wants)),
+            (None, None) => Err(seen.down.unwrap_or_else(no_target)),
         }
+    }
+
+    /// Whether one more job may wait for a target that is silent.
+    fn has_share(&self, target: &Target) -> bool {
+        target.seats.load(Relaxed) < self.share
     }
 
     /// One of them, in proportion to their weights.
@@ -233,43 +287,94 @@ impl Injector {
 
 /// How a target stands; for one that is down and due, an attempt to connect is started.
 fn ask(target: &Arc<Target>) -> Look {
-    let deadlines = &target.settings.deadlines;
-    let look = target.breaker.ask(deadlines.connect + deadlines.tls);
+    let look = target.breaker.ask(target.attempt_max());
     if let Look::Attempt(..) = look {
         target.ensure_worker();
     }
     look
 }
 
+/// Those that would offer a message first: a target that stopped answering fills up at once and gets no more.
+fn keep_least_crowded(up: &mut Vec<&Arc<Target>>) {
+    if up.len() < 2 {
+        return;
+    }
+    let crowding: Vec<Crowding> = up.iter().map(|target| target.crowding()).collect();
+    let least = crowding.iter().min().copied();
+    let mut crowding = crowding.iter();
+    up.retain(|_| crowding.next().copied() == least);
+}
+
+/// What one look at the targets has shown.
+#[derive(Default)]
+struct Seen<'a> {
+    /// Of the group that is looked at.
+    up: Vec<&'a Arc<Target>>,
+    /// The first that is being reached for anew.
+    attempted: Option<&'a Arc<Target>>,
+    /// Those that a patient job may wait for.
+    silent: Vec<&'a Arc<Target>>,
+    /// Why the first of those that are down is.
+    down: Option<Fault>,
+}
+
+impl<'a> Seen<'a> {
+    /// True for a target of which only a message shows whether it takes one, and which is due for that.
+    fn add(&mut self, target: &'a Arc<Target>, look: Look, may_wait: impl Fn(Kind) -> bool) -> bool {
+        match look {
+            Look::Up => self.up.push(target),
+            Look::Attempt(kind, _) if kind.needs_message() => return true,
+            Look::Attempt(_, cause) => {
+                self.attempted.get_or_insert(target);
+                self.down.get_or_insert(cause);
+            }
+            Look::Down(kind, cause) => {
+                if may_wait(kind) {
+                    self.silent.push(target);
+                }
+                self.down.get_or_insert(cause);
+            }
+        }
+        false
+    }
+}
+
 fn no_target() -> Fault {
     Fault::new(Reason::TargetUnavailable, "no target is configured; add a [[target]]")
 }
 
-async fn deliver_to(handle: &TargetHandle, delivery: Delivery) -> Settled {
-    let target = &handle.target;
-    if !handle.is_attempt
-        && let Some(cause) = target.breaker.cause()
-    {
-        return Settled::Unreached(cause, Box::new(delivery));
+async fn deliver_to(handle: &TargetHandle, mut delivery: Delivery) -> Settled {
+    let target = handle.target();
+    match target.breaker.shut() {
+        Some((kind, cause)) if !handle.errand.bears(kind) => {
+            return Settled::Unreached(cause, Box::new(delivery));
+        }
+        _ => {}
     }
     let name = &target.settings.name;
-    let give_up_at = delivery.give_up_at;
-    let (parcel, mut settled, claim) = Parcel::new(delivery);
-    if let Some(at) = give_up_at {
-        let offered = async {
-            target.submit(parcel).await;
-            (&mut settled).await
-        };
-        match timeout_at(at, offered).await {
-            Ok(answer) => return answer.unwrap_or_else(|_| vanished(name)),
-            Err(_) if claim.get() => return Settled::Failed(not_taken(name).into()),
-            // A session has it: its own deadlines bound the rest.
-            Err(_) => {}
-        }
-    } else {
-        target.submit(parcel).await;
+    if handle.errand == Errand::Hasty && target.established() > 0 {
+        let soon = Instant::now() + SESSION_WAIT;
+        delivery.give_up_at = Some(delivery.give_up_at.map_or(soon, |at| at.min(soon)));
     }
-    settled.await.unwrap_or_else(|_| vanished(name))
+    let give_up_at = delivery.give_up_at;
+    let (parcel, mut settled, claim) = Parcel::new(delivery, handle.errand);
+    let submitted = async {
+        target.submit(parcel).await;
+        if handle.errand == Errand::Attempt {
+            // Its sessions may all wait for answers that never come.
+            target.grow();
+        }
+        (&mut settled).await
+    };
+    let Some(at) = give_up_at else {
+        return submitted.await.unwrap_or_else(|_| vanished(name));
+    };
+    match timeout_at(at, submitted).await {
+        Ok(answer) => answer.unwrap_or_else(|_| vanished(name)),
+        Err(_) if claim.get() => Settled::Failed(target.not_taken().into()),
+        // A session has it: its own deadlines bound the rest.
+        Err(_) => settled.await.unwrap_or_else(|_| vanished(name)),
+    }
 }
 
 /// A worker that vanished with the parcel may have sent it.
@@ -277,7 +382,85 @@ fn vanished(target: &Arc<str>) -> Settled {
     Settled::Failed(Fault::in_doubt(format!("the session to target {target} was lost")).at(target).into())
 }
 
-fn not_taken(target: &Arc<str>) -> Fault {
-    let detail = format!("target {target} had no session free within handoff_wait; nothing was sent");
-    Fault::new(Reason::TargetUnavailable, detail).at(target)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn injector() -> Injector {
+        let clear = |name| TargetSettings { tls: TlsMode::None, ..TargetSettings::new(name, "127.0.0.1", 1) };
+        Injector::start(vec![clear("mta1"), clear("mta2")])
+    }
+
+    fn cause(name: &str) -> Fault {
+        Fault::new(Reason::TargetUnavailable, format!("target {name} is down"))
+    }
+
+    /// Targets go down and come back in every instant of a choice.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a12_a_choice_in_the_instant_of_an_outage_never_blames_the_job() {
+        let injector = Arc::new(injector());
+        let done = tokio_util::sync::CancellationToken::new();
+        let toggling = injector.targets.clone().into_iter().map(|target| {
+            let done = done.clone();
+            tokio::task::spawn_blocking(move || {
+                while !done.is_cancelled() {
+                    target.breaker.open(Kind::Failing, cause("any"));
+                    target.breaker.close();
+                    target.breaker.open(Kind::Silent, cause("any"));
+                    target.breaker.close();
+                }
+            })
+        });
+        let toggling: Vec<_> = toggling.collect();
+        let choosing = [None, Some("mta1")].map(|named| {
+            let injector = injector.clone();
+            tokio::spawn(async move {
+                let mut refused = 0;
+                for wants in [Errand::Hasty, Errand::Usual, Errand::Patient].into_iter().cycle().take(60_000)
+                {
+                    match injector.choose_for(named, wants) {
+                        Ok(_) => {}
+                        Err(fault) if fault.reason == Reason::TargetUnavailable => refused += 1,
+                        Err(fault) => panic!("{fault}"),
+                    }
+                }
+                refused
+            })
+        });
+        let mut refused = 0;
+        for task in choosing {
+            refused += task.await.unwrap();
+        }
+        done.cancel();
+        for task in toggling {
+            task.await.unwrap();
+        }
+        assert!(refused > 0, "the race was not driven");
+        assert!(injector.targets.iter().all(|target| target.seats.load(Relaxed) == 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a10_jobs_that_name_a_silent_target_hold_no_more_than_its_share() {
+        let injector = injector().with_places(8);
+        injector.targets[0].breaker.open(Kind::Silent, cause("mta1"));
+        let waiting: Vec<_> = (0..4).map(|_| injector.choose(Some("mta1")).unwrap()).collect();
+        assert_eq!(injector.choose(Some("mta1")).err(), Some(cause("mta1")));
+        assert!(injector.choose_for(Some("mta1"), Errand::Hasty).is_err(), "it has another way");
+        assert_eq!(&**injector.choose(None).unwrap().name(), "mta2");
+        drop(waiting);
+        assert!(injector.choose(Some("mta1")).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a10_who_has_no_room_gets_nothing_while_another_has() {
+        let injector = injector();
+        let first: Vec<_> = (0..8).map(|_| injector.choose(None).unwrap()).collect();
+        let (slow, brisk): (Vec<_>, Vec<_>) =
+            first.into_iter().partition(|handle| &**handle.name() == "mta1");
+        assert_eq!((slow.len(), brisk.len()), (4, 4));
+        drop(brisk);
+        for _ in 0..100 {
+            assert_eq!(&**injector.choose(None).unwrap().name(), "mta2");
+        }
+    }
 }

@@ -31,8 +31,24 @@ struct Outage {
 pub(super) enum Kind {
     /// No session can be made. One that is made ends it, and needs no message for that.
     Unreachable,
+    /// None has come about for a while. One that does ends it.
+    Ungreeted,
+    /// It has messages and answers nothing. Only an answer to a message ends it.
+    Silent,
     /// Sessions can be made and messages are not taken. Only an answer to a message ends it.
     Failing,
+}
+
+impl Kind {
+    /// Whether only a message shows that it is over.
+    pub fn needs_message(self) -> bool {
+        matches!(self, Self::Silent | Self::Failing)
+    }
+
+    /// The target may be slow and nothing worse: who has patience may wait for it.
+    pub fn is_silence(self) -> bool {
+        matches!(self, Self::Ungreeted | Self::Silent)
+    }
 }
 
 /// How a target stands, and what whoever asked may do. One look decides: the next one may see something else.
@@ -41,16 +57,21 @@ pub(super) enum Look {
     Up,
     /// Down, and whoever asked has the attempt that was due.
     Attempt(Kind, Fault),
-    Down(Fault),
+    Down(Kind, Fault),
 }
 
 impl Breaker {
     /// Why the target is down, or `None` while it is up.
     pub fn cause(&self) -> Option<Fault> {
+        self.shut().map(|(_, cause)| cause)
+    }
+
+    /// In which way the target is down, and why.
+    pub fn shut(&self) -> Option<(Kind, Fault)> {
         if !self.is_open.load(Relaxed) {
             return None;
         }
-        self.lock().as_ref().map(|outage| outage.cause.clone())
+        self.lock().as_ref().map(|outage| (outage.kind, outage.cause.clone()))
     }
 
     /// Whether an attempt is due, without taking it; `None` while the target is up.
@@ -71,12 +92,12 @@ impl Breaker {
         let Some(outage) = outage.as_mut() else { return Look::Up };
         let now = Instant::now();
         if now < outage.try_again_at {
-            return Look::Down(outage.cause.clone());
+            return Look::Down(outage.kind, outage.cause.clone());
         }
         let lapse = match outage.kind {
-            Kind::Unreachable => attempt_max,
+            Kind::Unreachable | Kind::Ungreeted => attempt_max,
             // What it gets may hang for long: the next one comes after a longer pause whatever becomes of it.
-            Kind::Failing => {
+            Kind::Silent | Kind::Failing => {
                 outage.failures = outage.failures.saturating_add(1);
                 pause(outage.failures, random_share())
             }
@@ -85,12 +106,17 @@ impl Breaker {
         Look::Attempt(outage.kind, outage.cause.clone())
     }
 
+    /// When the next attempt is due.
+    pub fn try_again_at(&self) -> Option<Instant> {
+        self.lock().as_ref().map(|outage| outage.try_again_at)
+    }
+
     pub fn open(&self, kind: Kind, cause: Fault) {
         let mut outage = self.lock();
         let failures = match outage.as_ref() {
             None => 1,
             // The attempt was counted when it was given out.
-            Some(before) if before.kind == Kind::Failing && kind == Kind::Failing => before.failures,
+            Some(before) if before.kind.needs_message() && kind.needs_message() => before.failures,
             Some(before) => before.failures.saturating_add(1),
         };
         let try_again_at = Instant::now() + pause(failures, random_share());
@@ -100,7 +126,7 @@ impl Breaker {
 
     /// A session was made.
     pub fn reached(&self) {
-        self.close_if(|kind| kind == Kind::Unreachable);
+        self.close_if(|kind| !kind.needs_message());
     }
 
     /// The target answered for a message as one does that works.
@@ -156,11 +182,15 @@ mod tests {
         let breaker = Breaker::default();
         assert_eq!((breaker.cause(), breaker.ask(PAUSE_MIN)), (None, Look::Up));
         breaker.open(Kind::Unreachable, cause());
-        assert_eq!(breaker.ask(PAUSE_MIN), Look::Down(cause()));
+        assert_eq!(breaker.ask(PAUSE_MIN), Look::Down(Kind::Unreachable, cause()));
         tokio::time::advance(PAUSE_MIN).await;
         assert_eq!(breaker.is_due(), Some(true));
         assert_eq!(breaker.ask(PAUSE_MIN), attempt(Kind::Unreachable));
-        assert_eq!(breaker.ask(PAUSE_MIN), Look::Down(cause()), "a second one at the same time");
+        assert_eq!(
+            breaker.ask(PAUSE_MIN),
+            Look::Down(Kind::Unreachable, cause()),
+            "a second one at the same time"
+        );
         tokio::time::advance(PAUSE_MIN).await;
         assert_eq!(breaker.ask(PAUSE_MIN), attempt(Kind::Unreachable), "the claim has lapsed");
         breaker.reached();

@@ -10,22 +10,28 @@ use crate::fault::ReplyCode;
 use crate::report::scrub::scrub;
 use rustls_pki_types::ServerName;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-/// A session that is ready for MAIL, and whether its TLS was resumed.
-pub(super) async fn establish(settings: &TargetSettings) -> Result<(Session<Stream>, bool), Trouble> {
+/// A session that is ready for MAIL, and whether its TLS was resumed. What the target says is counted in `pulse`.
+pub(super) async fn establish(
+    settings: &TargetSettings,
+    pulse: &Arc<AtomicU64>,
+) -> Result<(Session<Stream>, bool), Trouble> {
     let tcp = open_tcp(settings).await?;
     let mut talk = match settings.tls {
         TlsMode::Implicit => Talk::new(start_tls(settings, tcp).await?),
         TlsMode::StartTls | TlsMode::None => Talk::new(Stream::Clear(tcp)),
-    };
+    }
+    .counted_in(pulse);
     read_greeting(settings, &mut talk).await?;
     let mut offered = say_ehlo(settings, &mut talk).await?;
     if settings.tls == TlsMode::StartTls {
-        talk = change_to_tls(settings, talk, offered).await?;
+        talk = change_to_tls(settings, talk, offered).await?.counted_in(pulse);
         // RFC 3207 §4.2: what was said before TLS is forgotten.
         offered = say_ehlo(settings, &mut talk).await?;
     }

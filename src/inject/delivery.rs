@@ -1,5 +1,7 @@
 //! One finished message on its way to a target, and what became of it.
 
+use super::breaker::Kind;
+use super::flow::Pass;
 use crate::fault::{Fault, Reason, ReplyCode};
 use crate::message::Message;
 use crate::person::Person;
@@ -146,9 +148,36 @@ pub(super) struct Parcel {
     pub queued_at: Instant,
     /// When the stream had taken its last octet; `queued_at` until then.
     pub sent_at: Instant,
+    pub errand: Errand,
+    /// Held while the target has it.
+    pub pass: Option<Pass>,
     waiting: oneshot::Sender<Settled>,
     claim: Claim,
     is_taken: bool,
+}
+
+impl Errand {
+    /// Whether a message on this errand is given to a target that is down in this way.
+    pub(super) fn bears(self, kind: Kind) -> bool {
+        match self {
+            Self::Attempt => true,
+            Self::Patient => kind.is_silence(),
+            Self::Hasty | Self::Usual => false,
+        }
+    }
+}
+
+/// On what terms a message goes to its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    /// There is another way for it: it is given back when the target is down, or has no session free soon.
+    Hasty,
+    /// It is given back as soon as the target is down.
+    Usual,
+    /// It may wait for a target that is silent for a while.
+    Patient,
+    /// The target is down, and this message finds out whether it still is.
+    Attempt,
 }
 
 /// Who decides about a parcel: the session that takes it, or whoever waits and gives up. Only one of them gets it,
@@ -161,10 +190,15 @@ impl Claim {
     pub fn get(&self) -> bool {
         !self.0.swap(true, Ordering::AcqRel)
     }
+
+    /// By whoever has it: it is to be had again.
+    fn give_up(&self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 impl Parcel {
-    pub fn new(delivery: Delivery) -> (Self, oneshot::Receiver<Settled>, Claim) {
+    pub fn new(delivery: Delivery, errand: Errand) -> (Self, oneshot::Receiver<Settled>, Claim) {
         let (waiting, settled) = oneshot::channel();
         let claim = Claim::default();
         let queued_at = Instant::now();
@@ -173,6 +207,8 @@ impl Parcel {
             attempts: 0,
             queued_at,
             sent_at: queued_at,
+            errand,
+            pass: None,
             waiting,
             claim: claim.clone(),
             is_taken: false,
@@ -191,7 +227,18 @@ impl Parcel {
         self.is_taken && !self.is_abandoned()
     }
 
+    /// It is not with the target, and may be withdrawn until it is taken again.
+    pub fn release(&mut self) {
+        self.pass = None;
+        if std::mem::take(&mut self.is_taken) {
+            self.claim.give_up();
+        }
+    }
+
     pub fn accept(self, target: &Arc<str>, code: ReplyCode) {
+        if let Some(pass) = &self.pass {
+            pass.answered();
+        }
         let accepted =
             Accepted { target: target.clone(), code, attempts: self.attempts, sent_at: self.sent_at };
         let _ = self.waiting.send(Settled::Accepted(accepted));

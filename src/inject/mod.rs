@@ -1,13 +1,16 @@
 //! Inject: takes a finished message to a target over pooled, pipelined SMTP sessions in TLS, and says what became
 //! of it. Never writes a message anywhere else.
 
+mod admission;
 mod balance;
 mod breaker;
 mod connect;
 mod delivery;
 mod ehlo;
 mod envelope;
+mod flow;
 mod health;
+mod pace;
 mod probe;
 mod queue;
 mod rate;
@@ -20,8 +23,9 @@ mod target;
 mod trouble;
 
 pub use balance::{Injector, Standing, TargetHandle};
-pub use delivery::{Accepted, DeliverError, Delivery, OnOffer};
+pub use delivery::{Accepted, DeliverError, Delivery, Errand, OnOffer};
 pub use ehlo::Capabilities;
+pub use pace::Slowed;
 pub use probe::{ProbeFailure, ProbeStep, probe};
 pub use settings::{Deadlines, TargetAuth, TargetSettings, TlsMode};
 pub use stats::TargetStats;

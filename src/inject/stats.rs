@@ -13,6 +13,7 @@ pub struct TargetStats {
     pub(super) refused: AtomicU64,
     pub(super) in_doubt: AtomicU64,
     pub(super) offered_again: AtomicU64,
+    pub(super) throttled: AtomicU64,
 }
 
 impl TargetStats {
@@ -47,6 +48,11 @@ impl TargetStats {
     /// Messages whose final dot was never answered.
     pub fn in_doubt(&self) -> u64 {
         self.in_doubt.load(Relaxed)
+    }
+
+    /// Times the target asked for less.
+    pub fn throttled(&self) -> u64 {
+        self.throttled.load(Relaxed)
     }
 
     /// Offers repeated on another session because the first one ended before the final dot.

@@ -6,6 +6,8 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -66,6 +68,8 @@ pub(super) struct Talk<S> {
     last: Range<usize>,
     framer: ReplyFramer,
     halted: CancellationToken,
+    /// Counts what shows that the other side is there.
+    pulse: Arc<AtomicU64>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
@@ -77,7 +81,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             last: 0..0,
             framer: ReplyFramer::default(),
             halted: CancellationToken::new(),
+            pulse: Arc::default(),
         }
+    }
+
+    /// Counts in `pulse` what the target says, and what it takes of a long content.
+    pub fn counted_in(self, pulse: &Arc<AtomicU64>) -> Self {
+        Self { pulse: pulse.clone(), ..self }
     }
 
     /// From now on a write that makes no progress ends when `halted` does, not only at its limit.
@@ -119,7 +129,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             };
             match read? {
                 0 => return Err(Broken::Closed),
-                octets => self.unread.end += octets,
+                octets => {
+                    self.pulse.fetch_add(1, Relaxed);
+                    self.unread.end += octets;
+                }
             }
         }
     }
@@ -207,6 +220,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             };
             if octets == 0 {
                 return Err(Broken::Closed);
+            }
+            if *taken > 0 {
+                // It made room for more than went out at first.
+                self.pulse.fetch_add(1, Relaxed);
             }
             *taken += octets;
             IoSlice::advance_slices(&mut slices, octets);

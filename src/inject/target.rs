@@ -5,12 +5,14 @@
 
 use super::breaker::{Breaker, Kind};
 use super::connect::establish;
-use super::delivery::Parcel;
+use super::delivery::{Errand, Parcel};
 use super::ehlo::Capabilities;
+use super::flow::Flow;
 use super::health::{Health, Sign};
+use super::pace::Pace;
 use super::queue::Queue;
 use super::rate::Rate;
-use super::session::Ended;
+use super::session::{Ended, IN_FLIGHT_MAX};
 use super::settings::TargetSettings;
 use super::stats::TargetStats;
 use super::trouble::Trouble;
@@ -39,9 +41,17 @@ pub(super) struct Target {
     pub queue: Queue,
     pub stats: TargetStats,
     pub breaker: Breaker,
-    health: Health,
+    pub health: Health,
+    pub flow: Arc<Flow>,
+    pub pace: Pace,
+    /// Counts what shows that the target is there.
+    pub pulse: Arc<AtomicU64>,
+    /// Told when the target is left alone.
+    pub turned: Notify,
+    /// Jobs that were given this target and have no outcome yet.
+    pub seats: AtomicUsize,
     learned: watch::Sender<Learned>,
-    rate: Option<Rate>,
+    pub rate: Option<Rate>,
     workers: AtomicUsize,
     established: AtomicUsize,
     /// Milliseconds after `born` before which no further session is tried.
@@ -66,6 +76,11 @@ impl Target {
     pub fn new(settings: TargetSettings) -> Arc<Self> {
         Arc::new(Self {
             rate: settings.rate_per_second_max.map(Rate::new),
+            flow: Flow::new(settings.connections_max.saturating_mul(IN_FLIGHT_MAX)),
+            pace: Pace::default(),
+            pulse: Arc::default(),
+            turned: Notify::new(),
+            seats: AtomicUsize::new(0),
             settings,
             queue: Queue::new(),
             stats: TargetStats::default(),
@@ -80,20 +95,6 @@ impl Target {
             gone: Notify::new(),
             halted: CancellationToken::new(),
         })
-    }
-
-    /// What a session saw, which says something about the target and not only about one message.
-    pub fn note(&self, sign: Sign) {
-        if let Some(cause) = self.health.note(&self.breaker, sign) {
-            self.turn_away(&cause);
-        }
-    }
-
-    /// Gives back what was not offered yet: another target may have it.
-    fn turn_away(&self, cause: &Fault) {
-        while let Some(parcel) = self.queue.try_next() {
-            parcel.give_back(cause.clone());
-        }
     }
 
     /// Queues a parcel and sees to it that somebody serves it.
@@ -137,23 +138,24 @@ impl Target {
         }
     }
 
-    pub async fn await_rate(&self) {
-        if let Some(rate) = &self.rate {
-            rate.take().await;
-        }
+    /// Sessions that are open.
+    pub fn established(&self) -> usize {
+        self.established.load(Ordering::SeqCst)
     }
 
-    /// Takes the right to send one message now, if the rate allows it.
-    pub fn try_rate(&self) -> bool {
-        self.rate.as_ref().is_none_or(Rate::try_take)
+    /// Who waits for the first session waits no longer.
+    pub fn learn_silence(&self, cause: &Fault) {
+        self.learned.send_modify(|learned| {
+            learned.failure = Some(cause.clone());
+            learned.failures += 1;
+        });
     }
 
-    /// What the last EHLO offered; makes a session when there was none yet. `is_attempt`: the caller holds the
-    /// attempt that is due on a target that is down.
+    /// What the last EHLO offered; makes a session when there was none yet.
     ///
     /// # Errors
     /// `target-unavailable` with the reason no session could be made.
-    pub async fn capabilities(self: &Arc<Self>, is_attempt: bool) -> Result<Capabilities, Fault> {
+    pub async fn capabilities(self: &Arc<Self>, errand: Errand) -> Result<Capabilities, Fault> {
         let mut learned = self.learned.subscribe();
         let failures = {
             let now = learned.borrow_and_update();
@@ -162,8 +164,9 @@ impl Target {
             }
             now.failures
         };
-        if let Some(cause) = self.breaker.cause().filter(|_| !is_attempt) {
-            return Err(cause);
+        match self.breaker.shut() {
+            Some((kind, cause)) if !errand.bears(kind) => return Err(cause),
+            _ => {}
         }
         self.ensure_worker();
         let is_settled = |now: &Learned| now.capabilities.is_some() || now.failures > failures;
@@ -230,7 +233,7 @@ impl Contract {
             let established = tokio::select! {
                 biased;
                 () = target.halted.cancelled() => return,
-                established = establish(&target.settings) => established,
+                established = target.watched(establish(&target.settings, &target.pulse)) => established,
             };
             let (session, is_resumed) = match established {
                 Ok(established) => established,
@@ -249,7 +252,7 @@ impl Contract {
             }
             self.keep(ended);
             if let Some(cause) = target.breaker.cause() {
-                self.carried.drain(..).for_each(|parcel| parcel.give_back(cause.clone()));
+                self.give_back(&cause);
             }
             if let Some(fault) = blame.filter(|_| fruitless >= FRUITLESS_MAX && self.carried.is_empty()) {
                 return self.give_up(Kind::Failing, &Trouble::from(&fault));
@@ -262,7 +265,8 @@ impl Contract {
 
     /// Keeps what may be offered again; what was offered often enough fails with what ended the session.
     fn keep(&mut self, ended: Ended) {
-        for parcel in ended.unsent {
+        for mut parcel in ended.unsent {
+            parcel.pass = None;
             match &ended.fault {
                 Some(fault) if parcel.attempts >= ATTEMPTS_MAX => parcel.fail(fault.clone()),
                 _ if parcel.is_abandoned() => {}
@@ -274,6 +278,10 @@ impl Contract {
                 }
             }
         }
+    }
+
+    fn give_back(&mut self, cause: &Fault) {
+        self.carried.drain(..).for_each(|parcel| parcel.give_back(cause.clone()));
     }
 
     fn give_up(&mut self, kind: Kind, trouble: &Trouble) {

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use super::content::{EARLY_REFUSAL_LIMIT, OVERLAP_REPLY_MAX};
 
 /// Messages on their way at once, at most. All of them are in doubt when the connection is lost.
-pub(super) const IN_FLIGHT_MAX: usize = 8;
+pub(in crate::inject) const IN_FLIGHT_MAX: usize = 8;
 /// Octets on their way at once: past this no further message is begun.
 const OCTETS_IN_FLIGHT_MAX: usize = 256 * 1024;
 /// RFC 3463 §3.2: addressing status, in answers to MAIL and RCPT.
@@ -108,7 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             self.envelopes += 1;
         }
         while flights.len() + boarding.len() < IN_FLIGHT_MAX && octets < OCTETS_IN_FLIGHT_MAX {
-            if !self.is_brisk || self.is_spent(target) || target.queue.is_empty() || !target.try_rate() {
+            if !self.is_brisk || self.is_spent(target) || target.queue.is_empty() || !target.try_leave() {
                 break;
             }
             let Some(parcel) = target.queue.try_next() else { break };

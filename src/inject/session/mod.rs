@@ -8,6 +8,8 @@ mod answers;
 mod chunks;
 mod content;
 
+pub(super) use chunks::IN_FLIGHT_MAX;
+
 use super::delivery::{Delivery, Parcel};
 use super::ehlo::Capabilities;
 use super::envelope::{Group, judge};
@@ -111,15 +113,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 Some(parcel) => Some(parcel),
                 None => self.next_parcel(target).await,
             };
-            let Some(parcel) = next else { break };
-            let Some(parcel) = self.fitting(parcel, target) else { continue };
+            let Some(mut parcel) = next else { break };
             target.note_wait(&parcel);
-            target.await_rate().await;
-            let exchanged = if self.may_chunk(target) {
-                self.exchange_chunks(target, parcel).await
-            } else {
-                self.exchange(target, parcel).await
-            };
+            if let Err(cause) = target.leave(&mut parcel).await {
+                parcel.give_back(cause);
+                continue;
+            }
+            let Some(parcel) = self.fitting(parcel, target) else { continue };
+            let exchanged = target.watched(self.offer(target, parcel)).await;
             if let Err(Halt { mut unsent, stop }) = exchanged {
                 unsent.extend(carried);
                 let fault = Some(stop_fault(stop, target));
@@ -128,6 +129,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         }
         self.part(target).await;
         Ended { unsent: carried.collect(), fault: None, was_fruitful: true }
+    }
+
+    async fn offer(&mut self, target: &Arc<Target>, parcel: Parcel) -> Result<(), Halt> {
+        if self.may_chunk(target) {
+            self.exchange_chunks(target, parcel).await
+        } else {
+            self.exchange(target, parcel).await
+        }
     }
 
     /// Says good-bye, beside the worker while there is other work to do.
@@ -176,6 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         if !parcel.take() {
             return None;
         }
+        parcel.pass.get_or_insert_with(|| target.flow.pass());
         match judge(&parcel.delivery, self.offered, self.is_tls, &target.settings.name) {
             Ok(()) => Some(parcel),
             Err(error) => {
@@ -243,7 +253,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         if !self.offered.pipelining || !self.is_brisk || self.is_spent(target) {
             return None;
         }
-        if self.may_chunk(target) || target.queue.is_empty() || !target.try_rate() {
+        if self.may_chunk(target) || target.queue.is_empty() || !target.try_leave() {
             return None;
         }
         let parcel = target.queue.try_next()?;

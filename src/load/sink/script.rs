@@ -141,6 +141,8 @@ pub const PROFILES: &[&str] = &[
     "421-after",
     "421-final",
     "hang-greeting",
+    "hang-at-mail",
+    "decline",
     "extra-reply-before-tls",
     "no-starttls",
     "no-pipelining",
@@ -220,6 +222,8 @@ impl Script {
             "421-greeting" => closing(Step::Greeting, when, "421 4.3.2 too many connections"),
             "421-after" => closing(Step::Mail, When::After(number.unwrap_or(10)), "421 4.3.2 enough for now"),
             "421-final" => closing(Step::Content, when, "421 4.3.2 going down"),
+            "hang-at-mail" => vec![(Step::Mail, when, Act::Hang)],
+            "decline" => vec![(Step::Mail, when, reply("451 4.3.0 not now"))],
             "hang-greeting" => vec![(Step::Greeting, when, Act::Hang)],
             "extra-reply-before-tls" => {
                 vec![(Step::StartTls, when, Act::Extra("250 2.0.0 injected".into()))]

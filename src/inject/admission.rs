@@ -1,0 +1,189 @@
+//! What a session asks of its target before a message leaves, and who watches that the target still says something.
+
+use super::breaker::{Kind, Look};
+use super::delivery::{Errand, Parcel};
+use super::flow::{Narrow, Pass};
+use super::health::Sign;
+use super::target::Target;
+use crate::fault::{Fault, Reason};
+use std::pin::pin;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// A target with work of ours that says nothing for this long is late, if it is not known to be slow.
+const LATE: Duration = Duration::from_secs(1);
+/// Times its usual answer after which a slow target is late.
+const LATE_TIMES: u32 = 4;
+
+impl Target {
+    /// What a session saw, which says something about the target and not only about one message.
+    pub fn note(&self, sign: Sign) {
+        match &sign {
+            Sign::Answered => {
+                self.flow.widen();
+                self.pace.answered();
+            }
+            Sign::PutOff => {}
+            Sign::Throttled(fault) => {
+                self.stats.throttled.fetch_add(1, Relaxed);
+                self.pace.slow_down(self.flow.per_second(), fault.clone());
+                self.flow.narrow(Narrow::Half);
+            }
+            // The other sessions offer no more than one until the target has answered.
+            Sign::Declined(_) | Sign::InDoubt(_) | Sign::SessionEnded(_) => self.flow.narrow(Narrow::One),
+        }
+        if let Some(cause) = self.health.note(&self.breaker, sign) {
+            self.turn_away(&cause);
+        }
+    }
+
+    /// Waits until this message may be offered. It can be withdrawn meanwhile. Cancel-safe.
+    ///
+    /// # Errors
+    /// Why it may not be: it is to be given back.
+    pub async fn leave(&self, parcel: &mut Parcel) -> Result<(), Fault> {
+        parcel.release();
+        loop {
+            let turned = self.turned.notified();
+            let look = match parcel.errand {
+                Errand::Attempt => Look::Up,
+                _ => self.breaker.ask(self.attempt_max()),
+            };
+            let looks_again = match (parcel.errand, look) {
+                (Errand::Attempt, _) | (_, Look::Attempt(..)) => {
+                    parcel.errand = Errand::Attempt;
+                    parcel.pass = Some(self.flow.pass());
+                    return Ok(());
+                }
+                (_, Look::Up) => None,
+                (Errand::Patient, Look::Down(kind, _)) if kind.is_silence() => self.breaker.try_again_at(),
+                (_, Look::Down(_, cause)) => return Err(cause),
+            };
+            if let Some(cause) = self.too_slow_for(parcel) {
+                return Err(cause);
+            }
+            tokio::select! {
+                biased;
+                pass = self.enter() => {
+                    parcel.pass = Some(pass);
+                    return Ok(());
+                }
+                () = turned => {}
+                () = sleep_until(looks_again.unwrap_or_else(Instant::now)), if looks_again.is_some() => {}
+            }
+        }
+    }
+
+    /// Whether one more message may leave now, behind another.
+    pub fn try_leave(&self) -> bool {
+        self.breaker.shut().is_none()
+            && self.flow.has_room()
+            && self.pace.take().is_ok()
+            && self.rate.as_ref().is_none_or(super::rate::Rate::try_take)
+    }
+
+    async fn enter(&self) -> Pass {
+        if let Some(rate) = &self.rate {
+            rate.take().await;
+        }
+        while let Err(at) = self.pace.take() {
+            sleep_until(at).await;
+        }
+        self.flow.enter().await
+    }
+
+    /// Whoever waits for this message has no patience left, or none for a pause that the target asked for.
+    fn too_slow_for(&self, parcel: &Parcel) -> Option<Fault> {
+        let give_up_at = parcel.delivery.give_up_at?;
+        match self.pace.resumes() {
+            Some((resumes, cause)) if resumes >= give_up_at => Some(cause),
+            _ if Instant::now() >= give_up_at => Some(self.not_taken()),
+            _ => None,
+        }
+    }
+
+    /// No session had time for a message within its patience.
+    pub fn not_taken(&self) -> Fault {
+        let name = &self.settings.name;
+        if let Some(slowed) = self.pace.kept_to() {
+            return slowed.cause;
+        }
+        let detail = format!("target {name} had no session free in time; nothing was sent");
+        Fault::new(Reason::TargetUnavailable, detail).at(name)
+    }
+
+    /// How long an attempt to reach the target may take.
+    pub fn attempt_max(&self) -> Duration {
+        self.settings.deadlines.connect + self.settings.deadlines.tls
+    }
+
+    /// Does it, and looks meanwhile whether the target says anything on any of its sessions.
+    pub async fn watched<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            let heard = self.pulse.load(Relaxed);
+            let late = LATE.max(self.flow.usual() * LATE_TIMES);
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = sleep(late) => {}
+            }
+            if self.pulse.load(Relaxed) == heard {
+                self.silent(late);
+            }
+        }
+    }
+
+    /// Nothing goes to it any more but a probe now and then; what was not offered yet has other ways.
+    fn silent(&self, late: Duration) {
+        let kind = match (self.flow.under_way(), self.established()) {
+            (0, 0) => Kind::Ungreeted,
+            // A further session takes its time, and nobody waits for it.
+            (0, _) => return,
+            _ => Kind::Silent,
+        };
+        if self.breaker.shut().is_some() {
+            return;
+        }
+        let name = &self.settings.name;
+        let what = if kind == Kind::Silent { "has answered nothing" } else { "has made no session" };
+        let detail = format!("target {name} {what} for {:.1} s; nothing was sent", late.as_secs_f32());
+        let cause = Fault::new(Reason::TargetUnavailable, detail).at(name);
+        tracing::warn!(target_mta = %name, "{what} for {:.1} s: left alone until it does", late.as_secs_f32());
+        if kind == Kind::Silent {
+            self.flow.narrow(Narrow::Shut);
+        }
+        self.breaker.open(kind, cause.clone());
+        self.turn_away(&cause);
+        if kind == Kind::Ungreeted {
+            self.learn_silence(&cause);
+        }
+    }
+
+    /// Gives back what was not offered yet: another target may have it.
+    fn turn_away(&self, cause: &Fault) {
+        self.turned.notify_waiters();
+        while let Some(parcel) = self.queue.try_next() {
+            parcel.give_back(cause.clone());
+        }
+    }
+
+    /// Whether a message given to it now would be offered at once, or wait, and for how many turns: less is better.
+    pub fn crowding(&self) -> Crowding {
+        let (jobs, limit) = (self.seats.load(Relaxed), self.flow.limit());
+        match jobs {
+            _ if jobs < limit => Crowding::None,
+            _ if jobs < limit * 4 => Crowding::Some,
+            _ => Crowding::Much,
+        }
+    }
+}
+
+/// How many wait at a target, held against what it works off at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Crowding {
+    None,
+    Some,
+    Much,
+}
