@@ -395,37 +395,38 @@ mod tests {
         Fault::new(Reason::TargetUnavailable, format!("target {name} is down"))
     }
 
+    fn toggle(target: &Target, done: &tokio_util::sync::CancellationToken) {
+        while !done.is_cancelled() {
+            for kind in [Kind::Failing, Kind::Silent] {
+                target.breaker.open(kind, cause("any"));
+                target.breaker.close();
+            }
+        }
+    }
+
+    /// How many choices were refused because of the targets.
+    fn choose_often(injector: &Injector, named: Option<&str>) -> usize {
+        let wants = [Errand::Hasty, Errand::Usual, Errand::Patient].into_iter().cycle().take(60_000);
+        let faults = wants.filter_map(|wants| injector.choose_for(named, wants).err());
+        faults.inspect(|fault| assert_eq!(fault.reason, Reason::TargetUnavailable, "{fault}")).count()
+    }
+
     /// Targets go down and come back in every instant of a choice.
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn a12_a_choice_in_the_instant_of_an_outage_never_blames_the_job() {
         let injector = Arc::new(injector());
         let done = tokio_util::sync::CancellationToken::new();
-        let toggling = injector.targets.clone().into_iter().map(|target| {
-            let done = done.clone();
-            tokio::task::spawn_blocking(move || {
-                while !done.is_cancelled() {
-                    target.breaker.open(Kind::Failing, cause("any"));
-                    target.breaker.close();
-                    target.breaker.open(Kind::Silent, cause("any"));
-                    target.breaker.close();
-                }
+        let toggling: Vec<_> = injector
+            .targets
+            .iter()
+            .map(|target| {
+                let (target, done) = (target.clone(), done.clone());
+                tokio::task::spawn_blocking(move || toggle(&target, &done))
             })
-        });
-        let toggling: Vec<_> = toggling.collect();
+            .collect();
         let choosing = [None, Some("mta1")].map(|named| {
             let injector = injector.clone();
-            tokio::spawn(async move {
-                let mut refused = 0;
-                for wants in [Errand::Hasty, Errand::Usual, Errand::Patient].into_iter().cycle().take(60_000)
-                {
-                    match injector.choose_for(named, wants) {
-                        Ok(_) => {}
-                        Err(fault) if fault.reason == Reason::TargetUnavailable => refused += 1,
-                        Err(fault) => panic!("{fault}"),
-                    }
-                }
-                refused
-            })
+            tokio::spawn(async move { choose_often(&injector, named) })
         });
         let mut refused = 0;
         for task in choosing {
