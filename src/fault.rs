@@ -216,6 +216,8 @@ pub enum Circumstance {
     NoStorage,
     /// Another job came before under the same id.
     SameIdOtherBody,
+    /// The content needs 8BITMIME and no target offers it (RFC 6152 §3).
+    NeedsEightBit,
 }
 
 impl Fault {
@@ -257,6 +259,15 @@ impl Fault {
     pub fn other_body() -> Self {
         let detail = "this job_id came before with another body; give each job an id of its own";
         Self { circumstance: Circumstance::SameIdOtherBody, ..Self::new(Reason::BadJob, detail) }
+    }
+
+    /// No target takes 8-bit octets, and `part` of the message cannot be encoded anew.
+    pub fn needs_eight_bit(part: &str) -> Self {
+        let detail = format!(
+            "{part} has 8-bit octets that cannot be encoded without changing it, and no target offers 8BITMIME; \
+             encode the part in base64 or quoted-printable"
+        );
+        Self { circumstance: Circumstance::NeedsEightBit, ..Self::new(Reason::BadJob, detail) }
     }
 
     pub fn is_no_storage(&self) -> bool {

@@ -136,8 +136,7 @@ impl Pipeline {
         times: &mut StageTimes,
     ) -> Result<Relayed, Fault> {
         let give_up_at = tokio::time::Instant::now() + way.patience;
-        let reached =
-            tokio::time::timeout_at(give_up_at, self.reach(job.target.as_deref(), way.errand)).await;
+        let reached = tokio::time::timeout_at(give_up_at, self.reach_for(job, plan, way.errand)).await;
         let (target, offered) = reached.unwrap_or_else(|_| Err(unreached()))?;
         let _room = self.room.enter(plan.octets_nearly()).await;
         let transfer = if offered.eight_bit_mime { Transfer::EightBit } else { Transfer::SevenBit };
@@ -191,6 +190,41 @@ impl Pipeline {
             target = other.filter(|other| other.may_follow(&target)).ok_or(fault)?;
             tried += 1;
         }
+    }
+
+    /// A target that answers and can take the message.
+    ///
+    /// # Errors
+    /// Where no target that answers takes 8-bit octets and the message has to leave with them: temporary as long as
+    /// one that does not answer may be it, else for good.
+    async fn reach_for(
+        &self,
+        job: &Job,
+        plan: &Plan,
+        errand: Errand,
+    ) -> Result<(TargetHandle, Capabilities), Fault> {
+        let named = job.target.as_deref();
+        let (target, offered) = self.reach(named, errand).await?;
+        let Some(part) = plan.needs_eight_bit().filter(|_| !offered.eight_bit_mime) else {
+            return Ok((target, offered));
+        };
+        let mut fault = Fault::needs_eight_bit(part);
+        if named.is_some() {
+            return Err(fault);
+        }
+        drop(target);
+        for (settings, ..) in self.injector.targets() {
+            let reached = match self.injector.choose_for(Some(&settings.name), errand) {
+                Ok(target) => self.injector.capabilities(&target).await.map(|offered| (target, offered)),
+                Err(down) => Err(down),
+            };
+            match reached {
+                Ok((target, offered)) if offered.eight_bit_mime => return Ok((target, offered)),
+                Ok(_) => {}
+                Err(down) => fault = down,
+            }
+        }
+        Err(fault)
     }
 
     fn render(

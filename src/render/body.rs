@@ -1,6 +1,7 @@
 //! One text part: a program with its fixed text encoded ahead, written with the Content-Transfer-Encoding that
 //! suits the target and, where it matters, this message.
 
+use super::content_lines;
 use super::encode::output::SHARED_OCTETS_MIN;
 use super::encode::{Output, base64, eight_bit, quoted_printable};
 use super::program::{Program, Sink};
@@ -20,8 +21,18 @@ pub enum Transfer {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Place {
     pub in_multipart: bool,
-    /// The format knows no line breaks inside a value (text/calendar, text/csv …): they become spaces.
-    pub values_on_one_line: bool,
+    pub layout: Layout,
+}
+
+/// How the lines of a text are made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Layout {
+    #[default]
+    Prose,
+    /// The format knows no line breaks inside a value (text/csv …): they become spaces.
+    ValuesOnOneLine,
+    /// Content lines: a long one is folded (RFC 5545 §3.1, RFC 6350 §3.2).
+    Folded,
 }
 
 /// A text part. Its fixed text is encoded once, in each form that is asked for.
@@ -118,6 +129,9 @@ impl Body {
     /// # Errors
     /// Those of [`Program::run`].
     pub fn write(&self, scope: &Scope<'_>, transfer: Transfer, out: &mut Output) -> Result<(), Fault> {
+        if self.place.layout == Layout::Folded {
+            return self.write_folded(scope, transfer, out);
+        }
         let start = out.mark();
         if transfer == Transfer::EightBit && self.plain().may_stand {
             if self.write_eight_bit(scope, out)? {
@@ -160,11 +174,40 @@ impl Body {
         Ok(())
     }
 
+    /// Where lines are folded depends on the values, so all of the text is made first.
+    fn write_folded(&self, scope: &Scope<'_>, transfer: Transfer, out: &mut Output) -> Result<(), Fault> {
+        let room = self.octets + 32 * self.program.fixed().len();
+        let mut text = Output::new(room, out.size_max());
+        self.run(scope, &mut TextSink { program: &self.program, text: &mut text })?;
+        if text.has_overflowed() {
+            out.overflow();
+            return Ok(());
+        }
+        let mut folded = Output::new(text.len() + text.len() / 16, out.size_max());
+        content_lines::fold(text.as_text(), &mut folded);
+        let is_plain = folded.as_bytes().is_ascii() || transfer == Transfer::EightBit;
+        let start = out.mark();
+        if is_plain {
+            let label: &[u8] = if folded.as_bytes().is_ascii() { b"7bit" } else { b"8bit" };
+            out.put(&[b"Content-Transfer-Encoding: ".as_slice(), label, b"\r\n\r\n"].concat());
+            let mut writer = eight_bit::Writer::new(out);
+            writer.value(folded.as_text());
+            if writer.finish(self.place.in_multipart) {
+                return Ok(());
+            }
+            out.back_to(start);
+        }
+        out.put(b"Content-Transfer-Encoding: quoted-printable\r\n\r\n");
+        let mut writer = quoted_printable::Writer::new(out);
+        writer.value(folded.as_text());
+        writer.finish();
+        Ok(())
+    }
+
     fn run(&self, scope: &Scope<'_>, sink: &mut dyn Sink) -> Result<(), Fault> {
-        if self.place.values_on_one_line {
-            self.program.run(scope, &mut OneLine(sink))
-        } else {
-            self.program.run(scope, sink)
+        match self.place.layout {
+            Layout::ValuesOnOneLine => self.program.run(scope, &mut OneLine(sink)),
+            Layout::Prose | Layout::Folded => self.program.run(scope, sink),
         }
     }
 }
@@ -201,6 +244,22 @@ impl Sink for QuotedSink<'_, '_> {
 
     fn value(&mut self, escaped: &str) {
         self.writer.value(escaped);
+    }
+}
+
+/// Collects the text as it is.
+struct TextSink<'t, 'p> {
+    program: &'p Program,
+    text: &'t mut Output,
+}
+
+impl Sink for TextSink<'_, '_> {
+    fn fixed(&mut self, index: usize) {
+        self.text.put(self.program.fixed()[index].as_bytes());
+    }
+
+    fn value(&mut self, escaped: &str) {
+        self.text.put(escaped.as_bytes());
     }
 }
 

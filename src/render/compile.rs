@@ -1,18 +1,22 @@
 //! Compiles the parsed handlebars tree into a program, and reports everything in it that is not part of the
 //! language here.
 
+use super::content_lines;
 use super::expression::{Expr, Helper};
 use super::lint::Lint;
 use super::place::place_values;
 use super::program::{Block, IfOp, LoopOp, Op, Origin, Program, Syntax, Uses, ValueOp};
 use super::resolve::{Level, Names, Read};
+use super::shown;
 use super::survey::{Survey, survey};
 use crate::render::escape::Escape;
 use handlebars::template::{BlockParam, HelperTemplate, Parameter, Template, TemplateElement};
 use handlebars::{TemplateError, TemplateErrorReason};
 use serde_json::Value as Json;
+use std::borrow::Cow;
 
 pub(super) fn compile(source: &str, syntax: Syntax, place: &str) -> Result<Program, Vec<Lint>> {
+    let source = &*prepared(source, syntax, place).map_err(|lint| vec![lint])?;
     let found = survey(source, place).map_err(|lint| vec![lint])?;
     let mut program =
         Program { fixed: Vec::new(), ops: Vec::new(), uses: Uses::default(), first_uses: Vec::new() };
@@ -32,8 +36,32 @@ pub(super) fn compile(source: &str, syntax: Syntax, place: &str) -> Result<Progr
         }
         (program.uses, program.first_uses) = compiler.names.into_uses();
     }
-    let lints = place_values(&mut program.ops, &program.fixed, syntax, place);
+    let mut lints = place_values(&mut program.ops, &program.fixed, syntax, place);
+    lints.extend(joined_braces(&program.fixed, place));
     if lints.is_empty() { Ok(program) } else { Err(lints) }
+}
+
+/// The source as it is parsed.
+fn prepared<'s>(source: &'s str, syntax: Syntax, place: &str) -> Result<Cow<'s, str>, Lint> {
+    if syntax == Syntax::ContentLines {
+        let lines = content_lines::prepared(source);
+        return shown::prepared(&lines, syntax, place).map(|shown| Cow::Owned(shown.into_owned()));
+    }
+    shown::prepared(source, syntax, place)
+}
+
+/// Where the value between them is empty, or the block left out, two braces would stand together.
+fn joined_braces(fixed: &[Box<str>], place: &str) -> Option<Lint> {
+    let joins = |pair: &[Box<str>]| {
+        let [before, behind] = pair else { return false };
+        let begins = behind.strip_prefix('{').is_some_and(|inner| inner.contains("}}"));
+        before.ends_with('{') && !before.ends_with("{{") && begins
+    };
+    let cause = "a brace before a value or block and one behind it would be shown as a placeholder";
+    fixed
+        .windows(2)
+        .any(joins)
+        .then(|| Lint::new(place, (0, 0), cause, "write {{ in one piece, or \\{{ for braces that are meant"))
 }
 
 /// The parser's own error, with what most often causes it.

@@ -20,6 +20,20 @@ pub enum Escape {
     UrlPart,
     Text,
     Header,
+    /// Text of a calendar or card (RFC 5545 §3.3.11, RFC 6350 §3.4).
+    LineText,
+    /// A quoted parameter of one (RFC 6868).
+    LineParameter,
+    /// A whole URL in one.
+    UrlInText,
+    /// An address behind `mailto:` (RFC 6068 §2).
+    Address,
+    /// A whole field of CSV.
+    CsvField,
+    /// Inside the quotes of one (RFC 4180 §2).
+    CsvQuoted,
+    /// Inside the quotes of a JSON string (RFC 8259 §7).
+    JsonText,
 }
 
 /// An escaped value. What had to be copied is wiped when dropped.
@@ -55,14 +69,21 @@ pub enum BadUrl {
 /// Escapes a value for its place.
 ///
 /// # Errors
-/// [`BadUrl`] for [`Escape::UrlWhole`] only.
+/// [`BadUrl`] for [`Escape::UrlWhole`] and [`Escape::UrlInText`] only.
 pub fn escape(value: &str, how: Escape) -> Result<Escaped<'_>, BadUrl> {
     Ok(match how {
         Escape::Html => rewrite(value, &HTML_BYTES, html_change),
         Escape::Markup | Escape::Text => rewrite(value, &TEXT_BYTES, text_change),
         Escape::Header => rewrite(value, &HEADER_BYTES, header_change),
         Escape::UrlPart => percent(value, unreserved),
-        Escape::UrlWhole => whole_url(value)?,
+        Escape::UrlWhole => in_attribute(whole_url(value)?),
+        Escape::UrlInText => whole_url(value)?,
+        Escape::Address => percent(value, |byte| unreserved(byte) || b"@+!$'*".contains(&byte)),
+        Escape::LineText => rewrite(value, &LINE_TEXT_BYTES, line_text_change),
+        Escape::LineParameter => rewrite(value, &PARAMETER_BYTES, parameter_change),
+        Escape::CsvField => csv_field(value),
+        Escape::CsvQuoted => rewrite(value, &CSV_BYTES, csv_change),
+        Escape::JsonText => rewrite(value, &JSON_BYTES, json_change),
     })
 }
 
@@ -98,6 +119,10 @@ const fn bytes_of_interest(ascii: &[u8], tab_and_newline_stay: bool) -> [bool; 2
 static TEXT_BYTES: [bool; 256] = bytes_of_interest(b"", true);
 static HTML_BYTES: [bool; 256] = bytes_of_interest(b"&<>\"'`=", true);
 static HEADER_BYTES: [bool; 256] = bytes_of_interest(b"", false);
+static LINE_TEXT_BYTES: [bool; 256] = bytes_of_interest(b"\\;,", false);
+static PARAMETER_BYTES: [bool; 256] = bytes_of_interest(b"^\"", false);
+static CSV_BYTES: [bool; 256] = bytes_of_interest(b"\"", false);
+static JSON_BYTES: [bool; 256] = bytes_of_interest(b"\"\\", false);
 
 /// The same entities as handlebars', so a template reads the same there.
 fn html_change(c: char, next: Option<char>) -> Change {
@@ -132,6 +157,55 @@ fn header_change(c: char, next: Option<char>) -> Change {
         c if is_bidi_control(c) => Change::Drop,
         _ => Change::Keep,
     }
+}
+
+fn line_text_change(c: char, next: Option<char>) -> Change {
+    match c {
+        '\\' => Change::With("\\\\"),
+        ';' => Change::With("\\;"),
+        ',' => Change::With("\\,"),
+        '\n' => Change::With("\\n"),
+        '\r' if next != Some('\n') => Change::With("\\n"),
+        _ => text_change(c, next),
+    }
+}
+
+fn parameter_change(c: char, next: Option<char>) -> Change {
+    match c {
+        '^' => Change::With("^^"),
+        '"' => Change::With("^'"),
+        '\n' => Change::With("^n"),
+        '\r' if next != Some('\n') => Change::With("^n"),
+        _ => text_change(c, next),
+    }
+}
+
+fn csv_change(c: char, next: Option<char>) -> Change {
+    if c == '"' { Change::With("\"\"") } else { header_change(c, next) }
+}
+
+fn json_change(c: char, next: Option<char>) -> Change {
+    match c {
+        '"' => Change::With("\\\""),
+        '\\' => Change::With("\\\\"),
+        '\n' => Change::With("\\n"),
+        '\t' => Change::With("\\t"),
+        '\r' if next != Some('\n') => Change::With("\\n"),
+        _ => text_change(c, next),
+    }
+}
+
+/// In quotes where it holds a delimiter, as it is where it does not.
+fn csv_field(value: &str) -> Escaped<'_> {
+    let escaped = rewrite(value, &CSV_BYTES, csv_change);
+    if !value.contains([',', ';', '\t', '"', '\n', '\r']) {
+        return escaped;
+    }
+    let mut quoted = Zeroizing::new(String::with_capacity(escaped.len() + 2));
+    quoted.push('"');
+    quoted.push_str(&escaped);
+    quoted.push('"');
+    Escaped::Changed(quoted)
 }
 
 /// Embeddings, overrides and isolates (U+202A–202E, U+2066–2069): they reorder the text around a value.
@@ -221,13 +295,17 @@ fn whole_url(value: &str) -> Result<Escaped<'_>, BadUrl> {
         "mailto" | "tel" if !rest.is_empty() => {}
         _ => return Err(BadUrl::Scheme),
     }
-    Ok(match percent(value, url_char) {
+    Ok(percent(value, url_char))
+}
+
+fn in_attribute(url: Escaped<'_>) -> Escaped<'_> {
+    match url {
         Escaped::AsIs(url) => rewrite(url, &HTML_BYTES, html_change),
         Escaped::Changed(url) => match rewrite(&url, &HTML_BYTES, html_change) {
             Escaped::AsIs(_) => Escaped::Changed(url),
             Escaped::Changed(html) => Escaped::Changed(html),
         },
-    })
+    }
 }
 
 /// Host and port: no user name, and nothing that browsers read as a slash.

@@ -98,7 +98,7 @@ impl Name {
         std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or("")
     }
 
-    fn with(mut self, byte: u8) -> Self {
+    pub(super) fn with(mut self, byte: u8) -> Self {
         if let Some(place) = self.bytes.get_mut(usize::from(self.length)) {
             *place = byte.to_ascii_lowercase();
             self.length += 1;

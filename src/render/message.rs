@@ -5,14 +5,20 @@
 //! multiparts, but hardly in their content. So the content is compiled once, and only the header for each message; where
 //! not even the boundaries differ, the content is not looked at a second time, but for its fingerprint.
 
+mod charset;
 mod field;
 mod head;
 mod header;
 mod leaf;
+mod media;
 mod multipart;
 mod outline;
+mod parameters;
 #[cfg(test)]
 mod tests;
+mod trace;
+mod transfer;
+mod word;
 
 use super::fingerprint::Canonical;
 use super::lint::Lint;
@@ -23,6 +29,7 @@ use super::program::{Program, Syntax};
 use super::scope::FieldRules;
 use crate::fault::{Fault, Reason};
 use crate::job::Token;
+use charset::Declared;
 use head::Heading;
 use outline::{Outline, Part, Section};
 use std::sync::Arc;
@@ -60,13 +67,14 @@ impl Plan {
             let tree = outline.tree()?;
             let pieces = memo.pieces(&tree.canonical(Kind::Message, body.len()), || {
                 refuse_stray_control(body)?;
-                let mut reader = Reader::new(memo);
+                let mut reader = Reader::new(memo, Declared::of(&tree.root));
                 reader.part(&tree.root)?;
-                Ok(Pieces::new(reader.assembly.finish()))
+                Ok(Pieces::new(reader.assembly.finish()).needing_eight_bit(reader.eight_bit_part))
             })?;
             Ok(Content { pieces, boundaries: tree.boundaries.into_iter().map(Box::from).collect() })
         })?;
-        let heading = Heading::read(&outline, token_of, memo)?;
+        let declared = if header.is_ascii() { Declared::default() } else { outline.declared() };
+        let heading = Heading::read(&outline, token_of, Reader::new(memo, declared))?;
         if heading.programs + content.pieces.programs() > PROGRAMS_MAX {
             return Err(too_many_programs());
         }
@@ -85,24 +93,31 @@ impl Plan {
 /// Collects the pieces of a plan.
 struct Reader<'c> {
     memo: &'c Memo,
+    declared: Declared,
     assembly: Assembly,
     programs: usize,
+    /// The first part that has 8-bit octets and cannot be encoded anew.
+    eight_bit_part: Option<Box<str>>,
 }
 
 impl<'c> Reader<'c> {
-    fn new(memo: &'c Memo) -> Self {
-        Self { memo, assembly: Assembly::default(), programs: 0 }
+    fn new(memo: &'c Memo, declared: Declared) -> Self {
+        Self { memo, declared, assembly: Assembly::default(), programs: 0, eight_bit_part: None }
     }
 
     fn part(&mut self, part: &Part<'_>) -> Result<(), Fault> {
         let (sections, exchange) = match &part.content {
-            outline::Content::Single(body) => return self.leaf(part, body),
+            outline::Content::Single | outline::Content::Opaque => return self.leaf(part),
             outline::Content::Multi { sections, exchange } => (sections, *exchange),
         };
         self.fields(part, |_| true)?;
-        self.assembly.put(b"\r\n");
+        self.assembly.put(part.blank);
         for section in sections {
             match section {
+                Section::Between(between) if part.inside.is_sealed => {
+                    self.needs_eight_bit(between.octets, part);
+                    self.assembly.put(between.octets);
+                }
                 Section::Between(between) => {
                     self.put_cut(between.octets, exchange.zip(between.boundary_at));
                 }
@@ -110,6 +125,13 @@ impl<'c> Reader<'c> {
             }
         }
         Ok(())
+    }
+
+    /// Notes that a stretch of the part goes out as it is.
+    fn needs_eight_bit(&mut self, octets: &[u8], part: &Part<'_>) {
+        if self.eight_bit_part.is_none() && !octets.is_ascii() {
+            self.eight_bit_part = Some(part.place().into());
+        }
     }
 
     /// A field, which at the end of a message may lack its line end.
@@ -123,7 +145,7 @@ impl<'c> Reader<'c> {
     /// Compiles the text of a part that holds a placeholder.
     fn part_program(&mut self, source: &str, syntax: Syntax, place: &str) -> Result<Program, Fault> {
         self.count_program()?;
-        Program::compile(source, syntax, place).map_err(|lints| bad_template(&lints))
+        Program::compile_as_it_stands(source, syntax, place).map_err(|lints| bad_template(&lints))
     }
 
     /// Compiles the value of a field that holds a placeholder, unless it is known.
@@ -174,6 +196,10 @@ fn bad_template(lints: &[Lint]) -> Fault {
 
 fn misplaced(text: impl Into<String>) -> Fault {
     Fault::new(Reason::BadTemplate, text.into())
+}
+
+fn bad_template_text(text: String) -> Fault {
+    Fault::new(Reason::BadTemplate, text)
 }
 
 fn bad_job(text: impl Into<String>) -> Fault {

@@ -4,6 +4,7 @@
 pub mod body;
 mod cache;
 mod compile;
+mod content_lines;
 pub mod encode;
 pub mod escape;
 mod expression;
@@ -27,6 +28,8 @@ pub mod renderer;
 mod renderer_tests;
 mod resolve;
 pub mod scope;
+mod shown;
+mod structured;
 mod survey;
 pub mod template;
 mod value;

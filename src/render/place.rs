@@ -2,17 +2,21 @@
 //! where they cannot be made harmless or would leak.
 
 use super::escape::Escape;
-use super::html::{Attribute, Quote, State, Url};
+use super::expression::Expr;
+use super::html::{self, Attribute, Quote, State, Url};
 use super::lint::Lint;
 use super::program::{Block, Op, Origin, Syntax, ValueOp};
+use super::structured::{self, Csv, Fit, Json};
 use super::word::Word;
 
 /// Sets the escape of every value in `ops`, and returns what is wrong with their places.
 pub(super) fn place_values(ops: &mut [Op], fixed: &[Box<str>], syntax: Syntax, place: &str) -> Vec<Lint> {
-    let mut walk = Walk { fixed, syntax, place, lints: Vec::new(), person_at: None };
-    let end = walk.ops(ops, Spot { state: State::Text, word: Word::default() });
-    if syntax == Syntax::Html && !matches!(end.state, State::Text | State::TagOpen) {
-        let cause = format!("the HTML ends inside {}", named(end.state));
+    let mut walk = Walk { fixed, place, lints: Vec::new(), person_at: None, last: Default::default() };
+    let end = walk.ops(ops, Spot { ground: Ground::of(syntax), word: Word::default() });
+    if let Ground::Html(state) = end.ground
+        && !matches!(state, State::Text | State::TagOpen)
+    {
+        let cause = format!("the HTML ends inside {}", named(state));
         walk.lint((0, 0), cause, "close it");
     }
     let mut lints = walk.lints;
@@ -24,18 +28,79 @@ pub(super) fn place_values(ops: &mut [Op], fixed: &[Box<str>], syntax: Syntax, p
 /// Where the walk stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Spot {
-    state: State,
+    ground: Ground,
     word: Word,
+}
+
+/// How far the text has come, in the format that it is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ground {
+    Flat(Escape),
+    Html(html::State),
+    Structured(structured::State),
+}
+
+impl Ground {
+    fn of(syntax: Syntax) -> Self {
+        match syntax {
+            Syntax::Text => Self::Flat(Escape::Text),
+            Syntax::Header => Self::Flat(Escape::Header),
+            Syntax::Html => Self::Html(State::Text),
+            Syntax::ContentLines => Self::Structured(structured::State::lines()),
+            Syntax::Csv => Self::Structured(structured::State::Csv(Csv::Begin)),
+            Syntax::Json => Self::Structured(structured::State::Json(Json::Between)),
+        }
+    }
+
+    fn step(self, byte: u8) -> Self {
+        match self {
+            Self::Flat(_) => self,
+            Self::Html(state) => Self::Html(state.step(byte)),
+            Self::Structured(state) => Self::Structured(state.step(byte)),
+        }
+    }
+
+    /// Whether people read the text here as it stands, so that a word of it may be taken for a URL.
+    fn is_readable(self) -> bool {
+        match self {
+            Self::Flat(_) => true,
+            Self::Html(state) => is_readable(state),
+            Self::Structured(state) => state.is_readable(),
+        }
+    }
+
+    fn ends_word(self, byte: u8) -> bool {
+        matches!(self, Self::Structured(state) if state.is_escaped_line_end(byte))
+    }
+
+    /// Where two branches go on together, if there is such a place.
+    fn join(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Html(a), Self::Html(b)) => a.join(b).map(Self::Html),
+            (a, b) => (a == b).then_some(a),
+        }
+    }
+
+    fn named(self) -> String {
+        match self {
+            Self::Flat(_) => "text".into(),
+            Self::Html(state) => named(state),
+            Self::Structured(state) => state.named().into(),
+        }
+    }
 }
 
 struct Walk<'a> {
     fixed: &'a [Box<str>],
-    syntax: Syntax,
     place: &'a str,
     lints: Vec<Lint>,
     /// The last value about the person, for a URL that begins behind it.
     person_at: Option<((usize, usize), String)>,
+    /// The last value: where it stands and what it is called.
+    last: ((usize, usize), String),
 }
+
+const MIXED: Ground = Ground::Structured(structured::State::Csv(Csv::Mixed));
 
 impl Walk<'_> {
     fn ops(&mut self, ops: &mut [Op], mut spot: Spot) -> Spot {
@@ -54,11 +119,14 @@ impl Walk<'_> {
     fn fixed(&mut self, index: usize, mut spot: Spot) -> Spot {
         let leaked = spot.word.leaks();
         for byte in self.fixed[index].bytes() {
-            let before = spot.state;
-            if self.syntax == Syntax::Html {
-                spot.state = spot.state.step(byte);
+            let before = spot.ground;
+            spot.ground = before.step(byte);
+            if spot.ground == MIXED && before != MIXED {
+                self.mixed();
             }
-            if is_readable(before) && is_readable(spot.state) {
+            if before.ends_word(byte) {
+                spot.word = Word::default();
+            } else if before.is_readable() && spot.ground.is_readable() {
                 spot.word.step(byte);
                 if spot.word.leaks() && !leaked {
                     self.leak_behind();
@@ -72,21 +140,55 @@ impl Walk<'_> {
     }
 
     fn value(&mut self, value: &mut ValueOp, spot: Spot) -> Spot {
-        let (escape, state) = match self.syntax {
-            Syntax::Text => (Some(Escape::Text), spot.state),
-            Syntax::Header => (Some(Escape::Header), spot.state),
-            Syntax::Html => self.in_html(value, spot.state),
+        let (escape, ground) = match spot.ground {
+            Ground::Flat(escape) => (Some(escape), spot.ground),
+            Ground::Html(state) => {
+                let (escape, state) = self.in_html(value, state);
+                (escape, Ground::Html(state))
+            }
+            Ground::Structured(state) => {
+                let (escape, state) = self.in_structure(value, state);
+                (escape, Ground::Structured(state))
+            }
         };
         let mut word = spot.word;
         word.value(value.origin.person.is_some());
-        if is_readable(state) && word.leaks() {
+        self.last = (value.at, value.origin.name.clone());
+        if ground.is_readable() && word.leaks() {
             self.leak(value.at, &value.origin);
             word = Word::default();
         } else if let Some(field) = &value.origin.person {
             self.person_at = Some((value.at, field.clone()));
         }
         value.escape = escape.unwrap_or(Escape::Html);
-        Spot { state, word }
+        Spot { ground, word }
+    }
+
+    fn in_structure(
+        &mut self,
+        value: &ValueOp,
+        state: structured::State,
+    ) -> (Option<Escape>, structured::State) {
+        let is_own_address = matches!(&value.expr, Expr::Person(field) if &**field == "email");
+        match state.fit(is_own_address) {
+            Fit::Good(escape, behind) => (Some(escape), behind),
+            Fit::Url(_, behind) if value.origin.person.is_some() => {
+                self.leak(value.at, &value.origin);
+                (None, behind)
+            }
+            Fit::Url(escape, behind) => (Some(escape), behind),
+            Fit::Bad(place, fix) => {
+                self.refuse(value, place, fix);
+                (None, state)
+            }
+        }
+    }
+
+    /// Text behind a value that was taken for the whole field.
+    fn mixed(&mut self) {
+        let (at, name) = self.last.clone();
+        let cause = format!("{{{{{name}}}}} shares a field of CSV with other text and has no quotes");
+        self.lint(at, cause, "put the whole field in double quotes");
     }
 
     /// The escape for a value in this state, if it may stand there, and the state behind it.
@@ -172,7 +274,9 @@ impl Walk<'_> {
     }
 
     fn block(&mut self, block: &mut Block, start: Spot, repeats: bool) -> Spot {
-        if let (State::Value(_, Attribute::Url, ..), Some(_)) = (start.state, &block.origin.person) {
+        if let (Ground::Html(State::Value(_, Attribute::Url, ..)), Some(_)) =
+            (start.ground, &block.origin.person)
+        {
             self.leak(block.at, &block.origin);
         }
         let mut first = self.ops(&mut block.body, start);
@@ -180,30 +284,31 @@ impl Walk<'_> {
             first = self.again(block, start, first);
         }
         let other = self.ops(&mut block.other, start);
-        let Some(state) = first.state.join(other.state) else {
-            let fix = hint(first.state, other.state);
+        let Some(ground) = first.ground.join(other.ground) else {
+            let fix = hint(first.ground, other.ground);
             let cause =
-                format!("one branch ends in {}, the other in {}", named(first.state), named(other.state));
+                format!("one branch ends in {}, the other in {}", first.ground.named(), other.ground.named());
             self.lint(block.at, cause, fix);
             return first;
         };
-        Spot { state, word: first.word.join(other.word) }
+        Spot { ground, word: first.word.join(other.word) }
     }
 
     /// A loop's second turn starts where its first one ended.
     fn again(&mut self, block: &mut Block, start: Spot, end: Spot) -> Spot {
-        let Some(state) = start.state.join(end.state) else {
-            let cause = format!("the loop starts in {} and ends in {}", named(start.state), named(end.state));
-            self.lint(block.at, cause, hint(start.state, end.state));
+        let Some(ground) = start.ground.join(end.ground) else {
+            let cause =
+                format!("the loop starts in {} and ends in {}", start.ground.named(), end.ground.named());
+            self.lint(block.at, cause, hint(start.ground, end.ground));
             return start;
         };
-        let joined = Spot { state, word: start.word.join(end.word) };
+        let joined = Spot { ground, word: start.word.join(end.word) };
         if joined == start {
             return joined;
         }
         // The word only gains flags, so the third turn can bring nothing new.
         let end = self.ops(&mut block.body, joined);
-        Spot { state: joined.state, word: joined.word.join(end.word) }
+        Spot { ground: joined.ground, word: joined.word.join(end.word) }
     }
 
     fn refuse(&mut self, value: &ValueOp, place: &str, fix: &str) {
@@ -234,7 +339,6 @@ impl Walk<'_> {
     }
 }
 
-/// Whether people read the text of this state as it stands, so that a word of it may be taken for a URL.
 fn is_readable(state: State) -> bool {
     match state {
         State::Text | State::Rcdata(_) => true,
@@ -243,9 +347,14 @@ fn is_readable(state: State) -> bool {
     }
 }
 
-fn hint(first: State, other: State) -> &'static str {
-    let in_tag =
-        |state| matches!(state, State::TagName { .. } | State::AttributeName(..) | State::BeforeAttribute(_));
+fn hint(first: Ground, other: Ground) -> &'static str {
+    let in_tag = |ground| {
+        let Ground::Html(state) = ground else { return false };
+        matches!(state, State::TagName { .. } | State::AttributeName(..) | State::BeforeAttribute(_))
+    };
+    if !matches!(first, Ground::Html(_)) {
+        return "begin and end fields, lines and quotes on the same side of the block";
+    }
     if in_tag(first) && in_tag(other) {
         "put the space before an attribute in front of the block, or the space behind its name into it"
     } else {

@@ -18,6 +18,7 @@ use crate::message::Message;
 use crate::person::Person;
 use crate::personal::Personal;
 use piece::Piece;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -36,8 +37,9 @@ pub struct Plan {
     rest: Arc<Pieces>,
     /// What stands in place of each [`Piece::Boundary`].
     boundaries: Arc<[Box<str>]>,
-    /// Whose domain stands in Message-ID, and the envelope sender where nothing else says one.
-    from: Address,
+    /// Whose domain stands in Message-ID, and the envelope sender where nothing else says one. None where an engine's
+    /// message has no such address: the envelope sender stands in for it.
+    from: Option<Address>,
     return_path: Option<Address>,
     purpose: Option<Box<str>>,
     fields: FieldRules,
@@ -55,6 +57,8 @@ pub struct Pieces {
     cost: usize,
     /// Programs among them.
     programs: usize,
+    /// A part that has to leave as it came, and has 8-bit octets.
+    eight_bit_part: Option<Box<str>>,
 }
 
 /// The part of a plan that is one message's own.
@@ -92,8 +96,8 @@ pub struct Finished {
     /// Envelope sender, empty for the null reverse-path.
     pub sender: String,
     pub recipient: Personal<String>,
-    /// The target must be told `BODY=8BITMIME`. With [`Transfer::SevenBit`] this happens only where an engine's
-    /// signed part or forwarded message holds eight-bit octets, which cannot be encoded anew.
+    /// The target must be told `BODY=8BITMIME`. With [`Transfer::SevenBit`] this happens only where
+    /// [`Plan::needs_eight_bit`] says so.
     pub eight_bit: bool,
     /// The target must be told `SMTPUTF8`.
     pub smtputf8: bool,
@@ -130,7 +134,7 @@ impl Moment {
 /// What a plan knows besides its pieces.
 #[derive(Debug)]
 pub(super) struct Envelope {
-    pub from: Address,
+    pub from: Option<Address>,
     pub return_path: Option<Address>,
     pub purpose: Option<Box<str>>,
     pub fields: FieldRules,
@@ -168,6 +172,12 @@ impl Plan {
         self.purpose.as_deref()
     }
 
+    /// The part, for people, that only a target with 8BITMIME (RFC 6152) can take: it has 8-bit octets and cannot be
+    /// encoded anew, as it is signed, a message of its own, or in an encoding nobody knows.
+    pub fn needs_eight_bit(&self) -> Option<&str> {
+        self.rest.eight_bit_part.as_deref()
+    }
+
     /// Octets a finished message takes, nearly: what to make room for before rendering.
     pub fn octets_nearly(&self) -> usize {
         self.reserve.octets
@@ -186,6 +196,10 @@ impl Plan {
     pub fn render(&self, request: &RenderRequest<'_>) -> Result<Finished, Fault> {
         let recipient = recipient(request.person)?;
         let sender = self.sender(request.sender)?;
+        let from = match &self.from {
+            Some(from) => Cow::Borrowed(from),
+            None => Cow::Owned(stand_in(&sender)?),
+        };
         let scope = Scope {
             person: request.person,
             data: request.data,
@@ -198,7 +212,7 @@ impl Plan {
             scope,
             request,
             recipient: &recipient,
-            from_domain: self.from.domain(),
+            from: &from,
             boundaries: &self.boundaries,
         };
         let mut out = Output::sharing((self.reserve.own, self.reserve.shared), request.size_max);
@@ -223,7 +237,10 @@ impl Plan {
             Some(asked) => Address::parse(asked)
                 .map(|address| address.as_str().to_owned())
                 .map_err(|_| Fault::new(Reason::BadJob, "the envelope sender is not an address")),
-            None => Ok(self.return_path.as_ref().unwrap_or(&self.from).as_str().to_owned()),
+            None => {
+                let from = self.return_path.as_ref().or(self.from.as_ref());
+                Ok(from.map(|from| from.as_str().to_owned()).unwrap_or_default())
+            }
         }
     }
 }
@@ -237,7 +254,12 @@ impl Pieces {
             cost: list.iter().map(Piece::cost_bytes).sum::<usize>() + size_of::<Self>(),
             programs: programs().count(),
             list,
+            eight_bit_part: None,
         }
+    }
+
+    pub(super) fn needing_eight_bit(self, part: Option<Box<str>>) -> Self {
+        Self { eight_bit_part: part, ..self }
     }
 
     /// Octets of memory held, nearly.
@@ -288,6 +310,15 @@ impl Reserve {
 pub(super) fn fields_read(program: &Program) -> impl Iterator<Item = &String> {
     let uses = program.uses();
     uses.person.iter().chain(&uses.person_guarded)
+}
+
+/// The address that takes the place of From's.
+fn stand_in(sender: &str) -> Result<Address, Fault> {
+    Address::parse(sender).map_err(|_| {
+        let cause = "the header From has no address, and the envelope sender is empty and cannot stand in for it; \
+                     write From: Name <local@domain>";
+        Fault::new(Reason::BadJob, cause)
+    })
 }
 
 fn recipient(person: &Person) -> Result<Address, Fault> {

@@ -25,6 +25,12 @@ pub enum Syntax {
     Text,
     Html,
     Header,
+    /// iCalendar and vCard (RFC 5545 §3.1, RFC 6350 §3.3).
+    ContentLines,
+    /// RFC 4180, with any of the usual delimiters.
+    Csv,
+    /// RFC 8259.
+    Json,
 }
 
 /// What a program reads.
@@ -115,6 +121,18 @@ impl Program {
     /// # Errors
     /// Every mistake found, in the order of the source.
     pub fn compile(source: &str, syntax: Syntax, place: &str) -> Result<Program, Vec<Lint>> {
+        if !source.contains('\r') {
+            return compile::compile(source, syntax, place);
+        }
+        // Of the two signs that end a line, editors have left either.
+        compile::compile(&source.replace("\r\n", "\n").replace('\r', "\n"), syntax, place)
+    }
+
+    /// As [`Program::compile`], for text in which a CR by itself is a sign like any other.
+    ///
+    /// # Errors
+    /// As [`Program::compile`].
+    pub fn compile_as_it_stands(source: &str, syntax: Syntax, place: &str) -> Result<Program, Vec<Lint>> {
         compile::compile(source, syntax, place)
     }
 

@@ -145,7 +145,7 @@ impl Answer {
             Outcome::Failed(fault) => fault,
         };
         match fault.circumstance() {
-            Circumstance::Usual => {}
+            Circumstance::Usual | Circumstance::NeedsEightBit => {}
             Circumstance::NoStorage => return StatusCode::INSUFFICIENT_STORAGE,
             Circumstance::SameIdOtherBody => return StatusCode::CONFLICT,
         }

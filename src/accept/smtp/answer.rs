@@ -57,6 +57,8 @@ fn code(fault: &Fault) -> ReplyCode {
         | Reason::Duplicate
         | Reason::FieldNotGranted
         | Reason::PurposeNotGranted => ReplyCode::new(550, 5, 7, 1),
+        // RFC 6152 §3: conversion is required and not possible.
+        Reason::BadJob if fault.circumstance() == Circumstance::NeedsEightBit => ReplyCode::new(554, 5, 6, 3),
         Reason::MissingField | Reason::TemplateNotFound | Reason::BadJob => ReplyCode::new(550, 5, 6, 0),
         Reason::BadTemplate => ReplyCode::new(554, 5, 6, 0),
         Reason::TooLarge => ReplyCode::new(552, 5, 3, 4),

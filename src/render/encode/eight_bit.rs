@@ -18,6 +18,8 @@ pub struct Piece {
     has_long_line: bool,
     /// A line within begins with `--`, as every MIME boundary does (RFC 2046 §5.1.1).
     has_dash_line: bool,
+    /// A CR that ends no line, which nobody may send as it is (RFC 5321 §2.3.8).
+    has_lone_cr: bool,
 }
 
 impl Piece {
@@ -25,10 +27,11 @@ impl Piece {
         let mut out = Output::unbounded();
         let mut writer = Writer::new(&mut out);
         writer.value(text);
-        let has_long_line = writer.has_long_line;
+        let (has_long_line, has_lone_cr) = (writer.has_long_line, writer.has_lone_cr);
         let text = out.as_bytes();
         Self {
-            first_line: memchr::memchr(b'\r', text).unwrap_or(text.len()),
+            first_line: memmem::find(text, b"\r\n").unwrap_or(text.len()),
+            has_lone_cr,
             last_line: memchr::memrchr(b'\n', text).map(|at| text.len() - at - 1),
             has_dash_line: memmem::find(text, b"\n--").is_some(),
             text: Fixed::new(text),
@@ -38,7 +41,7 @@ impl Piece {
 
     /// Whether one of its lines is too long or, in a multipart, could be taken for a boundary.
     pub fn is_barred(&self, in_multipart: bool) -> bool {
-        self.has_long_line || (in_multipart && self.has_dash_line)
+        self.has_long_line || self.has_lone_cr || (in_multipart && self.has_dash_line)
     }
 }
 
@@ -52,14 +55,23 @@ pub struct Writer<'a> {
     /// The current line consists of dashes alone, at most one.
     may_become_dash_line: bool,
     has_dash_line: bool,
+    has_lone_cr: bool,
 }
 
 impl<'a> Writer<'a> {
     pub fn new(out: &'a mut Output) -> Self {
-        Self { out, column: 0, has_long_line: false, may_become_dash_line: true, has_dash_line: false }
+        Self {
+            out,
+            column: 0,
+            has_long_line: false,
+            may_become_dash_line: true,
+            has_dash_line: false,
+            has_lone_cr: false,
+        }
     }
 
     pub fn fixed(&mut self, piece: &Piece) {
+        self.has_lone_cr |= piece.has_lone_cr;
         self.has_long_line |= piece.has_long_line || self.column + piece.first_line > LINE_OCTETS_MAX;
         self.note_dashes(&piece.text);
         match piece.last_line {
@@ -79,9 +91,12 @@ impl<'a> Writer<'a> {
         while let Some(at) = memchr::memchr3(b'\r', b'\n', 0, rest) {
             self.run(&rest[..at]);
             let is_crlf = rest[at..].starts_with(b"\r\n");
-            if rest[at] != 0 {
+            if is_crlf || rest[at] == b'\n' {
                 self.out.put(b"\r\n");
                 self.begin_line();
+            } else if rest[at] == b'\r' {
+                self.run(b"\r");
+                self.has_lone_cr = true;
             }
             rest = &rest[at + 1 + usize::from(is_crlf)..];
         }
@@ -90,7 +105,7 @@ impl<'a> Writer<'a> {
 
     /// Whether the text may stand as it is. In a multipart no line may begin like a boundary.
     pub fn finish(self, in_multipart: bool) -> bool {
-        let is_barred = self.has_long_line || (in_multipart && self.has_dash_line);
+        let is_barred = self.has_long_line || self.has_lone_cr || (in_multipart && self.has_dash_line);
         !is_barred
     }
 
@@ -142,8 +157,9 @@ mod tests {
             let (bytes, may_stand) = encode(&pieces);
             let text = String::from_utf8(bytes).unwrap();
             let lawful = |line: &str| line.len() <= 998 && !line.starts_with("--");
-            prop_assert!(text.split("\r\n").all(|line| !line.contains(['\r', '\n', '\0'])));
-            prop_assert_eq!(may_stand, text.split("\r\n").all(lawful));
+            prop_assert!(text.split("\r\n").all(|line| !line.contains(['\n', '\0'])));
+            let has_lone_cr = text.replace("\r\n", "").contains('\r');
+            prop_assert_eq!(may_stand, !has_lone_cr && text.split("\r\n").all(lawful));
         }
     }
 }

@@ -40,7 +40,7 @@ impl Piece {
         Self {
             first_line: first_line.unwrap_or(encoded.len()),
             last_line,
-            begins_with_break: text.starts_with(['\r', '\n']),
+            begins_with_break: text.starts_with('\n') || text.starts_with("\r\n"),
             encoded: Fixed::new(&encoded[..rest]),
             white_space,
         }
@@ -87,10 +87,15 @@ impl<'a> Writer<'a> {
         let mut rest = text.as_bytes();
         while let Some((&byte, tail)) = rest.split_first() {
             rest = match byte {
-                b'\r' | b'\n' => {
+                b'\n' => {
                     self.hard_break();
-                    if byte == b'\r' && tail.first() == Some(&b'\n') { &tail[1..] } else { tail }
+                    tail
                 }
+                b'\r' if tail.first() == Some(&b'\n') => {
+                    self.hard_break();
+                    &tail[1..]
+                }
+                // One alone ends no line.
                 0 => tail,
                 _ if !is_literal(byte) || (self.column == 0 && is_unsafe_at_line_start(rest)) => {
                     self.triplet(byte);
@@ -187,7 +192,7 @@ mod tests {
     }
 
     fn wanted(pieces: &[(bool, String)]) -> String {
-        let breaks = |text: &String| text.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "");
+        let breaks = |text: &String| text.replace("\r\n", "\n").replace('\0', "");
         pieces.iter().map(|(_, text)| breaks(text).replace('\n', "\r\n")).collect()
     }
 

@@ -1,11 +1,16 @@
 //! Header fields as they stand in a message (RFC 5322 §2.2).
 
-use super::{DECODED_FIELD_OCTETS_MAX, HEADER_OCTETS_MAX, HEADERS_MAX, bad_job, has_placeholder, too_large};
+use super::charset::Declared;
+use super::media::unreadable;
+use super::word::{self, Text};
+use super::{
+    DECODED_FIELD_OCTETS_MAX, HEADER_OCTETS_MAX, HEADERS_MAX, bad_job, bad_template_text, too_large,
+};
 use crate::fault::Fault;
 use crate::render::encode::eight_bit::LINE_OCTETS_MAX;
 use crate::render::encode::header::is_name;
-use mail_parser::HeaderValue;
-use mail_parser::parsers::MessageStream;
+use crate::render::shown;
+use std::borrow::Cow;
 
 /// Most headers have no more.
 const FIELDS_EXPECTED: usize = 16;
@@ -20,38 +25,65 @@ pub struct Field<'m> {
     pub raw: &'m [u8],
 }
 
+/// A part cut into its header fields, the empty line and its body: what came, octet by octet.
+#[derive(Debug)]
+pub struct Split<'m> {
+    pub fields: Vec<Field<'m>>,
+    /// Nothing where the part ends with its header.
+    pub blank: &'m [u8],
+    pub body: &'m [u8],
+}
+
+/// Why a header cannot be read.
+#[derive(Debug)]
+pub enum Unreadable {
+    /// The line of this number is no field.
+    NoField(usize),
+    TooLarge(Fault),
+}
+
 impl Field<'_> {
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
 
     /// The value unfolded, encoded words decoded (RFC 2047).
-    pub fn text(&self) -> String {
+    ///
+    /// # Errors
+    /// `bad-job` where a letter of it would be lost.
+    pub fn text(&self, declared: Declared) -> Result<String, Fault> {
         if let Some(plain) = plain_text(self.value) {
-            return plain.to_owned();
+            return Ok(plain.to_owned());
         }
-        let line = self.line();
-        match MessageStream::new(&line).parse_unstructured() {
-            HeaderValue::Text(text) => text.into_owned(),
-            _ => String::new(),
+        let value = self.value_in_utf8(declared)?;
+        let Text { text, is_whole } = word::decode(&value);
+        if is_whole {
+            return Ok(text);
         }
+        Err(bad_template_text(format!(
+            "the header {} has an encoded word that cannot be read in its charset; write it in UTF-8",
+            self.name
+        )))
     }
 
-    /// The value with one line end, as the parsers want it.
-    pub fn line(&self) -> Vec<u8> {
-        [self.value.trim_ascii_end(), b"\n"].concat()
+    /// # Errors
+    /// `bad-job` for 8-bit octets without a sure reading.
+    pub fn value_in_utf8(&self, declared: Declared) -> Result<Cow<'_, str>, Fault> {
+        declared.read(self.value).ok_or_else(|| unreadable(self.name))
     }
 
+    /// Whether a reader would show a placeholder here, however it is written.
     pub fn has_placeholder(&self) -> bool {
         let mut may_hide = false;
-        for at in memchr::memchr2_iter(b'{', b'=', self.value) {
+        for at in memchr::memchr3_iter(b'{', b'=', b'%', self.value) {
             match self.value.get(at..at + 2) {
                 Some(b"{{") => return true,
-                Some(b"=?") => may_hide = true,
+                Some(b"=?" | b"%7" | b"%2") => may_hide = true,
+                Some([b'{', next]) if !next.is_ascii() => may_hide = true,
                 _ => {}
             }
         }
-        may_hide && has_placeholder(&self.text())
+        may_hide && shown::shows_in_line(&word::decode(&String::from_utf8_lossy(self.value)).text)
     }
 
     /// Whether its value has to be read, and not only passed on.
@@ -68,21 +100,19 @@ impl Field<'_> {
     }
 }
 
-/// Cuts a part into its header fields and its body.
-///
 /// # Errors
-/// `bad-job` for a line that is no field, `too-large` past [`HEADERS_MAX`] and the limits on their size.
-pub fn split(whole: &[u8]) -> Result<(Vec<Field<'_>>, &[u8]), Fault> {
+/// Past [`HEADERS_MAX`] and the limits on their size, and for a line that is no field.
+pub fn split(whole: &[u8]) -> Result<Split<'_>, Unreadable> {
     let mut fields = Vec::with_capacity(FIELDS_EXPECTED);
     let mut rest = whole;
     while !rest.is_empty() {
         if let Some(body) = rest.strip_prefix(b"\r\n") {
-            return Ok((fields, body));
+            return Ok(Split { fields, blank: &rest[..2], body });
         }
         let (raw, after) = rest.split_at(field_end(rest));
-        let field = parse(raw).ok_or_else(|| {
-            bad_job(format!("field {} of a header is not a header field", fields.len() + 1))
-        })?;
+        let line = || memchr::memchr_iter(b'\n', &whole[..whole.len() - rest.len()]).count() + 1;
+        let field = parse(raw).ok_or_else(|| Unreadable::NoField(line()))?;
+        let too_large = |text| Unreadable::TooLarge(too_large(text));
         if whole.len() - after.len() > HEADER_OCTETS_MAX {
             return Err(too_large(format!("a header has more than {HEADER_OCTETS_MAX} octets")));
         }
@@ -96,16 +126,28 @@ pub fn split(whole: &[u8]) -> Result<(Vec<Field<'_>>, &[u8]), Fault> {
         }
         rest = after;
     }
-    Ok((fields, rest))
+    Ok(Split { fields, blank: &[], body: rest })
 }
 
-/// What [`MessageStream::parse_unstructured`] makes of a value on one line of printable ASCII without encoded words: the
-/// same without the white space around it. Nearly every value is one.
+impl Unreadable {
+    pub fn into_fault(self) -> Fault {
+        match self {
+            Self::NoField(line) => bad_job(format!(
+                "line {line} of the message's header is no header field (RFC 5322 §2.2); \
+                 write Name: value, begin folded lines with a space, and leave an empty line before the text"
+            )),
+            Self::TooLarge(fault) => fault,
+        }
+    }
+}
+
+/// What [`word::decode`] makes of a value on one line of printable ASCII without encoded words: the same without the
+/// white space around it. Nearly every value is one.
 fn plain_text(value: &[u8]) -> Option<&str> {
-    let text = value.trim_ascii_end();
+    let text = value.trim_ascii();
     let is_plain = text.iter().all(|octet| matches!(octet, b' '..=b'~' | b'\t'))
         && memchr::memchr_iter(b'=', text).all(|at| text.get(at + 1) != Some(&b'?'));
-    std::str::from_utf8(text).ok().filter(|_| is_plain).map(|text| text.trim_start_matches([' ', '\t']))
+    std::str::from_utf8(text).ok().filter(|_| is_plain)
 }
 
 /// The end of the first field: a line end that no white space follows.
@@ -130,14 +172,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_plain_value_reads_as_the_parser_reads_it(value in "[ -~\t]{0,20}(\r\n)?|(a| |\t|=|\\?|\r\n |\r\n){0,12}") {
+        fn a_plain_value_reads_as_any_other(value in "[ -~\t]{0,20}(\r\n)?|(a| |\t|=|\\?|\r\n |\r\n){0,12}") {
             if let Some(plain) = plain_text(value.as_bytes()) {
-                let line = [value.as_bytes().trim_ascii_end(), b"\n"].concat();
-                let parsed = match MessageStream::new(&line).parse_unstructured() {
-                    HeaderValue::Text(text) => text.into_owned(),
-                    _ => String::new(),
-                };
-                prop_assert_eq!(plain, parsed);
+                prop_assert_eq!(plain, word::decode(&value).text);
             }
         }
     }

@@ -2,11 +2,11 @@
 
 use super::field::Field;
 use super::outline::Outline;
+use super::trace::{self, Fate};
 use super::{Reader, bad_job, has_placeholder, misplaced};
 use crate::fault::Fault;
 use crate::job::Token;
 use crate::render::encode::Address;
-use crate::render::memo::Memo;
 use crate::render::plan::mailbox::{self, Mailbox, Mailboxes, Name, Who, Written};
 use crate::render::plan::piece::Piece;
 
@@ -15,8 +15,8 @@ pub struct Heading {
     pub pieces: Vec<Piece>,
     /// Programs among them.
     pub programs: usize,
-    /// The first address of From.
-    pub from: Address,
+    /// The first address of From; none where it has none.
+    pub from: Option<Address>,
     pub needs_smtputf8: bool,
 }
 
@@ -26,17 +26,16 @@ impl Heading {
     pub fn read(
         outline: &Outline<'_>,
         token_of: &dyn Fn(&str) -> Option<Token>,
-        memo: &Memo,
+        reader: Reader<'_>,
     ) -> Result<Self, Fault> {
-        let from =
-            sender(&outline.head).ok_or_else(|| bad_job("the message has no From header with an address"))?;
-        let mut reader = HeadReader { reader: Reader::new(memo), token_of, needs_smtputf8: false };
+        let from = sender(&outline.head);
+        let mut reader = HeadReader { reader, token_of, needs_smtputf8: false };
         for field in &outline.head {
             reader.field(field)?;
         }
         reader.add_missing(&outline.head);
         let Reader { assembly, programs, .. } = reader.reader;
-        let needs_smtputf8 = reader.needs_smtputf8 || from.needs_smtputf8();
+        let needs_smtputf8 = reader.needs_smtputf8 || from.as_ref().is_some_and(Address::needs_smtputf8);
         Ok(Self { pieces: assembly.finish(), programs, from, needs_smtputf8 })
     }
 }
@@ -45,24 +44,7 @@ impl Heading {
 fn sender(fields: &[Field<'_>]) -> Option<Address> {
     let from = fields.iter().find(|field| field.is("from"))?;
     let list = mailbox::read_list(from.value.trim_ascii_end());
-    list.first().and_then(|first| Address::parse(&first.address).ok())
-}
-
-/// Fields that speak of the message as it came, that are for this relay only, or that name hidden recipients.
-fn is_dropped(field: &Field<'_>) -> bool {
-    const EXACT: [&str; 9] = [
-        "bcc",
-        "resent-bcc",
-        "return-path",
-        "dkim-signature",
-        "dkim2-signature",
-        "domainkey-signature",
-        "x-google-dkim-signature",
-        "x-send-number",
-        "content-length",
-    ];
-    let starts = |with: &str| field.name.get(..with.len()).is_some_and(|s| s.eq_ignore_ascii_case(with));
-    EXACT.iter().any(|name| field.is(name)) || starts("arc-") || starts("x-tokenrelay-")
+    list.iter().find_map(|mailbox| Address::parse(&mailbox.address).ok())
 }
 
 struct HeadReader<'c> {
@@ -79,14 +61,21 @@ impl HeadReader<'_> {
         }
         // Not sent on either way; an engine that puts a person there is told, as for every such field.
         if field.is("return-path") && field.has_placeholder() {
-            return self.reader.impersonal(field.name, &field.text()).map(drop);
+            let text = field.text(self.reader.declared)?;
+            return self.reader.impersonal(field.name, &text).map(drop);
         }
-        if is_dropped(field) { Ok(()) } else { self.reader.field(field, false) }
+        match trace::fate(field, self.token_of)? {
+            Fate::Drop => Ok(()),
+            Fate::Keep => self.reader.field(field),
+        }
     }
 
     fn add_missing(&mut self, fields: &[Field<'_>]) {
         let lacks = |name: &str| !fields.iter().any(|field| field.is(name));
         let assembly = &mut self.reader.assembly;
+        if lacks("from") {
+            assembly.add(Piece::From);
+        }
         if lacks("to") {
             assembly.add(Piece::Mailboxes(Mailboxes {
                 name: "To".into(),
@@ -111,12 +100,16 @@ impl HeadReader<'_> {
             self.reader.put_line(field.raw);
             return Ok(());
         }
-        let token_of = |entry: &Written| if may_be_person { (self.token_of)(&entry.address) } else { None };
-        let written = mailbox::read_list(field.value.trim_ascii_end());
+        let value = field.value_in_utf8(self.reader.declared)?;
+        let written = read_list(&value);
+        let token_of = |entry: &Written| if may_be_person { self.token(&entry.address) } else { None };
         let tokens: Vec<Option<Token>> = written.iter().map(token_of).collect();
         if may_stay && tokens.iter().all(Option::is_none) {
             self.reader.put_line(field.raw);
             return Ok(());
+        }
+        if written.iter().any(|entry| entry.name.as_ref().is_some_and(|name| name.contains('\u{fffd}'))) {
+            return Err(unreadable_name(field.name));
         }
         let mut list = Vec::with_capacity(written.len());
         for (entry, token) in written.into_iter().zip(tokens) {
@@ -143,7 +136,9 @@ impl HeadReader<'_> {
             }
             None => Who::Literal(
                 Address::parse(&entry.address)
-                    .map_err(|_| bad_job(format!("an address in {header} cannot be read")))?,
+                    .map_err(|_| bad_job(format!(
+                        "an address in the header {header} cannot be read; write Name <local@domain>, with commas between"
+                    )))?,
             ),
         };
         self.needs_smtputf8 |= matches!(&who, Who::Literal(address) if address.needs_smtputf8());
@@ -157,9 +152,34 @@ impl HeadReader<'_> {
         Ok(Mailbox { name, who })
     }
 
+    /// Sendmail and its like take a local part for an address, and so it is here.
+    fn token(&self, address: &str) -> Option<Token> {
+        (self.token_of)(address).or_else(|| bare_token(address))
+    }
+
     fn names_a_token(&self, name: &str) -> bool {
         name.split([' ', '<', '>', '"', '\'', ',']).any(|stretch| (self.token_of)(stretch).is_some())
     }
+}
+
+fn bare_token(local: &str) -> Option<Token> {
+    if local.contains('@') { None } else { Token::from_local(local).ok() }
+}
+
+/// A token by itself is an address, and not the name of nobody.
+fn read_list(value: &str) -> Vec<Written> {
+    let mut written = mailbox::read_list(value.trim_ascii_end().as_bytes());
+    for entry in written.iter_mut().filter(|entry| entry.address.is_empty()) {
+        let is_token = |name: &mut String| bare_token(name.trim()).is_some();
+        entry.address = entry.name.take_if(is_token).unwrap_or_default();
+    }
+    written
+}
+
+fn unreadable_name(header: &str) -> Fault {
+    misplaced(format!(
+        "a name in the header {header} has letters that cannot be read in their charset; write it in UTF-8"
+    ))
 }
 
 /// `{{person.email}}`, however it is spaced.

@@ -1,9 +1,11 @@
 //! What becomes of the header fields of any part.
 
+use super::charset::Declared;
 use super::field::Field;
 use super::outline::{Content, Exchange, Part};
-use super::{Reader, bad_job, leaf, misplaced};
+use super::{Reader, bad_job, media, misplaced};
 use crate::fault::Fault;
+use crate::message::Fixed;
 use crate::render::encode::eight_bit::LINE_OCTETS_MAX;
 use crate::render::encode::{Output, header, word};
 use crate::render::leak;
@@ -11,6 +13,7 @@ use crate::render::plan::builder::is_for_machines;
 use crate::render::plan::fields_read;
 use crate::render::plan::piece::Piece;
 use crate::render::program::Program;
+use crate::render::shown;
 use std::sync::Arc;
 
 /// Fields that may stand once only (RFC 5322 §3.6); readers differ in which of two they show.
@@ -33,24 +36,40 @@ impl Reader<'_> {
     pub(super) fn fields(&mut self, part: &Part<'_>, keep: impl Fn(&Field<'_>) -> bool) -> Result<(), Fault> {
         let mut exchange = match &part.content {
             Content::Multi { exchange, .. } => *exchange,
-            Content::Single(_) => None,
+            Content::Single | Content::Opaque => None,
         };
         for field in part.fields.iter().filter(|field| keep(field)) {
             let cut = if field.is("content-type") { exchange.take() } else { None };
             match cut {
                 Some(exchange) => self.put_cut(field.raw, Some((exchange, exchange.field_at))),
-                None => self.field(field, part.inside.is_sealed)?,
+                None => self.part_field(field, part)?,
             }
         }
         Ok(())
     }
 
-    pub(super) fn field(&mut self, field: &Field<'_>, is_sealed: bool) -> Result<(), Fault> {
-        let has_placeholder = field.has_placeholder();
-        if has_placeholder && is_sealed {
-            return Err(sealed());
+    /// A field of a part as it came, where that may be: to its last octet, for a seal may cover it.
+    fn part_field(&mut self, field: &Field<'_>, part: &Part<'_>) -> Result<(), Fault> {
+        let shows = || has_placeholder(field);
+        if part.inside.is_sealed {
+            if shows() {
+                return Err(sealed(part));
+            }
+            self.needs_eight_bit(field.raw, part);
+            self.assembly.put(field.raw);
+            return Ok(());
         }
-        if !has_placeholder && (is_sealed || !field.is_unlawful()) {
+        let ends_the_part = part.blank.is_empty() && !field.raw.ends_with(b"\n");
+        if ends_the_part && !field.is_unlawful() && !shows() {
+            self.assembly.put(field.raw);
+            return Ok(());
+        }
+        self.field(field)
+    }
+
+    pub(super) fn field(&mut self, field: &Field<'_>) -> Result<(), Fault> {
+        let has_placeholder = has_placeholder(field);
+        if !has_placeholder && !field.is_unlawful() {
             self.put_line(field.raw);
             return Ok(());
         }
@@ -59,9 +78,9 @@ impl Reader<'_> {
             return Err(misplaced(text));
         }
         if has_placeholder {
-            return self.program_field(field.name, &field.text());
+            return self.program_field(field.name, &field.text(self.declared)?);
         }
-        let out = written_anew(field);
+        let out = written_anew(field, self.declared)?;
         if out.as_bytes().split(|byte| *byte == b'\n').any(|line| line.len() > LINE_OCTETS_MAX + 1) {
             return Err(bad_job(format!("the header {} has a line past 998 octets", field.name)));
         }
@@ -82,10 +101,21 @@ impl Reader<'_> {
 
     /// Puts the message's own boundary where this one stands.
     pub(super) fn put_cut(&mut self, octets: &[u8], cut: Option<(Exchange, usize)>) {
-        let Some((exchange, at)) = cut else { return self.assembly.put(octets) };
-        self.assembly.put(&octets[..at]);
+        let Some((exchange, at)) = cut else { return self.put_unread(octets) };
+        self.put_unread(&octets[..at]);
         self.assembly.add(Piece::Boundary(exchange.number));
-        self.assembly.put(&octets[at + exchange.octets..]);
+        self.put_unread(&octets[at + exchange.octets..]);
+    }
+
+    /// What stands before, between and behind parts: no reader shows it, so a target that takes seven bits only gets
+    /// question marks.
+    fn put_unread(&mut self, octets: &[u8]) {
+        if octets.is_ascii() {
+            return self.assembly.put(octets);
+        }
+        let ascii: Vec<u8> =
+            octets.iter().map(|octet| if octet.is_ascii() { *octet } else { b'?' }).collect();
+        self.assembly.add(Piece::ByTransfer { eight_bit: Fixed::new(octets), seven_bit: Fixed::new(ascii) });
     }
 
     /// Compiles a field's value; the leak guard refuses a person in what machines read.
@@ -100,28 +130,37 @@ impl Reader<'_> {
     }
 }
 
+/// Whether a reader would show a placeholder in the field, or in the name of a file that it gives.
+fn has_placeholder(field: &Field<'_>) -> bool {
+    field.has_placeholder()
+        || (has_parameters(field) && media::shows_placeholder(field, shown::shows_in_line))
+}
+
+fn has_parameters(field: &Field<'_>) -> bool {
+    field.is("content-type") || field.is("content-disposition")
+}
+
 /// A field with its text encoded and folded as it should have been.
-fn written_anew(field: &Field<'_>) -> Output {
+fn written_anew(field: &Field<'_>, declared: Declared) -> Result<Output, Fault> {
     let mut out = Output::unbounded();
-    if (field.is("content-type") || field.is("content-disposition"))
-        && leaf::put_structured(field, &mut out).is_some()
-    {
-        return out;
+    if has_parameters(field) && media::put_structured(field, declared, &mut out)?.is_some() {
+        return Ok(out);
     }
     let mut clean = Output::unbounded();
-    word::put_clean(&field.text(), &mut clean);
+    word::put_clean(&field.text(declared)?, &mut clean);
     if is_for_machines(field.name) || is_structure(field.name) {
         header::verbatim(field.name, clean.as_text(), &mut out);
     } else {
         header::unstructured(field.name, clean.as_text(), &mut out);
     }
-    out
+    Ok(out)
 }
 
-pub fn sealed() -> Fault {
-    misplaced(
-        "a placeholder in a signed or encrypted part, which cannot be changed; sign after personalising",
-    )
+pub fn sealed(part: &Part<'_>) -> Fault {
+    misplaced(format!(
+        "{}: a placeholder in a signed or encrypted part, which cannot be changed; sign after personalising",
+        part.place()
+    ))
 }
 
 /// Fields that say how the part is built.

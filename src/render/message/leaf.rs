@@ -1,201 +1,163 @@
-//! Parts without parts of their own: read where they are text, rewritten where they hold a placeholder.
+//! Parts without parts of their own: read where they are text, rewritten where they hold a placeholder, and otherwise as
+//! they came, as far as servers take them.
 
+use super::charset::{Charset, Declared, Stated};
 use super::field::Field;
 use super::header::sealed;
-use super::outline::Part;
-use super::{Reader, has_placeholder, misplaced};
+use super::media::{Format, MediaType};
+use super::outline::{Content, Part};
+use super::transfer::{Decoded, TransferEncoding};
+use super::{Reader, misplaced};
 use crate::fault::Fault;
 use crate::message::Fixed;
-use crate::render::body::{Body, Place};
+use crate::render::body::{Body, Layout, Place};
 use crate::render::encode::eight_bit::LINE_OCTETS_MAX;
-use crate::render::encode::{Output, base64, parameter, word};
+use crate::render::encode::{Output, base64};
 use crate::render::plan::piece::Piece;
 use crate::render::program::Syntax;
-use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
-use mail_parser::decoders::base64::base64_decode;
-use mail_parser::decoders::quoted_printable::quoted_printable_decode;
-use mail_parser::parsers::MessageStream;
-use mail_parser::{ContentType, HeaderValue};
+use crate::render::shown;
+use encoding_rs::{Encoding, UTF_8};
 use std::borrow::Cow;
 
 /// How far into an HTML text its own charset declaration is looked for (HTML §4.2.5.4).
 const META_OCTETS_MAX: usize = 1024;
 
-/// Content-Type, Content-Transfer-Encoding and Content-Disposition of a part.
-pub struct MediaType {
-    /// Lower case; `text` and `plain` where none is stated.
-    kind: String,
-    subtype: String,
-    parameters: Vec<(String, String)>,
-    encoding: TransferEncoding,
-    is_attachment: bool,
+impl Format {
+    fn syntax(self) -> Syntax {
+        match self {
+            Self::Prose | Self::Lines => Syntax::Text,
+            Self::Html => Syntax::Html,
+            Self::ContentLines => Syntax::ContentLines,
+            Self::Csv => Syntax::Csv,
+            Self::Json => Syntax::Json,
+        }
+    }
+
+    fn layout(self) -> Layout {
+        match self {
+            Self::Prose | Self::Html => Layout::Prose,
+            Self::ContentLines => Layout::Folded,
+            Self::Csv | Self::Json | Self::Lines => Layout::ValuesOnOneLine,
+        }
+    }
 }
 
+/// What makes a body unfit for some server or for every one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TransferEncoding {
-    Identity,
-    QuotedPrintable,
-    Base64,
-    Unknown,
+enum Fitness {
+    Fit,
+    EightBit,
+    /// A line past the limit.
+    Unfit,
 }
 
-impl MediaType {
-    pub fn of(fields: &[Field<'_>]) -> Self {
-        let line = |name: &str| fields.iter().find(|field| field.is(name)).map(Field::line);
-        let mut media = Self {
-            kind: "text".into(),
-            subtype: "plain".into(),
-            parameters: Vec::new(),
-            encoding: line("content-transfer-encoding")
-                .map_or(TransferEncoding::Identity, |line| encoding(&line)),
-            is_attachment: false,
-        };
-        if let Some(line) = line("content-type")
-            && let Some(written) = structured(&line)
-        {
-            media.kind = written.c_type.to_ascii_lowercase();
-            media.subtype = written.c_subtype.as_deref().unwrap_or_default().to_ascii_lowercase();
-            let attributes = written.attributes.into_iter().flatten();
-            media.parameters =
-                attributes.map(|a| (a.name.to_ascii_lowercase(), a.value.into_owned())).collect();
-        }
-        if let Some(line) = line("content-disposition") {
-            media.is_attachment = structured(&line).is_some_and(|written| !written.is_inline());
-        }
-        media
-    }
-
-    pub fn boundary(&self) -> Option<&str> {
-        if self.kind == "multipart" { self.parameter("boundary").filter(|b| !b.is_empty()) } else { None }
-    }
-
-    pub fn is_sealed(&self) -> bool {
-        matches!(self.subtype.as_str(), "signed" | "encrypted")
-    }
-
-    fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    fn is_readable_text(&self) -> bool {
-        self.kind == "text" && !self.is_attachment
-    }
-
-    fn syntax(&self) -> Syntax {
-        if matches!(self.subtype.as_str(), "html" | "x-amp-html" | "watch-html") {
-            Syntax::Html
+impl Fitness {
+    fn of(body: &[u8]) -> Self {
+        if body.split(|octet| *octet == b'\n').any(|line| line.len() > LINE_OCTETS_MAX + 1) {
+            Self::Unfit
+        } else if body.is_ascii() {
+            Self::Fit
         } else {
-            Syntax::Text
+            Self::EightBit
         }
-    }
-
-    /// The part's Content-Type field in UTF-8, other parameters kept.
-    fn field_in_utf8(&self) -> Output {
-        let mut out = Output::unbounded();
-        let subtype = if is_token(&self.subtype) { &self.subtype } else { "plain" };
-        out.put(format!("Content-Type: text/{subtype}; charset=utf-8").as_bytes());
-        for (name, value) in &self.parameters {
-            if name != "charset" {
-                put_parameter(name, value, &mut out);
-            }
-        }
-        out.put(b"\r\n");
-        out
-    }
-}
-
-/// Writes a Content-Type or Content-Disposition anew, its parameters encoded as they should be (RFC 2231).
-pub fn put_structured(field: &Field<'_>, out: &mut Output) -> Option<()> {
-    let line = field.line();
-    let written = structured(&line)?;
-    let is_lawful = is_token(&written.c_type) && written.c_subtype.as_deref().is_none_or(is_token);
-    if !is_lawful {
-        return None;
-    }
-    out.put(format!("{}: {}", field.name, written.c_type).as_bytes());
-    if let Some(subtype) = &written.c_subtype {
-        out.put(format!("/{subtype}").as_bytes());
-    }
-    for attribute in written.attributes.iter().flatten() {
-        put_parameter(&attribute.name, &attribute.value, out);
-    }
-    out.put(b"\r\n");
-    Some(())
-}
-
-fn put_parameter(name: &str, value: &str, out: &mut Output) {
-    if is_token(name) {
-        let mut clean = Output::unbounded();
-        word::put_clean(value, &mut clean);
-        parameter::write(name, clean.as_text(), out);
     }
 }
 
 impl Reader<'_> {
     /// A part that has no parts of its own.
-    pub(super) fn leaf(&mut self, part: &Part<'_>, body: &[u8]) -> Result<(), Fault> {
-        let media = MediaType::of(&part.fields);
-        if media.is_readable_text()
-            && let Some(text) = text(body, &media)?
+    pub(super) fn leaf(&mut self, part: &Part<'_>) -> Result<(), Fault> {
+        let media = part.media();
+        let is_opaque = matches!(part.content, Content::Opaque);
+        if is_opaque || media.is_unread_multipart() {
+            if shown::shows(&String::from_utf8_lossy(part.body), Syntax::Html) {
+                return Err(misplaced(format!(
+                    "{}: a placeholder in a part that cannot be read; its header needs an empty line behind it, and a \
+                     multipart a boundary that occurs",
+                    part.place()
+                )));
+            }
+            return self.as_it_came(part);
+        }
+        if let Some(format) = media.format()
+            && let Some(text) = text(part, &media, format, self.declared)?
         {
             if part.inside.is_sealed {
-                return Err(sealed());
+                return Err(sealed(part));
             }
-            return self.text_leaf(part, &media, &text);
+            return self.text_leaf(part, &media, format, &text);
         }
-        let is_encoded =
-            matches!(media.encoding, TransferEncoding::QuotedPrintable | TransferEncoding::Base64);
-        let has_long_line = body.split(|byte| *byte == b'\n').any(|line| line.len() > LINE_OCTETS_MAX + 1);
-        let is_unlawful = has_long_line || (!is_encoded && !body.is_ascii());
-        // What cannot be encoded anew keeps its octets: RFC 2046 §5.2.1 for messages, seals for the rest.
-        if !is_unlawful || part.inside.is_sealed || media.kind == "message" || media.kind == "multipart" {
-            self.fields(part, |_| true)?;
-            self.assembly.put(b"\r\n");
-            self.assembly.put(body);
-            return Ok(());
+        let fitness = Fitness::of(part.body);
+        let labels = part.fields.iter().filter(|field| field.is("content-transfer-encoding")).count();
+        let may_be_encoded = !part.inside.is_sealed && !media.is_composite() && labels <= 1;
+        let decoded =
+            if may_be_encoded && fitness != Fitness::Fit { media.encoding.decode(part.body) } else { None };
+        match (decoded, fitness) {
+            (Some(decoded), Fitness::EightBit | Fitness::Unfit)
+                if media.encoding != TransferEncoding::Uuencode =>
+            {
+                self.convertible_leaf(part, &decoded.octets, fitness)
+            }
+            _ => self.as_it_came(part),
         }
-        self.convertible_leaf(part, body, &media, has_long_line)
     }
 
-    fn text_leaf(&mut self, part: &Part<'_>, media: &MediaType, text: &str) -> Result<(), Fault> {
+    fn as_it_came(&mut self, part: &Part<'_>) -> Result<(), Fault> {
+        self.fields(part, |_| true)?;
+        self.assembly.put(part.blank);
+        self.needs_eight_bit(part.body, part);
+        self.assembly.put(part.body);
+        Ok(())
+    }
+
+    fn text_leaf(
+        &mut self,
+        part: &Part<'_>,
+        media: &MediaType,
+        format: Format,
+        text: &str,
+    ) -> Result<(), Fault> {
         let is_replaced =
             |field: &Field<'_>| field.is("content-type") || field.is("content-transfer-encoding");
+        if part.fields.iter().filter(|field| field.is("content-type")).any(Field::has_placeholder) {
+            return Err(misplaced(String::from(
+                "a placeholder in Content-Type; put it in a text or in Subject",
+            )));
+        }
         self.fields(part, |field| !is_replaced(field) && !field.is("content-md5"))?;
         self.add_mime_version(part);
-        self.assembly.put(media.field_in_utf8().as_bytes());
-        let syntax = media.syntax();
-        let place = format!("part {} (text/{})", part.number, media.subtype.escape_debug());
-        let text = if syntax == Syntax::Html { html_in_utf8(text) } else { Cow::Borrowed(text) };
-        let program = self.part_program(&text, syntax, &place)?;
-        let is_prose =
-            syntax == Syntax::Html || matches!(media.subtype.as_str(), "plain" | "enriched" | "markdown");
-        let place = Place { in_multipart: !part.is_root(), values_on_one_line: !is_prose };
+        self.assembly.put(media.field_in_utf8(self.declared)?.as_bytes());
+        let text = if format == Format::Html { html_in_utf8(text) } else { Cow::Borrowed(text) };
+        let program = self.part_program(&text, format.syntax(), &part.place())?;
+        let place = Place { in_multipart: !part.is_root(), layout: format.layout() };
         self.assembly.add(Piece::Body(Box::new(Body::new(program, place))));
         Ok(())
     }
 
     /// A part that the target may not take as it is: eight-bit octets, or lines past the limit.
-    fn convertible_leaf(
-        &mut self,
-        part: &Part<'_>,
-        body: &[u8],
-        media: &MediaType,
-        has_long_line: bool,
-    ) -> Result<(), Fault> {
-        self.fields(part, |field| !field.is("content-transfer-encoding"))?;
-        self.add_mime_version(part);
-        let octets = decoded(body, media.encoding).unwrap_or(Cow::Borrowed(body));
+    fn convertible_leaf(&mut self, part: &Part<'_>, octets: &[u8], fitness: Fitness) -> Result<(), Fault> {
+        let is_label = |field: &Field<'_>| field.is("content-transfer-encoding");
+        let label = part.fields.iter().find(|field| is_label(field)).map_or(&[][..], |field| field.raw);
+        let stands_before = |field: &Field<'_>| label.is_empty() || field.raw.as_ptr() < label.as_ptr();
+        self.fields(part, |field| !is_label(field) && stands_before(field))?;
+        let lacks_version = part.is_root() && !part.fields.iter().any(|field| field.is("mime-version"));
+        let version: &[u8] = if lacks_version { b"MIME-Version: 1.0\r\n" } else { b"" };
+        self.put_by_transfer(label, &[version, b"Content-Transfer-Encoding: base64\r\n"].concat(), fitness);
+        self.fields(part, |field| !is_label(field) && !stands_before(field))?;
         let mut encoded = Output::unbounded();
-        encoded.put(b"Content-Transfer-Encoding: base64\r\n\r\n");
-        base64::write(&octets, &mut encoded);
-        if has_long_line {
-            self.assembly.put(encoded.as_bytes());
-        } else {
-            let eight_bit = [b"Content-Transfer-Encoding: 8bit\r\n\r\n", body].concat();
-            let seven_bit = Fixed::new(encoded.as_bytes());
-            self.assembly.add(Piece::ByTransfer { eight_bit: Fixed::new(eight_bit), seven_bit });
-        }
+        encoded.put(b"\r\n");
+        base64::write(octets, &mut encoded);
+        self.put_by_transfer(&[part.blank, part.body].concat(), encoded.as_bytes(), fitness);
         Ok(())
+    }
+
+    fn put_by_transfer(&mut self, eight_bit: &[u8], seven_bit: &[u8], fitness: Fitness) {
+        match fitness {
+            Fitness::Unfit => self.assembly.put(seven_bit),
+            Fitness::Fit | Fitness::EightBit => self.assembly.add(Piece::ByTransfer {
+                eight_bit: Fixed::new(eight_bit),
+                seven_bit: Fixed::new(seven_bit),
+            }),
+        }
     }
 
     fn add_mime_version(&mut self, part: &Part<'_>) {
@@ -205,86 +167,135 @@ impl Reader<'_> {
     }
 }
 
-/// The text of a part that holds a placeholder.
-fn text(body: &[u8], media: &MediaType) -> Result<Option<String>, Fault> {
-    let Some(octets) = decoded(body, media.encoding) else {
-        return if memchr::memmem::find(body, b"{{").is_some() {
-            Err(misplaced("a placeholder in a part whose transfer encoding is broken"))
-        } else {
-            Ok(None)
-        };
-    };
-    let charset = charset(media.parameter("charset"), &octets);
-    let (text, _, is_broken) = charset.unwrap_or(UTF_8).decode(&octets);
-    if !has_placeholder(&text) {
-        return Ok(None);
+/// The text of a part in which a reader would show a placeholder.
+fn text(
+    part: &Part<'_>,
+    media: &MediaType,
+    format: Format,
+    declared: Declared,
+) -> Result<Option<String>, Fault> {
+    let syntax = format.syntax();
+    let refuse = |cause: &str| Err(misplaced(format!("{}: {cause}", part.place())));
+    let readings = [Some(media.encoding), media.other_encoding].into_iter().flatten();
+    for other in readings.skip(1).filter_map(|encoding| encoding.decode(part.body)) {
+        if shown::shows(&String::from_utf8_lossy(&other.octets), syntax) {
+            return refuse("a placeholder, and two Content-Transfer-Encodings; send one");
+        }
     }
-    if charset.is_none() || is_broken {
-        return Err(misplaced("a placeholder in a part that is not valid in its charset; send it in UTF-8"));
+    let is_broken = "a placeholder in a part whose transfer encoding is broken; encode it as its label says";
+    let Some(Decoded { octets, is_sure }) = media.encoding.decode(part.body) else {
+        let shows = shown::shows(&String::from_utf8_lossy(part.body), syntax);
+        return if shows { refuse(is_broken) } else { Ok(None) };
+    };
+    let Reading { text, is_whole } = match Reading::of(media, &octets, declared) {
+        Ok(reading) => reading,
+        Err(cause) => return refuse(cause),
+    };
+    if !shown::shows(&text, syntax) {
+        let is_beside = !is_sure && shown::shows(&String::from_utf8_lossy(part.body), syntax);
+        return if is_beside { refuse(is_broken) } else { Ok(None) };
+    }
+    let is_footed = media.encoding == TransferEncoding::Base64;
+    if !is_sure && !is_footed || media.encoding == TransferEncoding::Uuencode {
+        return refuse(is_broken);
+    }
+    if is_footed && memchr::memmem::find(part.body, b"{{").is_some() {
+        return refuse("a placeholder beside base64, which not every reader shows; encode it with the rest");
+    }
+    if !is_whole {
+        return refuse("a placeholder in a part that is not valid in its charset; send it in UTF-8");
     }
     Ok(Some(text.into_owned()))
 }
 
-fn structured(line: &[u8]) -> Option<ContentType<'_>> {
-    match MessageStream::new(line).parse_content_type() {
-        HeaderValue::ContentType(written) => Some(written),
-        _ => None,
+/// A part's octets as text.
+struct Reading<'o> {
+    text: Cow<'o, str>,
+    /// No letter is lost.
+    is_whole: bool,
+}
+
+impl<'o> Reading<'o> {
+    /// By the charset that is stated; where none is, UTF-8, what the HTML says itself, or what the message's other texts
+    /// are in.
+    fn of(media: &MediaType, octets: &'o [u8], declared: Declared) -> Result<Self, &'static str> {
+        let stated = Stated::of(media.parameter("charset").as_deref());
+        if stated == Stated::Foreign {
+            return Self::foreign(octets);
+        }
+        let charset = match stated {
+            Stated::Charset(charset) => Some(charset),
+            _ if std::str::from_utf8(octets).is_ok() && !octets.contains(&0x1b) => None,
+            _ => own_charset(octets),
+        };
+        let Some(charset) = charset else {
+            let text = declared.read(octets);
+            let is_whole = text.is_some();
+            return Ok(Self { text: text.unwrap_or_else(|| String::from_utf8_lossy(octets)), is_whole });
+        };
+        let (text, is_whole) = charset.decode(octets);
+        // A label that lies, as readers who look at the octets find out.
+        let is_plain = !matches!(charset, Charset::Known(known) if known.is_ascii_compatible());
+        if is_plain && !text.contains("{{") && is_ascii_placeholder(octets) {
+            return Err(
+                "a placeholder that the charset stated does not show but a lenient reader would; send it in UTF-8",
+            );
+        }
+        Ok(Self { text, is_whole })
+    }
+
+    /// ASCII without a shift to anything else is the same in every charset but for a few.
+    fn foreign(octets: &'o [u8]) -> Result<Self, &'static str> {
+        let is_shift = |octet: &u8| matches!(octet, 0 | 0x0e | 0x0f | 0x1b) || !octet.is_ascii();
+        match std::str::from_utf8(octets) {
+            Ok(text) if !octets.iter().any(is_shift) => {
+                Ok(Self { text: Cow::Borrowed(text), is_whole: false })
+            }
+            _ => Err("its charset cannot be searched for placeholders; send it in UTF-8"),
+        }
     }
 }
 
-fn encoding(line: &[u8]) -> TransferEncoding {
-    match line.trim_ascii().to_ascii_lowercase().as_slice() {
-        b"" | b"7bit" | b"8bit" | b"binary" => TransferEncoding::Identity,
-        b"quoted-printable" => TransferEncoding::QuotedPrintable,
-        b"base64" => TransferEncoding::Base64,
-        _ => TransferEncoding::Unknown,
+/// Two braces, each as one octet or with zeroes around it.
+fn is_ascii_placeholder(octets: &[u8]) -> bool {
+    let mut without: Vec<u8> = Vec::with_capacity(octets.len());
+    without.extend(octets.iter().filter(|octet| **octet != 0));
+    memchr::memmem::find(&without, b"{{").is_some()
+}
+
+/// What an HTML text declares itself.
+fn own_charset(octets: &[u8]) -> Option<Charset> {
+    let head = String::from_utf8_lossy(&octets[..octets.len().min(META_OCTETS_MAX)]).to_ascii_lowercase();
+    let (start, end) = meta_label(&head)?;
+    match Stated::of(Some(&head[start..end])) {
+        Stated::Charset(charset) => Some(charset),
+        Stated::Nothing | Stated::Foreign => None,
     }
 }
 
-fn decoded(body: &[u8], encoding: TransferEncoding) -> Option<Cow<'_, [u8]>> {
-    match encoding {
-        TransferEncoding::Identity => Some(Cow::Borrowed(body)),
-        TransferEncoding::QuotedPrintable => quoted_printable_decode(body).map(Cow::Owned),
-        TransferEncoding::Base64 => base64_decode(body).map(Cow::Owned),
-        TransferEncoding::Unknown => None,
-    }
-}
-
-/// The stated charset; where none or plain ASCII is stated, UTF-8 if it is that, else Windows-1252.
-fn charset(stated: Option<&str>, octets: &[u8]) -> Option<&'static Encoding> {
-    let stated = stated.map(str::trim).filter(|label| !label.is_empty());
-    let is_vague = stated.is_none_or(|label| {
-        ["us-ascii", "ascii", "unknown-8bit", "utf8"].iter().any(|vague| vague.eq_ignore_ascii_case(label))
-    });
-    if is_vague {
-        return Some(if std::str::from_utf8(octets).is_ok() { UTF_8 } else { WINDOWS_1252 });
-    }
-    Encoding::for_label(stated.unwrap_or_default().as_bytes())
+/// Where the label of an HTML text's own declaration stands. `head` is in lower case.
+fn meta_label(head: &str) -> Option<(usize, usize)> {
+    let meta = head.find("<meta")?;
+    let at = meta + head[meta..].find("charset=")? + "charset=".len();
+    let start = at + usize::from(head[at..].starts_with(['"', '\'']));
+    let length = head[start..].find(|c: char| !is_label_char(c)).unwrap_or(0);
+    Some((start, start + length))
 }
 
 /// The HTML's own declaration of another charset would contradict the header.
 fn html_in_utf8(text: &str) -> Cow<'_, str> {
     let head_end = (0..=text.len().min(META_OCTETS_MAX)).rev().find(|at| text.is_char_boundary(*at));
     let head = text[..head_end.unwrap_or(0)].to_ascii_lowercase();
-    let Some(at) = head.find("<meta").and_then(|meta| Some(meta + head[meta..].find("charset=")?)) else {
-        return Cow::Borrowed(text);
-    };
-    let label_start =
-        at + "charset=".len() + usize::from(head[at + "charset=".len()..].starts_with(['"', '\'']));
-    let label_len = head[label_start..].find(|c: char| !is_label_char(c)).unwrap_or(0);
-    let label_end = label_start + label_len;
-    if Encoding::for_label(&head.as_bytes()[label_start..label_end]).is_none() {
-        return Cow::Borrowed(text);
+    match meta_label(&head) {
+        Some((start, end))
+            if Encoding::for_label(&head.as_bytes()[start..end]).is_some_and(|known| known != UTF_8) =>
+        {
+            Cow::Owned([&text[..start], "utf-8", &text[end..]].concat())
+        }
+        _ => Cow::Borrowed(text),
     }
-    Cow::Owned([&text[..label_start], "utf-8", &text[label_end..]].concat())
 }
 
 fn is_label_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-_:.".contains(c)
-}
-
-fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= 60
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte))
 }

@@ -1,9 +1,10 @@
 //! The outline of a message: where header fields, parts and boundaries stand, before anything is decoded. Two messages
 //! with the same [`Tree::canonical`] form have the same plan but for their own header fields and boundaries.
 
-use super::field::{self, Field};
-use super::leaf::MediaType;
-use super::{DEPTH_MAX, PARTS_MAX, bad_job, header, multipart, too_large};
+use super::charset::Declared;
+use super::field::{self, Field, Split, Unreadable};
+use super::media::MediaType;
+use super::{DEPTH_MAX, PARTS_MAX, header, multipart, too_large};
 use crate::fault::Fault;
 use crate::render::fingerprint::{Canonical, Fingerprint};
 use crate::render::memo::Kind;
@@ -33,6 +34,9 @@ pub struct Part<'m> {
     /// From 1, in the order parts begin.
     pub number: usize,
     pub fields: Vec<Field<'m>>,
+    /// The empty line between header and body; none where the part ends before it.
+    pub blank: &'m [u8],
+    pub body: &'m [u8],
     pub content: Content<'m>,
     pub inside: Inside,
 }
@@ -43,12 +47,19 @@ pub struct Inside {
     pub depth: usize,
     /// Signed or encrypted as it is: nothing in it may change.
     pub is_sealed: bool,
+    /// A digest's own part, which is a message where nothing else is said (RFC 2046 §5.1.5).
+    pub is_in_digest: bool,
 }
 
 #[derive(Debug)]
 pub enum Content<'m> {
-    Single(&'m [u8]),
-    Multi { sections: Vec<Section<'m>>, exchange: Option<Exchange> },
+    Single,
+    /// Its header cannot be read: the part is a body and nothing else.
+    Opaque,
+    Multi {
+        sections: Vec<Section<'m>>,
+        exchange: Option<Exchange>,
+    },
 }
 
 /// A stretch of a multipart's body.
@@ -71,7 +82,7 @@ impl<'m> Outline<'m> {
     /// # Errors
     /// `bad-job` for what cannot be read, `too-large` past the limits on fields.
     pub fn read(raw: &'m [u8]) -> Result<Self, Fault> {
-        let (fields, body) = field::split(raw)?;
+        let Split { fields, body, .. } = field::split(raw).map_err(Unreadable::into_fault)?;
         header::check(&fields)?;
         let (mut head, mut structure) = (Vec::with_capacity(fields.len()), Vec::with_capacity(4));
         for field in fields {
@@ -95,8 +106,14 @@ impl<'m> Outline<'m> {
     /// `bad-job` for what cannot be read, `too-large` past the limits on fields, parts and depth.
     pub fn tree(&self) -> Result<Tree<'m>, Fault> {
         let mut reading = Reading { parts: 0, boundaries: Vec::new() };
-        let root = reading.part(self.structure.clone(), self.body, Inside::default())?;
+        let whole = Split { fields: self.structure.clone(), blank: b"\r\n", body: self.body };
+        let root = reading.part(whole, Inside::default())?;
         Ok(Tree { root, boundaries: reading.boundaries })
+    }
+
+    /// What raw letters of the header are read by, where UTF-8 is not what they are.
+    pub fn declared(&self) -> Declared {
+        self.tree().map_or_else(|_| Declared::default(), |tree| Declared::of(&tree.root))
     }
 }
 
@@ -120,11 +137,23 @@ impl Part<'_> {
         self.inside.depth == 0
     }
 
+    pub fn media(&self) -> MediaType {
+        MediaType::of(&self.fields, self.inside.is_in_digest)
+    }
+
+    /// How errors name it.
+    pub fn place(&self) -> String {
+        match &self.content {
+            Content::Opaque => format!("part {} (without a readable header)", self.number),
+            _ => format!("part {} ({})", self.number, self.media().name()),
+        }
+    }
+
     /// Cut where the boundary stands, a field or a section is written as what is before and what is behind it.
     fn write(&self, canonical: &mut Canonical) {
         let exchange = match &self.content {
             Content::Multi { exchange, .. } => *exchange,
-            Content::Single(_) => None,
+            Content::Single | Content::Opaque => None,
         };
         canonical.mark(b'f', self.fields.len() as u32);
         let mut uncut = exchange;
@@ -132,8 +161,9 @@ impl Part<'_> {
             let cut = if field.is("content-type") { uncut.take() } else { None };
             put_cut(field.raw, cut.map(|exchange| (exchange, exchange.field_at)), canonical);
         }
+        canonical.put(self.blank);
         match &self.content {
-            Content::Single(body) => canonical.put(body),
+            Content::Single | Content::Opaque => canonical.put(self.body),
             Content::Multi { sections, .. } => {
                 canonical.mark(b's', sections.len() as u32);
                 for section in sections {
@@ -162,17 +192,23 @@ struct Reading<'m> {
 }
 
 impl<'m> Reading<'m> {
-    fn part(&mut self, fields: Vec<Field<'m>>, body: &'m [u8], inside: Inside) -> Result<Part<'m>, Fault> {
-        self.parts += 1;
+    fn part(&mut self, split: Split<'m>, inside: Inside) -> Result<Part<'m>, Fault> {
+        self.count(inside)?;
         let number = self.parts;
-        if number > PARTS_MAX {
+        let Split { fields, blank, body } = split;
+        let content = self.content(&fields, body, inside)?;
+        Ok(Part { number, fields, blank, body, content, inside })
+    }
+
+    fn count(&mut self, inside: Inside) -> Result<(), Fault> {
+        self.parts += 1;
+        if self.parts > PARTS_MAX {
             return Err(too_large(format!("the message has more than {PARTS_MAX} MIME parts")));
         }
         if inside.depth > DEPTH_MAX {
             return Err(too_large(format!("multiparts stand more than {DEPTH_MAX} deep in each other")));
         }
-        let content = self.content(&fields, body, inside)?;
-        Ok(Part { number, fields, content, inside })
+        Ok(())
     }
 
     fn content(
@@ -182,26 +218,46 @@ impl<'m> Reading<'m> {
         inside: Inside,
     ) -> Result<Content<'m>, Fault> {
         if !may_be_multipart(fields) {
-            return Ok(Content::Single(body));
+            return Ok(Content::Single);
         }
-        let media = MediaType::of(fields);
-        let Some(boundary) = media.boundary() else { return Ok(Content::Single(body)) };
-        let inside = Inside { depth: inside.depth + 1, is_sealed: inside.is_sealed || media.is_sealed() };
+        let media = MediaType::of(fields, inside.is_in_digest);
+        let boundaries = media.boundaries();
+        let cut = boundaries.iter().map(|boundary| (boundary, multipart::split(body, boundary)));
+        // One without a part is shown by nobody; it stays as it came.
+        let Some((boundary, sections)) = cut.into_iter().find(|(_, sections)| has_part(sections)) else {
+            return Ok(Content::Single);
+        };
+        let inside = Inside {
+            depth: inside.depth + 1,
+            is_sealed: inside.is_sealed || media.is_sealed(),
+            is_in_digest: media.is_digest(),
+        };
         let exchange = if inside.is_sealed { None } else { self.exchange(fields, boundary) };
-        let mut sections = Vec::new();
-        for section in multipart::split(body, boundary) {
-            sections.push(match section {
-                multipart::Section::Between(between) => Section::Between(between),
-                multipart::Section::Part(whole) => {
-                    let (fields, body) = field::split(whole)?;
-                    Section::Part(self.part(fields, body, inside)?)
-                }
-            });
+        let sections = sections.into_iter().map(|section| self.section(section, inside));
+        Ok(Content::Multi { sections: sections.collect::<Result<_, _>>()?, exchange })
+    }
+
+    fn section(&mut self, section: multipart::Section<'m>, inside: Inside) -> Result<Section<'m>, Fault> {
+        let whole = match section {
+            multipart::Section::Between(between) => return Ok(Section::Between(between)),
+            multipart::Section::Part(whole) => whole,
+        };
+        match field::split(whole) {
+            Ok(split) => Ok(Section::Part(self.part(split, inside)?)),
+            Err(Unreadable::TooLarge(fault)) => Err(fault),
+            Err(Unreadable::NoField(_)) => {
+                self.count(inside)?;
+                let (number, content) = (self.parts, Content::Opaque);
+                Ok(Section::Part(Part {
+                    number,
+                    fields: Vec::new(),
+                    blank: &[],
+                    body: whole,
+                    content,
+                    inside,
+                }))
+            }
         }
-        if !sections.iter().any(|section| matches!(section, Section::Part(_))) {
-            return Err(bad_job("a multipart holds no part: its boundary does not occur"));
-        }
-        Ok(Content::Multi { sections, exchange })
     }
 
     /// Whether another boundary could stand in this one's place without a difference to any reader: it has only
@@ -237,6 +293,10 @@ impl<'m> Reading<'m> {
 fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
     let first = needle.first()?;
     memchr::memchr_iter(*first, text).find(|at| text[*at..].starts_with(needle))
+}
+
+fn has_part(sections: &[multipart::Section<'_>]) -> bool {
+    sections.iter().any(|section| matches!(section, multipart::Section::Part(_)))
 }
 
 /// Most parts are none, and need no closer look.

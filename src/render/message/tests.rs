@@ -1,6 +1,9 @@
 //! Engines' messages, made into plans and rendered, read back by an independent reader.
 
+mod calendars;
+mod cases;
 mod repeat;
+mod unchanged;
 
 use crate::fault::{Fault, Reason};
 use crate::job::{Data, SendNumber, Token};
@@ -29,23 +32,24 @@ fn plan(raw: &[u8]) -> Result<Plan, Fault> {
 }
 
 fn render_for(raw: &[u8], transfer: Transfer) -> Finished {
+    finish(raw, transfer, &dana()).unwrap()
+}
+
+fn finish(raw: &[u8], transfer: Transfer, person: &Person) -> Result<Finished, Fault> {
     let mut data = Data::new();
     data.insert("order".into(), "A-17".into());
-    plan(raw)
-        .unwrap()
-        .render(&RenderRequest {
-            person: &dana(),
-            token: &Token::from_local(OWN).unwrap(),
-            data: &data,
-            send: &SendNumber::from_bits([7; 16]),
-            campaign: None,
-            sender: Some("bounce@shop.example"),
-            transfer,
-            may_reveal: &|_| true,
-            size_max: 1 << 20,
-            now: &Moment::at(SystemTime::UNIX_EPOCH),
-        })
-        .unwrap()
+    plan(raw)?.render(&RenderRequest {
+        person,
+        token: &Token::from_local(OWN).unwrap(),
+        data: &data,
+        send: &SendNumber::from_bits([7; 16]),
+        campaign: None,
+        sender: Some("bounce@shop.example"),
+        transfer,
+        may_reveal: &|_| true,
+        size_max: 1 << 20,
+        now: &Moment::at(SystemTime::UNIX_EPOCH),
+    })
 }
 
 fn render(raw: &[u8]) -> Vec<u8> {
@@ -195,9 +199,9 @@ fn placeholders_are_found_in_every_encoding() {
     assert_eq!(texts[0], "Dear Levi =\r\n");
     assert_eq!(texts[1], "<html><head><meta charset=\"utf-8\"></head><p>שלום דנה</p></html>");
     assert_eq!(texts[2], "こんにちは Levi さん\r\n");
-    assert!(text(&message).contains("charset=utf-8;\r\n format=\"flowed\"\r\n"));
-    assert!(text(&message).contains("preamble {{x}}\r\n--out er\r\n"));
-    assert!(text(&message).ends_with("--out er--\r\nepilogue\r\n"));
+    assert!(text(&message).contains("charset=utf-8;\r\n format=flowed\r\n"));
+    let ends = ["preamble {{x}}\r\n--out er\r\n", "--out er--\r\nepilogue\r\n"];
+    assert!(text(&message).contains(ends[0]) && text(&message).ends_with(ends[1]));
 }
 
 #[test]
@@ -233,8 +237,8 @@ fn headers_outside_ascii_and_long_lines_are_made_lawful() {
     let long = "word ".repeat(300);
     let raw = simple(&format!("Subject: שלום\r\nComments: {long}\r\nX-Mailer: ä\r\n"), "x\r\n");
     let finished = render_for(&raw, Transfer::EightBit);
-    let message = &finished.message.to_octets();
     assert!(!finished.smtputf8 && !finished.eight_bit);
+    let message = &finished.message.to_octets();
     assert_eq!(full(message).subject(), Some("שלום"));
     assert!(text(message).split("\r\n").all(|line| line.len() <= 76));
     let long_body = simple("", &format!("{}\r\n", "x".repeat(3000)));
@@ -267,14 +271,12 @@ fn placeholders_where_none_may_stand_are_refused_with_the_reason() {
 
 #[test]
 fn messages_that_cannot_be_read_are_refused() {
-    let bad: [&[u8]; 7] = [
-        b"Subject: no sender\r\n\r\nx\r\n",
+    let bad: [&[u8]; 5] = [
         b"From: a@b.example\r\nSubject: x\r\nSubject: y\r\n\r\nx\r\n",
         b"From: a@b.example\r\nno colon here\r\n\r\nx\r\n",
         b"From: a@b.example\r\n\r\nbare\nlf",
         b"From: a@b.example\r\n\r\nbare\rcr",
         b"From: a@b.example\r\n\r\nnul\0",
-        b"From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\nno part\r\n",
     ];
     for raw in bad {
         assert_eq!(refusal(raw).reason, Reason::BadJob, "{}", String::from_utf8_lossy(raw));
@@ -299,37 +301,9 @@ fn sizes_are_bounded() {
 }
 
 #[test]
-fn calendar_values_stay_on_one_line() {
-    let raw =
-        simple("Content-Type: text/calendar; method=REQUEST\r\n", "SUMMARY:{{data.order}}\r\nEND:X\r\n");
-    let mut data = Data::new();
-    data.insert("order".into(), "a\r\nATTENDEE:b".into());
-    let finished = plan(&raw)
-        .unwrap()
-        .render(&RenderRequest {
-            person: &dana(),
-            token: &Token::from_local(OWN).unwrap(),
-            data: &data,
-            send: &SendNumber::fresh(),
-            campaign: None,
-            sender: None,
-            transfer: Transfer::EightBit,
-            may_reveal: &|_| true,
-            size_max: 1 << 20,
-            now: &Moment::at(SystemTime::UNIX_EPOCH),
-        })
-        .unwrap();
-    let octets = finished.message.to_octets();
-    let message = text(&octets);
-    assert!(message.contains("\r\nSUMMARY:a ") && message.contains(" ATTENDEE:b\r\nEND:X\r\n"), "{message}");
-    assert!(!message.contains("\r\nATTENDEE"));
-}
-
-#[test]
 fn the_fields_a_message_reveals_are_known_for_the_grant_check() {
     let raw = simple("Subject: {{person.first_name}}\r\n", "{{person.city}} {{data.order}}");
-    let fields: Vec<String> = plan(&raw).unwrap().person_fields().map(str::to_owned).collect();
-    assert_eq!(fields, ["first_name", "city"]);
+    assert_eq!(plan(&raw).unwrap().person_fields().collect::<Vec<_>>(), ["first_name", "city"]);
 }
 
 /// Messages as a careless or hostile engine may send them.

@@ -4,7 +4,7 @@ use super::boundary::{Boundary, Kind};
 use super::mailbox::{self, Mailbox, Mailboxes, Name, Who};
 use super::piece::Piece;
 use super::{Envelope, Plan, fields_read};
-use crate::render::body::{Body, Place};
+use crate::render::body::{Body, Layout, Place};
 use crate::render::encode::{Address, Output, base64, header, parameter, word};
 use crate::render::leak;
 use crate::render::lint::Lint;
@@ -185,7 +185,7 @@ impl PlanBuilder {
             |mailbox: &Mailbox| matches!(&mailbox.who, Who::Literal(a) if a.needs_smtputf8());
         let envelope = Envelope {
             needs_smtputf8: from.needs_smtputf8() || reply_to.as_ref().is_some_and(is_international),
-            from: from.clone(),
+            from: Some(from.clone()),
             return_path: self.return_path,
             purpose: self.purpose,
             fields: self.fields,
@@ -368,7 +368,7 @@ impl Content {
 
 fn put_body(program: Program, subtype: &str, in_multipart: bool, assembly: &mut Assembly) {
     assembly.put(format!("Content-Type: text/{subtype}; charset=utf-8\r\n").as_bytes());
-    let place = Place { in_multipart, values_on_one_line: false };
+    let place = Place { in_multipart, layout: Layout::Prose };
     let body = Body::new(program, place);
     body.prepare();
     assembly.add(Piece::Body(Box::new(body)));

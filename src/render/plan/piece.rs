@@ -38,6 +38,8 @@ pub enum Piece {
         program: Arc<Program>,
     },
     Mailboxes(Mailboxes),
+    /// From, for a message that has none.
+    From,
     Date,
     MessageId,
     SendNumber,
@@ -52,7 +54,8 @@ pub struct Filling<'a> {
     pub scope: Scope<'a>,
     pub request: &'a RenderRequest<'a>,
     pub recipient: &'a Address,
-    pub from_domain: &'a str,
+    /// The address of From, or what stands in for it.
+    pub from: &'a Address,
     pub boundaries: &'a [Box<str>],
 }
 
@@ -78,12 +81,17 @@ impl Piece {
                 header::verbatim(name, clean_text(program, filling)?.as_text(), out);
             }
             Self::Mailboxes(mailboxes) => mailboxes.write(filling, out)?,
+            Self::From => {
+                header::start("From", out);
+                out.put(filling.from.as_str().as_bytes());
+                out.put(b"\r\n");
+            }
             Self::Date => header::unstructured("Date", request.now.header(), out),
             Self::MessageId => {
                 out.put(b"Message-ID: <");
                 out.put(request.send.as_str().as_bytes());
                 out.push(b'@');
-                out.put(filling.from_domain.as_bytes());
+                out.put(filling.from.domain().as_bytes());
                 out.put(b">\r\n");
             }
             Self::SendNumber => header::verbatim("X-Send-Number", request.send.as_str(), out),

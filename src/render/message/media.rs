@@ -1,0 +1,248 @@
+//! Content-Type and Content-Disposition of a part, read as mail clients read them: without semicolons, in quotes, given
+//! twice (RFC 2045 §5, RFC 2183, RFC 2231).
+
+use super::charset::Declared;
+use super::field::Field;
+use super::parameters::{PARAMETER_OCTETS_MAX, Parameter, Written, extended, is_token};
+use super::transfer::TransferEncoding;
+use super::{bad_job, word};
+use crate::fault::Fault;
+use crate::render::encode::Output;
+use std::borrow::Cow;
+
+/// What a part is.
+#[derive(Debug)]
+pub struct MediaType {
+    /// Lower case; `text/plain` where none is stated (RFC 2045 §5.2), `message/rfc822` in a digest (RFC 2046 §5.1.5).
+    kind: String,
+    subtype: String,
+    parameters: Vec<Parameter>,
+    pub encoding: TransferEncoding,
+    /// What the other Content-Transfer-Encoding says, where a part has two.
+    pub other_encoding: Option<TransferEncoding>,
+    is_attachment: bool,
+}
+
+/// The formats of text that placeholders are looked for in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// People read it as it stands.
+    Prose,
+    Html,
+    /// iCalendar and vCard.
+    ContentLines,
+    Csv,
+    Json,
+    /// Another one, made of lines.
+    Lines,
+}
+
+impl MediaType {
+    pub fn of(fields: &[Field<'_>], is_in_digest: bool) -> Self {
+        let (kind, subtype) = if is_in_digest { ("message", "rfc822") } else { ("text", "plain") };
+        let mut encodings = fields
+            .iter()
+            .filter(|field| field.is("content-transfer-encoding"))
+            .map(|field| TransferEncoding::of(&String::from_utf8_lossy(field.value)));
+        let encoding = encodings.next().unwrap_or(TransferEncoding::Identity);
+        let mut media = Self {
+            kind: kind.into(),
+            subtype: subtype.into(),
+            parameters: Vec::new(),
+            encoding,
+            other_encoding: encodings.find(|other| *other != encoding),
+            is_attachment: false,
+        };
+        if let Some(field) = fields.iter().find(|field| field.is("content-type")) {
+            let written = Written::of(&String::from_utf8_lossy(field.value));
+            (media.kind, media.subtype) = match written.value.split_once('/') {
+                Some((kind, subtype)) if is_token(kind) && is_token(subtype) => {
+                    (kind.to_ascii_lowercase(), subtype.to_ascii_lowercase())
+                }
+                _ => ("text".into(), "plain".into()),
+            };
+            media.parameters = written.parameters;
+        }
+        if let Some(field) = fields.iter().find(|field| field.is("content-disposition")) {
+            let written = Written::of(&String::from_utf8_lossy(field.value));
+            media.is_attachment = !matches!(written.value.to_ascii_lowercase().as_str(), "inline" | "");
+        }
+        media
+    }
+
+    /// Those of a multipart, the likeliest first: readers differ in which of two they take.
+    pub fn boundaries(&self) -> Vec<Cow<'_, str>> {
+        if self.kind != "multipart" {
+            return Vec::new();
+        }
+        let plain =
+            self.parameters.iter().filter(|p| p.name == "boundary").map(|p| Cow::Borrowed(p.value.as_str()));
+        let mut found: Vec<_> = plain.collect();
+        if found.is_empty() {
+            found.extend(self.parameter("boundary"));
+        }
+        found.retain(|boundary| !boundary.is_empty() && boundary.is_ascii());
+        found
+    }
+
+    pub fn is_sealed(&self) -> bool {
+        self.kind == "multipart" && matches!(self.subtype.as_str(), "signed" | "encrypted")
+    }
+
+    pub fn is_digest(&self) -> bool {
+        self.kind == "multipart" && self.subtype == "digest"
+    }
+
+    pub fn is_text(&self) -> bool {
+        self.kind == "text"
+    }
+
+    /// Whose octets RFC 2046 §5.2.1 lets nobody encode.
+    pub fn is_composite(&self) -> bool {
+        matches!(self.kind.as_str(), "message" | "multipart")
+    }
+
+    /// A multipart that could not be cut into parts.
+    pub fn is_unread_multipart(&self) -> bool {
+        self.kind == "multipart"
+    }
+
+    /// For what people are told.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.kind.escape_debug(), self.subtype.escape_debug())
+    }
+
+    /// The value of a parameter; the first counts where it stands twice. One by RFC 2231 is decoded.
+    pub fn parameter(&self, name: &str) -> Option<Cow<'_, str>> {
+        let plain = self.parameters.iter().find(|parameter| parameter.name == name);
+        if let Some(plain) = plain {
+            return Some(Cow::Borrowed(&plain.value));
+        }
+        extended(&self.parameters, name).map(Cow::Owned)
+    }
+
+    /// How placeholders are looked for; `None` where they are not. A calendar is filled wherever it stands, any other
+    /// text only where it is not attached.
+    pub fn format(&self) -> Option<Format> {
+        match (self.kind.as_str(), self.subtype.as_str()) {
+            ("text", "calendar" | "x-vcalendar" | "vcard" | "x-vcard" | "directory")
+            | ("application", "ics") => Some(Format::ContentLines),
+            ("text", subtype) if !self.is_attachment => Some(match subtype {
+                "html" | "x-amp-html" | "watch-html" | "xml" => Format::Html,
+                "plain" | "enriched" | "richtext" | "markdown" | "x-markdown" => Format::Prose,
+                "csv" | "comma-separated-values" | "x-csv" | "x-comma-separated-values" => Format::Csv,
+                "json" | "x-json" => Format::Json,
+                _ => Format::Lines,
+            }),
+            _ => None,
+        }
+    }
+
+    /// The part's Content-Type field in UTF-8, other parameters kept as they are.
+    ///
+    /// # Errors
+    /// `bad-job` for a parameter that cannot be read.
+    pub fn field_in_utf8(&self, declared: Declared) -> Result<Output, Fault> {
+        let mut out = Output::unbounded();
+        out.put(format!("Content-Type: {}/{}; charset=utf-8", self.kind, self.subtype).as_bytes());
+        let is_kept = |parameter: &&Parameter| parameter.base() != "charset";
+        for parameter in self.parameters.iter().filter(is_kept) {
+            parameter.write(&self.parameters, declared, &mut out)?;
+        }
+        out.put(b"\r\n");
+        Ok(out)
+    }
+}
+
+/// Whether a parameter shows a placeholder, as the name of a file may.
+pub fn shows_placeholder(field: &Field<'_>, shows: impl Fn(&str) -> bool) -> bool {
+    let Written { parameters, .. } = Written::of(&String::from_utf8_lossy(field.value));
+    let shown = |parameter: &Parameter| {
+        shows(&word::decode(&parameter.value).text)
+            || extended(&parameters, parameter.base()).is_some_and(|text| shows(&text))
+    };
+    parameters.iter().any(shown)
+}
+
+/// Writes a Content-Type or Content-Disposition anew, its parameters encoded as they should be (RFC 2231). `None` where
+/// it is none.
+///
+/// # Errors
+/// `bad-job` for a parameter that cannot be read.
+pub fn put_structured(field: &Field<'_>, declared: Declared, out: &mut Output) -> Result<Option<()>, Fault> {
+    let text = declared.read(field.value).ok_or_else(|| unreadable(field.name))?;
+    let written = Written::of(&text);
+    if !written.value.split('/').all(is_token) {
+        return Ok(None);
+    }
+    out.put(format!("{}: {}", field.name, written.value).as_bytes());
+    for parameter in &written.parameters {
+        let is_lawful = parameter.raw.is_ascii() && parameter.raw.len() <= PARAMETER_OCTETS_MAX;
+        if parameter.base() == "boundary" && !is_lawful {
+            return Err(bad_job(
+                "the boundary in Content-Type makes a line past 998 bytes, or has letters outside ASCII, which no \
+                 server takes; use one of up to 70 bytes of ASCII (RFC 2046 §5.1.1)",
+            ));
+        }
+        parameter.write(&written.parameters, declared, out)?;
+    }
+    out.put(b"\r\n");
+    Ok(Some(()))
+}
+
+pub fn unreadable(name: &str) -> Fault {
+    bad_job(format!(
+        "the header {name} has 8-bit letters that are neither UTF-8 nor in the one charset the message's texts declare; \
+         send them in UTF-8 or as encoded words (RFC 2047)"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::field;
+    use super::*;
+
+    fn media(header: &str) -> MediaType {
+        let split = field::split(header.as_bytes()).unwrap();
+        MediaType::of(&split.fields, false)
+    }
+
+    #[test]
+    fn types_are_read_leniently() {
+        for (header, name, charset) in [
+            ("Content-Type: text/html charset=\"utf-8\"\r\n", "text/html", "utf-8"),
+            ("Content-Type: TEXT/HTML;charset=utf-8;charset=latin1\r\n", "text/html", "utf-8"),
+            ("Content-Type: \"text/html\"; charset = utf-8\r\n", "text/html", "utf-8"),
+            (
+                "Content-Type: text / html (x; charset=a);\r\n\tCharset*=us-ascii'en'utf-8\r\n",
+                "text/html",
+                "utf-8",
+            ),
+            ("Content-Type: text/html; charset=\"utf-8\r\n", "text/html", "utf-8"),
+            ("Content-Type: text/html;; ; =x charset*0=ut; charset*1=f-8\r\n", "text/html", "utf-8"),
+            ("Content-Type: text\r\n", "text/plain", ""),
+            ("Content-Type: \r\n", "text/plain", ""),
+            ("Content-Type: nonsense; charset=utf-8\r\n", "text/plain", "utf-8"),
+            ("X: y\r\n", "text/plain", ""),
+        ] {
+            let media = media(header);
+            assert_eq!(media.name(), name, "{header}");
+            assert_eq!(media.parameter("charset").unwrap_or_default(), charset, "{header}");
+        }
+        assert_eq!(media("Content-Type: multipart/mixed boundary=\"a b\"\r\n").boundaries(), ["a b"]);
+        assert_eq!(
+            media("Content-Type: multipart/mixed; boundary=a; boundary=b\r\n").boundaries(),
+            ["a", "b"]
+        );
+    }
+
+    #[test]
+    fn what_is_not_the_charset_stays_as_it_stands() {
+        let header = "Content-Type: text/plain; name*=utf-8'de'M%C3%BCller; charset=latin1; x=\"a \\\" b\"; format=flowed\r\n";
+        let field = media(header).field_in_utf8(Declared::default()).unwrap();
+        assert_eq!(
+            field.as_text(),
+            "Content-Type: text/plain; charset=utf-8;\r\n name*=utf-8'de'M%C3%BCller;\r\n x=\"a \\\" b\";\r\n format=flowed\r\n"
+        );
+    }
+}

@@ -1,0 +1,122 @@
+//! Fields of a message's header that are not sent on: those that speak of the message as it came, that are for this relay
+//! only, that name hidden recipients, or that name a token beside the person's address.
+
+use super::field::Field;
+use super::misplaced;
+use crate::fault::Fault;
+use crate::job::Token;
+
+/// What becomes of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Keep,
+    Drop,
+}
+
+/// # Errors
+/// `bad-template` for a token in a field that means something to a reader: without it the message would not be the same.
+pub fn fate(field: &Field<'_>, token_of: &dyn Fn(&str) -> Option<Token>) -> Result<Fate, Fault> {
+    if is_dropped(field) {
+        return Ok(Fate::Drop);
+    }
+    if !names_a_token(field.value, token_of) {
+        return Ok(Fate::Keep);
+    }
+    if means_something(field) {
+        return Err(misplaced(format!(
+            "the header {} names a token, which must not reach anybody; write {{{{send.number}}}} in its place",
+            field.name
+        )));
+    }
+    Ok(Fate::Drop)
+}
+
+fn is_dropped(field: &Field<'_>) -> bool {
+    const EXACT: [&str; 15] = [
+        "bcc",
+        "resent-bcc",
+        "return-path",
+        "dkim-signature",
+        "dkim2-signature",
+        "domainkey-signature",
+        "x-google-dkim-signature",
+        "x-send-number",
+        "content-length",
+        "delivered-to",
+        "x-original-to",
+        "x-envelope-to",
+        "envelope-to",
+        "x-rcpt-to",
+        "apparently-to",
+    ];
+    let starts = |with: &str| field.name.get(..with.len()).is_some_and(|s| s.eq_ignore_ascii_case(with));
+    EXACT.iter().any(|name| field.is(name)) || starts("arc-") || starts("x-tokenrelay-")
+}
+
+/// Without such a field the reader, or the engine, would miss something. Any other one is traces of earlier hops,
+/// requests for receipts, or an engine's own notes.
+fn means_something(field: &Field<'_>) -> bool {
+    const EXACT: [&str; 7] =
+        ["subject", "comments", "keywords", "message-id", "in-reply-to", "references", "feedback-id"];
+    let is_list = field.name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("list-"));
+    is_list || EXACT.iter().any(|name| field.is(name))
+}
+
+/// Whether a token's address stands anywhere in a value, also as part of another address (`bounce+e_1=tokens.example@…`).
+fn names_a_token(value: &[u8], token_of: &dyn Fn(&str) -> Option<Token>) -> bool {
+    let is_local = |octet: &u8| octet.is_ascii_alphanumeric() || b"-_.".contains(octet);
+    let is_domain = |octet: &u8| octet.is_ascii_alphanumeric() || b"-.".contains(octet);
+    memchr::memchr2_iter(b'@', b'=', value).any(|at| {
+        let local = value[..at].iter().rev().take_while(|octet| is_local(octet)).count();
+        let domain = value[at + 1..].iter().take_while(|octet| is_domain(octet)).count();
+        if local == 0 || domain == 0 {
+            return false;
+        }
+        let local = &value[at - local..at];
+        let domain =
+            value[at + 1..at + 1 + domain].strip_suffix(b".").unwrap_or(&value[at + 1..at + 1 + domain]);
+        let is_token = |local: &[u8]| {
+            let address = [local, b"@", domain].concat();
+            std::str::from_utf8(&address).is_ok_and(|address| token_of(address).is_some())
+        };
+        // The local part of another address may end in the token.
+        let begins = |start: &usize| matches!(&local[*start..], [b'e' | b'E' | b'm' | b'M', b'_', ..]);
+        (0..local.len()).filter(begins).any(|start| is_token(&local[start..]))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fate_of(line: &str) -> Option<Fate> {
+        let domains = [String::from("tokens.example")];
+        let raw = format!("{line}\r\n");
+        let split = super::super::field::split(raw.as_bytes()).unwrap();
+        fate(&split.fields[0], &|address| Token::from_address(address, &domains).ok()).ok()
+    }
+
+    #[test]
+    fn no_field_takes_a_token_along() {
+        for dropped in [
+            "Received: from a by b for <e_0123456789@tokens.example>; Thu",
+            "Delivered-To: e_0123456789@tokens.example",
+            "Disposition-Notification-To: <E_0123456789@Tokens.Example>",
+            "Errors-To: bounce+e_0123456789=tokens.example@shop.example",
+            "X-Rcpt: shop-e_0123456789@tokens.example.",
+            "Final-Recipient: rfc822;e_0123456789@tokens.example",
+        ] {
+            assert_eq!(fate_of(dropped), Some(Fate::Drop), "{dropped}");
+        }
+        for kept in [
+            "Received: from a by b for <news@shop.example>; Thu",
+            "Errors-To: bounces@shop.example",
+            "X-Note: e_0123456789",
+            "X-Note: e_@tokens.example",
+        ] {
+            assert_eq!(fate_of(kept), Some(Fate::Keep), "{kept}");
+        }
+        assert_eq!(fate_of("Subject: for e_0123456789@tokens.example"), None);
+        assert_eq!(fate_of("List-Unsubscribe: <mailto:u-e_0123456789@tokens.example>"), None);
+    }
+}

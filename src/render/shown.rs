@@ -1,0 +1,331 @@
+//! What readers show as a placeholder though the compiler sees none: braces written as character references, taken
+//! apart by tags or signs without width, percent-encoded in a URL.
+
+use super::lint::Lint;
+use super::program::Syntax;
+use std::borrow::Cow;
+
+/// Longest text between the braces of a placeholder written in character references or percent triplets.
+const INNER_BYTES_MAX: usize = 200;
+
+/// Whether readers show a placeholder in a text, however it is written.
+pub(super) fn shows(text: &str, syntax: Syntax) -> bool {
+    text.contains("{{")
+        || may_hide(text) && (written_out(text, syntax) != text || hidden(text, syntax).is_some())
+}
+
+/// As [`shows`], for a header field.
+pub(super) fn shows_in_line(text: &str) -> bool {
+    shows(text, Syntax::Header)
+}
+
+/// Only these bytes begin a hidden brace.
+fn may_hide(text: &str) -> bool {
+    memchr::memchr3(b'{', b'&', b'%', text.as_bytes()).is_some()
+}
+
+/// The source as it is compiled, with nothing left that only readers would take for a placeholder.
+///
+/// # Errors
+/// A lint for a placeholder that is written in a way that is not filled in.
+pub(super) fn prepared<'s>(source: &'s str, syntax: Syntax, place: &str) -> Result<Cow<'s, str>, Lint> {
+    if !may_hide(source) {
+        return Ok(Cow::Borrowed(source));
+    }
+    let written = written_out(source, syntax);
+    match hidden(&written, syntax) {
+        None => Ok(written),
+        Some(Hidden { at, how }) => {
+            let before = &written[..at];
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            let (cause, fix) = how.text();
+            Err(Lint::new(place, (line, column), cause, fix))
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Hidden {
+    at: usize,
+    how: How,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Apart,
+    Percent,
+}
+
+impl How {
+    fn text(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Apart => (
+                "two braces with a tag, a comment or an invisible sign between them are shown as a placeholder and \
+                 would not be filled in",
+                "write {{ in one piece, or \\{{ for braces that are meant",
+            ),
+            Self::Percent => (
+                "a placeholder is percent-encoded (%7B%7B), so it would not be filled in",
+                "write {{data.NAME}} in the URL as it is; many editors encode it unasked",
+            ),
+        }
+    }
+}
+
+/// Placeholders that an editor wrote in character references, written as they are meant.
+fn written_out(source: &str, syntax: Syntax) -> Cow<'_, str> {
+    if syntax != Syntax::Html || !source.contains('&') {
+        return Cow::Borrowed(source);
+    }
+    let mut out: Option<String> = None;
+    let (mut from, mut at) = (0, 0);
+    while let Some(found) = memchr::memchr2(b'{', b'&', &source.as_bytes()[at..]) {
+        let start = at + found;
+        if source[start..].starts_with("{{") {
+            at = end_of_tag(source, start);
+            continue;
+        }
+        let is_literal = source[..start].ends_with('\\');
+        match referenced(&source[start..]).filter(|_| !is_literal) {
+            Some((tag, bytes)) => {
+                let out = out.get_or_insert_with(|| String::with_capacity(source.len()));
+                out.push_str(&source[from..start]);
+                out.push_str(&tag);
+                at = start + bytes;
+                from = at;
+            }
+            None => at = start + 1,
+        }
+    }
+    match out {
+        None => Cow::Borrowed(source),
+        Some(mut out) => {
+            out.push_str(&source[from..]);
+            Cow::Owned(out)
+        }
+    }
+}
+
+/// A whole placeholder at the beginning of `source`, and how many bytes it takes there.
+fn referenced(source: &str) -> Option<(String, usize)> {
+    let mut tag = String::new();
+    let mut at = 0;
+    loop {
+        let (c, bytes) = reference(&source[at..]).or_else(|| {
+            let c = source[at..].chars().next()?;
+            Some((c, c.len_utf8()))
+        })?;
+        at += bytes;
+        tag.push(c);
+        let is_begun = tag.len() > 2 || "{{".starts_with(&tag);
+        if !is_begun || tag.len() > INNER_BYTES_MAX || matches!(c, '<' | '>' | '\n') {
+            return None;
+        }
+        if tag.ends_with("}}") {
+            let has_three = tag.starts_with("{{{") && !tag.ends_with("}}}");
+            if !has_three {
+                return (at > tag.len()).then_some((tag, at));
+            }
+        }
+    }
+}
+
+/// Behind the tag at `start`, or behind its braces where it is not closed.
+fn end_of_tag(source: &str, start: usize) -> usize {
+    let braces = source[start..].bytes().take_while(|byte| *byte == b'{').count();
+    let inner = start + braces;
+    if source[..start].ends_with('\\') {
+        return inner;
+    }
+    source[inner..].find("}}").map_or(inner, |close| {
+        let end = inner + close + 2;
+        end + source[end..].bytes().take_while(|byte| *byte == b'}').count().min(braces - 2)
+    })
+}
+
+/// The first placeholder that readers show and nobody fills in.
+fn hidden(source: &str, syntax: Syntax) -> Option<Hidden> {
+    let mut at = 0;
+    while let Some(found) = memchr::memchr3(b'{', b'&', b'%', &source.as_bytes()[at..]) {
+        let start = at + found;
+        if source[start..].starts_with("{{") {
+            at = end_of_tag(source, start);
+            continue;
+        }
+        if let Some(how) = hidden_at(source, start, syntax) {
+            return Some(Hidden { at: start, how });
+        }
+        at = start + 1;
+    }
+    None
+}
+
+fn hidden_at(source: &str, start: usize, syntax: Syntax) -> Option<How> {
+    let from = &source[start..];
+    if is_percent_encoded(from) {
+        return Some(How::Percent);
+    }
+    if source[..start].ends_with('\\') {
+        return None;
+    }
+    let (brace, bytes) = shown(from, syntax)?;
+    let rest = &from[bytes..];
+    let (next, _) = (brace == '{').then(|| next_shown(rest, syntax)).flatten()?;
+    (next == '{' && !rest.starts_with('{')).then_some(How::Apart)
+}
+
+/// `%7B%7Bdata.order%7D%7D`, also where only some of it is encoded, or all of it twice.
+fn is_percent_encoded(from: &str) -> bool {
+    let brace = |text: &str, plain: char, triplets: [&str; 2]| {
+        let encoded = || triplets.iter().find(|t| starts_with_ignoring_case(text, t)).map(|t| t.len());
+        if text.starts_with(plain) { Some(1) } else { encoded() }
+    };
+    let open = |text: &str| brace(text, '{', ["%7b", "%257b"]);
+    let close = |text: &str| brace(text, '}', ["%7d", "%257d"]);
+    let Some(inner) = open(from).and_then(|first| Some(first + open(&from[first..])?)) else { return false };
+    let inner = &from[inner..];
+    let is_path = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@%+[]#/^&~!()".contains(&byte);
+    let bytes = inner.bytes().take(INNER_BYTES_MAX).take_while(|byte| is_path(*byte)).count();
+    (1..=bytes).any(|at| {
+        inner.is_char_boundary(at)
+            && close(&inner[at..]).is_some_and(|first| close(&inner[at + first..]).is_some())
+    })
+}
+
+fn starts_with_ignoring_case(text: &str, start: &str) -> bool {
+    text.as_bytes().get(..start.len()).is_some_and(|begun| begun.eq_ignore_ascii_case(start.as_bytes()))
+}
+
+/// The next sign that a reader shows, past tags and what has no width.
+fn next_shown(mut text: &str, syntax: Syntax) -> Option<(char, usize)> {
+    loop {
+        if syntax == Syntax::Html && text.starts_with('<') {
+            let end = if text.starts_with("<!--") {
+                text.find("-->").map(|at| at + 3)
+            } else {
+                text.find('>').map(|at| at + 1)
+            };
+            text = &text[end?..];
+            continue;
+        }
+        let (c, bytes) = shown(text, syntax)?;
+        if !has_no_width(c) {
+            return Some((c, bytes));
+        }
+        text = &text[bytes..];
+    }
+}
+
+fn shown(text: &str, syntax: Syntax) -> Option<(char, usize)> {
+    let plain = || text.chars().next().map(|c| (c, c.len_utf8()));
+    if syntax == Syntax::Html { reference(text).or_else(plain) } else { plain() }
+}
+
+/// A character reference for what placeholders are made of, or for a sign without width (HTML §13.5).
+fn reference(text: &str) -> Option<(char, usize)> {
+    let inner = text.strip_prefix('&')?;
+    if let Some(number) = inner.strip_prefix('#') {
+        let (digits, radix) = match number.strip_prefix(['x', 'X']) {
+            Some(hex) => (hex, 16),
+            None => (number, 10),
+        };
+        let length = digits.bytes().take_while(|byte| char::from(*byte).is_digit(radix)).count();
+        let c = u32::from_str_radix(&digits[..length], radix).ok().and_then(char::from_u32)?;
+        let end = text.len() - digits.len() + length;
+        return Some((c, end + usize::from(text[end..].starts_with(';'))));
+    }
+    const NAMED: [(&str, char); 18] = [
+        ("lcub;", '{'),
+        ("lbrace;", '{'),
+        ("rcub;", '}'),
+        ("rbrace;", '}'),
+        ("period;", '.'),
+        ("lowbar;", '_'),
+        ("UnderBar;", '_'),
+        ("num;", '#'),
+        ("sol;", '/'),
+        ("quot;", '"'),
+        ("apos;", '\''),
+        ("nbsp;", ' '),
+        ("equals;", '='),
+        ("shy;", '\u{ad}'),
+        ("zwnj;", '\u{200c}'),
+        ("zwj;", '\u{200d}'),
+        ("ZeroWidthSpace;", '\u{200b}'),
+        ("NoBreak;", '\u{2060}'),
+    ];
+    NAMED.iter().find(|(name, _)| inner.starts_with(name)).map(|(name, c)| (*c, name.len() + 1))
+}
+
+fn has_no_width(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{34f}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn html(source: &str) -> Result<String, String> {
+        prepared(source, Syntax::Html, "t").map(Cow::into_owned).map_err(|lint| lint.to_string())
+    }
+
+    #[test]
+    fn references_are_written_out() {
+        for source in [
+            "&#123;&#123;person.x&#125;&#125;",
+            "&#x7B;&#x7b;person&#46;x&#x007d;&#125",
+            "&lcub;&lbrace;person&period;x&rcub;&rbrace;",
+            "{&#123;person.x}&#125;",
+            "&#123&#123person.x}}",
+        ] {
+            assert_eq!(html(source).as_deref(), Ok("{{person.x}}"), "{source}");
+        }
+        let kept = "&amp;{a} <p>&#123;x&#125;</p> \\&#123;&#123;x}} {{data.x}} &lt;";
+        assert_eq!(html(kept).as_deref(), Ok(kept));
+        assert_eq!(html("&#123;&#123;&#123;data.x}}}").as_deref(), Ok("{{{data.x}}}"));
+    }
+
+    #[test]
+    fn what_readers_would_join_is_refused() {
+        for source in [
+            "x {<span>{person.x}}",
+            "{<!-- {{data.x}} > -->{a}}",
+            "{&#8203;{person.x}}",
+            "{\u{200b}{person.x}}",
+            "{</b>&#123;x}}",
+            "\n {&shy;<b>{",
+            "&#123;&#123;open",
+        ] {
+            assert!(html(source).unwrap_err().contains("one piece"), "{source}");
+        }
+        assert!(html("\n {<b>{").unwrap_err().starts_with("t:2:2:"));
+        for fine in ["{ {x} }", "a {<b>x</b>}", "{{a}}{b}", "\\{<b>{", "<style>a{b{c}}</style>", "{<3"] {
+            assert!(html(fine).is_ok(), "{fine}");
+        }
+        assert!(prepared("{<b>{x}}", Syntax::Text, "t").is_ok());
+        assert!(prepared("{\u{2060}{x}}", Syntax::Text, "t").is_err());
+    }
+
+    #[test]
+    fn percent_encoded_ones_are_refused() {
+        for source in [
+            "<a href=\"https://x.test/%7B%7Bdata.order%7D%7D\">",
+            "https://x.test/%7b%7b%20data.order%20%7d%7d",
+            "https://x.test/{%7Bdata.order}}",
+            "https://x.test/%257B%257Bdata.order%257D%257D",
+        ] {
+            for syntax in [Syntax::Html, Syntax::Text, Syntax::Header] {
+                let lint = prepared(source, syntax, "t").unwrap_err();
+                assert!(lint.cause.contains("percent-encoded"), "{source}");
+            }
+        }
+        for fine in ["%7B%7B", "https://x.test/%7B%22a%22%3A1%7D", "100%"] {
+            assert!(prepared(fine, Syntax::Html, "t").is_ok(), "{fine}");
+        }
+    }
+}
