@@ -235,9 +235,9 @@ class Postfix:
         make_certificates(self.dir / "tls")
 
 
-def make_certificates(folder):
-    """A throw-away authority, and a certificate by it for this host under each of its names."""
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+def make_certificates(folder, kind=("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")):
+    """A throw-away authority, and a certificate by it for this host under each of its names; `kind` is that of the keys."""
+    key = ["-newkey", *kind, "-nodes"]
     command("openssl", "req", "-x509", *key, "-days", "2", "-subj", "/CN=throw-away test authority",
             "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
             "-keyout", folder / "ca.key", "-out", folder / "ca.pem")
