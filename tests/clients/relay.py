@@ -36,7 +36,7 @@ dir = "templates"
 name = "mta1"
 host = "127.0.0.1"
 port = {target_port}
-tls = "starttls"
+tls = "{target_tls}"
 ca = "{target_ca}"
 {target_extra}
 [[engine]]
@@ -46,6 +46,7 @@ templates = ["*"]
 fields = ["*"]
 purposes = ["marketing", "service"]
 purpose_default = "service"
+{more}
 """
 
 LISTENER = """\
@@ -53,7 +54,7 @@ LISTENER = """\
 kind = "{kind}"
 bind = "{bind}"
 tls = "{tls}"
-accept = "handoff"
+accept = "{accept}"
 token_domains = ["tokens.example"]
 """
 IDENTITY = 'cert = "certs/relay.pem"\nkey = "file:certs/relay.key"\n'
@@ -66,10 +67,12 @@ class LabError(Exception):
 class Lab:
     """A relay with an SMTP door (STARTTLS), one with implicit TLS, and `doors` beside them: (kind, bind, tls, further lines).
 
-    `target` is the facts of a first MTA (see postfix.py); without it there is a sink that dumps every message."""
+    `target` is the facts of a first MTA (see postfix.py), which may hold its "tls" and further "lines" of its table; without it
+    there is a sink that dumps every message. `more` are further tables of the configuration."""
 
-    def __init__(self, binary, people, target=None, doors=(), limits=None):
+    def __init__(self, binary, people, target=None, doors=(), limits=None, *, accept="handoff", more=""):
         self.binary = Path(binary).resolve()
+        self.accept, self.more = accept, more
         self.people, self.target, self.doors, self.limits = people, target, doors, limits or {}
         self.folder = Path(tempfile.mkdtemp(prefix="tokenrelay-lab-"))
         self.folder.chmod(0o755)
@@ -144,13 +147,14 @@ class Lab:
         extra = ""
         if "password" in self.target:
             (self.folder / "keys" / "mta1.pass").write_text(self.target["password"])
-            extra = f'auth = {{ user = "{self.target["user"]}", password = "file:keys/mta1.pass" }}'
+            extra = f'auth = {{ user = "{self.target["user"]}", password = "file:keys/mta1.pass" }}\n'
         listeners = [("smtp", f"127.0.0.1:{self.smtp_port}", "starttls", IDENTITY),
                      ("smtp", f"127.0.0.1:{self.smtps_port}", "implicit", IDENTITY), *self.doors]
         config = CONFIG.format(
             limits="\n".join(f"{key} = {json.dumps(value)}" for key, value in self.limits.items()),
-            listeners="".join(LISTENER.format(kind=kind, bind=bind, tls=tls) + more for kind, bind, tls, more in listeners),
-            target_port=self.target["port"], target_ca=self.target["ca"], target_extra=extra)
+            listeners="".join(LISTENER.format(kind=kind, bind=bind, tls=tls, accept=self.accept) + more for kind, bind, tls, more in listeners),
+            target_port=self.target["port"], target_tls=self.target.get("tls", "starttls"), target_ca=self.target["ca"],
+            target_extra=extra + self.target.get("lines", ""), more=self.more)
         (self.folder / "tokenrelay.toml").write_text(config)
 
     def import_people(self):

@@ -94,6 +94,9 @@ class Exim(FirstMta):
         mainlog = self.folder / "var" / "log" / "exim4" / "mainlog"
         return self.jail.log() + (mainlog.read_text(errors="replace") if mainlog.exists() else "")
 
+    def queued(self):
+        return len(list((self.folder / "var" / "spool" / "exim4" / "input").rglob("*-D")))
+
     def start(self):
         self.jail.build()
         make_certificates(self.jail.folder("tls"))

@@ -69,3 +69,7 @@ class FirstMta:
 
     def delivered(self):
         return len(list(self.mailbox.iterdir())) if self.mailbox.exists() else 0
+
+    def queued(self):
+        """Messages that it has taken and not yet delivered; none where it delivers before it answers."""
+        return 0

@@ -10,6 +10,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import threading
 from pathlib import Path
 
 # Debian 12's OpenSMTPD 6.8 cannot speak TLS: it is not made for the OpenSSL 3 that it is linked to.
@@ -20,11 +21,17 @@ CACHE = Path(__file__).resolve().parents[2] / "target" / "tmp" / f"mtas-{RELEASE
 STOP_SECONDS_MAX = 20
 USERS = {"root": 0, "mail": 8, "opensmtpd": 901, "opensmtpq": 902, "Debian-exim": 903, "vmail": 904, "nobody": 65534}
 DEVICES = {"null": (1, 3), "zero": (1, 5), "urandom": (1, 9)}
+# Setups run side by side.
+fetching = threading.Lock()
 UNUSED = ("doc", "man", "locale", "info", "lintian", "gcc", "perl", "perl5")
 
 
 class JailError(Exception):
     """The daemon could not be fetched or started; the text says why."""
+
+
+class NoJail(JailError):
+    """This machine cannot have one at all."""
 
 
 class Jail:
@@ -41,6 +48,10 @@ class Jail:
         return self.process is not None and self.process.poll() is None
 
     def build(self):
+        if os.geteuid() != 0:
+            raise NoJail("chroot needs root")
+        if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+            raise NoJail("there is no apt-get or dpkg-deb to fetch the package with")
         shutil.copytree(fetch(self.package), self.root, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*UNUSED))
         for name in ("bin", "sbin", "lib", "lib64"):
             if not (self.root / name).exists():
@@ -94,17 +105,13 @@ class Jail:
             self.process = None
 
 
-def missing():
-    """Why there can be no jail on this machine, or nothing."""
-    if os.geteuid() != 0:
-        return "chroot needs root"
-    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        return "there is no apt-get or dpkg-deb to fetch the package with"
-    return None
-
-
 def fetch(package):
     """The package and its libraries unpacked, in a folder that is kept."""
+    with fetching:
+        return fetch_alone(package)
+
+
+def fetch_alone(package):
     folder = CACHE / package
     if not folder.exists():
         apt = Apt(CACHE / "apt")

@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 from first_mta import FirstMta, MtaError, make_certificates
@@ -14,6 +15,7 @@ CACHE = HERE.parents[1] / "target" / "tmp"
 # Where the machine's Node is older than both ask for (Debian 12 has 18), this one comes from npm as well.
 NODE_MIN, NODE = 20, "20.20.2"
 STOP_SECONDS_MAX = 20
+fetching = threading.Lock()  # setups run side by side
 
 
 class NodeMta(FirstMta):
@@ -38,10 +40,10 @@ class NodeMta(FirstMta):
         make_certificates(self.folder / "tls")
 
     def spawn(self, *words, told=None):
-        packages = node_packages()
+        program, packages = fetched()
         environment = {**os.environ, "NODE_PATH": str(packages)}
         with (self.folder / "daemon.log").open("w") as log:
-            self.process = subprocess.Popen([node(), *words], stdin=subprocess.PIPE if told else subprocess.DEVNULL, stdout=log, stderr=log,
+            self.process = subprocess.Popen([program, *words], stdin=subprocess.PIPE if told else subprocess.DEVNULL, stdout=log, stderr=log,
                                             text=True, cwd=self.folder, env=environment)
         if told:
             self.process.stdin.write(json.dumps(told) + "\n")
@@ -68,6 +70,7 @@ class Haraka(NodeMta):
 
     def start(self):
         self.prepare()
+        shipped = fetched()[1] / "Haraka"
         files = {
             "smtp.ini": f"listen=127.0.0.1:{self.port},127.0.0.1:{self.port_tls}\nsmtps_port={self.port_tls}\nnodes=0\n",
             "plugins": "tls\nauth/flat_file\nmailbox\n",
@@ -77,7 +80,7 @@ class Haraka(NodeMta):
             "me": "mx.relay.test\n",
             "mailbox": f"{self.folder}/mail\n",
         }
-        shutil.copytree(node_packages() / "Haraka" / "config", self.folder / "config")
+        shutil.copytree(shipped / "config", self.folder / "config")
         for name, text in files.items():
             (self.folder / "config" / name).write_text(text)
         for name, text in self.settings.items():
@@ -85,7 +88,7 @@ class Haraka(NodeMta):
                 file.write(text)
         (self.folder / "plugins").mkdir()
         shutil.copy(HERE / "haraka" / "mailbox.js", self.folder / "plugins")
-        self.spawn(node_packages() / "Haraka" / "bin" / "haraka", "-c", self.folder)
+        self.spawn(shipped / "bin" / "haraka", "-c", self.folder)
 
 
 class SmtpServer(NodeMta):
@@ -104,8 +107,13 @@ class SmtpServer(NodeMta):
             "user": self.user, "password": self.password, "mailbox": str(self.folder / "mail"), "options": self.options})
 
 
+def fetched():
+    """(program, packages): a Node that is new enough, and where its packages are. Fetched once."""
+    with fetching:
+        return node(), node_packages()
+
+
 def node():
-    """A Node that is new enough."""
     own = shutil.which("node")
     if own:
         version = subprocess.run([own, "--version"], capture_output=True, text=True).stdout

@@ -33,6 +33,9 @@ class OpenSmtpd(FirstMta):
     def mailbox(self):
         return self.folder / "mail" / "new"
 
+    def queued(self):
+        return len(list((self.folder / "var" / "spool" / "smtpd" / "queue").glob("*/*/message")))
+
     def start(self):
         self.jail.build()
         make_certificates(self.jail.folder("tls"))

@@ -3,7 +3,7 @@
 // {"port", "port_tls", "cert", "key", "user", "password", "mailbox", "options": {...}}
 
 import { createRequire } from "node:module";
-import { createWriteStream, readFileSync, renameSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 
 // Where its packages are is given by NODE_PATH, which only require() looks at.
@@ -27,14 +27,17 @@ function server(told, secure) {
         },
         onData(stream, session, done) {
             const name = `${taken++}.eml`;
-            const file = createWriteStream(`${told.mailbox}/tmp/${name}`);
-            file.write(session.envelope.rcptTo.map((recipient) => `X-Original-To: ${recipient.address}\n`).join(""));
-            file.on("close", () => {
+            const pieces = [];
+            stream.on("data", (piece) => pieces.push(piece));
+            stream.on("end", () => {
                 if (stream.sizeExceeded) return done(refusal(552, "message too large"));
+                const head = session.envelope.rcptTo.map((recipient) => `X-Original-To: ${recipient.address}\n`).join("");
+                // Lines as a mailbox has them; latin1 leaves every byte as it is.
+                const content = Buffer.concat([Buffer.from(head), ...pieces]).toString("latin1").replaceAll("\r\n", "\n");
+                writeFileSync(`${told.mailbox}/tmp/${name}`, content, "latin1");
                 renameSync(`${told.mailbox}/tmp/${name}`, `${told.mailbox}/new/${name}`);
                 done(null, "taken");
             });
-            stream.pipe(file);
         },
     });
 }

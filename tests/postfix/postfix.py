@@ -100,7 +100,7 @@ in_flow_delay = 0
 default_process_limit = 60
 message_size_limit = 52428800
 mailbox_size_limit = 0
-"""
+{more}"""
 
 MASTER_CF = """\
 127.0.0.1:{port} inet n - n - - smtpd
@@ -137,7 +137,7 @@ TABLES = {
 SASL_CONF = """\
 pwcheck_method: auxprop
 auxprop_plugin: sasldb
-mech_list: PLAIN LOGIN
+mech_list: {mechanisms}
 sasldb_path: {dir}/etc/sasl/sasldb2
 """
 
@@ -147,9 +147,11 @@ class PostfixError(Exception):
 
 
 class Postfix:
-    """One private instance. As a context manager it starts, and stops and removes everything at the end."""
+    """One private instance. As a context manager it starts, and stops and removes everything at the end. `more` are lines of main.cf
+    that come last, and so win."""
 
-    def __init__(self, folder=None):
+    def __init__(self, folder=None, more="", mechanisms="PLAIN LOGIN"):
+        self.more, self.mechanisms = more, mechanisms
         self.dir = Path(folder) if folder else Path(tempfile.mkdtemp(prefix="tokenrelay-postfix-"))
         self.user = "relay"
         self.password = secrets.token_urlsafe(18)
@@ -187,6 +189,9 @@ class Postfix:
     def wait(self, seconds=60.0):
         wait(self.dir, seconds)
 
+    def queued(self):
+        return queued(self.dir)
+
     def log_tail(self):
         log = self.dir / "mail.log"
         return "\n".join(log.read_text(errors="replace").splitlines()[-20:]) if log.exists() else "(no log)"
@@ -221,6 +226,8 @@ class Postfix:
             "gid": nobody.pw_gid,
             "port": self.port,
             "port_tls": self.port_tls,
+            "more": self.more,
+            "mechanisms": self.mechanisms,
         }
         (self.dir / "etc" / "main.cf").write_text(MAIN_CF.format(**values))
         (self.dir / "etc" / "master.cf").write_text(MASTER_CF.format(**values))

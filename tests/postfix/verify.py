@@ -24,7 +24,8 @@ import sys
 from collections import defaultdict
 from email import policy
 from email.header import decode_header, make_header
-from email.parser import BytesHeaderParser, BytesParser
+from email.errors import NonASCIILocalPartDefect
+from email.parser import BytesParser, HeaderParser
 from email.utils import parseaddr
 from html.parser import HTMLParser
 from pathlib import Path
@@ -75,13 +76,16 @@ class Delivered:
         self.path = path
         self.raw = path.read_bytes()
         self.message = BytesParser(policy=policy.default).parsebytes(self.raw)
-        self.recipient = str(self.message["X-Original-To"] or self.message["Delivered-To"] or "")
-        self.subject = one_line(str(self.message["Subject"] or ""))
+        # An address may be UTF-8 (RFC 6532), which Python's parser of bytes takes for damage.
+        self.head = self.raw.split(b"\n\n", 1)[0].decode("utf-8", "surrogateescape") + "\n\n"
+        self.headers = HeaderParser(policy=policy.default).parsestr(self.head)
+        self.recipient = str(self.headers["X-Original-To"] or self.headers["Delivered-To"] or "")
+        self.subject = one_line(str(self.headers["Subject"] or ""))
 
     def problems(self, expected):
         """Everything that is wrong with it, as one sentence each."""
         yield from self.header_problems(expected)
-        yield from self.structure_problems()
+        yield from self.structure_problems(expected["to"])
         text, html = self.alternative("text/plain"), self.alternative("text/html")
         if text is None or html is None:
             return
@@ -90,7 +94,7 @@ class Delivered:
             for part in expected.get(wanted, []):
                 if one_line(part) not in have:
                     yield f"the {name} has no {part!r}"
-        for name, value in (("To", str(self.message["To"])), ("subject", self.subject), ("text", text), ("HTML", html)):
+        for name, value in (("To", str(self.headers["To"])), ("subject", self.subject), ("text", text), ("HTML", html)):
             if "{{" in value or "}}" in value:
                 yield f"the {name} has braces of a template left"
             if found := TOKEN.search(value):
@@ -101,10 +105,10 @@ class Delivered:
 
     def header_problems(self, expected):
         for name in ONCE:
-            if len(self.message.get_all(name, [])) != 1:
-                yield f"it has {len(self.message.get_all(name, []))} {name} headers"
+            if len(self.headers.get_all(name, [])) != 1:
+                yield f"it has {len(self.headers.get_all(name, []))} {name} headers"
         try:
-            to, sender = self.message["To"].addresses, self.message["From"].addresses
+            to, sender = self.headers["To"].addresses, self.headers["From"].addresses
         except AttributeError:
             yield "To or From is missing"
             return
@@ -123,19 +127,20 @@ class Delivered:
     def recipient_name(self):
         """The display name in To:. Python's newer parser leaves the white space between encoded words of a phrase
         in (RFC 2047 §6.2 takes it out), so this asks the older one."""
-        header = BytesHeaderParser(policy=policy.compat32).parsebytes(self.raw)["To"]
+        header = HeaderParser(policy=policy.compat32).parsestr(self.head)["To"]
         if '"=?' in header:
             return header  # an encoded word inside quotes is not one (RFC 2047 §5)
         phrase, _ = parseaddr(" ".join(header.split()))
         return one_line(str(make_header(decode_header(phrase))))
 
-    def structure_problems(self):
+    def structure_problems(self, recipient):
         for part in self.message.walk():
             for defect in part.defects:
                 yield f"a {part.get_content_type()} part is malformed: {type(defect).__name__}"
-            for header, value in part.items():
+            for header, value in (self.headers if part is self.message else part).items():
                 for defect in getattr(value, "defects", ()):
-                    yield f"the {header} header is malformed: {type(defect).__name__}"
+                    if recipient.isascii() or not isinstance(defect, NonASCIILocalPartDefect):
+                        yield f"the {header} header is malformed: {type(defect).__name__}"
         whole = self.message
         if whole.get_content_type() == "multipart/mixed":  # the alternative comes first, attachments behind it
             whole = next(whole.iter_parts())
@@ -147,8 +152,7 @@ class Delivered:
             yield f"it has a line of {longest} octets"
         if b"\r" in self.raw.replace(b"\r\n", b"") or b"\0" in self.raw:
             yield "it has a bare CR or a NUL"
-        header = self.raw.split(b"\n\n", 1)[0]
-        if not header.isascii():
+        if recipient.isascii() and not self.head.isascii():
             yield "its header is not ASCII"
 
     def alternative(self, kind):
