@@ -11,6 +11,7 @@ import ssl
 from concurrent.futures import ThreadPoolExecutor
 from email import policy
 from email.message import EmailMessage
+from enum import Enum
 
 PEOPLE = 300
 SENDER = "news@brand.example"
@@ -47,7 +48,7 @@ class Letter:
     def __init__(self, number, person, address):
         self.number, self.person, self.address = number, person, address
         self.greeting = LOCALES[person["locale"]][2]
-        self.is_big = number % 7 == 3 and not __import__("os").environ.get("SMALL")
+        self.is_big = number % 7 == 3
 
     def is_known(self):
         return not self.person["email"].startswith("refuse-")
@@ -155,16 +156,27 @@ def state(code, words):
     return "deferred" if 400 <= code < 500 else "rejected"
 
 
-def judge(written, answers, may_be_held):
-    """(whom, problem) for each letter that was not answered as it should be."""
-    good = ("relayed", "journaled") if may_be_held else ("relayed",)
-    for letter in written:
+class Fate(Enum):
+    """What has to become of a letter."""
+
+    ARRIVES = ("relayed",)
+    # The first MTA says "later" to some of them.
+    ARRIVES_OR_IS_HELD = ("relayed", "journaled")
+    # It is the person's or the letter's own fault.
+    REFUSED = ("rejected",)
+    # It is nobody's fault but the configuration's, which can be mended.
+    WAITS = ("deferred",)
+
+
+def judge(answers, fates):
+    """(whom, problem) for each letter that was not answered as it should be; `fates` by letter."""
+    for letter, fate in fates.items():
         answer = answers.get(letter.number)
         if answer is None:
             yield f"m-{letter.number}", "it was never answered"
-        elif letter.is_known() and answer.state not in good:
-            yield f"m-{letter.number}", f"{answer.state}: {answer.words}"
-        elif not letter.is_known() and (answer.state != "rejected" or "550" not in answer.words):
-            yield f"m-{letter.number}", f"a refused recipient is {answer.state}: {answer.words}"
+        elif answer.state not in fate.value:
+            yield f"m-{letter.number}", f"{answer.state}, not {' or '.join(fate.value)}: {answer.words}"
+        elif not letter.is_known() and fate is Fate.REFUSED and "550" not in answer.words:
+            yield f"m-{letter.number}", f"refused for another reason than that nobody is known by that name: {answer.words}"
         elif letter.person["email"] in answer.words:
             yield f"m-{letter.number}", "the answer names the person"

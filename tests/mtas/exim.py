@@ -26,15 +26,14 @@ keep_environment =
 
 begin acl
 mail:
-  deny !authenticated = *
-       message = authentication required
 {mail}
   accept
 rcpt:
   deny local_parts = ^refuse-
        message = 550 5.1.1 <$local_part@$domain> no mailbox here by that name
 {rcpt}
-  accept domains = *.test
+  accept authenticated = *
+         domains = *.test
   deny message = relay not permitted
 
 begin routers
