@@ -3,6 +3,7 @@
 use clap::Parser;
 use std::process::ExitCode;
 use tokenrelay::cli::{Cli, complain};
+use tokenrelay::telemetry::finish_log;
 
 /// Buffers of messages are made on one core and given back on another all the time, which the system's allocator is
 /// slow at.
@@ -10,7 +11,9 @@ use tokenrelay::cli::{Cli, complain};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match Cli::parse().run() {
+    let ended = Cli::parse().run();
+    finish_log();
+    match ended {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(error) => complain(&error),
     }

@@ -10,6 +10,8 @@ pub fn harden() {
     let no_core = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, no_core);
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    // Nothing in it may panic, which would end the process: what is logged goes through a queue, and standard error is
+    // written to without looking at what comes of it.
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map_or_else(String::new, ToString::to_string);
         if tracing::dispatcher::has_been_set() {

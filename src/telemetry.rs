@@ -1,6 +1,13 @@
 //! What an operator sees: log lines on stderr and the metrics page. Counts and names of things, never values.
 
-use crate::config::{LogConfig, LogFormat};
+mod line;
+mod log;
+mod pen;
+mod queue;
+mod repeats;
+
+pub use log::{LogTo, finish_log, log_lines_dropped, start_log};
+
 use crate::fault::State;
 use crate::ticket::{Board, StageTimes};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -9,35 +16,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use std::io::IsTerminal;
-use std::sync::Mutex;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
-
-/// Where log lines go.
-pub enum LogTo {
-    Stderr,
-    File(std::fs::File),
-}
-
-/// Starts logging; a second call changes nothing.
-///
-/// # Errors
-/// When the level is not a filter.
-pub fn start_log(log: &LogConfig, to: LogTo) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&log.level).map_err(|cause| format!("log.level: {cause}"))?;
-    let (writer, is_terminal) = match to {
-        LogTo::Stderr => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
-        LogTo::File(file) => (BoxMakeWriter::new(Mutex::new(file)), false),
-    };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(is_terminal);
-    let started = match log.format {
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-        LogFormat::Text => lines.with_target(false).try_init(),
-    };
-    drop(started);
-    Ok(())
-}
 
 /// Time of each stage, over all jobs that reached it.
 #[derive(Debug, Clone)]

@@ -19,8 +19,13 @@ pub use crate::exit::{CliError, Exit};
 
 use clap::{Args, Parser, Subcommand};
 use std::future::Future;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long a command that has ended waits for calls into the system that have not.
+const LAST_CALLS: Duration = Duration::from_secs(1);
 
 /// A self-hosted relay for tokenized sending: engines send to tokens, people get personal mail.
 #[derive(Debug, Parser)]
@@ -138,9 +143,9 @@ impl Cli {
 }
 
 /// Prints the error and turns it into the exit code.
-#[expect(clippy::print_stderr, reason = "this is where the command line talks to a person")]
 pub fn complain(error: &CliError) -> ExitCode {
-    eprintln!("{error}");
+    // Nobody is left to tell when stderr is gone; the exit code still says it.
+    let _ = writeln!(std::io::stderr(), "{error}");
     ExitCode::from(error.exit as u8)
 }
 
@@ -157,9 +162,10 @@ fn run_on(
     mut runtime: tokio::runtime::Builder,
     command: impl Future<Output = Result<Exit, CliError>>,
 ) -> Result<Exit, CliError> {
-    runtime
-        .enable_all()
-        .build()
-        .map_err(|cause| CliError::failed(format!("cannot start: {cause}")))?
-        .block_on(command)
+    let runtime =
+        runtime.enable_all().build().map_err(|cause| CliError::failed(format!("cannot start: {cause}")))?;
+    let ended = runtime.block_on(command);
+    // What still waits for a disk must not keep the process: nobody waits for it any more.
+    runtime.shutdown_timeout(LAST_CALLS);
+    ended
 }
