@@ -27,10 +27,11 @@ pub enum Reason {
     VaultUnavailable,
     VaultSealed,
     OverQuota,
+    JournalFull,
 }
 
 impl Reason {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::UnknownToken,
         Self::ExpiredToken,
         Self::NotAToken,
@@ -50,6 +51,7 @@ impl Reason {
         Self::VaultUnavailable,
         Self::VaultSealed,
         Self::OverQuota,
+        Self::JournalFull,
     ];
 
     /// The reason a word stands for.
@@ -79,6 +81,7 @@ impl Reason {
             Self::VaultUnavailable => "vault-unavailable",
             Self::VaultSealed => "vault-sealed",
             Self::OverQuota => "over-quota",
+            Self::JournalFull => "journal-full",
         }
     }
 
@@ -86,9 +89,11 @@ impl Reason {
     fn state(self) -> State {
         match self {
             Self::NoConsent | Self::Restricted | Self::Erased | Self::Duplicate => State::Suppressed,
-            Self::TargetUnavailable | Self::VaultUnavailable | Self::VaultSealed | Self::OverQuota => {
-                State::Deferred
-            }
+            Self::TargetUnavailable
+            | Self::VaultUnavailable
+            | Self::VaultSealed
+            | Self::OverQuota
+            | Self::JournalFull => State::Deferred,
             _ => State::Rejected,
         }
     }
@@ -212,8 +217,6 @@ pub struct Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Circumstance {
     Usual,
-    /// The journal takes no more: it is full, or its disk is.
-    NoStorage,
     /// Another job came before under the same id.
     SameIdOtherBody,
     /// The content needs 8BITMIME and no target offers it (RFC 6152 §3).
@@ -252,7 +255,7 @@ impl Fault {
 
     /// The journal takes no more: it is full, or its disk is.
     pub fn no_storage(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { circumstance: Circumstance::NoStorage, ..Self::new(Reason::OverQuota, detail) }
+        Self::new(Reason::JournalFull, detail)
     }
 
     /// The engine gave this job an id that another job of its has.
@@ -271,7 +274,7 @@ impl Fault {
     }
 
     pub fn is_no_storage(&self) -> bool {
-        self.circumstance == Circumstance::NoStorage
+        self.reason == Reason::JournalFull
     }
 
     pub fn circumstance(&self) -> Circumstance {

@@ -13,6 +13,7 @@ use super::reader::{self, Question};
 use super::record::{Unclaimed, Written};
 use super::recovery::{self, Recovered};
 use super::shared::{Shared, Stats};
+use super::space::Full;
 use super::sync::Syncing;
 use super::writer::Writer;
 use super::{Claimed, Handoff, Held, How, Lane, Number, Settings};
@@ -288,6 +289,11 @@ impl Journal {
     /// Why the journal cannot be written, with the fix; `None` when it can.
     pub fn health(&self) -> Option<String> {
         self.0.shared.health()
+    }
+
+    /// Why no new job is taken on, though what is held goes on.
+    pub fn full(&self) -> Option<Full> {
+        self.0.shared.stats().full
     }
 
     /// Commits everything that came, and ends the threads. Whatever is asked afterwards is refused.

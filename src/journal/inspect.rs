@@ -1,15 +1,20 @@
 //! What a start would find in the journal's directory, looked at without changing anything, also beside a running relay.
 
 use super::Settings;
+use super::apply::Totals;
 use super::error::{JournalError, Trouble, io_error};
-use super::file::{FILE_NAME, LOCK_NAME};
+use super::file::{FILE_NAME, LOCK_NAME, with_companions};
 use super::schema::{APPLICATION_ID, FORMAT};
 use super::shared::DAMAGED_MARK;
 use super::space;
+use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Access, FlockOperation, access, flock};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const READ_WAIT: Duration = Duration::from_secs(5);
 
 /// What there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +26,8 @@ pub struct Inspected {
     pub free: u64,
     /// Whether that is enough to take jobs on.
     pub has_room: bool,
+    /// Bytes that held jobs take, as far as they can be read.
+    pub held: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +54,21 @@ pub fn inspect(settings: &Settings) -> Result<Inspected, JournalError> {
     };
     let free = space::free_on(&place);
     let has_room = space::has_room(free, header.empty, settings.disk_free_min);
-    Ok(Inspected { journal: header.found, owner: owner(dir), free, has_room })
+    let held = if header.found == Found::Whole { held(&path).unwrap_or(0) } else { 0 };
+    Ok(Inspected { journal: header.found, owner: owner(dir), free, has_room, held })
+}
+
+/// Opened so that nothing is left behind: what belongs to the file is used where it is there. Where it is not, the file
+/// itself holds everything.
+fn held(path: &Path) -> rusqlite::Result<u64> {
+    let how = if with_companions(path).iter().all(|file| file.exists()) { "mode=ro" } else { "immutable=1" };
+    // What has a meaning in a URI (https://sqlite.org/uri.html).
+    let name = path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(format!("file:{name}?{how}"), flags)?;
+    db.busy_timeout(READ_WAIT)?;
+    Totals::read(&db).map(|totals| totals.held_bytes)
 }
 
 /// The directory, or the nearest above it in which it would be made. It has to be one that may be written.

@@ -40,6 +40,7 @@ pub use record::Unclaimed;
 pub use recovery::Recovered;
 pub use salvage::Salvaged;
 pub use shared::Stats;
+pub use space::Full;
 
 use crate::fault::Fault;
 use crate::ticket::Outcome;

@@ -9,12 +9,14 @@ use super::flight::Flights;
 use super::handoff::HandoffLog;
 use super::inbox::Inbox;
 use super::known::Known;
+use super::space::Full;
 use super::sync::Unsynced;
 use crate::fault::{Fault, Reason};
 use crate::herald::Herald;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Stands in the directory while the database file is known to be damaged, so that the next start saves what it can.
@@ -34,6 +36,8 @@ pub struct Shared {
     /// Told when something was made due.
     pub stirred: Notify,
     trouble: OnceLock<Trouble>,
+    // Plain data, held for a line.
+    full: Mutex<Option<Full>>,
     counts: Counts,
 }
 
@@ -44,6 +48,8 @@ struct Counts {
     quarantined: AtomicU64,
     commits: AtomicU64,
     unrecorded: AtomicU64,
+    /// When the first of the held jobs was accepted, in milliseconds of Unix time; 0 while there is none.
+    oldest: AtomicI64,
 }
 
 /// The journal in numbers.
@@ -52,6 +58,10 @@ pub struct Stats {
     /// Jobs that wait, are in flight, or are held in doubt.
     pub held_jobs: u64,
     pub held_bytes: u64,
+    /// Most bytes they may take.
+    pub bytes_max: u64,
+    /// For how long the first of them has been held.
+    pub oldest: Duration,
     /// Of those, jobs that are being attempted.
     pub in_flight: u64,
     pub commits: u64,
@@ -61,6 +71,8 @@ pub struct Stats {
     pub unrecorded: u64,
     /// Why the journal cannot be written.
     pub health: Option<String>,
+    /// Why no new job is taken on.
+    pub full: Option<Full>,
 }
 
 impl Shared {
@@ -81,6 +93,7 @@ impl Shared {
             herald: Herald::start(),
             stirred: Notify::new(),
             trouble: OnceLock::new(),
+            full: Mutex::default(),
             counts: Counts::default(),
         }
     }
@@ -124,6 +137,31 @@ impl Shared {
         }
     }
 
+    fn full(&self) -> MutexGuard<'_, Option<Full>> {
+        self.full.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says so once when new jobs are refused from now on, and once when they are taken again.
+    pub fn tell_full(&self, now: Option<Full>) {
+        let before = std::mem::replace(&mut *self.full(), now);
+        match (before, now) {
+            (None, Some(why)) => tracing::warn!(%why, "the journal takes no new jobs"),
+            (Some(_), None) => tracing::info!("the journal takes jobs again"),
+            _ => {}
+        }
+    }
+
+    pub fn set_oldest(&self, accepted_ms: Option<i64>) {
+        self.counts.oldest.store(accepted_ms.unwrap_or(0), Relaxed);
+    }
+
+    fn oldest(&self) -> Duration {
+        match self.counts.oldest.load(Relaxed) {
+            0 => Duration::ZERO,
+            accepted => Duration::from_millis(wall_ms().saturating_sub(accepted).max(0) as u64),
+        }
+    }
+
     pub fn committed(&self, totals: Totals) {
         self.counts.commits.fetch_add(1, Relaxed);
         self.set_totals(totals);
@@ -143,11 +181,14 @@ impl Shared {
         Stats {
             held_jobs: self.counts.held_jobs.load(Relaxed),
             held_bytes: self.counts.held_bytes.load(Relaxed),
+            bytes_max: self.settings.bytes_max,
+            oldest: self.oldest(),
             in_flight: self.flights.count() as u64,
             commits: self.counts.commits.load(Relaxed),
             quarantined: self.counts.quarantined.load(Relaxed),
             unrecorded: self.counts.unrecorded.load(Relaxed),
             health: self.health(),
+            full: *self.full(),
         }
     }
 }

@@ -5,6 +5,7 @@ use super::Settings;
 use super::file::{FILE_NAME, with_companions};
 use crate::fault::Fault;
 use rusqlite::Connection;
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -19,6 +20,48 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The part of `disk_free_min`, one in so many, that has to be free on the disk itself.
 const LOG_SHARE: u64 = 4;
 
+/// Why no job is taken on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// What is held takes as much as `bytes_max` allows.
+    BytesMax,
+    /// The disk has less left than `disk_free_min`.
+    DiskFreeMin,
+    /// A commit found no room at all.
+    Disk,
+}
+
+impl Full {
+    /// What an engine is told.
+    pub fn fault(self) -> Fault {
+        Fault::no_storage(match self {
+            Self::BytesMax => "the journal holds as much as [journal] bytes_max allows; submit again later",
+            Self::DiskFreeMin => {
+                "the journal's disk has less free space than [journal] disk_free_min; submit again later"
+            }
+            Self::Disk => "the journal's disk is full; submit again later",
+        })
+    }
+}
+
+/// What an operator is told, with the fix.
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BytesMax => {
+                "it holds as much as [journal] bytes_max allows; see why targets take nothing, or set it higher"
+            }
+            Self::DiskFreeMin => {
+                "its disk has less free space than [journal] disk_free_min; free space on it, or set that lower"
+            }
+            Self::Disk => "its disk is full; free space on it",
+        })
+    }
+}
+
+/// One part in so many of `bytes_max` has to be free before jobs are said to be taken again.
+const RELIEF_SHARE: u64 = 20;
+
 #[derive(Debug)]
 pub struct Space {
     dir: PathBuf,
@@ -27,6 +70,7 @@ pub struct Space {
     free: u64,
     looked: Option<Instant>,
     has_ballast: bool,
+    full: Option<Full>,
     pages: Pages,
     /// Bytes admitted since the last look at the pages: they go into the log, and from there into the file.
     promised: u64,
@@ -54,6 +98,7 @@ impl Space {
             free: u64::MAX,
             looked: None,
             has_ballast: false,
+            full: None,
             pages: Pages::default(),
             promised: 0,
         };
@@ -93,21 +138,45 @@ impl Space {
     /// Whether `held` bytes of jobs are within bounds, and the disk has room for the `more` of them that are new.
     ///
     /// # Errors
-    /// [`Fault::no_storage`].
-    pub fn admit(&mut self, held: u64, more: u64) -> Result<(), Fault> {
+    /// Why not.
+    pub fn admit(&mut self, held: u64, more: u64) -> Result<(), Full> {
         if held > self.bytes_max {
-            return Err(Fault::no_storage(
-                "the journal holds as much as [journal] bytes_max allows; submit again later",
-            ));
+            return Err(self.fill(Full::BytesMax));
         }
         self.promised += more;
+        if self.disk_has_room() { Ok(()) } else { Err(self.fill(Full::DiskFreeMin)) }
+    }
+
+    fn disk_has_room(&mut self) -> bool {
         let free = self.free_for_sure();
-        if !has_room(free, self.pages.empty, self.free_min) {
-            return Err(Fault::no_storage(
-                "the journal's disk has less free space than [journal] disk_free_min; submit again later",
-            ));
-        }
-        Ok(())
+        has_room(free, self.pages.empty, self.free_min)
+    }
+
+    /// Jobs are refused from now on, for this.
+    pub fn fill(&mut self, why: Full) -> Full {
+        self.full = Some(why);
+        why
+    }
+
+    /// Why jobs were refused last, and are still.
+    pub fn refuses(&self) -> Option<Full> {
+        self.full
+    }
+
+    /// Whether jobs are refused, also while none comes. Of `bytes_max` a part has to be free before it is over: with room
+    /// for one job it would begin again with the next.
+    pub fn fullness(&mut self, held: u64) -> Option<Full> {
+        let most = match self.full {
+            Some(Full::BytesMax) => self.bytes_max - self.bytes_max / RELIEF_SHARE,
+            _ => self.bytes_max,
+        };
+        self.full = match (self.full, self.disk_has_room()) {
+            _ if held > most => Some(Full::BytesMax),
+            (_, true) => None,
+            (Some(Full::Disk), false) => Some(Full::Disk),
+            (_, false) => Some(Full::DiskFreeMin),
+        };
+        self.full
     }
 
     /// What the disk has left when all that was taken on has found its place in the log and in the file.
@@ -216,9 +285,25 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut space = Space::new(&Settings { bytes_max: 1_000, ..settings(dir.path()) });
         space.admit(1_000, 0).unwrap();
-        assert!(space.admit(1_001, 0).unwrap_err().is_no_storage());
+        assert_eq!(space.admit(1_001, 0), Err(Full::BytesMax));
+        assert!(Full::BytesMax.fault().is_no_storage());
         space.free_min = u64::MAX;
-        assert!(space.admit(0, 0).unwrap_err().is_no_storage());
+        assert_eq!(space.admit(0, 0), Err(Full::DiskFreeMin));
+    }
+
+    #[test]
+    fn c14_it_is_full_until_some_room_was_gained() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut space = Space::new(&Settings { bytes_max: 1_000, ..settings(dir.path()) });
+        assert_eq!(space.fullness(990), None);
+        space.admit(1_001, 20).unwrap_err();
+        assert_eq!((space.fullness(990), space.fullness(951)), (Some(Full::BytesMax), Some(Full::BytesMax)));
+        assert_eq!((space.fullness(950), space.fullness(990)), (None, None));
+        space.free_min = u64::MAX;
+        assert_eq!(space.fullness(0), Some(Full::DiskFreeMin), "also while no job comes");
+        space.free_min = 0;
+        space.fill(Full::Disk);
+        assert_eq!(space.fullness(0), None);
     }
 
     #[test]

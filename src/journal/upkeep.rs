@@ -6,7 +6,7 @@ use super::clock::millis;
 use super::error::Trouble;
 use super::file::WRITE_WAIT;
 use super::writer::{Made, Writer};
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use std::time::{Duration, Instant};
 
 /// Pages in the write-ahead log from which on they are moved into the file: 16 MiB, which the ballast can take in.
@@ -99,6 +99,8 @@ impl Writer {
         self.upkeep.next_look = Instant::now() + LOOK_EVERY;
         let given = self.give_back();
         self.space.take_ballast();
+        self.shared.tell_full(self.space.fullness(self.totals.held_bytes));
+        self.shared.set_oldest(oldest(&self.db)?);
         given
     }
 
@@ -201,6 +203,13 @@ impl Writer {
             tracing::warn!(%error, "the journal's log stays; the next start reads it");
         }
     }
+}
+
+/// When the first of the held jobs was accepted; they are numbered in that order.
+fn oldest(db: &Connection) -> rusqlite::Result<Option<i64>> {
+    let mut select =
+        db.prepare_cached("SELECT accepted FROM job WHERE id = (SELECT min(job) FROM payload)")?;
+    select.query_row([], |row| row.get(0)).optional()
 }
 
 /// False for a file that was made without the means for it.

@@ -8,7 +8,7 @@ use super::inbox::Taken;
 use super::order::Order;
 use super::schedule::Chance;
 use super::shared::{Shared, unwritable};
-use super::space::Space;
+use super::space::{Full, Space};
 use super::sync::Syncing;
 use super::upkeep::Upkeep;
 use crate::fault::Fault;
@@ -124,7 +124,9 @@ impl Writer {
                 if self.shared.is_poisoned() {
                     return self.stop(orders);
                 }
-                let rest = self.refuse_new(orders, &no_storage());
+                let full = self.space.fill(Full::Disk);
+                self.shared.tell_full(Some(full));
+                let rest = self.refuse_new(orders, &full.fault());
                 self.write_rest(rest);
             }
             Err(Trouble::Busy) => {
@@ -212,6 +214,7 @@ impl Writer {
         self.took = applied + self.finish_took;
         self.totals = totals;
         self.shared.committed(totals);
+        self.shared.tell_full(self.space.refuses());
         if has_made_due {
             self.shared.stirred.notify_one();
         }
@@ -231,8 +234,8 @@ fn apply(batch: &mut Batch<'_>, space: &mut Space, totals: Totals, order: &Order
         Order::Hold { drafts, .. } => {
             let held = totals.held_bytes.saturating_add_signed(batch.held_bytes_change());
             let more = batch.weigh(drafts)?;
-            if let Err(fault) = space.admit(held + more, more) {
-                return Ok(Done::Held(Err(fault)));
+            if let Err(full) = space.admit(held + more, more) {
+                return Ok(Done::Held(Err(full.fault())));
             }
             let held: rusqlite::Result<_> = drafts.iter().map(|draft| batch.hold(draft)).collect();
             Ok(Done::Held(Ok(held?)))
@@ -245,8 +248,4 @@ fn apply(batch: &mut Batch<'_>, space: &mut Space, totals: Totals, order: &Order
         #[cfg(test)]
         Order::Run(..) | Order::Crash => Ok(Done::Written),
     }
-}
-
-fn no_storage() -> Fault {
-    Fault::no_storage("the journal's disk is full; submit again later")
 }

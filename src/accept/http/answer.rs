@@ -146,7 +146,6 @@ impl Answer {
         };
         match fault.circumstance() {
             Circumstance::Usual | Circumstance::NeedsEightBit => {}
-            Circumstance::NoStorage => return StatusCode::INSUFFICIENT_STORAGE,
             Circumstance::SameIdOtherBody => return StatusCode::CONFLICT,
         }
         match (fault.state(), fault.reason) {
@@ -154,6 +153,7 @@ impl Answer {
             // It may have been delivered: an answer that makes clients repeat it would double it.
             (State::Journaled | State::Unknown, _) => StatusCode::ACCEPTED,
             (State::Deferred, Reason::OverQuota) => StatusCode::TOO_MANY_REQUESTS,
+            (State::Deferred, Reason::JournalFull) => StatusCode::INSUFFICIENT_STORAGE,
             (State::Deferred, _) => StatusCode::SERVICE_UNAVAILABLE,
             (State::Lost, _) => StatusCode::INTERNAL_SERVER_ERROR,
             (_, Reason::BadJob) => StatusCode::BAD_REQUEST,
@@ -289,6 +289,7 @@ mod tests {
             (Fault::new(Reason::Duplicate, ""), 409),
             (Fault::new(Reason::TooLarge, ""), 413),
             (Fault::new(Reason::OverQuota, ""), 429),
+            (Fault::new(Reason::JournalFull, ""), 507),
             (Fault::new(Reason::VaultSealed, ""), 503),
             (Fault::refused(ReplyCode::new(451, 4, 0, 0), ""), 503),
             (Fault::refused(ReplyCode::new(550, 5, 0, 0), ""), 422),

@@ -78,6 +78,8 @@ impl Call {
             body = super::openapi::ProblemWithResultDoc, content_type = "application/problem+json"),
         (status = 503, description = "Deferred; nothing is held.", body = super::openapi::ProblemWithResultDoc,
             content_type = "application/problem+json"),
+        (status = 507, description = "`journal-full`: the journal, or its disk, takes no more; nothing is held.",
+            body = super::openapi::ProblemWithResultDoc, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn post_jobs(

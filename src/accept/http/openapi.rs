@@ -144,6 +144,7 @@ pub(super) enum ReasonText {
     VaultUnavailable,
     VaultSealed,
     OverQuota,
+    JournalFull,
 }
 
 /// A problem document with the members of the result beside its own (RFC 9457 §3.2).

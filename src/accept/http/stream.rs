@@ -93,6 +93,16 @@ enum Cut {
     DoorClosed,
 }
 
+impl Cut {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientGone => "client gone",
+            Self::Broken => "broken off",
+            Self::DoorClosed => "door closed",
+        }
+    }
+}
+
 /// Reads jobs and starts them. Ends with the body, with the client, or with the door.
 struct Reader {
     call: Call,
@@ -112,7 +122,7 @@ impl Reader {
         tracing::info!(
             engine = %self.call.engine.name,
             lines = self.framer.line_number(),
-            ?cut,
+            cut = cut.map(Cut::as_str),
             "http stream read"
         );
         if cut == Some(Cut::DoorClosed) {

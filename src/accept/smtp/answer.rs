@@ -2,7 +2,7 @@
 //! is the reason's word, its cause and the send number.
 
 use crate::accept::smtp::reply::Reply;
-use crate::fault::{Circumstance, Enhanced, Fault, Reason, ReplyCode, State};
+use crate::fault::{Enhanced, Fault, Reason, ReplyCode, State};
 use crate::job::SendNumber;
 use crate::ticket::Outcome;
 
@@ -49,6 +49,10 @@ fn code(fault: &Fault) -> ReplyCode {
         return ReplyCode::new(554, 5, 4, 2);
     }
     match fault.reason {
+        // The relay's own fault, and soon mended.
+        Reason::TemplateNotFound | Reason::BadTemplate if fault.is_transient() => {
+            ReplyCode::new(451, 4, 3, 0)
+        }
         Reason::UnknownToken | Reason::ExpiredToken => ReplyCode::new(550, 5, 1, 1),
         Reason::NotAToken
         | Reason::NoConsent
@@ -64,7 +68,7 @@ fn code(fault: &Fault) -> ReplyCode {
         Reason::TooLarge => ReplyCode::new(552, 5, 3, 4),
         Reason::VaultUnavailable | Reason::VaultSealed => ReplyCode::new(451, 4, 3, 0),
         Reason::TargetUnavailable => ReplyCode::new(451, 4, 4, 1),
-        Reason::OverQuota if fault.circumstance() == Circumstance::NoStorage => ReplyCode::new(452, 4, 3, 1),
+        Reason::JournalFull => ReplyCode::new(452, 4, 3, 1),
         Reason::OverQuota => ReplyCode::new(450, 4, 7, 1),
         Reason::TargetRejected => passed_on(fault),
     }
@@ -119,6 +123,7 @@ mod tests {
             (Reason::VaultUnavailable, "451 4.3.0"),
             (Reason::VaultSealed, "451 4.3.0"),
             (Reason::OverQuota, "450 4.7.1"),
+            (Reason::JournalFull, "452 4.3.1"),
         ] {
             let fault = Fault::new(reason, "the cause");
             let line = line(&Outcome::Failed(fault.clone()));

@@ -26,9 +26,23 @@ fn judge(settings: &Settings) -> Step {
             );
             Step::bad(NAME, cause, fix)
         }
+        Ok(found) if is_nearly_full(&found, settings) => {
+            let (held, most) = (mib(found.held), mib(settings.bytes_max));
+            let cause = format!(
+                "new jobs are refused, or soon will be: {held} MiB are held, bytes_max is {most} MiB"
+            );
+            let fix = "see why the targets take nothing (tokenrelay jobs list --state journaled), or set [journal] \
+                       bytes_max higher and restart";
+            Step::bad(NAME, cause, fix)
+        }
         Ok(found) => Step::good(NAME, told(&found, settings)),
         Err(error) => Step::bad(NAME, &error, error.fix()),
     }
+}
+
+/// Beyond it the next large job finds no room.
+fn is_nearly_full(found: &Inspected, settings: &Settings) -> bool {
+    found.held > settings.bytes_max - settings.bytes_max / 20
 }
 
 fn told(found: &Inspected, settings: &Settings) -> String {
