@@ -1,10 +1,12 @@
-//! `tokenrelay serve`: the relay in the foreground. SIGTERM and SIGINT drain it, SIGHUP reads the
-//! configuration again.
+//! `tokenrelay serve`: the relay in the foreground. SIGTERM and SIGINT drain it, a second one ends it at once, SIGHUP
+//! reads the configuration again.
 
 use super::{CliError, Exit, WithConfig, context};
 use crate::app::App;
+use crate::config::Config;
 use crate::process;
 use crate::telemetry::{self, LogTo};
+use crate::ticket::Board;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -19,6 +21,8 @@ enum Wake {
 /// # Errors
 /// Exit 78 for the configuration, 75 for what may pass (a port in use), 1 otherwise.
 pub async fn run(with: WithConfig) -> Result<Exit, CliError> {
+    // First of all: until then a SIGHUP would end the process.
+    let mut signals = Signals::listen().map_err(CliError::failed)?;
     let config = context::config(&with.config)?;
     telemetry::start_log(&config.log, LogTo::Stderr).map_err(|cause| CliError::new(Exit::Config, cause))?;
     process::raise_file_limit();
@@ -27,8 +31,7 @@ pub async fn run(with: WithConfig) -> Result<Exit, CliError> {
             "memory is not locked: set LimitMEMLOCK=infinity, or see to it that swap is off or encrypted"
         );
     }
-    let mut signals = Signals::listen().map_err(CliError::failed)?;
-    let app = App::start(config).await?;
+    let app = start(config, &mut signals).await?;
     for door in app.doors() {
         tracing::info!(kind = door.kind, address = %door.address, tls = door.tls, "listening");
     }
@@ -37,7 +40,19 @@ pub async fn run(with: WithConfig) -> Result<Exit, CliError> {
         reload(&app, &with).await;
     }
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
-    Ok(stop(app).await)
+    stop(app, &mut signals).await
+}
+
+/// In a task of its own: a slow disk holds it up, and a signal must not wait for that.
+async fn start(config: Config, signals: &mut Signals) -> Result<App, CliError> {
+    let starting = tokio::spawn(App::start(config));
+    tokio::select! {
+        started = starting => started.map_err(|_| CliError::failed("the start broke off; see the log"))?,
+        () = signals.stop() => {
+            tracing::info!("stopped before it was ready; nothing was taken on");
+            end_now(Exit::Ok)
+        }
+    }
 }
 
 async fn reload(app: &App, with: &WithConfig) {
@@ -51,15 +66,32 @@ async fn reload(app: &App, with: &WithConfig) {
     }
 }
 
-async fn stop(app: App) -> Exit {
-    tracing::info!("stopping: no new jobs, finishing what is in flight");
-    let open = app.stop().await;
+async fn stop(app: App, signals: &mut Signals) -> Result<Exit, CliError> {
+    tracing::info!("stopping: no new jobs, finishing what is in flight; a second signal ends it at once");
+    let board = app.board().clone();
+    let stopping = tokio::spawn(app.stop());
+    let open = tokio::select! {
+        open = stopping => open.map_err(|_| CliError::failed("the stop broke off; see the log"))?,
+        () = signals.stop() => cut_short(&board),
+    };
     if open == 0 {
         tracing::info!("stopped; every accepted recipient has its outcome");
-        return Exit::Ok;
+        return Ok(Exit::Ok);
     }
     tracing::error!(open, "stopped with recipients unsettled; their engines got no answer");
-    Exit::Degraded
+    Ok(Exit::Degraded)
+}
+
+/// As after a crash: what had left is in doubt at the next start, what had not is tried again.
+fn cut_short(board: &Board) -> ! {
+    let open = board.open();
+    tracing::error!(open, "told twice to stop: ended at once; what was on its way to a target is in doubt");
+    end_now(Exit::Degraded)
+}
+
+fn end_now(exit: Exit) -> ! {
+    telemetry::finish_log();
+    std::process::exit(exit as i32)
 }
 
 struct Signals {
@@ -82,6 +114,14 @@ impl Signals {
             _ = self.terminate.recv() => Wake::Stop,
             _ = self.interrupt.recv() => Wake::Stop,
             _ = self.hang_up.recv() => Wake::Reload,
+        }
+    }
+
+    /// The next signal that says to stop.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

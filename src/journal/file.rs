@@ -146,14 +146,21 @@ pub fn create(dir: &Path, wall_ms: i64) -> Result<(), JournalError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(&failed)
 }
 
+/// Nothing of it is synced but the whole, by whoever makes it: until it has its name, a file that is cut short is nobody's.
 fn write_new(path: &Path, wall_ms: i64) -> rusqlite::Result<()> {
-    let db = Connection::open_with_flags(path, flags())?;
+    let mut db = Connection::open_with_flags(path, flags())?;
+    db.execute_batch("PRAGMA synchronous = OFF")?;
+    db.query_row("PRAGMA journal_mode = MEMORY", [], |_| Ok(()))?;
     // Empty pages can then be given back to the disk; it has to be said before there is a table.
     db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-    db.pragma_update(None, "application_id", APPLICATION_ID)?;
-    db.pragma_update(None, "user_version", FORMAT)?;
-    db.execute_batch(TABLES)?;
-    db.execute("UPDATE journal SET created = ?1, clock = ?1", [wall_ms])?;
+    let all = db.transaction()?;
+    all.pragma_update(None, "application_id", APPLICATION_ID)?;
+    all.pragma_update(None, "user_version", FORMAT)?;
+    all.execute_batch(TABLES)?;
+    all.execute("UPDATE journal SET created = ?1, clock = ?1", [wall_ms])?;
+    all.commit()?;
+    // Stands in the file, so that no later connection has to change it.
+    db.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     db.close().map_err(|(_, error)| error)
 }
 

@@ -93,13 +93,15 @@ pub fn create_if_missing(dir: &Path, root: &RootKey, now: i64) -> Result<(), Vau
     fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(&failed)
 }
 
+/// Nothing of it is synced but the whole, by whoever makes it: until it has its name, a file that is cut short is nobody's.
 fn write_new(path: &Path, root: &RootKey, now: i64) -> rusqlite::Result<()> {
     let mut db = Connection::open_with_flags(path, flags())?;
-    db.pragma_update(None, "application_id", APPLICATION_ID)?;
-    db.pragma_update(None, "user_version", FORMAT)?;
-    set_up(&db, Use::Write)?;
+    db.execute_batch("PRAGMA synchronous = OFF")?;
+    db.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     let (vault, keys) = Keyring::create(root, now);
     let all = db.transaction()?;
+    all.pragma_update(None, "application_id", APPLICATION_ID)?;
+    all.pragma_update(None, "user_version", FORMAT)?;
     all.execute_batch(TABLES)?;
     all.execute(
         "INSERT INTO vault VALUES (?1, ?2, ?3, 1)",
@@ -180,10 +182,15 @@ pub fn unlock(path: &Path, db: &Connection, root: &RootKey) -> Result<(VaultRow,
     }
 }
 
-fn read_keys(db: &Connection) -> rusqlite::Result<(VaultRow, Vec<WrappedKey>)> {
-    let vault = db.query_row("SELECT id, created, key_check FROM vault", [], |row| {
+/// Which vault it is.
+pub fn row(db: &Connection) -> rusqlite::Result<VaultRow> {
+    db.query_row("SELECT id, created, key_check FROM vault", [], |row| {
         Ok(VaultRow { id: row.get(0)?, created: row.get(1)?, key_check: row.get(2)? })
-    })?;
+    })
+}
+
+fn read_keys(db: &Connection) -> rusqlite::Result<(VaultRow, Vec<WrappedKey>)> {
+    let vault = row(db)?;
     let mut keys = db.prepare("SELECT role, version, created, wrapped FROM vault_key")?;
     let keys = keys.query_map([], |row| {
         Ok(WrappedKey { role: row.get(0)?, version: row.get(1)?, created: row.get(2)?, wrapped: row.get(3)? })
