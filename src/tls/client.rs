@@ -65,6 +65,14 @@ impl ClientTls {
         Ok(Self(Arc::new(Fresh::new(files, move || config(&trust).map(Arc::new))?)))
     }
 
+    /// Reads the files anew, whether they seem to have changed or not.
+    ///
+    /// # Errors
+    /// Says which file cannot be used and why; what was read before stays in use.
+    pub fn read_again(&self) -> Result<(), TlsError> {
+        self.0.read_again()
+    }
+
     pub fn config(&self) -> Arc<ClientConfig> {
         (*self.0.get()).clone()
     }

@@ -51,6 +51,14 @@ impl ServerTls {
         (*self.0.get()).clone()
     }
 
+    /// Reads the files anew, whether they seem to have changed or not.
+    ///
+    /// # Errors
+    /// Says which file cannot be used and why; what was read before stays in use.
+    pub fn read_again(&self) -> Result<(), TlsError> {
+        self.0.read_again()
+    }
+
     pub fn config(&self) -> Arc<ServerConfig> {
         self.acceptor().config().clone()
     }
