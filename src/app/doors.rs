@@ -22,6 +22,9 @@ pub struct OpenDoor {
     pub tls: &'static str,
 }
 
+/// A door, and the files of its identity with whose they are.
+pub type Opened = (OpenDoor, Option<(String, ServerTls)>);
+
 type Acceptor = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
 
 /// Binds all listeners before any of them serves: a relay that cannot open every door opens none.
@@ -30,17 +33,18 @@ pub async fn open(
     house: &House,
     parts: &Arc<Parts>,
     (shutdown, tasks): (&CancellationToken, &TaskTracker),
-) -> Result<Vec<OpenDoor>, CliError> {
+) -> Result<Vec<Opened>, CliError> {
     let mut bound = Vec::new();
     for listener in &config.listeners {
         let socket = Socket::bind(&listener.bind).await.map_err(|cause| {
             CliError::new(Exit::Temporary, format!("cannot listen on {}: {cause}", listener.bind))
                 .fix("stop what uses this address, or change bind of this [[listener]]")
         })?;
-        bound.push((listener, socket, acceptor(listener)?));
+        bound.push((listener, socket, server_tls(listener)?));
     }
     let mut doors = Vec::new();
-    for (listener, socket, acceptor) in bound {
+    for (listener, socket, tls) in bound {
+        let acceptor = tls.clone().map(|tls| -> Acceptor { Arc::new(move || tls.acceptor()) });
         let house = house.promising(listener.accept);
         let address = socket.address().map_err(CliError::failed)?;
         let stop = shutdown.clone().cancelled_owned();
@@ -64,7 +68,8 @@ pub async fn open(
                 if kind == ListenerKind::Lmtp { "lmtp" } else { "smtp" }
             }
         };
-        doors.push(OpenDoor { kind, address, tls: tls_word(listener.tls) });
+        let tls = tls.map(|tls| (format!("listener {}", listener.bind), tls));
+        doors.push((OpenDoor { kind, address, tls: tls_word(listener.tls) }, tls));
     }
     Ok(doors)
 }
@@ -77,7 +82,7 @@ fn tls_word(mode: TlsMode) -> &'static str {
     }
 }
 
-fn acceptor(listener: &Listener) -> Result<Option<Acceptor>, CliError> {
+fn server_tls(listener: &Listener) -> Result<Option<ServerTls>, CliError> {
     let Some(files) = listener.identity.clone().filter(|_| listener.tls != TlsMode::None) else {
         return Ok(None);
     };
@@ -90,7 +95,7 @@ fn acceptor(listener: &Listener) -> Result<Option<Acceptor>, CliError> {
             "cert is a PEM chain, key a reference to its PEM key, client_ca a PEM file of CA certificates",
         )
     })?;
-    Ok(Some(Arc::new(move || tls.acceptor())))
+    Ok(Some(tls))
 }
 
 fn smtp_settings(

@@ -1,9 +1,12 @@
 //! The composition root: the only place that knows every room. Puts them together, reads the configuration
 //! again on request, and takes them apart without losing anybody.
 
+mod defects;
 mod doors;
 mod ledger;
 mod pages;
+mod people;
+mod reload;
 mod settings;
 
 pub use doors::OpenDoor;
@@ -17,18 +20,19 @@ use crate::config::Config;
 use crate::custody::{Custody, Dispatch};
 use crate::engine::Engines;
 use crate::exit::{CliError, Exit};
-use crate::fault::{Fault, Reason, State};
+use crate::fault::State;
 use crate::gate::Gate;
 use crate::inject::Injector;
-use crate::job::{SendNumbers, Token};
+use crate::job::SendNumbers;
 use crate::journal::Journal;
 use crate::pipeline::{Pipeline, PipelineLimits, Rules};
-use crate::render::Renderer;
-use crate::resolve::{Known, ReadBatch, Resolver};
 use crate::telemetry::StageHistograms;
 use crate::ticket::Board;
 use crate::tls::ClientTls;
-use crate::vault::{Vault, VaultError, Watch};
+use crate::vault::{Vault, Watch};
+use defects::Defects;
+use people::VaultHealth;
+use reload::TlsFiles;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -40,8 +44,6 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 const HALT_SHARE: f64 = 0.8;
 /// Shorter than any deadline that a job, a reply or a connection is given.
 const BEAT: Duration = Duration::from_millis(200);
-/// How soon a change of the vault counts for people that are remembered.
-const VAULT_LOOK: Duration = Duration::from_secs(1);
 
 /// A running relay.
 pub struct App {
@@ -49,6 +51,7 @@ pub struct App {
     parts: Arc<Parts>,
     rules: watch::Sender<Arc<Rules>>,
     engines: watch::Sender<Arc<Engines>>,
+    tls: TlsFiles,
     doors: Vec<OpenDoor>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -64,6 +67,8 @@ struct Parts {
     gate: Gate,
     quotas: Arc<Quotas>,
     http_counts: Arc<crate::accept::http::Counts>,
+    vault: Arc<VaultHealth>,
+    defects: Defects,
 }
 
 impl App {
@@ -77,14 +82,16 @@ impl App {
             |cause: String| CliError::new(Exit::Config, cause).fix("tokenrelay check names every mistake");
         let vault_settings = vault_settings(&config).map_err(wrong)?;
         let vault = Vault::open(&vault_settings)?;
+        let health = Arc::<VaultHealth>::default();
         // Before anybody is read: no change is missed.
         let watch = vault.watch()?;
         let (engines, engines_seen) = watch::channel(Arc::new(settings::engines(&config).map_err(wrong)?));
-        let (rules, rules_seen) = watch::channel(Arc::new(load_rules(&config).map_err(wrong)?));
+        let (rules, rules_seen) = watch::channel(Arc::new(reload::first_rules(&config)));
+        let mut tls = TlsFiles::default();
         let pipeline = Pipeline {
             rules: rules_seen,
-            resolver: resolver(&config, &vault)?,
-            injector: injector(&config).map_err(wrong)?,
+            resolver: people::resolver(&config, &vault, &health)?,
+            injector: injector(&config, &mut tls).map_err(wrong)?,
             stages: StageHistograms::default(),
             limits: PipelineLimits { message_bytes_max: config.limits.message_bytes_max },
             clock: crate::pipeline::Clock::default(),
@@ -96,15 +103,29 @@ impl App {
             gate: gate(&config),
             quotas: Arc::default(),
             http_counts: Arc::default(),
+            vault: health,
+            defects: Defects::default(),
         });
         let dispatch = Dispatch::new(&parts.custody, engines_seen.clone());
         let house = house(&parts, engines_seen, &vault);
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let doors = doors::open(&config, &house, &parts, (&shutdown, &tasks)).await?;
-        let dispatch = dispatch.map(|dispatch| tokio::spawn(dispatch.run(shutdown.clone())));
-        let watch = watch_vault(watch, parts.custody.pipeline.resolver.clone());
-        let background = AbortOnDropHandle::new(tokio::spawn(async { _ = tokio::join!(beat(), watch) }));
-        Ok(Self { config, parts, rules, engines, doors, shutdown, tasks, dispatch, _background: background })
+        tls.doors = doors.iter().filter_map(|(_, tls)| tls.clone()).collect();
+        let doors = doors.into_iter().map(|(door, _)| door).collect();
+        let dispatch = dispatch.map(|dispatch| deliver_held(dispatch, &parts, &shutdown));
+        let background = AbortOnDropHandle::new(tokio::spawn(background(parts.clone(), watch)));
+        Ok(Self {
+            config,
+            parts,
+            rules,
+            engines,
+            tls,
+            doors,
+            shutdown,
+            tasks,
+            dispatch,
+            _background: background,
+        })
     }
 
     /// The doors that are open, with the addresses they got.
@@ -114,28 +135,6 @@ impl App {
 
     pub fn board(&self) -> &Arc<Board> {
         &self.parts.custody.board
-    }
-
-    /// Takes engines, templates and policy from a new configuration; returns what was done.
-    ///
-    /// # Errors
-    /// Why the new configuration cannot be used; the old one stays whole.
-    pub async fn reload(&self, config: Config) -> Result<String, String> {
-        let engines = settings::engines(&config)?;
-        let rules = load_rules(&config)?;
-        self.engines.send_replace(Arc::new(engines));
-        self.rules.send_replace(Arc::new(rules));
-        self.parts.custody.pipeline.resolver.forget_all();
-        let fixed = |config: &Config| {
-            let Config { listeners, targets, limits, journal, .. } = config;
-            format!("{listeners:?}{targets:?}{limits:?}{journal:?}")
-        };
-        let note = if fixed(&config) == fixed(&self.config) {
-            ""
-        } else {
-            "; changes of listeners, targets, limits and journal take a restart"
-        };
-        Ok(format!("engines, templates and policy are as written now{note}"))
     }
 
     /// Takes no more jobs, finishes those in flight within the configured time, closes the sessions. Returns how
@@ -168,34 +167,23 @@ impl App {
     }
 }
 
+/// Delivers what the journal holds, until it is told to stop.
+fn deliver_held(dispatch: Dispatch, parts: &Arc<Parts>, stop: &CancellationToken) -> JoinHandle<()> {
+    let (parts, stop) = (parts.clone(), stop.clone());
+    tokio::spawn(async move { parts.defects.watch("the delivery of held jobs", dispatch.run(stop)).await })
+}
+
+async fn background(parts: Arc<Parts>, watch: Watch) {
+    let watch = people::watch_vault(watch, parts.custody.pipeline.resolver.clone(), parts.vault.clone());
+    tokio::join!(beat(), parts.defects.watch("the watch over the vault", watch));
+}
+
 /// A timer that is due before all others calls the thread that waits for the network, and the deadline of a job would be
 /// that almost every time under light load. Behind this one it never is.
 async fn beat() {
     let mut beats = tokio::time::interval(BEAT);
     loop {
         beats.tick().await;
-    }
-}
-
-/// Forgets everybody when the vault was changed: who was erased, or consents no more, is not mailed for as long as a
-/// record may be remembered.
-async fn watch_vault(mut watch: Watch, resolver: Resolver) {
-    let mut looks = tokio::time::interval(VAULT_LOOK);
-    let mut had_changed = false;
-    loop {
-        looks.tick().await;
-        let look = tokio::task::spawn_blocking(move || (watch.has_changed(), watch));
-        let Ok((changed, again)) = look.await else {
-            return tracing::error!("the vault is watched no more: its changes count when cache.ttl is over");
-        };
-        watch = again;
-        // While it cannot be read, what is remembered counts for its time.
-        let has_changed = changed.unwrap_or(false);
-        // And once more at the next look: a batch that was being read may have brought what was true before.
-        if has_changed || had_changed {
-            resolver.forget_all();
-        }
-        had_changed = has_changed;
     }
 }
 
@@ -213,48 +201,15 @@ fn gate(config: &Config) -> Gate {
     Gate::new(config.limits.jobs_in_flight_max, config.limits.bytes_in_flight_max)
 }
 
-/// Everything a reload replaces, checked before it is used.
-fn load_rules(config: &Config) -> Result<Rules, String> {
-    let lines = |lints: Vec<crate::render::Lint>| {
-        lints.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+fn injector(config: &Config, tls: &mut TlsFiles) -> Result<Injector, String> {
+    let mut target = |target: &crate::config::Target| {
+        let what = format!("target {}", target.name);
+        let client = ClientTls::load(target.trust.clone()).map_err(|cause| format!("{what}: {cause}"))?;
+        let settings = target_settings(target, &client)?;
+        tls.targets.push((what, client));
+        Ok(settings)
     };
-    let renderer = Renderer::load(render_settings(config)).map_err(lines)?;
-    Ok(Rules { renderer, consent: config.consent })
-}
-
-fn resolver(config: &Config, vault: &Vault) -> Result<Resolver, VaultError> {
-    let settings = settings::resolve_settings(config);
-    let readers = (0..settings.readers).map(|_| read_batch(vault)).collect::<Result<_, _>>()?;
-    Ok(Resolver::start(&settings, readers))
-}
-
-/// One reading thread's way into the vault. What the vault says goes to the log; the fault names no file.
-fn read_batch(vault: &Vault) -> Result<ReadBatch, VaultError> {
-    let mut reader = vault.reader()?;
-    Ok(Box::new(move |tokens: &[Token]| {
-        let found = reader.read_batch(tokens).map_err(|error| {
-            tracing::error!(%error, "the vault cannot be read");
-            Fault::new(Reason::VaultUnavailable, "the vault cannot be read; see the relay's log")
-        })?;
-        let known = |found: crate::vault::Found| match found {
-            Ok(Some(person)) => Known::Person(Arc::new(person)),
-            Ok(None) => Known::Nobody,
-            Err(damaged) => {
-                tracing::error!(%damaged, "a record cannot be used");
-                Known::Damaged
-            }
-        };
-        Ok(found.into_iter().map(known).collect())
-    }))
-}
-
-fn injector(config: &Config) -> Result<Injector, String> {
-    let target = |target: &crate::config::Target| {
-        let tls = ClientTls::load(target.trust.clone())
-            .map_err(|cause| format!("target {}: {cause}", target.name))?;
-        target_settings(target, &tls)
-    };
-    let targets = config.targets.iter().map(target).collect::<Result<_, _>>()?;
+    let targets = config.targets.iter().map(&mut target).collect::<Result<_, String>>()?;
     Ok(Injector::start(targets).with_places(config.limits.jobs_in_flight_max))
 }
 

@@ -2,23 +2,32 @@
 
 use super::Parts;
 use crate::accept::http::Ready;
-use crate::telemetry::Page;
+use crate::telemetry::{Page, log_lines_dropped};
 
 impl Parts {
+    /// Not ready is who can take no job on, or read nobody. What is held until it passes, or concerns some jobs only, is a
+    /// problem.
     pub(super) fn ready(&self) -> Ready {
-        let down = self.custody.pipeline.injector.targets().filter_map(|(target, _, cause)| {
+        let injector = &self.custody.pipeline.injector;
+        let down = injector.targets().filter_map(|(target, _, cause)| {
             cause.map(|cause| format!("target {}: {}", target.name, cause.detail))
         });
         let mut problems: Vec<String> = down.collect();
-        let targets = self.custody.pipeline.injector.targets().count();
-        let Some(journal) = &self.custody.journal else {
-            return Ready { ok: problems.len() < targets, problems };
+        let some_target_is_up = problems.len() < injector.targets().count();
+        problems.extend(self.custody.pipeline.rules.borrow().renderer.shelf().problems());
+        let mut obstacles = self.defects.told();
+        obstacles.extend(self.vault.trouble().map(|cause| format!("vault: {cause}")));
+        let delivers_or_holds = match &self.custody.journal {
+            None => some_target_is_up,
+            Some(journal) => {
+                obstacles.extend(journal.health().map(|cause| format!("journal: {cause}")));
+                obstacles.extend(journal.full().map(|why| format!("journal: it takes no new jobs: {why}")));
+                true
+            }
         };
-        // What the targets do not take is held, as long as the journal can be written.
-        let trouble = journal.health();
-        let ok = trouble.is_none();
-        problems.extend(trouble.map(|cause| format!("journal: {cause}")));
-        Ready { ok, problems }
+        let ok = delivers_or_holds && obstacles.is_empty();
+        obstacles.extend(problems);
+        Ready { ok, problems: obstacles }
     }
 
     pub(super) fn metrics(&self) -> String {
@@ -48,11 +57,19 @@ impl Parts {
                 "Wrong or missing keys",
                 self.http_counts.keys_refused.load(Relaxed),
             )
+            .counter("log_lines_dropped", "Log lines that could not be written", log_lines_dropped())
             .gauge("http_connections", "HTTP connections", self.http_counts.connections_open.load(Relaxed));
         if let Some(journal) = &self.custody.journal {
             let stats = journal.stats();
             page.gauge("journal_held_jobs", "Jobs that wait, are in flight or in doubt", stats.held_jobs)
                 .gauge("journal_held_bytes", "What they take in the journal", stats.held_bytes)
+                .gauge("journal_bytes_max", "What they may take at most", stats.bytes_max)
+                .gauge(
+                    "journal_is_full",
+                    "1 while new jobs are refused for want of room",
+                    u64::from(stats.full.is_some()),
+                )
+                .gauge("journal_oldest_seconds", "Age of the first of them", stats.oldest.as_secs())
                 .gauge("journal_in_flight", "Held jobs that are being attempted", stats.in_flight)
                 .gauge(
                     "journal_is_writable",

@@ -63,15 +63,21 @@ pub fn run(args: TemplateArgs, settings: Settings) -> Result<Exit, CliError> {
 }
 
 fn run_to(args: TemplateArgs, settings: Settings, out: &mut dyn Write) -> Result<Exit, CliError> {
-    let loaded = Renderer::load(settings);
     match args.verb {
-        Verb::Lint { json } => lint(loaded, json, out),
-        Verb::List { json } => list(&loaded.map_err(|lints| broken(&lints))?, json, out),
+        Verb::Lint { json } => lint(Renderer::load(settings), json, out),
+        Verb::List { json } => {
+            let renderer = Renderer::read(settings);
+            list(&renderer, json, out)?;
+            whole(&renderer)
+        }
         Verb::Preview { name, locale, data, html } => {
-            let renderer = loaded.map_err(|lints| broken(&lints))?;
-            let info = renderer.templates().find(|info| info.name == name).ok_or_else(|| {
-                CliError::failed(format!("there is no template {name}")).fix("tokenrelay template list")
-            })?;
+            let renderer = Renderer::read(settings);
+            let Some(info) = renderer.templates().find(|info| info.name == name) else {
+                whole(&renderer)?;
+                return Err(
+                    CliError::failed(format!("there is no template {name}")).fix("tokenrelay template list")
+                );
+            };
             let data = match data {
                 Some(file) => read_data(&file)?,
                 None => sample_data(info),
@@ -112,7 +118,7 @@ fn lint(loaded: Result<Renderer, Vec<Lint>>, json: bool, out: &mut dyn Write) ->
     Ok(Exit::Failed)
 }
 
-fn list(renderer: &Renderer, json: bool, out: &mut dyn Write) -> Result<Exit, CliError> {
+fn list(renderer: &Renderer, json: bool, out: &mut dyn Write) -> Result<(), CliError> {
     let joined = |list: Vec<String>| if list.is_empty() { String::from("-") } else { list.join(" ") };
     let mut rows = vec![["TEMPLATE", "LOCALES", "PURPOSE", "PERSON FIELDS", "DATA"].map(String::from)];
     for info in renderer.templates() {
@@ -140,7 +146,7 @@ fn list(renderer: &Renderer, json: bool, out: &mut dyn Write) -> Result<Exit, Cl
             write(out, format!("{}\n", line.trim_end()).as_bytes())?;
         }
     }
-    Ok(Exit::Ok)
+    Ok(())
 }
 
 fn preview(
@@ -243,10 +249,13 @@ fn read_data(file: &std::path::Path) -> Result<Data, CliError> {
     })
 }
 
-fn broken(lints: &[Lint]) -> CliError {
-    let first = lints.first().map(Lint::to_string).unwrap_or_default();
-    let cause = format!("the templates have {} mistakes, the first: {first}", lints.len());
-    CliError::new(Exit::Config, cause).fix("tokenrelay template lint")
+/// # Errors
+/// When there is a template with a mistake.
+fn whole(renderer: &Renderer) -> Result<Exit, CliError> {
+    let mut mistakes = renderer.shelf().mistakes();
+    let Some(first) = mistakes.next() else { return Ok(Exit::Ok) };
+    let cause = format!("the templates have {} mistakes, the first: {first}", 1 + mistakes.count());
+    Err(CliError::new(Exit::Config, cause).fix("tokenrelay template lint"))
 }
 
 fn write(out: &mut dyn Write, bytes: &[u8]) -> Result<(), CliError> {
@@ -311,6 +320,16 @@ mod tests {
         let json: Json = serde_json::from_str(&run_line(dir.path(), &["lint", "--json"]).1).unwrap();
         assert_eq!((json["line"].as_u64(), json["place"].as_str()), (Some(1), Some("shop/subject.hbs")));
         assert_eq!(run_line(dir.path(), &["list"]).0.unwrap_err().exit, Exit::Config);
+    }
+
+    #[test]
+    fn c13_a_draft_with_a_mistake_leaves_the_others_to_be_looked_at() {
+        let dir = shop();
+        fs::create_dir(dir.path().join("draft")).unwrap();
+        let (exit, table) = run_line(dir.path(), &["list"]);
+        assert!(exit.unwrap_err().cause.contains("draft/template.toml") && table.contains("shop"), "{table}");
+        assert_eq!(run_line(dir.path(), &["preview", "shop"]).0.unwrap(), Exit::Ok);
+        assert!(run_line(dir.path(), &["preview", "draft"]).0.unwrap_err().cause.contains("mistakes"));
     }
 
     #[test]

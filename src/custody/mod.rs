@@ -64,11 +64,9 @@ impl Custody {
     pub async fn hold_all(&self, jobs: Vec<Job>) -> Result<Vec<(SendNumber, Outcome)>, Fault> {
         let Some(journal) = &self.journal else { return Err(nothing_kept()) };
         let jobs: Vec<Arc<Job>> = jobs.into_iter().map(Arc::new).collect();
-        for job in &jobs {
-            self.pipeline.judge(job)?;
-        }
+        let hows: Vec<How> = jobs.iter().map(|job| self.how_to_hold(job)).collect::<Result<_, _>>()?;
         let tickets: Vec<_> = jobs.iter().map(|job| self.board.issue(job.send.clone()).0).collect();
-        let entries = jobs.iter().map(|job| (job.clone(), Body::of(job), How::Queued)).collect();
+        let entries = jobs.iter().zip(hows).map(|(job, how)| (job.clone(), Body::of(job), how)).collect();
         let held = journal.hold(entries).await;
         let outcomes: Vec<Outcome> = match &held {
             Ok(held) => held.iter().map(|held| outcome_of(held.clone())).collect(),
@@ -159,12 +157,23 @@ impl Custody {
     }
 
     async fn hold(&self, journal: &Journal, job: &Arc<Job>, body: Body) -> Outcome {
-        if let Err(fault) = self.pipeline.judge(job) {
-            let outcome = Outcome::Failed(fault);
-            journal.record(job.clone(), body, outcome.clone()).await;
-            return outcome;
+        match self.how_to_hold(job) {
+            Ok(how) => hold(journal, job, body, how).await,
+            Err(fault) => {
+                let outcome = Outcome::Failed(fault);
+                journal.record(job.clone(), body, outcome.clone()).await;
+                outcome
+            }
         }
-        hold(journal, job, body, How::Queued).await
+    }
+
+    /// A job that cannot be sent as things stand, but may be later, is held like one whose first attempt has failed.
+    fn how_to_hold(&self, job: &Job) -> Result<How, Fault> {
+        match self.pipeline.judge(job) {
+            Ok(()) => Ok(How::Queued),
+            Err(fault) if fault.is_transient() => Ok(How::Failed(fault)),
+            Err(fault) => Err(fault),
+        }
     }
 
     async fn hand_off_or_hold(self: &Arc<Self>, journal: Journal, job: &Arc<Job>, body: Body) -> Outcome {
@@ -272,9 +281,15 @@ fn log(job: &Job, outcome: &Outcome) {
     match outcome {
         Outcome::Relayed(relayed) => tracing::debug!(%send, engine, target = %relayed.target, "relayed"),
         Outcome::Journaled => tracing::debug!(%send, engine, "journaled"),
+        // The same for every job while it lasts: the line names none, so that equal ones can be counted.
+        Outcome::Failed(fault) if fault.is_transient() => {
+            let (reason, target) = (fault.reason.as_str(), fault.target.as_deref());
+            tracing::info!(engine, reason, target, "jobs are deferred");
+        }
         Outcome::Failed(fault) | Outcome::HeldInDoubt(fault) => {
             let (state, reason) = (fault.state().as_str(), fault.reason.as_str());
-            tracing::info!(%send, engine, state, reason, "not relayed");
+            let job_id = job.job_id.as_deref();
+            tracing::info!(%send, job_id, engine, state, reason, "not relayed");
         }
         Outcome::Lost => tracing::error!(%send, engine, "lost"),
     }

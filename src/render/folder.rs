@@ -34,26 +34,44 @@ pub struct Files {
     pub mjml: Option<String>,
 }
 
-/// Reads every template below `dir`, in the order of their names.
+/// A folder that cannot be taken as it is: every file's mistake.
+#[derive(Debug)]
+pub struct Broken {
+    pub name: String,
+    pub lints: Vec<Lint>,
+}
+
+/// Reads every template below `dir`, in the order of their names; one that cannot be taken keeps no other from it.
 ///
 /// # Errors
-/// Every file that cannot be taken.
-pub fn read_folders(dir: &Path) -> Result<Vec<Folder>, Vec<Lint>> {
-    let mut reader = match fs::canonicalize(dir) {
-        Ok(root) => Reader { root, lints: Vec::new() },
-        Err(error) => {
-            let cause = format!("the template directory cannot be read: {}", error.kind());
-            let fix = "set [templates] dir to a folder that the relay may read";
-            return Err(vec![Lint::new(&dir.display().to_string(), (0, 0), cause, fix)]);
-        }
+/// When `dir` itself cannot be read.
+pub fn read_folders(dir: &Path) -> Result<Vec<Result<Folder, Broken>>, Lint> {
+    let unreadable = |error: &std::io::Error| {
+        let cause = format!("the template directory cannot be read: {}", error.kind());
+        let fix = "set [templates] dir to a folder that the relay may read";
+        Lint::new(&dir.display().to_string(), (0, 0), cause, fix)
     };
-    let root = reader.root.clone();
+    let root = fs::canonicalize(dir).map_err(|error| unreadable(&error))?;
+    fs::read_dir(&root).map_err(|error| unreadable(&error))?;
+    let mut reader = Reader { root: root.clone(), lints: Vec::new() };
     let names = reader.entries(&root, "");
-    let mut folders = Vec::new();
+    // Entries of the directory that cannot be followed: they would be templates.
+    let mut folders: Vec<_> = reader.lints.drain(..).map(|lint| Err(Broken::entry(lint))).collect();
     for (name, path) in names.into_iter().filter(|(_, path)| path.is_dir()) {
-        folders.extend(reader.template(name, &path));
+        let folder = reader.template(name.clone(), &path);
+        let lints = std::mem::take(&mut reader.lints);
+        folders.push(match folder {
+            Some(folder) if lints.is_empty() => Ok(folder),
+            _ => Err(Broken { name, lints }),
+        });
     }
-    if reader.lints.is_empty() { Ok(folders) } else { Err(reader.lints) }
+    Ok(folders)
+}
+
+impl Broken {
+    fn entry(lint: Lint) -> Self {
+        Self { name: lint.place.clone(), lints: vec![lint] }
+    }
 }
 
 struct Reader {
@@ -243,7 +261,8 @@ mod tests {
         write(dir.path(), "a/assets/logo.png", b"\x89PNG");
         write(dir.path(), "README.md", b"x");
         write(dir.path(), ".git/x", b"x");
-        let folders = read_folders(dir.path()).unwrap();
+        let folders: Vec<Folder> =
+            read_folders(dir.path()).unwrap().into_iter().map(Result::unwrap).collect();
         assert_eq!(folders.len(), 1);
         assert_eq!(folders[0].base.subject.as_deref(), Some("s"));
         assert_eq!(folders[0].locales["he-IL"].text.as_deref(), Some("t"));
@@ -260,7 +279,13 @@ mod tests {
         write(dir.path(), "a/pictures/x.png", b"");
         write(dir.path(), "b c/subject.hbs", b"");
         std::os::unix::fs::symlink(outside.path(), dir.path().join("a/body.txt.hbs")).unwrap();
-        let lints = read_folders(dir.path()).unwrap_err();
+        write(dir.path(), "whole/template.toml", b"from = \"x\"");
+        let (whole, broken): (Vec<_>, Vec<_>) =
+            read_folders(dir.path()).unwrap().into_iter().partition(Result::is_ok);
+        assert_eq!(whole.len(), 1, "a broken one beside it does not matter");
+        let broken: Vec<Broken> = broken.into_iter().map(Result::unwrap_err).collect();
+        assert_eq!(broken.iter().map(|broken| &*broken.name).collect::<Vec<_>>(), ["a", "b c"]);
+        let lints: Vec<&Lint> = broken.iter().flat_map(|broken| &broken.lints).collect();
         let found =
             |place: &str, cause: &str| lints.iter().any(|l| l.place == place && l.cause.contains(cause));
         assert!(found("a/subject.hbs", "not UTF-8"), "{lints:?}");

@@ -1,16 +1,15 @@
 //! The renderer: loaded templates, and plans of contents that came with their jobs.
 
 use super::fingerprint::Canonical;
-use super::folder::read_folders;
 use super::lint::Lint;
 use super::memo::{Kind, Memo};
 use super::plan::{Plan, PlanBuilder};
 use super::program::{Program, Syntax};
 use super::scope::FieldRules;
-use super::template::{Template, TemplateInfo};
+use super::shelf::Shelf;
+use super::template::TemplateInfo;
 use crate::fault::{Fault, Reason};
 use crate::job::{Content, InlineContent, Token};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -34,33 +33,36 @@ impl Default for Settings {
 /// Everything that can be rendered.
 #[derive(Debug)]
 pub struct Renderer {
-    templates: BTreeMap<String, Template>,
+    shelf: Shelf,
     token_domains: Vec<String>,
     memo: Memo,
 }
 
 impl Renderer {
+    /// Loads every template that can be used. What is wrong with the others [`Renderer::shelf`] knows.
+    pub fn read(settings: Settings) -> Self {
+        let memo = Memo::new(settings.plan_cache_bytes_max);
+        Self { shelf: Shelf::read(settings.dir.as_deref()), token_domains: settings.token_domains, memo }
+    }
+
     /// Loads every template.
     ///
     /// # Errors
     /// All mistakes of all templates.
     pub fn load(settings: Settings) -> Result<Self, Vec<Lint>> {
-        let folders = settings.dir.as_deref().map_or_else(|| Ok(Vec::new()), read_folders)?;
-        let mut templates = BTreeMap::new();
-        let mut lints = Vec::new();
-        for folder in folders {
-            match Template::load(&folder) {
-                Ok(template) => {
-                    templates.insert(folder.name, template);
-                }
-                Err(found) => lints.extend(found),
-            }
-        }
-        if !lints.is_empty() {
-            return Err(lints);
-        }
-        let memo = Memo::new(settings.plan_cache_bytes_max);
-        Ok(Self { templates, token_domains: settings.token_domains, memo })
+        let renderer = Self::read(settings);
+        let lints: Vec<Lint> = renderer.shelf.mistakes().cloned().collect();
+        if lints.is_empty() { Ok(renderer) } else { Err(lints) }
+    }
+
+    /// Takes the place of another one.
+    pub fn after(self, before: &Self) -> Self {
+        Self { shelf: self.shelf.after(&before.shelf), ..self }
+    }
+
+    /// The templates by name, those that cannot be used among them.
+    pub fn shelf(&self) -> &Shelf {
+        &self.shelf
     }
 
     /// The plan for a job's content. Contents that came with the job are compiled once.
@@ -69,7 +71,7 @@ impl Renderer {
     /// `template-not-found`; `bad-template` with the first mistake; for a message also `bad-job` and `too-large`.
     pub fn plan(&self, content: &Content, locale: Option<&str>) -> Result<Arc<Plan>, Fault> {
         match content {
-            Content::Template(name) => self.template(name, locale),
+            Content::Template(name) => self.shelf.plan(name, locale),
             Content::Inline(inline) => self.memo.plan(&canonical(inline), || inline_plan(inline)),
             Content::Message(raw) => {
                 let token_of = |address: &str| Token::from_address(address, &self.token_domains).ok();
@@ -84,18 +86,7 @@ impl Renderer {
     }
 
     pub fn templates(&self) -> impl Iterator<Item = &TemplateInfo> {
-        self.templates.values().map(|template| &template.info)
-    }
-
-    fn template(&self, name: &str, locale: Option<&str>) -> Result<Arc<Plan>, Fault> {
-        let not_found = |detail: String| Fault::new(Reason::TemplateNotFound, detail);
-        let template = self.templates.get(name).ok_or_else(|| {
-            not_found(String::from("the relay has no template of this name; see tokenrelay template list"))
-        })?;
-        template.variant(locale).cloned().ok_or_else(|| {
-            let locales = template.info.locales.join(", ");
-            not_found(format!("the template {name} is there only for {locales}; name one of them as locale"))
-        })
+        self.shelf.infos()
     }
 }
 

@@ -108,7 +108,7 @@ impl fmt::Display for Trouble {
                  state_dir and [vault] of the configuration",
             ),
             Self::Replaced => f.write_str(
-                "another file was put in its place while it was in use; restart the relay to use that one",
+                "another vault lies in its place; put back the one that was there, or restart the relay to use this one",
             ),
             Self::Io(kind) => write!(f, "{kind}; check the disk and the system log"),
             Self::Sqlite(code) => {

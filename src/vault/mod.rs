@@ -12,6 +12,7 @@ pub mod import;
 mod keyring;
 mod merge;
 mod person_row;
+mod place;
 mod reader;
 mod root_key;
 mod stats;
@@ -33,6 +34,7 @@ pub use watch::Watch;
 pub use writer::{AddressChange, Change, Put, Stored, Writer};
 
 use keyring::Keyring;
+use place::Place;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -49,7 +51,7 @@ pub struct Settings {
 /// [`Vault::writer`].
 #[derive(Clone)]
 pub struct Vault {
-    path: Arc<Path>,
+    place: Arc<Place>,
     keys: Arc<Keyring>,
     /// Seconds since 1970, UTC.
     created: i64,
@@ -64,7 +66,8 @@ impl Vault {
         let path = store::file_in(&settings.dir);
         let db = store::connect(&path, store::Use::Read)?;
         let (row, keys) = store::unlock(&path, &db, &settings.root_key)?;
-        Ok(Self { path: path.into(), keys: Arc::new(keys), created: row.created })
+        let created = row.created;
+        Ok(Self { place: Arc::new(Place::new(path, row)), keys: Arc::new(keys), created })
     }
 
     /// Opens the vault, making an empty one first when there is none.
@@ -78,7 +81,7 @@ impl Vault {
 
     /// The file that holds it.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.place.path()
     }
 
     /// A connection for reading people by token.
@@ -86,7 +89,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError`] when the file cannot be opened.
     pub fn reader(&self) -> Result<Reader, VaultError> {
-        Reader::open(&self.path, self.keys.clone())
+        Reader::open(self.place.clone(), self.keys.clone())
     }
 
     /// Something that notices changes.
@@ -94,7 +97,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError`] when the file cannot be opened.
     pub fn watch(&self) -> Result<Watch, VaultError> {
-        Watch::open(&self.path)
+        Watch::open(self.place.clone())
     }
 
     /// A connection for storing people.
@@ -102,7 +105,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError`] when the file cannot be opened for writing.
     pub fn writer(&self) -> Result<Writer, VaultError> {
-        Writer::open(&self.path, self.keys.clone())
+        Writer::open(self.path(), self.keys.clone())
     }
 
     /// A key for another use of this installation, such as stable send numbers: always the same for the same
@@ -116,7 +119,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError`] when the file cannot be read.
     pub fn stats(&self) -> Result<Stats, VaultError> {
-        stats::read(&self.path, &self.keys, self.created)
+        stats::read(self.path(), &self.keys, self.created)
     }
 
     /// Opens every record and checks every index row against it.
@@ -124,6 +127,6 @@ impl Vault {
     /// # Errors
     /// [`VaultError`] when the file cannot be read to its end.
     pub fn verify(&self) -> Result<Verified, VaultError> {
-        verify::verify(&self.path, &self.keys)
+        verify::verify(self.path(), &self.keys)
     }
 }

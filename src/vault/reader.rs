@@ -1,14 +1,12 @@
 //! The read path: a batch of tokens to people, on a connection of its own, off the async threads.
 
-use super::error::{Damaged, DamagedPart, Trouble, VaultError, io_error, store_error};
+use super::error::{Damaged, DamagedPart, VaultError};
 use super::keyring::{Keyring, LookupHash, LookupOf};
 use super::person_row;
-use super::store;
+use super::place::{Link, Place};
 use crate::job::Token;
 use crate::person::Person;
 use rusqlite::{Connection, OptionalExtension};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What one token of a batch stands for: a person, nobody, or somebody whose rows were altered.
@@ -16,42 +14,24 @@ pub type Found = Result<Option<Person>, Damaged>;
 
 /// Reads people by token. Blocks; use it from a blocking thread. One a thread: `Send`, not shared.
 pub struct Reader {
-    path: PathBuf,
+    place: Arc<Place>,
+    link: Arc<Link>,
     keys: Arc<Keyring>,
-    db: Connection,
-    file: FileId,
 }
 
-/// Device and inode: which file it is, whatever its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FileId(u64, u64);
-
 impl Reader {
-    pub(super) fn open(path: &Path, keys: Arc<Keyring>) -> Result<Self, VaultError> {
-        // Before it is opened: a file put in its place meanwhile is then noticed at the first read.
-        let file = FileId::at(path)?;
-        let db = store::connect(path, store::Use::Read)?;
-        Ok(Self { path: path.to_owned(), keys, db, file })
+    pub(super) fn open(place: Arc<Place>, keys: Arc<Keyring>) -> Result<Self, VaultError> {
+        let link = place.link()?;
+        Ok(Self { place, link, keys })
     }
 
     /// One answer a token, in the order of `tokens`. All of them are of one moment. A damaged person does not
     /// keep the others from being served.
     ///
     /// # Errors
-    /// [`VaultError`] when the store as a whole cannot be read, or is not the one that was opened any more: an
-    /// open file outlives its name, and what was removed must not be served.
+    /// [`VaultError`] when the store as a whole cannot be read, or another vault lies in its place.
     pub fn read_batch(&mut self, tokens: &[Token]) -> Result<Vec<Found>, VaultError> {
-        if FileId::at(&self.path)? != self.file {
-            return Err(VaultError::Unavailable { path: self.path.clone(), trouble: Trouble::Replaced });
-        }
-        read(&self.db, &self.keys, tokens).map_err(store_error(&self.path))
-    }
-}
-
-impl FileId {
-    pub(super) fn at(path: &Path) -> Result<Self, VaultError> {
-        let found = std::fs::metadata(path).map_err(io_error(path))?;
-        Ok(Self(found.dev(), found.ino()))
+        self.place.read(&self.link, |db| read(db, &self.keys, tokens))
     }
 }
 

@@ -67,9 +67,42 @@ fn a_change_by_another_connection_is_noticed_once_and_another_file_too() {
     assert_eq!((watch.has_changed().unwrap(), watch.has_changed().unwrap()), (true, false));
     drop(writer);
     fs::rename(fixture.file(), fixture.settings.dir.join("away")).unwrap();
+    assert!(watch.has_changed().is_err() && watch.has_changed().is_err());
+    fs::rename(fixture.settings.dir.join("away"), fixture.file()).unwrap();
     assert_eq!((watch.has_changed().unwrap(), watch.has_changed().unwrap()), (true, false));
-    fixture.vault();
+}
+
+#[test]
+fn c9_the_vault_is_followed_when_it_comes_back_and_another_one_is_not_read() {
+    let fixture = Fixture::new();
+    let vault = fixture.vault();
+    let mut writer = vault.writer().unwrap();
+    let dana = token_of(&put(&mut writer, &[("email", "dana@example.test")]));
+    writer.settle().unwrap();
+    drop(writer);
+    let mut readers = [vault.reader().unwrap(), vault.reader().unwrap()];
+    let mut watch = vault.watch().unwrap();
+    let (away, copy) = (fixture.settings.dir.join("away"), fixture.settings.dir.join("copy"));
+    fs::rename(fixture.file(), &away).unwrap();
+    for reader in &mut readers {
+        assert!(
+            reader.read_batch(std::slice::from_ref(&dana)).unwrap_err().to_string().contains("not exist")
+        );
+    }
+    assert!(watch.has_changed().is_err());
+    // Another inode with the same vault in it.
+    fs::copy(&away, &copy).unwrap();
+    fs::rename(&copy, fixture.file()).unwrap();
+    for reader in &mut readers {
+        let found = reader.read_batch(std::slice::from_ref(&dana)).unwrap();
+        assert!(found[0].as_ref().unwrap().is_some());
+    }
     assert!(watch.has_changed().unwrap());
+    fs::remove_file(fixture.file()).unwrap();
+    fixture.vault();
+    let error = readers[1].read_batch(&[dana]).unwrap_err().to_string();
+    assert!(error.contains("another vault lies in its place"), "{error}");
+    assert!(watch.has_changed().is_err());
 }
 
 #[test]

@@ -5,6 +5,8 @@ use crate::world::{World, assert_result};
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use tokenrelay::app::vault_settings;
+use tokenrelay::vault::{Settings, Vault};
 
 fn file(world: &World) -> PathBuf {
     world.config.vault_dir().join("vault.db")
@@ -35,9 +37,11 @@ async fn a_vault_that_was_removed_serves_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_vault_that_was_replaced_is_not_mistaken_for_the_one_that_was_opened() {
     let world = Stage::new().up().await;
-    let copy = world.dir.path().join("copy.db");
-    fs::copy(file(&world), &copy).unwrap();
-    fs::rename(&copy, file(&world)).unwrap();
+    // Another one under the same root key.
+    let other = vault_settings(&world.config).unwrap();
+    let other = Settings { dir: world.dir.path().join("other"), ..other };
+    let made = Vault::open_or_create(&other).unwrap().path().to_owned();
+    fs::rename(made, file(&world)).unwrap();
     assert_unavailable(&world).await;
     world.finish().await;
 }

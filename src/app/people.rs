@@ -1,0 +1,129 @@
+//! The vault as the relay reads it: whether it can be, and what of it may be remembered.
+
+use super::settings;
+use crate::config::Config;
+use crate::fault::{Fault, Reason};
+use crate::job::Token;
+use crate::resolve::{Known, ReadBatch, Resolver};
+use crate::vault::{Vault, VaultError, Watch};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How soon a change of the vault counts for people that are remembered, and how soon it is noticed that it is gone.
+const VAULT_LOOK: Duration = Duration::from_secs(1);
+/// How long a read that failed counts while the vault is only looked at.
+const FAILURE_COUNTS: Duration = Duration::from_secs(10);
+
+/// Whether the vault can be read.
+#[derive(Debug, Default)]
+pub struct VaultHealth {
+    // Plain data, held for a line.
+    trouble: Mutex<Option<Trouble>>,
+    /// Whether there is any, for those who have just read somebody.
+    is_ill: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Trouble {
+    cause: String,
+    since: Instant,
+}
+
+impl VaultHealth {
+    fn lock(&self) -> MutexGuard<'_, Option<Trouble>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why it cannot be read.
+    pub fn trouble(&self) -> Option<String> {
+        self.lock().as_ref().map(|trouble| trouble.cause.clone())
+    }
+
+    fn failed(&self, error: &VaultError) {
+        tracing::error!(%error, "the vault cannot be read");
+        *self.lock() = Some(Trouble { cause: error.to_string(), since: Instant::now() });
+        self.is_ill.store(true, Relaxed);
+    }
+
+    /// Somebody was read.
+    fn was_read(&self) {
+        if self.is_ill.load(Relaxed) {
+            self.recovers(Duration::ZERO);
+        }
+    }
+
+    /// It is there. That does not say much while reads fail.
+    fn was_seen(&self) {
+        if self.is_ill.load(Relaxed) {
+            self.recovers(FAILURE_COUNTS);
+        }
+    }
+
+    fn recovers(&self, since: Duration) {
+        let ended = self.lock().take_if(|trouble| trouble.since.elapsed() >= since).is_some();
+        if ended {
+            self.is_ill.store(false, Relaxed);
+            tracing::info!("the vault can be read again");
+        }
+    }
+}
+
+/// Forgets everybody when the vault was changed: who was erased, or consents no more, is not mailed for as long as a
+/// record may be remembered. And says when it is gone, and when it is back.
+pub async fn watch_vault(mut watch: Watch, resolver: Resolver, health: Arc<VaultHealth>) {
+    let mut looks = tokio::time::interval(VAULT_LOOK);
+    let mut had_changed = false;
+    loop {
+        looks.tick().await;
+        let look = tokio::task::spawn_blocking(move || (watch.has_changed(), watch));
+        let Ok((changed, again)) = look.await else {
+            return tracing::error!("the vault is watched no more: its changes count when cache.ttl is over");
+        };
+        watch = again;
+        let has_changed = match changed {
+            Ok(changed) => {
+                health.was_seen();
+                changed
+            }
+            // What was removed must not be served.
+            Err(error) => {
+                health.failed(&error);
+                true
+            }
+        };
+        // And once more at the next look: a batch that was being read may have brought what was true before.
+        if has_changed || had_changed {
+            resolver.forget_all();
+        }
+        had_changed = has_changed;
+    }
+}
+
+pub fn resolver(config: &Config, vault: &Vault, health: &Arc<VaultHealth>) -> Result<Resolver, VaultError> {
+    let settings = settings::resolve_settings(config);
+    let readers =
+        (0..settings.readers).map(|_| read_batch(vault, health.clone())).collect::<Result<_, _>>()?;
+    Ok(Resolver::start(&settings, readers))
+}
+
+/// One reading thread's way into the vault. What the vault says goes to the log; the fault names no file.
+fn read_batch(vault: &Vault, health: Arc<VaultHealth>) -> Result<ReadBatch, VaultError> {
+    let mut reader = vault.reader()?;
+    Ok(Box::new(move |tokens: &[Token]| {
+        let found = reader.read_batch(tokens).map_err(|error| {
+            health.failed(&error);
+            Fault::new(Reason::VaultUnavailable, "the vault cannot be read; see the relay's log")
+        })?;
+        health.was_read();
+        let known = |found: crate::vault::Found| match found {
+            Ok(Some(person)) => Known::Person(Arc::new(person)),
+            Ok(None) => Known::Nobody,
+            Err(damaged) => {
+                tracing::error!(%damaged, "a record cannot be used");
+                Known::Damaged
+            }
+        };
+        Ok(found.into_iter().map(known).collect())
+    }))
+}

@@ -1,0 +1,122 @@
+//! What a running relay takes from a configuration that is read again: all of it, or nothing.
+
+use super::{App, render_settings, settings};
+use crate::config::Config;
+use crate::fault::{Reason, State};
+use crate::journal::Number;
+use crate::journal::ledger::{Ask, Desk, Filter, Ledger, LedgerError};
+use crate::pipeline::Rules;
+use crate::render::Renderer;
+use crate::tls::{ClientTls, ServerTls, TlsError};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Held jobs that are made due in one go.
+const JOBS_AT_ONCE: u64 = 2_000;
+
+/// Certificates, keys and authorities in use, each with whose they are. They are followed by themselves; a reload reads
+/// them in any case.
+#[derive(Default)]
+pub struct TlsFiles {
+    pub doors: Vec<(String, ServerTls)>,
+    pub targets: Vec<(String, ClientTls)>,
+}
+
+impl TlsFiles {
+    fn read_again(&self) -> Result<(), String> {
+        let bad = |whose: &str, cause: TlsError| format!("{whose}: {cause}; the old files stay in use");
+        let doors = self.doors.iter().map(|(whose, tls)| tls.read_again().map_err(|cause| bad(whose, cause)));
+        let targets =
+            self.targets.iter().map(|(whose, tls)| tls.read_again().map_err(|cause| bad(whose, cause)));
+        let wrong: Vec<String> = doors.chain(targets).filter_map(Result::err).collect();
+        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+    }
+}
+
+/// The rules of a relay that starts. A template with a mistake keeps the others from nothing.
+pub fn first_rules(config: &Config) -> Rules {
+    let renderer = Renderer::read(render_settings(config));
+    for problem in renderer.shelf().problems() {
+        tracing::error!(%problem, "a template cannot be used");
+    }
+    Rules { renderer, consent: config.consent }
+}
+
+impl App {
+    /// Takes engines, templates, policy and TLS files from a new configuration; returns what was done.
+    ///
+    /// # Errors
+    /// Why the new configuration cannot be used; the old one stays whole.
+    pub async fn reload(&self, config: Config) -> Result<String, String> {
+        let engines = settings::engines(&config)?;
+        let before = self.rules.borrow().clone();
+        let rules = next_rules(&config, &before)?;
+        self.tls.read_again()?;
+        self.engines.send_replace(Arc::new(engines));
+        self.rules.send_replace(Arc::new(rules));
+        self.parts.custody.pipeline.resolver.forget_all();
+        if before.renderer.shelf().problems().next().is_some() {
+            self.release_held().await;
+        }
+        let fixed = |config: &Config| {
+            let Config { listeners, targets, limits, journal, .. } = config;
+            format!("{listeners:?}{targets:?}{limits:?}{journal:?}")
+        };
+        let note = if fixed(&config) == fixed(&self.config) {
+            ""
+        } else {
+            "; changes of listeners, targets, limits and journal take a restart"
+        };
+        Ok(format!("engines, templates, policy and TLS files are as written now{note}"))
+    }
+
+    /// Jobs that wait for a template are tried now, rather than when their pause is over.
+    async fn release_held(&self) {
+        if self.parts.custody.journal.is_none() {
+            return;
+        }
+        let dir = self.config.journal_dir();
+        match tokio::task::spawn_blocking(move || release(&dir)).await {
+            Ok(Ok(jobs)) => tracing::info!(jobs, "held jobs that waited for a template are tried again now"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "held jobs that waited for a template are tried again later")
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// # Errors
+/// Mistakes of templates that can be used now: they would be lost to whoever uses them. A draft is nobody's loss.
+fn next_rules(config: &Config, before: &Rules) -> Result<Rules, String> {
+    let renderer = Renderer::read(render_settings(config));
+    let spoilt: Vec<String> =
+        renderer.shelf().spoilt_since(before.renderer.shelf()).map(ToString::to_string).collect();
+    if !spoilt.is_empty() {
+        return Err(spoilt.join("; "));
+    }
+    let renderer = renderer.after(&before.renderer);
+    for problem in renderer.shelf().problems() {
+        tracing::error!(%problem, "a template cannot be used");
+    }
+    Ok(Rules { renderer, consent: config.consent })
+}
+
+fn release(journal_dir: &Path) -> Result<u64, LedgerError> {
+    let filter = Filter {
+        states: vec![State::Journaled],
+        reasons: vec![Reason::BadTemplate, Reason::TemplateNotFound],
+        ..Filter::default()
+    };
+    let (ledger, mut desk) = (Ledger::open(journal_dir)?, Desk::open(journal_dir)?);
+    let (mut jobs, mut after) = (0, None);
+    loop {
+        let page = ledger.page(&filter, after, JOBS_AT_ONCE)?;
+        let Some(last) = page.last() else { return Ok(jobs) };
+        after = Some(last.number);
+        let numbers: Vec<Number> = page.iter().map(|entry| entry.number).collect();
+        // The time is of no matter: what waits is due, and nothing else is among them.
+        let done = desk.change(&numbers, Ask::Retry, 0)?;
+        jobs += done.into_iter().filter(|done| done.is_changed()).count() as u64;
+    }
+}

@@ -1,0 +1,136 @@
+//! The templates by name: those that can be used, and why the others cannot. What is wrong with a template of the relay is
+//! the relay's fault and gets mended, so its jobs are put off; only a name that never was one is refused for good.
+
+use super::folder::{Broken, read_folders};
+use super::lint::Lint;
+use super::plan::Plan;
+use super::template::{Template, TemplateInfo};
+use crate::fault::{Fault, Reason, State};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+#[derive(Debug, Default)]
+pub struct Shelf {
+    good: BTreeMap<String, Template>,
+    unready: BTreeMap<String, Unready>,
+    /// The directory cannot be read: nobody knows which templates there are.
+    unreadable: Option<Lint>,
+}
+
+/// Why a template cannot be used for now.
+#[derive(Debug)]
+enum Unready {
+    Mistakes(Vec<Lint>),
+    /// It was there before.
+    Vanished,
+}
+
+impl Shelf {
+    pub fn read(dir: Option<&Path>) -> Self {
+        let folders = match dir.map_or_else(|| Ok(Vec::new()), read_folders) {
+            Ok(folders) => folders,
+            Err(lint) => return Self { unreadable: Some(lint), ..Self::default() },
+        };
+        let mut shelf = Self::default();
+        for folder in folders {
+            let loaded = folder.and_then(|folder| {
+                Template::load(&folder).map_err(|lints| Broken { name: folder.name.clone(), lints })
+            });
+            match loaded {
+                Ok(template) => {
+                    shelf.good.insert(template.info.name.clone(), template);
+                }
+                Err(Broken { name, lints }) => {
+                    shelf.unready.insert(name, Unready::Mistakes(lints));
+                }
+            }
+        }
+        shelf
+    }
+
+    /// What this one does not hold any more and `before` did is kept in mind.
+    pub fn after(mut self, before: &Self) -> Self {
+        for name in before.good.keys().chain(before.unready.keys()) {
+            if !self.good.contains_key(name) {
+                self.unready.entry(name.clone()).or_insert(Unready::Vanished);
+            }
+        }
+        self
+    }
+
+    pub fn infos(&self) -> impl Iterator<Item = &TemplateInfo> {
+        self.good.values().map(|template| &template.info)
+    }
+
+    /// Every mistake of every template.
+    pub fn mistakes(&self) -> impl Iterator<Item = &Lint> {
+        let of_templates = self.unready.values().flat_map(|unready| match unready {
+            Unready::Mistakes(lints) => lints.as_slice(),
+            Unready::Vanished => &[],
+        });
+        self.unreadable.iter().chain(of_templates)
+    }
+
+    /// Mistakes of templates that could be used in `before`.
+    pub fn spoilt_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a Lint> {
+        let spoilt = self.unready.iter().filter(|(name, _)| before.good.contains_key(*name));
+        let lints = spoilt.flat_map(|(_, unready)| match unready {
+            Unready::Mistakes(lints) => lints.as_slice(),
+            Unready::Vanished => &[],
+        });
+        self.unreadable.iter().chain(lints)
+    }
+
+    /// What an operator should know: one line for each template that cannot be used.
+    pub fn problems(&self) -> impl Iterator<Item = String> {
+        let of_templates = self.unready.iter().map(|(name, unready)| {
+            let cause = match unready {
+                Unready::Mistakes(lints) => {
+                    let first = lints.first().map(Lint::to_string).unwrap_or_default();
+                    format!("{first}; its jobs wait until it is mended and the configuration is read again (SIGHUP)")
+                }
+                Unready::Vanished => String::from(
+                    "its folder is gone; its jobs wait until it is back and the configuration is read again \
+                     (SIGHUP), or until a restart, which refuses them",
+                ),
+            };
+            format!("template {name}: {cause}")
+        });
+        self.unreadable.iter().map(|lint| format!("templates: {lint}")).chain(of_templates)
+    }
+
+    /// # Errors
+    /// `template-not-found`, or `bad-template` while it has a mistake. Temporary where it may be mended.
+    pub fn plan(&self, name: &str, locale: Option<&str>) -> Result<Arc<Plan>, Fault> {
+        let template = self.good.get(name).ok_or_else(|| self.missing(name))?;
+        template.variant(locale).cloned().ok_or_else(|| {
+            let locales = template.info.locales.join(", ");
+            let detail =
+                format!("the template {name} is there only for {locales}; name one of them as locale");
+            Fault::new(Reason::TemplateNotFound, detail)
+        })
+    }
+
+    fn missing(&self, name: &str) -> Fault {
+        let for_now = |reason, detail: String| Fault::new(reason, detail).into_state(State::Deferred);
+        match (self.unready.get(name), &self.unreadable) {
+            (Some(Unready::Mistakes(_)), _) => {
+                let detail = format!("the template {name} has a mistake; tokenrelay template lint names it");
+                for_now(Reason::BadTemplate, detail)
+            }
+            (Some(Unready::Vanished), _) => {
+                let detail = format!("the folder of the template {name} is gone; put it back and reload");
+                for_now(Reason::TemplateNotFound, detail)
+            }
+            (None, Some(_)) => {
+                let detail = "the relay's template directory cannot be read; see its log";
+                for_now(Reason::TemplateNotFound, detail.into())
+            }
+            (None, None) => {
+                let detail = "the relay has no template of this name; see tokenrelay template list";
+                Fault::new(Reason::TemplateNotFound, detail)
+            }
+        }
+    }
+}

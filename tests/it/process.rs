@@ -1,0 +1,142 @@
+//! What must not end, stall or slow the process, and what must end it.
+
+use crate::program::{Program, count_in, metric, serve};
+use crate::set_up::{Mta, Presence, Stage};
+use crate::world::{World, eventually};
+use std::fs::{File, OpenOptions};
+use std::process::{Command, Stdio};
+use tokenrelay::load::sink::Script;
+use toml_edit::value;
+
+const JOBS: usize = 40;
+
+async fn submit(world: &World, what: &str) {
+    let mut http = world.http().await;
+    for number in 0..JOBS {
+        let result = http.post(&world.job(number % 4, &format!("{what}-{number}"))).await;
+        assert_eq!(result.json()["state"], "relayed", "{what}: {}", result.text);
+    }
+}
+
+/// Jobs go on, each log line that is lost is counted, and the process ends as it should.
+async fn goes_on(stderr: Stdio, what: &str) {
+    let stage = Stage::new().edit(|file| file["log"]["level"] = value("tokenrelay=trace"));
+    let mut world = stage.for_a_program().await;
+    let relay = Program::start(&mut world, |serve| serve.stderr(stderr)).await;
+    submit(&world, what).await;
+    assert!(metric(&world, "tokenrelay_log_lines_dropped_total").await > 0, "{what}");
+    relay.signal("-TERM");
+    assert_eq!(relay.ended().await.code(), Some(0), "{what}");
+    assert_eq!(world.sink().stats().messages, JOBS as u64);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c1_a_log_whose_reader_is_gone_ends_nothing() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    goes_on(writer.into(), "reader-gone").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c1_a_full_log_disk_ends_nothing() {
+    goes_on(OpenOptions::new().write(true).open("/dev/full").unwrap().into(), "disk-full").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c1_a_pipe_that_nobody_reads_stalls_nothing() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut world = Stage::new().for_a_program().await;
+    // Full before the first line.
+    let filler = writer.try_clone().unwrap();
+    fill(&filler);
+    drop(filler);
+    let relay = Program::start(&mut world, |serve| serve.stderr(writer)).await;
+    submit(&world, "full").await;
+    relay.signal("-TERM");
+    assert_eq!(relay.ended().await.code(), Some(0));
+    drop(reader);
+    world.finish().await;
+}
+
+/// Writes until a pipe takes no more.
+fn fill(pipe: &std::io::PipeWriter) {
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    let flags = fcntl_getfl(pipe).unwrap();
+    fcntl_setfl(pipe, flags | OFlags::NONBLOCK).unwrap();
+    while rustix::io::write(pipe, &[b'x'; 4096]).is_ok() {}
+    fcntl_setfl(pipe, flags).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c1_standard_descriptors_that_are_closed_become_no_sockets() {
+    let mut world = Stage::new().for_a_program().await;
+    let serve = serve(&world);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec \"$0\" \"$@\" <&- >&- 2>&-"]).arg(serve.get_program()).args(serve.get_args());
+    let relay = Program::run(&mut world, &mut shell).await;
+    submit(&world, "closed").await;
+    relay.signal("-TERM");
+    assert_eq!(relay.ended().await.code(), Some(0));
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c1_a_mistake_is_an_exit_code_also_when_nobody_can_read_it() {
+    let world = Stage::new().for_a_program().await;
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tokenrelay"));
+    let status = command.args(["serve", "-c", "/nowhere.toml"]).stderr(writer).status().unwrap();
+    assert_eq!(status.code(), Some(78));
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c11_a_second_signal_ends_the_relay_at_once() {
+    let silent = Mta { presence: Presence::Silent, ..Mta::new("mta1", Script::default()) };
+    let stage = Stage::new().mta(silent).edit(|file| {
+        file["limits"]["drain_wait"] = value("10m");
+        file["limits"]["handoff_wait"] = value("10m");
+    });
+    let mut world = stage.for_a_program().await;
+    let log = world.dir.path().join("log");
+    let mut relay = Program::start(&mut world, |serve| serve.stderr(File::create(&log).unwrap())).await;
+    let mut smtp = world.smtp().await;
+    smtp.hand_over(&world.people[1].address(), &world.message(1)).await.unwrap();
+    relay.signal("-TERM");
+    relay.stops_listening().await;
+    assert!(relay.is_running(), "it waits for the job");
+    relay.signal("-INT");
+    assert_eq!(relay.ended().await.code(), Some(3));
+    assert_eq!(count_in(&log, "told twice to stop"), 1);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c11_a_first_start_asks_the_disk_a_dozen_times_at_most() {
+    let mut world = Stage::new().accept("auto").for_a_program().await;
+    std::fs::remove_dir_all(world.config.journal_dir()).unwrap();
+    let trace = world.dir.path().join("trace");
+    let serve = serve(&world);
+    let mut traced = Command::new("strace");
+    traced.args([
+        "-D",
+        "-f",
+        "-qq",
+        "-e",
+        "signal=none",
+        "-e",
+        "trace=fsync,fdatasync,sync,syncfs,msync",
+        "-o",
+    ]);
+    traced.arg(&trace).arg(serve.get_program()).args(serve.get_args()).stderr(Stdio::null());
+    let relay = Program::run(&mut world, &mut traced).await;
+    let calls = count_in(&trace, "sync(");
+    assert!((1..=12).contains(&calls), "{}", std::fs::read_to_string(&trace).unwrap());
+    let mut http = world.http().await;
+    assert_eq!(http.post(&world.job(0, "a")).await.json()["state"], "relayed");
+    eventually("its outcome is in the ledger", || world.ledger("a").is_some()).await;
+    drop(relay);
+    world.finish().await;
+}
