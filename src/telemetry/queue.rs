@@ -100,10 +100,10 @@ impl LineQueue {
 
     /// Waits until everything that was left here is written, so long at most.
     pub fn wait_until_done(&self, patience: Duration) {
-        let is_open = |waiting: &mut Waiting| {
+        let is_unfinished = |waiting: &mut Waiting| {
             !waiting.lines.is_empty() || waiting.left_out > 0 || waiting.writer == Writer::Writes
         };
-        drop(self.done.wait_timeout_while(self.lock(), patience, is_open));
+        drop(self.done.wait_timeout_while(self.lock(), patience, is_unfinished));
     }
 }
 

@@ -55,7 +55,7 @@ impl Repeats {
     }
 
     /// Counts a line; whether it is to be written.
-    fn is_news(&self, site: Identifier, level: Level, (text, now): (String, Instant)) -> bool {
+    fn is_news(&self, site: Identifier, level: Level, text: String) -> bool {
         let mut known = self.lock();
         if let Some(line) = known.get_mut(&(site.clone(), text.clone())) {
             line.again += 1;
@@ -65,7 +65,7 @@ impl Repeats {
             known.retain(|_, line| line.again > 0);
         }
         if known.len() < KNOWN_MAX {
-            known.insert((site, text), Known { level, since: now, again: 0 });
+            known.insert((site, text), Known { level, since: Instant::now(), again: 0 });
         }
         true
     }
@@ -108,7 +108,7 @@ impl<S: Subscriber> Layer<S> for OnlyNews {
         }
         let mut text = Text(String::new());
         event.record(&mut text);
-        self.0.is_news(about.callsite(), *about.level(), (text.0, Instant::now()))
+        self.0.is_news(about.callsite(), *about.level(), text.0)
     }
 }
 

@@ -171,7 +171,7 @@ async fn c14_a_full_journal_says_so_everywhere_and_takes_jobs_again() {
     let refused = loop {
         let mut job = world.job(0, &format!("large-{held}"));
         // Not one content for all of them.
-        job["data"] = json!({"order": format!("{held}{large}")});
+        job["data"] = json!({"not_used": format!("{held}{large}")});
         let answer = http.post(&job).await;
         if answer.status != 202 {
             break answer;

@@ -77,3 +77,23 @@ async fn a_bad_configuration_leaves_the_old_one_whole() {
     assert_eq!(result["state"], json!("relayed"), "{result}");
     world.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c5_a_reload_reads_every_tls_file_whatever_its_time_stamp() {
+    let world = Stage::new().up().await;
+    for (file, whose) in [("certs/relay.pem", "listener 127.0.0.1:"), ("certs/ca.pem", "target mta1: ")] {
+        let file = world.dir.path().join(file);
+        let (whole, before) = (std::fs::read(&file).unwrap(), std::fs::metadata(&file).unwrap());
+        let mut spoilt = whole.clone();
+        spoilt[40..80].fill(b'!');
+        std::fs::write(&file, spoilt).unwrap();
+        let stamped = std::fs::File::options().write(true).open(&file).unwrap();
+        stamped.set_modified(before.modified().unwrap()).unwrap();
+        let cause = world.app().reload(Config::load(&world.config.file).unwrap()).await.unwrap_err();
+        assert!(cause.contains(whose) && cause.contains("the old files stay in use"), "{cause}");
+        assert_eq!(world.http().await.post(&world.job(0, &whose.replace(' ', "-"))).await.status, 200);
+        std::fs::write(&file, whole).unwrap();
+        world.app().reload(Config::load(&world.config.file).unwrap()).await.unwrap();
+    }
+    world.finish().await;
+}

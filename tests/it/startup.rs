@@ -64,8 +64,8 @@ async fn a_bad_template_is_named_with_its_place() {
             "bad/body.html.hbs:1:",
         ),
     ] {
-        let stage =
-            Stage::new().file("small/bad/template.toml", MANIFEST).file("small/bad/subject.hbs", "Hello");
+        let stage = Stage::new().file("small/bad/template.toml", MANIFEST);
+        let stage = stage.file("small/bad/subject.hbs", "Hello").file("small/bad/body.txt.hbs", "Hello");
         let world = stage.file(file, body).up().await;
         let said = world.http().await.get("/readyz").await.text;
         for part in ["template bad: bad/", cause, "fix: "] {
