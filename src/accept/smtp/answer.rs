@@ -2,7 +2,7 @@
 //! is the reason's word, its cause and the send number.
 
 use crate::accept::smtp::reply::Reply;
-use crate::fault::{Enhanced, Fault, Reason, ReplyCode, State};
+use crate::fault::{Circumstance, Enhanced, Fault, Reason, ReplyCode, State};
 use crate::job::SendNumber;
 use crate::ticket::Outcome;
 
