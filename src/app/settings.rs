@@ -71,11 +71,12 @@ pub fn target_settings(target: &Target, tls: &ClientTls) -> Result<TargetSetting
         deadlines: Deadlines {
             connect: target.connect_timeout,
             tls: target.connect_timeout,
-            greeting: target.connect_timeout,
-            command: target.reply_timeout,
-            data_initiation: target.reply_timeout,
-            data_block: target.reply_timeout,
-            final_reply: target.reply_timeout,
+            greeting: target.timeouts.greeting,
+            helo: target.timeouts.helo,
+            command: target.timeouts.reply,
+            data_initiation: target.timeouts.data,
+            data_block: target.timeouts.reply,
+            final_reply: target.timeouts.final_dot,
         },
         ..TargetSettings::new(&target.name, &target.host, target.port)
     })

@@ -165,10 +165,24 @@ pub struct Target {
     pub connection_age_max: Duration,
     pub idle_max: Duration,
     pub connect_timeout: Duration,
-    pub reply_timeout: Duration,
+    pub timeouts: Timeouts,
     pub rate_per_second_max: Option<u32>,
     pub weight: u32,
     pub priority: u32,
+}
+
+/// Longest wait for a target's replies, by phase.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    pub greeting: Duration,
+    /// EHLO, STARTTLS, AUTH.
+    pub helo: Duration,
+    /// MAIL, RCPT, RSET.
+    pub reply: Duration,
+    /// DATA.
+    pub data: Duration,
+    /// The answer to the content, which a target may look at for long.
+    pub final_dot: Duration,
 }
 
 #[derive(Debug, Clone)]

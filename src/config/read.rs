@@ -4,7 +4,8 @@ use super::listener::listener;
 use super::node::{Node, Origin, Value};
 use super::section::{Problem, Reading, Section};
 use super::{
-    CacheConfig, Config, EngineConfig, JournalConfig, Limits, Listener, LogConfig, LogFormat, Target, TlsMode,
+    CacheConfig, Config, EngineConfig, JournalConfig, Limits, Listener, LogConfig, LogFormat, Target,
+    Timeouts, TlsMode,
 };
 use crate::resolve::ConsentRule;
 use crate::secret::SecretRef;
@@ -197,6 +198,7 @@ fn target(section: Section<'_>) -> Option<Target> {
     if tls == TlsMode::None && !is_loopback(&host) {
         section.problem("tls", "tls = \"none\" is for loopback only; use \"starttls\" or \"implicit\"");
     }
+    let connect_timeout = section.duration("connect_timeout", Duration::from_secs(10));
     let target = Target {
         server_name: section.text("server_name").unwrap_or_else(|| host.clone()),
         helo_name: section.text("helo_name").unwrap_or_else(host_name),
@@ -210,8 +212,8 @@ fn target(section: Section<'_>) -> Option<Target> {
             .max(1),
         connection_age_max: section.duration("connection_age_max", Duration::from_secs(600)),
         idle_max: section.duration("idle_max", Duration::from_secs(30)),
-        connect_timeout: section.duration("connect_timeout", Duration::from_secs(10)),
-        reply_timeout: section.duration("reply_timeout", Duration::from_secs(60)),
+        connect_timeout,
+        timeouts: timeouts(&section, connect_timeout),
         rate_per_second_max: section.rate_per_second("rate_max"),
         weight: u32::try_from(section.integer("weight", 10)).unwrap_or(10).max(1),
         priority: u32::try_from(section.integer("priority", 0)).unwrap_or_default(),
@@ -222,6 +224,19 @@ fn target(section: Section<'_>) -> Option<Target> {
     };
     section.finish();
     Some(target)
+}
+
+fn timeouts(section: &Section<'_>, connect: Duration) -> Timeouts {
+    let reply = section.duration("reply_timeout", Duration::from_secs(60));
+    Timeouts {
+        // Until it has greeted a target is not there.
+        greeting: section.duration("greeting_timeout", connect),
+        helo: section.duration("helo_timeout", reply),
+        reply,
+        data: section.duration("data_timeout", reply),
+        // RFC 5321 §4.5.3.2.6: whoever gives up sooner sends the message twice, or cannot say what became of it.
+        final_dot: section.duration("final_dot_timeout", Duration::from_secs(600)),
+    }
 }
 
 fn trust(section: &Section<'_>) -> Trust {
@@ -361,6 +376,23 @@ secret = "file:keys/campaigns.secret"
         assert_eq!(config.cache.bytes_max, 64 << 20);
         assert_eq!(config.targets[0].rate_per_second_max, Some(500));
         assert_eq!(config.targets[0].tls, TlsMode::StartTls);
+    }
+
+    #[test]
+    fn c6_each_phase_has_its_time_and_the_answer_to_a_message_ten_minutes() {
+        let times = |more: &str| {
+            let timeouts =
+                parse(&GOOD.replace("rate_max = ", &format!("{more}\nrate_max = ")), &[]).unwrap().targets[0]
+                    .timeouts;
+            [timeouts.greeting, timeouts.helo, timeouts.reply, timeouts.data, timeouts.final_dot]
+                .map(|time| time.as_secs())
+        };
+        assert_eq!(times(""), [10, 60, 60, 60, 600]);
+        assert_eq!(times("reply_timeout = \"5s\"\nconnect_timeout = \"2s\""), [2, 5, 5, 5, 600]);
+        assert_eq!(
+            times("final_dot_timeout = \"20m\"\ngreeting_timeout = \"1m\"\nhelo_timeout = \"7s\""),
+            [60, 7, 60, 60, 1200]
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Makes a session: TCP, TLS, greeting, EHLO, AUTH, each step with its deadline and its own reason to fail.
 
+use super::auth::{Unavailable, authenticate};
 use super::ehlo::Capabilities;
 use super::session::Session;
-use super::settings::{TargetAuth, TargetSettings, TlsMode};
+use super::settings::{TargetSettings, TlsMode};
 use super::stream::Stream;
 use super::talk::{Broken, Talk};
 use super::trouble::{TlsTrouble, Trouble, greeting_refused};
@@ -15,11 +16,12 @@ use std::sync::atomic::AtomicU64;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use zeroize::Zeroizing;
 
-/// A session that is ready for MAIL, and whether its TLS was resumed. What the target says is counted in `pulse`.
+/// A session that is ready for MAIL, and whether its TLS was resumed. What the target says is counted in `pulse`, and
+/// which ways to log in it does not have in `unavailable`.
 pub(super) async fn establish(
     settings: &TargetSettings,
+    unavailable: &Unavailable,
     pulse: &Arc<AtomicU64>,
 ) -> Result<(Session<Stream>, bool), Trouble> {
     let tcp = open_tcp(settings).await?;
@@ -35,7 +37,7 @@ pub(super) async fn establish(
         // RFC 3207 §4.2: what was said before TLS is forgotten.
         offered = say_ehlo(settings, &mut talk).await?;
     }
-    authenticate(settings, &mut talk, offered).await?;
+    authenticate(settings, &mut talk, offered, unavailable).await?;
     let (is_tls, is_resumed) = (talk.stream().is_tls(), talk.stream().is_resumed());
     Ok((Session::new(talk, offered, is_tls), is_resumed))
 }
@@ -78,7 +80,13 @@ pub(super) async fn start_tls(settings: &TargetSettings, tcp: TcpStream) -> Resu
 }
 
 pub(super) async fn read_greeting(settings: &TargetSettings, talk: &mut Talk<Stream>) -> Result<(), Trouble> {
-    let code = talk.reply(settings.deadlines.greeting, || {}).await?;
+    let limit = settings.deadlines.greeting;
+    let code = match talk.reply(limit, || {}).await {
+        Ok(code) => code,
+        Err(_) if talk.unread_is_tls() => return Err(Trouble::SpeaksTls),
+        Err(Broken::Silent(_)) => return Err(Trouble::NoGreeting(limit)),
+        Err(broken) => return Err(broken.into()),
+    };
     if code.basic != 220 {
         return Err(greeting_refused(code, last_text(talk)));
     }
@@ -118,49 +126,7 @@ pub(super) async fn change_to_tls(
     Ok(Talk::new(start_tls(settings, tcp).await?))
 }
 
-/// AUTH, if configured. The stream is TLS or loopback by now.
-pub(super) async fn authenticate(
-    settings: &TargetSettings,
-    talk: &mut Talk<Stream>,
-    offered: Capabilities,
-) -> Result<(), Trouble> {
-    let Some(auth) = &settings.auth else { return Ok(()) };
-    let code = if offered.auth_plain {
-        command(settings, talk, auth_plain(auth).as_bytes()).await?
-    } else if offered.auth_login {
-        auth_login(settings, talk, auth).await?
-    } else {
-        return Err(Trouble::AuthNotOffered);
-    };
-    if code.basic == 235 { Ok(()) } else { Err(Trouble::AuthRefused(code.basic)) }
-}
-
-async fn auth_login(
-    settings: &TargetSettings,
-    talk: &mut Talk<Stream>,
-    auth: &TargetAuth,
-) -> Result<ReplyCode, Trouble> {
-    let mut code = command(settings, talk, b"AUTH LOGIN\r\n").await?;
-    for answer in [auth.user.as_bytes(), auth.password.reveal().as_bytes()] {
-        if code.basic != 334 {
-            return Ok(code);
-        }
-        let encoded = Zeroizing::new(data_encoding::BASE64.encode(answer));
-        let line = Zeroizing::new([&encoded, "\r\n"].concat());
-        code = command(settings, talk, line.as_bytes()).await?;
-    }
-    Ok(code)
-}
-
-/// RFC 4616 with the initial response in the same line (RFC 4954 §4).
-fn auth_plain(auth: &TargetAuth) -> Zeroizing<String> {
-    let secret =
-        Zeroizing::new([b"\0", auth.user.as_bytes(), b"\0", auth.password.reveal().as_bytes()].concat());
-    let encoded = Zeroizing::new(data_encoding::BASE64.encode(&secret));
-    Zeroizing::new(["AUTH PLAIN ", &encoded, "\r\n"].concat())
-}
-
-async fn command(
+pub(super) async fn command(
     settings: &TargetSettings,
     talk: &mut Talk<Stream>,
     line: &[u8],
@@ -168,11 +134,11 @@ async fn command(
     if talk.has_unread() {
         return Err(Broken::OutOfStep(0).into());
     }
-    talk.send(line, settings.deadlines.command).await?;
-    Ok(talk.reply(settings.deadlines.command, || {}).await?)
+    talk.send(line, settings.deadlines.helo).await?;
+    Ok(talk.reply(settings.deadlines.helo, || {}).await?)
 }
 
-fn last_text(talk: &Talk<Stream>) -> String {
+pub(super) fn last_text(talk: &Talk<Stream>) -> String {
     let Ok(reply) = talk.last_reply() else { return String::new() };
     let text = reply.lines().collect::<Vec<_>>().join(b" ".as_slice());
     scrub(&text, [])

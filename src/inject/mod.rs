@@ -2,6 +2,7 @@
 //! of it. Never writes a message anywhere else.
 
 mod admission;
+mod auth;
 mod balance;
 mod breaker;
 mod connect;
@@ -29,7 +30,7 @@ pub use pace::Slowed;
 pub use probe::{ProbeFailure, ProbeStep, probe};
 pub use settings::{Deadlines, TargetAuth, TargetSettings, TlsMode};
 pub use stats::TargetStats;
-pub use trouble::{TlsTrouble, Trouble};
+pub use trouble::{AuthRefusal, TlsTrouble, Trouble};
 
 #[cfg(test)]
 mod tests;

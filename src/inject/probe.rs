@@ -1,11 +1,12 @@
 //! Tries a target step by step for the checklist, and says at which step it fails, why, and what to do.
 
+use super::auth::{Unavailable, authenticate};
 use super::connect;
 use super::ehlo::Capabilities;
 use super::settings::{TargetSettings, TlsMode};
 use super::stream::Stream;
 use super::talk::Talk;
-use super::trouble::Trouble;
+use super::trouble::{TlsTrouble, Trouble};
 use std::time::Duration;
 
 const QUIT_LIMIT: Duration = Duration::from_secs(2);
@@ -48,7 +49,11 @@ async fn walk(target: &TargetSettings, steps: &mut Vec<ProbeStep>) -> Result<(),
     } else {
         Talk::new(Stream::Clear(tcp))
     };
-    let mut offered = greet(target, &mut talk).await.map_err(|trouble| ("ehlo", trouble))?;
+    let mut offered = match greet(target, &mut talk).await {
+        Ok(offered) => offered,
+        Err(Trouble::NoGreeting(_)) if speaks_tls(target).await => return Err(("ehlo", Trouble::SpeaksTls)),
+        Err(trouble) => return Err(("ehlo", trouble)),
+    };
     if target.tls == TlsMode::StartTls {
         talk = connect::change_to_tls(target, talk, offered).await.map_err(|trouble| ("tls", trouble))?;
         passed("tls", describe_tls(talk.stream()));
@@ -56,11 +61,26 @@ async fn walk(target: &TargetSettings, steps: &mut Vec<ProbeStep>) -> Result<(),
     }
     passed("ehlo", offered.describe());
     if let Some(auth) = &target.auth {
-        connect::authenticate(target, &mut talk, offered).await.map_err(|trouble| ("auth", trouble))?;
+        authenticate(target, &mut talk, offered, &Unavailable::default())
+            .await
+            .map_err(|trouble| ("auth", trouble))?;
         passed("auth", format!("accepted as {}", auth.user));
     }
     talk.quit(QUIT_LIMIT).await;
     Ok(())
+}
+
+/// Whether a port that says nothing waits for TLS to begin: only a further connection can tell.
+async fn speaks_tls(target: &TargetSettings) -> bool {
+    let Ok(tcp) = connect::open_tcp(target).await else { return false };
+    match connect::start_tls(target, tcp).await {
+        Ok(_) => true,
+        // It answered in TLS, if not as wanted.
+        Err(Trouble::Tls(trouble)) => {
+            !matches!(trouble, TlsTrouble::NotTls | TlsTrouble::Timeout(_) | TlsTrouble::Closed)
+        }
+        Err(_) => false,
+    }
 }
 
 async fn greet(target: &TargetSettings, talk: &mut Talk<Stream>) -> Result<Capabilities, Trouble> {

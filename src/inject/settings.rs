@@ -22,7 +22,9 @@ pub struct Deadlines {
     /// The whole TLS handshake.
     pub tls: Duration,
     pub greeting: Duration,
-    /// Answers to EHLO, AUTH, MAIL, RCPT, RSET.
+    /// Answers to EHLO, STARTTLS, AUTH.
+    pub helo: Duration,
+    /// Answers to MAIL, RCPT, RSET.
     pub command: Duration,
     /// The 354 that opens the content.
     pub data_initiation: Duration,
@@ -39,6 +41,7 @@ impl Default for Deadlines {
             connect: Duration::from_secs(10),
             tls: Duration::from_secs(10),
             greeting: minutes(5),
+            helo: minutes(5),
             command: minutes(5),
             data_initiation: minutes(2),
             data_block: minutes(3),

@@ -162,6 +162,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         self.incoming[self.unread.clone()].starts_with(b"421")
     }
 
+    /// Whether what came is a record of TLS (RFC 8446 §5.1): an alert or a handshake message.
+    pub fn unread_is_tls(&self) -> bool {
+        matches!(self.incoming[self.unread.clone()], [0x15 | 0x16, 3, ..])
+    }
+
     /// Takes in what has already arrived, without waiting. An end of the connection is seen by the next read.
     pub async fn glance(&mut self) -> Result<(), Broken> {
         self.make_room()?;

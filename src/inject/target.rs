@@ -3,6 +3,7 @@
 //! The first delivery starts a worker; more come while replies are slow and parcels wait, up to the limit; an
 //! idle worker leaves. The last worker that cannot connect fails whatever waits and opens the breaker.
 
+use super::auth::Unavailable;
 use super::breaker::{Breaker, Kind};
 use super::connect::establish;
 use super::delivery::{Errand, Parcel};
@@ -60,6 +61,7 @@ pub(super) struct Target {
     chunks_resume_ms: AtomicU64,
     born: Instant,
     gone: Notify,
+    unavailable_auth: Unavailable,
     /// No reply is waited for any more: what is in doubt by then is reported as that, not lost.
     pub halted: CancellationToken,
 }
@@ -93,6 +95,7 @@ impl Target {
             chunks_resume_ms: AtomicU64::new(0),
             born: Instant::now(),
             gone: Notify::new(),
+            unavailable_auth: Unavailable::default(),
             halted: CancellationToken::new(),
         })
     }
@@ -233,7 +236,7 @@ impl Contract {
             let established = tokio::select! {
                 biased;
                 () = target.halted.cancelled() => return,
-                established = target.watched(establish(&target.settings, &target.pulse)) => established,
+                established = target.watched(establish(&target.settings, &target.unavailable_auth, &target.pulse)) => established,
             };
             let (session, is_resumed) = match established {
                 Ok(established) => established,

@@ -1,8 +1,9 @@
 //! Why no session could be made: the cause in plain words and what to do about it.
 
-use super::settings::TargetSettings;
+use super::settings::{TargetSettings, TlsMode};
 use super::talk::Broken;
-use crate::fault::{Fault, Reason, ReplyCode};
+use crate::fault::{Enhanced, Fault, Reason, ReplyCode};
+use crate::tls::{NeedsPin, Pin};
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 use std::io;
 use std::time::Duration;
@@ -32,18 +33,72 @@ pub enum Trouble {
     StartTlsRefused(u16),
     #[error("it sent more behind its answer to STARTTLS, as somebody on the path would")]
     InjectedBeforeTls,
+    #[error("it did not greet within {} s", .0.as_secs_f32())]
+    NoGreeting(Duration),
+    #[error("it speaks TLS from the first byte, and SMTP in clear was expected")]
+    SpeaksTls,
     #[error("it greeted with {code} {text}")]
     GreetingRefused { code: u16, text: String },
     #[error("it refused EHLO with {0}")]
     EhloRefused(u16),
     #[error("it offers neither AUTH PLAIN nor AUTH LOGIN")]
     AuthNotOffered,
-    #[error("AUTH refused with {0}")]
-    AuthRefused(u16),
+    #[error("{0}")]
+    AuthRefused(AuthRefusal),
     #[error("it ends every session before taking a message ({0})")]
     Fruitless(String),
     #[error("{0}")]
     Talk(String),
+}
+
+/// What the target said to AUTH, last.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{mechanism} was refused with {} {text}", said(*.code))]
+pub struct AuthRefusal {
+    pub mechanism: &'static str,
+    pub code: ReplyCode,
+    /// Without what it echoes.
+    pub text: String,
+}
+
+impl AuthRefusal {
+    /// Only what the reply speaks of is to be mended (RFC 4954 §6).
+    fn fix(&self, settings: &TargetSettings) -> String {
+        let user = settings.auth.as_ref().map_or("", |auth| auth.user.as_str());
+        match (self.code.basic, self.code.enhanced) {
+            (_, Some(Enhanced(_, 7, 8))) => Self::credentials(user),
+            (530 | 538, _) | (_, Some(Enhanced(5, 7, 11))) => match settings.tls {
+                TlsMode::None => String::from(
+                    "set tls = \"starttls\" or \"implicit\": the target takes AUTH inside TLS only",
+                ),
+                TlsMode::StartTls | TlsMode::Implicit => String::from(
+                    "make the target see that this connection is encrypted: is there a proxy in between?",
+                ),
+            },
+            (400..=499, _) => String::from(
+                "user and password were not judged: see the target's log for what its AUTH waits on; the relay tries again",
+            ),
+            (500..=504, _) | (534, None | Some(Enhanced(_, 7, 9))) => String::from(
+                "make the target take AUTH PLAIN or AUTH LOGIN: it offers what it does not have; user and password were not judged",
+            ),
+            (535, None) => Self::credentials(user),
+            (535, Some(_)) => format!(
+                "does the target let {user} send by AUTH? if it does, correct user and password in auth"
+            ),
+            _ => format!("see what the target says of {user}, and its log"),
+        }
+    }
+
+    fn credentials(user: &str) -> String {
+        format!("correct auth of this target: user = \"{user}\", and what its password refers to")
+    }
+}
+
+fn said(code: ReplyCode) -> String {
+    match code.enhanced {
+        Some(enhanced) => format!("{} {enhanced}", code.basic),
+        None => code.basic.to_string(),
+    }
 }
 
 /// What went wrong in the TLS handshake.
@@ -55,8 +110,14 @@ pub enum TlsTrouble {
     NotYetValid,
     #[error("its certificate was not issued by a trusted authority (unknown issuer or self-signed)")]
     UnknownIssuer,
+    #[error("its certificate signed itself, so no authority can vouch for it")]
+    SelfSigned(Pin),
+    #[error("its public key is none of those in pin")]
+    NotPinned(Pin),
     #[error("its certificate is for another name")]
     WrongName,
+    #[error("its certificate is that of an authority, which cannot stand for a server")]
+    AuthorityItself,
     #[error("its certificate is revoked")]
     Revoked,
     #[error("its certificate cannot be used ({0})")]
@@ -96,8 +157,18 @@ impl Trouble {
             Self::GreetingRefused { .. } | Self::EhloRefused(_) => {
                 String::from("check that the target lets this relay in (access list, load)")
             }
-            Self::AuthNotOffered => String::from("enable AUTH on the target, or remove auth"),
-            Self::AuthRefused(_) => String::from("correct user and password in auth"),
+            Self::AuthNotOffered => String::from(
+                "enable AUTH PLAIN or LOGIN on the target's port (587 or 465, not 25), or remove auth",
+            ),
+            Self::AuthRefused(refusal) => refusal.fix(settings),
+            Self::NoGreeting(_) if settings.tls == TlsMode::StartTls => format!(
+                "does {host}:{port} speak TLS from the first byte, as port 465 does? then set tls = \"implicit\"; \
+                 if it only is slow, set greeting_timeout"
+            ),
+            Self::NoGreeting(_) => {
+                format!("is {host}:{port} an SMTP server? if it only is slow, set greeting_timeout")
+            }
+            Self::SpeaksTls => String::from("set tls = \"implicit\" for this target"),
             Self::Fruitless(_) | Self::Talk(_) => {
                 format!("check the target's log; is it an SMTP server that listens on {host}:{port}?")
             }
@@ -133,10 +204,24 @@ impl TlsTrouble {
             Self::UnknownIssuer => {
                 String::from("set ca to the authority that issued the target's certificate")
             }
+            Self::SelfSigned(pin) => format!(
+                "compare with the certificate on the target itself; if this is its key, write pin = [\"{pin}\"] for this \
+                 target, instead of ca"
+            ),
+            Self::NotPinned(pin) => format!(
+                "was the target's key exchanged? compare with the target itself; if this is its key, write pin = [\"{pin}\"]"
+            ),
             Self::WrongName => format!("give the target a certificate for {server_name}, or correct host"),
+            Self::AuthorityItself => format!("give the target a certificate of its own for {server_name}"),
             Self::Revoked | Self::Certificate(_) => String::from("replace the target's certificate"),
             Self::NothingInCommon => String::from("enable TLS 1.2 or 1.3 on the target"),
-            Self::NotTls => format!("is {host}:{port} a STARTTLS port? then set tls = \"starttls\""),
+            Self::NotTls if settings.tls == TlsMode::Implicit => {
+                format!("{host}:{port} speaks in clear at first: set tls = \"starttls\" for this target")
+            }
+            Self::NotTls => String::from("find out what answers STARTTLS in the target's place"),
+            Self::Timeout(_) | Self::Closed if settings.tls == TlsMode::Implicit => format!(
+                "is {host}:{port} a STARTTLS port, as 25 and 587 are? then set tls = \"starttls\"; else see the target's log"
+            ),
             Self::Alert(_) | Self::Timeout(_) | Self::Closed | Self::Other(_) => {
                 String::from("check the target's TLS settings and log")
             }
@@ -175,14 +260,18 @@ impl From<TlsError> for TlsTrouble {
 
 impl From<CertificateError> for TlsTrouble {
     fn from(bad: CertificateError) -> Self {
+        match NeedsPin::of(&bad) {
+            Some(NeedsPin::SelfSigned(pin)) => return Self::SelfSigned(pin.clone()),
+            Some(NeedsPin::NotPinned(pin)) => return Self::NotPinned(pin.clone()),
+            None => {}
+        }
         match bad {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
             // A wrong signature is what an authority made anew under its old name comes to.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownIssuer,
-            // A self-signed certificate that calls itself an authority ends here.
             CertificateError::Other(ref other) if other.to_string().contains("CaUsedAsEndEntity") => {
-                Self::UnknownIssuer
+                Self::AuthorityItself
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 Self::WrongName

@@ -4,9 +4,12 @@
 use super::fresh::Fresh;
 use super::{TlsError, certificates, provider};
 use aws_lc_rs::digest;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
+};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -96,15 +99,92 @@ fn config(trust: &Trust) -> Result<ClientConfig, TlsError> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("the provider supports TLS 1.2 and 1.3");
-    let config = match trust {
-        Trust::SystemRoots => builder.with_root_certificates(system_roots()?).with_no_client_auth(),
-        Trust::CaFile(path) => builder.with_root_certificates(roots_of(path)?).with_no_client_auth(),
-        Trust::Pins(pins) => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(PinVerifier::new(pins.clone())))
-            .with_no_client_auth(),
+    let verifier: Arc<dyn ServerCertVerifier> = match trust {
+        Trust::SystemRoots => Arc::new(ChainVerifier::new(system_roots()?)?),
+        Trust::CaFile(path) => Arc::new(ChainVerifier::new(roots_of(path)?)?),
+        Trust::Pins(pins) => Arc::new(PinVerifier::new(pins.clone())),
     };
-    Ok(config)
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
+/// A certificate that no authority could make good: its own key has to be pinned. With the pin that would do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NeedsPin {
+    #[error("self-signed")]
+    SelfSigned(Pin),
+    #[error("none of the pinned keys")]
+    NotPinned(Pin),
+}
+
+impl NeedsPin {
+    /// What a failed handshake says of it.
+    pub fn of(error: &CertificateError) -> Option<&Self> {
+        let CertificateError::Other(OtherError(cause)) = error else { return None };
+        cause.downcast_ref()
+    }
+
+    fn into_error(self) -> rustls::Error {
+        CertificateError::Other(OtherError(Arc::new(self))).into()
+    }
+}
+
+/// Verifies as rustls does; where it does not trust a certificate that signed itself, it says so.
+#[derive(Debug)]
+struct ChainVerifier(Arc<WebPkiServerVerifier>);
+
+impl ChainVerifier {
+    fn new(roots: RootCertStore) -> Result<Self, TlsError> {
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+        verifier.map(Self).map_err(|_| TlsError::NoSystemRoots)
+    }
+}
+
+impl ServerCertVerifier for ChainVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        verified.map_err(|error| match error {
+            rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature | CertificateError::Other(_),
+            ) => self_signed(end_entity).map_or(error, |pin| NeedsPin::SelfSigned(pin).into_error()),
+            other => other,
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+/// The pin of a certificate that names itself as its issuer.
+fn self_signed(certificate: &CertificateDer<'_>) -> Option<Pin> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let is_its_own = parsed.issuer().as_raw() == parsed.subject().as_raw();
+    is_its_own.then(|| Pin::of(certificate))?
 }
 
 fn system_roots() -> Result<RootCertStore, TlsError> {
@@ -147,7 +227,7 @@ impl ServerCertVerifier for PinVerifier {
         if self.pins.contains(&pin) {
             Ok(ServerCertVerified::assertion())
         } else {
-            Err(CertificateError::ApplicationVerificationFailure.into())
+            Err(NeedsPin::NotPinned(pin).into_error())
         }
     }
 

@@ -8,7 +8,7 @@ mod fresh;
 mod server;
 mod server_stream;
 
-pub use client::{ClientTls, Pin, Trust};
+pub use client::{ClientTls, NeedsPin, Pin, Trust};
 pub use client_names::names_of;
 pub use dev::{DevAuthority, DevError};
 pub use server::{ServerFiles, ServerTls};

@@ -76,6 +76,7 @@ host = "127.0.0.1"
 port = {port}
 tls = "none"
 reply_timeout = "5s"
+final_dot_timeout = "5s"
 connect_timeout = "2s"
 connections_max = {connections}
 """

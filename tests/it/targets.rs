@@ -3,7 +3,8 @@
 use crate::set_up::{Mta, Presence, Stage};
 use crate::world::{PATIENCE, World, assert_result};
 use serde_json::{Value, json};
-use tokenrelay::load::sink::Script;
+use std::time::Duration;
+use tokenrelay::load::sink::{Act, Rule, Script, Step, When};
 use toml_edit::{DocumentMut, value};
 
 /// Profile of the target, what becomes of a job, and what an engine hears of it over SMTP.
@@ -32,6 +33,7 @@ const MISBEHAVIOURS: [(&str, &str, &str, &str); 18] = [
 fn impatient(file: &mut DocumentMut) {
     for target in file["target"].as_array_of_tables_mut().unwrap().iter_mut() {
         target["reply_timeout"] = value("400ms");
+        target["final_dot_timeout"] = value("400ms");
         target["connect_timeout"] = value("2s");
     }
 }
@@ -72,6 +74,24 @@ async fn over_smtp(world: &World, target: &str, codes: &str) {
     assert_eq!(reply.codes(), codes, "{target}: {reply:?}");
 }
 
+/// It has the message by then: to give up on the answer would make it `unknown`, or mail it twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c6_a_target_that_scans_for_longer_than_other_replies_may_take_is_waited_for() {
+    let scans =
+        Rule { step: Step::Content, when: When::Always, act: Act::Delay(Duration::from_millis(1500)) };
+    let slow = Mta::new("slow", Script { rules: vec![scans], ..Script::default() });
+    let short = |file: &mut DocumentMut| {
+        for target in file["target"].as_array_of_tables_mut().unwrap().iter_mut() {
+            target["reply_timeout"] = value("500ms");
+        }
+    };
+    let world = Stage::new().edit(short).mta(slow).up().await;
+    let over_http = async { world.http().await.post(&targeted(&world, "slow")).await.json() };
+    let (result, ()) = tokio::join!(over_http, over_smtp(&world, "slow", "250 2.0.0"));
+    assert_eq!(result["state"], "relayed", "{result}");
+    world.finish().await;
+}
+
 /// On one thread, so that the outage is known by the time the job that found it out goes on.
 #[tokio::test]
 async fn the_next_priority_takes_over_while_the_first_is_down() {
@@ -90,9 +110,7 @@ async fn the_next_priority_takes_over_while_the_first_is_down() {
             number += 1;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(20), back)
-        .await
-        .expect("the first one is used again");
+    tokio::time::timeout(Duration::from_secs(20), back).await.expect("the first one is used again");
     world.finish().await;
 }
 

@@ -46,7 +46,7 @@ async fn a_certificate_that_is_not_good_defers_and_nothing_is_said() {
         ("expired", "has expired", "renew"),
         ("misnamed", "for another name", "127.0.0.1"),
         ("stranger", "trusted authority", "set ca"),
-        ("self-signed", "trusted authority", "set ca"),
+        ("self-signed", "signed itself", "pin = [\"sha256/"),
     ] {
         let mut job = world.job(0, target);
         job["target"] = target.into();

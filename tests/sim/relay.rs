@@ -154,7 +154,7 @@ fn config_text(rule: Rule, [http, smtp, target]: [SocketAddr; 3]) -> String {
          [journal]\nunknown = \"{unknown}\"\nretry_first = \"50ms\"\nretry_max = \"300ms\"\n\
          disk_free_min = \"1MiB\"\n{}{}\
          [[target]]\nname = \"mta1\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n\
-         connect_timeout = \"500ms\"\nreply_timeout = \"700ms\"\nconnections_max = 8\n\
+         connect_timeout = \"500ms\"\nreply_timeout = \"700ms\"\nfinal_dot_timeout = \"700ms\"\nconnections_max = 8\n\
          [[engine]]\nname = \"{ENGINE}\"\nsecret = \"file:keys/campaigns.secret\"\ntemplates = [\"*\"]\n\
          fields = [\"*\"]\npurposes = [\"service\"]\npurpose_default = \"service\"\n",
         door("http", http),

@@ -1,6 +1,7 @@
 //! The injector against the sink, over real sockets and real TLS.
 
 mod chunks;
+mod handshake;
 mod health;
 mod misbehaviour;
 mod outage;
