@@ -22,6 +22,7 @@ mod stream;
 mod talk;
 mod target;
 mod trouble;
+mod verdict;
 
 pub use balance::{Injector, Standing, TargetHandle};
 pub use delivery::{Accepted, DeliverError, Delivery, Errand, OnOffer};

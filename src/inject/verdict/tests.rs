@@ -1,0 +1,239 @@
+//! One reply of a real MTA for each row of the table, and the replies whose neighbours lead astray.
+
+use super::*;
+use crate::wire::reply::Reply;
+use Sent::{Ahead, InTurn};
+
+/// What a target said, to what, and whose it is. `taken_before` is the session's.
+struct Example(Command, Sent, u64, &'static str, Whose);
+
+const EXAMPLES: &[Example] = &[
+    Example(Mail, InTurn, 20, "421 4.4.5 Maximum messages per session exceeded", Whose::SessionFull),
+    Example(Mail, Ahead, 100, "421 too many messages in one go", Whose::SessionFull),
+    Example(Mail, InTurn, 0, "421 4.7.0 mx Error: too many connections from 192.0.2.1", Whose::Throttle),
+    Example(Content, Ahead, 3, "421 4.3.2 Service shutting down", Whose::Session),
+    Example(
+        Data,
+        Ahead,
+        9,
+        "452 4.4.5 Maximum number of messages per session exceeded.",
+        Whose::SessionFull,
+    ),
+    Example(Mail, InTurn, 0, "450 4.7.1 Error: too much mail from 192.0.2.1", Whose::Throttle),
+    Example(Mail, InTurn, 100, "452 4.5.3 Command refused: enough for now", Whose::SessionFull),
+    Example(Mail, InTurn, 100, "452 too many messages", Whose::SessionFull),
+    Example(
+        Rcpt,
+        Ahead,
+        0,
+        "550 5.7.1 RESOLVER.RST.AuthRequired; authentication required",
+        Whose::Recipient,
+    ),
+    Example(
+        Content,
+        Ahead,
+        0,
+        "550 5.7.1 RESOLVER.RST.AuthRequired; authentication required",
+        Whose::Message,
+    ),
+    Example(Mail, InTurn, 0, "530 5.7.0 Must issue a STARTTLS command first", Whose::Target),
+    Example(Rcpt, Ahead, 5, "550 5.7.57 Client not known", Whose::Target),
+    Example(
+        Rcpt,
+        Ahead,
+        5,
+        "553 5.7.1 <[address]>: Sender address rejected: not logged in",
+        Whose::Target,
+    ),
+    Example(Mail, Ahead, 5, "501 5.1.7 Bad sender address syntax", Whose::Sender),
+    Example(Rcpt, Ahead, 5, "450 4.1.8 <[address]>: Domain not found", Whose::Sender),
+    Example(Content, InTurn, 5, "550 5.7.60 SMTP; Client does not have permissions", Whose::Sender),
+    Example(
+        Rcpt,
+        Ahead,
+        5,
+        "554 5.7.1 <[address]>: Sender address rejected: Access denied",
+        Whose::Sender,
+    ),
+    Example(Mail, InTurn, 0, "550 5.7.1 sender not welcome", Whose::Sender),
+    Example(Mail, InTurn, 0, "553 not in this form", Whose::Sender),
+    Example(
+        Content,
+        Ahead,
+        1,
+        "554 SMTP synchronization error",
+        Whose::Order,
+    ),
+    Example(Mail, InTurn, 1, "552 5.3.4 Message size exceeds fixed limit", Whose::Message),
+    Example(Content, InTurn, 1, "552 5.2.3 Message exceeds local size limit", Whose::Message),
+    Example(Mail, InTurn, 1, "550 5.6.7 address needs SMTPUTF8", Whose::Message),
+    Example(Content, InTurn, 1, "550 5.7.30 REQUIRETLS needed", Whose::Message),
+    Example(Mail, InTurn, 1, "552 Message size exceeds maximum permitted", Whose::Message),
+    Example(Rcpt, Ahead, 0, "550 5.1.1 <[address]>: User unknown in relay recipient table", Whose::Recipient),
+    Example(Rcpt, Ahead, 0, "452 4.2.2 mailbox over quota, limit exceeded", Whose::Recipient),
+    Example(Rcpt, Ahead, 0, "550 5.7.133 Sender not in the group's list", Whose::Recipient),
+    Example(Rcpt, Ahead, 0, "451 4.7.1 <[address]>: greylisted, try again later", Whose::Recipient),
+    Example(Rcpt, Ahead, 0, "501 <[address]>: malformed address", Whose::Recipient),
+    Example(
+        Rcpt,
+        Ahead,
+        0,
+        "504 5.5.2 <[removed]>: Recipient address rejected: need fully-qualified address",
+        Whose::Recipient,
+    ),
+    Example(Rcpt, Ahead, 9, "452 4.3.1 quota exceeded for this hour", Whose::Throttle),
+    Example(Mail, InTurn, 9, "550 5.7.28 please wait", Whose::Throttle),
+    Example(Content, InTurn, 9, "550 5.4.5 Daily user sending quota exceeded", Whose::Throttle),
+    Example(Rcpt, Ahead, 9, "550 5.7.64 TenantAttribution", Whose::Target),
+    Example(Rcpt, Ahead, 9, "554 5.7.1 <[address]>: Relay access denied", Whose::Target),
+    Example(Content, InTurn, 9, "554 5.7.1 Relay access denied", Whose::Target),
+    Example(
+        Rcpt,
+        Ahead,
+        9,
+        "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org",
+        Whose::Target,
+    ),
+    Example(Content, InTurn, 9, "554 5.7.1 Client host rejected: access denied", Whose::Target),
+    Example(Rcpt, Ahead, 9, "503 MAIL required first", Whose::Order),
+    Example(Reset, InTurn, 9, "503 5.5.2 Need mail command", Whose::Order),
+    Example(Rcpt, InTurn, 9, "501 Syntax error in parameters", Whose::Recipient),
+    Example(Mail, InTurn, 9, "502 Not implemented", Whose::Target),
+    Example(Reset, Ahead, 9, "451 4.3.0 not now", Whose::Session),
+    Example(Mail, Ahead, 9, "451 4.3.0 try again later", Whose::Session),
+    Example(Mail, InTurn, 0, "451 4.3.0 try again later", Whose::Target),
+    Example(Rcpt, Ahead, 9, "550 5.7.1 Access denied", Whose::Unclear),
+    Example(Data, Ahead, 9, "554 5.7.0 no data today", Whose::Target),
+    Example(Data, Ahead, 9, "451 4.3.0 filter not ready", Whose::Unclear),
+    Example(Content, InTurn, 9, "451 4.3.0 queue file write error", Whose::Unclear),
+    Example(Content, InTurn, 9, "554 5.7.1 message looks like spam", Whose::Message),
+];
+
+/// Replies for which another row stands ready that would be wrong.
+const NEIGHBOURS: &[Example] = &[
+    // Haraka, go-smtp and others to what was sent too early.
+    Example(Mail, Ahead, 9, "503 5.5.1 pipelined after end of DATA", Whose::Order),
+    Example(Data, Ahead, 9, "503 RCPT required first", Whose::Order),
+    Example(Content, Ahead, 9, "502 5.5.1 Missing RCPT TO command.", Whose::Order),
+    Example(Content, Ahead, 9, "500 5.5.2 Syntax error, BDAT command unrecognized", Whose::Order),
+    Example(
+        Data,
+        Ahead,
+        9,
+        "503 5.5.0 <DATA>: Data command rejected: Improper use of SMTP command pipelining",
+        Whose::Order,
+    ),
+    // Without enhanced codes.
+    Example(Rcpt, Ahead, 0, "550 No such user here", Whose::Recipient),
+    Example(Rcpt, Ahead, 0, "550 relay not permitted", Whose::Target),
+    Example(Rcpt, Ahead, 0, "550 Administrative prohibition", Whose::Unclear),
+    Example(Rcpt, Ahead, 0, "550 Invalid recipient", Whose::Unclear),
+    Example(Rcpt, Ahead, 0, "550-Verification failed\r\n550 Sender verify failed", Whose::Sender),
+    Example(
+        Rcpt,
+        Ahead,
+        0,
+        "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)",
+        Whose::Target,
+    ),
+    // A mailing limit that names the person.
+    Example(
+        Rcpt,
+        Ahead,
+        0,
+        "450 4.7.1 <[address]>: Recipient address rejected: Policy Rejection- Quota Exceeded.",
+        Whose::Throttle,
+    ),
+    Example(
+        Rcpt,
+        Ahead,
+        0,
+        "450 4.2.1 The user is receiving mail at a rate that prevents additional messages",
+        Whose::Recipient,
+    ),
+    // The same words on a session that took nothing: another one would be told the same.
+    Example(Mail, InTurn, 0, "452 4.5.3 Too many messages sent", Whose::Throttle),
+    Example(
+        Mail,
+        InTurn,
+        5,
+        "451-Requested action aborted\r\n451 Mails per session limit exceeded",
+        Whose::SessionFull,
+    ),
+    Example(
+        Content,
+        InTurn,
+        0,
+        "550 5.7.1 Client does not have permissions to send as this sender",
+        Whose::Sender,
+    ),
+    Example(
+        Content,
+        InTurn,
+        0,
+        "550-5.7.26 This mail has been blocked because the sender is unauthenticated.\r\n550 5.7.26 x",
+        Whose::Sender,
+    ),
+    Example(Content, InTurn, 0, "554 5.7.1 a blacklisted link in the text", Whose::Message),
+    Example(Content, InTurn, 0, "550 spam", Whose::Message),
+    Example(Content, InTurn, 0, "530 5.7.1 Client was not authenticated", Whose::Target),
+    Example(Mail, InTurn, 0, "452 4.3.1 Insufficient system storage", Whose::Target),
+    Example(Mail, InTurn, 0, "550 5.7.1 Access denied", Whose::Target),
+    Example(Mail, InTurn, 0, "555 MAIL FROM parameters not recognized", Whose::Target),
+    Example(Rcpt, Ahead, 0, "555 5.5.4 Unsupported option", Whose::Unclear),
+];
+
+impl Example {
+    /// The verdict, and the row that gives it.
+    fn judge(&self) -> (Whose, Option<usize>) {
+        let Self(command, sent, taken_before, said, _) = self;
+        let octets = format!("{said}\r\n");
+        let reply = Reply::parse(octets.as_bytes()).unwrap();
+        let text = String::from_utf8(reply.lines().collect::<Vec<_>>().join(b" ".as_slice())).unwrap();
+        let heard = Heard {
+            command: *command,
+            sent: *sent,
+            code: reply.code,
+            text: &text.to_lowercase(),
+            taken_before: *taken_before,
+        };
+        (whose(&heard), TABLE.iter().position(|row| row.fits(&heard)))
+    }
+}
+
+#[test]
+fn a3_each_row_of_the_table_decides_its_reply() {
+    let mut decided = Vec::new();
+    for example in EXAMPLES {
+        let (whose, row) = example.judge();
+        assert_eq!(whose, example.4, "{:?} {}", example.0, example.3);
+        decided.push(row.unwrap());
+    }
+    let rows: Vec<usize> = (0..TABLE.len()).collect();
+    assert_eq!(decided, rows, "an example for each row, in their order");
+}
+
+#[test]
+fn a3_replies_that_look_like_others_find_their_owner() {
+    for example in NEIGHBOURS {
+        assert_eq!(example.judge().0, example.4, "{:?} {}", example.0, example.3);
+    }
+}
+
+/// Whatever else is said, these end no job for good.
+#[test]
+fn a3_only_a_recipient_at_rcpt_or_a_refusal_of_content_is_the_persons() {
+    for command in [Reset, Mail, Data] {
+        for basic in 400..600 {
+            for text in ["", "user unknown", "no such user", "spam", "over quota"] {
+                let code = ReplyCode { basic, enhanced: None };
+                for sent in [InTurn, Ahead] {
+                    let heard = Heard { command, sent, code, text, taken_before: 1 };
+                    let whose = whose(&heard);
+                    assert!(whose != Whose::Recipient, "{command:?} {basic} {text}");
+                    assert!(whose != Whose::Message || basic == 552, "{command:?} {basic} {text}");
+                }
+            }
+        }
+    }
+}
