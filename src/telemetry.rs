@@ -107,11 +107,25 @@ impl Page {
 
     /// How all targets stand: `(target, what, value)`.
     pub fn target_states(&mut self, states: impl Iterator<Item = (String, &'static str, u64)>) -> &mut Self {
+        self.target_gauges("target_state", "How each target stands now", states)
+    }
+
+    /// What was learned of targets by their replies: `(target, what, value)`.
+    pub fn learned(&mut self, values: impl Iterator<Item = (String, &'static str, u64)>) -> &mut Self {
+        self.target_gauges("target_learned", "What replies have taught of each target", values)
+    }
+
+    fn target_gauges(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl Iterator<Item = (String, &'static str, u64)>,
+    ) -> &mut Self {
         let family = Family::<TargetLabel, Gauge>::default();
-        for (target, what, value) in states {
+        for (target, what, value) in values {
             family.get_or_create(&TargetLabel { target, what }).set(i64::try_from(value).unwrap_or(i64::MAX));
         }
-        self.0.register("target_state", "How each target stands now", family);
+        self.0.register(name, help, family);
         self
     }
 

@@ -14,6 +14,9 @@ impl Parts {
         });
         let mut problems: Vec<String> = down.collect();
         let some_target_is_up = problems.len() < injector.targets().count();
+        // Their messages wait, those of other senders go on.
+        let senders = injector.refused_senders();
+        problems.extend(senders.map(|(name, cause)| format!("target {name}: {}", cause.detail)));
         problems.extend(self.custody.pipeline.rules.borrow().renderer.shelf().problems());
         let mut obstacles = self.defects.told();
         obstacles.extend(self.vault.trouble().map(|cause| format!("vault: {cause}")));
@@ -35,7 +38,7 @@ impl Parts {
         let resolve = self.custody.pipeline.resolver.stats();
         let mut page = Page::default();
         page.jobs(&self.custody.board).stages(&self.custody.pipeline.stages).targets(self.target_counts());
-        page.target_states(self.target_states());
+        page.target_states(self.target_states()).learned(self.learned());
         page.counter("resolve_hits", "Tokens answered from the cache", resolve.hits.load(Relaxed))
             .counter("resolve_misses", "Tokens read from the vault", resolve.misses.load(Relaxed))
             .counter("resolve_batches", "Reads of the vault", resolve.batches.load(Relaxed))
@@ -98,6 +101,16 @@ impl Parts {
         })
     }
 
+    /// A limit that was not learned is not shown.
+    fn learned(&self) -> impl Iterator<Item = (String, &'static str, u64)> {
+        self.custody.pipeline.injector.learned().flat_map(|(target, learned)| {
+            let share = learned.messages_per_connection_max;
+            let share = share.map(|messages| ("messages_per_connection_max", messages));
+            let all = share.into_iter().chain([("sent_ahead", learned.sent_ahead)]);
+            all.map(|(what, value)| (target.to_string(), what, value))
+        })
+    }
+
     fn target_counts(&self) -> impl Iterator<Item = (String, &'static str, u64)> {
         self.custody.pipeline.injector.targets().flat_map(|(target, stats, _)| {
             let counts = [
@@ -106,6 +119,10 @@ impl Parts {
                 ("connect_failures", stats.connect_failures()),
                 ("relayed", stats.relayed()),
                 ("refused", stats.refused()),
+                ("declined", stats.declined()),
+                ("offered_again", stats.offered_again()),
+                ("order_refused", stats.order_refused()),
+                ("set_apart", stats.set_apart()),
                 ("in_doubt", stats.in_doubt()),
                 ("throttled", stats.throttled()),
             ];

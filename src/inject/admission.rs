@@ -33,7 +33,11 @@ impl Target {
             // The other sessions offer no more than one until the target has answered.
             Sign::Declined(_) | Sign::InDoubt(_) | Sign::SessionEnded(_) => self.flow.narrow(Narrow::One),
         }
+        let may_alarm = !matches!(sign, Sign::Answered) && self.breaker.shut().is_none();
         if let Some(cause) = self.health.note(&self.breaker, sign) {
+            if may_alarm {
+                tracing::warn!(target_mta = %self.settings.name, cause = %cause.detail, "takes no messages");
+            }
             self.turn_away(&cause);
         }
     }

@@ -4,6 +4,7 @@ use super::admission::Crowding;
 use super::breaker::{Kind, Look};
 use super::delivery::{Accepted, DeliverError, Delivery, Errand, Parcel, Settled};
 use super::ehlo::Capabilities;
+use super::lessons::Learned;
 use super::pace::Slowed;
 use super::settings::{TargetSettings, TlsMode};
 use super::stats::TargetStats;
@@ -152,6 +153,7 @@ impl Injector {
         let mut handle = handle.clone();
         let mut delivery = delivery;
         let mut tried = 1;
+        let mut passed = Vec::new();
         loop {
             if delivery.require_tls && !handle.is_named {
                 handle = self.requiring_tls(handle).await?;
@@ -160,6 +162,12 @@ impl Injector {
                 Settled::Accepted(accepted) => return Ok(accepted),
                 Settled::Failed(error) => return Err(error),
                 Settled::Unreached(fault, unsent) => (fault, unsent),
+                Settled::Passed(fault, unsent) => {
+                    passed.push(handle.target().clone());
+                    handle = self.other_than(&passed, &handle, fault)?;
+                    delivery = *unsent;
+                    continue;
+                }
             };
             let named = handle.is_named.then(|| handle.name().clone());
             let other = if tried > self.targets.len() {
@@ -189,6 +197,51 @@ impl Injector {
     /// Every target with its counters and, when it is down, why.
     pub fn targets(&self) -> impl Iterator<Item = (&TargetSettings, &TargetStats, Option<Fault>)> {
         self.targets.iter().map(|target| (&target.settings, &target.stats, target.breaker.cause()))
+    }
+
+    /// Why targets that are up do not take everything: a sender that one of them refuses now.
+    pub fn refused_senders(&self) -> impl Iterator<Item = (&Arc<str>, Fault)> {
+        self.targets
+            .iter()
+            .filter_map(|target| Some((&target.settings.name, target.lessons.any_sender_cause()?)))
+    }
+
+    /// What sessions have learned of each target by its replies.
+    pub fn learned(&self) -> impl Iterator<Item = (&Arc<str>, Learned)> {
+        self.targets.iter().map(|target| (&target.settings.name, target.lessons.learned()))
+    }
+
+    /// Another target for a message that these did not take: the usual choice, or the first by priority that is up.
+    ///
+    /// # Errors
+    /// `fault`, when there is none. When it is a permanent one and a target that is down might take the message, why
+    /// that one is down.
+    fn other_than(
+        &self,
+        passed: &[Arc<Target>],
+        before: &TargetHandle,
+        fault: Fault,
+    ) -> Result<TargetHandle, Fault> {
+        let is_passed = |target: &Arc<Target>| passed.iter().any(|passed| Arc::ptr_eq(passed, target));
+        let others = || self.targets.iter().filter(|target| !is_passed(target));
+        if before.is_named || others().next().is_none() {
+            return Err(fault);
+        }
+        let usual = self.choose_for(None, before.wants).ok();
+        if let Some(usual) = usual.filter(|usual| !is_passed(usual.target())) {
+            return Ok(usual);
+        }
+        let mut down = None;
+        for target in others() {
+            match target.breaker.cause() {
+                None => {
+                    let seat = Seat::take(target);
+                    return Ok(TargetHandle { seat, errand: before.wants, ..before.clone() });
+                }
+                Some(cause) => down = down.or(Some(cause)),
+            }
+        }
+        Err(if fault.is_transient() { fault } else { down.unwrap_or(fault) })
     }
 
     /// Every target, and what it gets if it asked for less.

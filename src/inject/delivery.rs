@@ -139,6 +139,8 @@ pub(super) enum Settled {
     Failed(DeliverError),
     /// No session could be made and nothing was sent: another target may have it.
     Unreached(Fault, Box<Delivery>),
+    /// The target does not take it, for a reason that is not the message's own: another target may have it.
+    Passed(Fault, Box<Delivery>),
 }
 
 /// A delivery in a target's queue together with who waits for it.
@@ -151,6 +153,14 @@ pub(super) struct Parcel {
     pub errand: Errand,
     /// Held while the target has it.
     pub pass: Option<Pass>,
+    /// Sessions that ended while they waited for the answer to this one. It goes behind the others, and alone.
+    pub strikes: u32,
+    /// Times it was put off for a reason of the session's or the target's.
+    pub detours: u32,
+    /// Sessions that lacked what it needs.
+    pub misfits: u32,
+    /// The messages the target had taken when it first refused this one without telling whose that is.
+    pub unclear_at: Option<u64>,
     waiting: oneshot::Sender<Settled>,
     claim: Claim,
     is_taken: bool,
@@ -209,6 +219,10 @@ impl Parcel {
             sent_at: queued_at,
             errand,
             pass: None,
+            strikes: 0,
+            detours: 0,
+            misfits: 0,
+            unclear_at: None,
             waiting,
             claim: claim.clone(),
             is_taken: false,
@@ -246,6 +260,16 @@ impl Parcel {
 
     pub fn fail(self, error: impl Into<DeliverError>) {
         let _ = self.waiting.send(Settled::Failed(error.into()));
+    }
+
+    /// Whoever waits had patience until then.
+    pub fn is_overdue(&self) -> bool {
+        self.delivery.give_up_at.is_some_and(|at| Instant::now() >= at)
+    }
+
+    /// Gives the delivery back, unsent, for another target.
+    pub fn pass_on(self, fault: Fault) {
+        let _ = self.waiting.send(Settled::Passed(fault, Box::new(self.delivery)));
     }
 
     /// Gives the delivery back, unsent.

@@ -1,6 +1,6 @@
 //! The commands around a message: what of them a target can take, and their octets in one group (RFC 2920).
 
-use super::delivery::{DeliverError, Delivery};
+use super::delivery::Delivery;
 use super::ehlo::Capabilities;
 use crate::fault::{Fault, Reason, ReplyCode};
 use std::io::Write;
@@ -11,27 +11,33 @@ use zeroize::Zeroizing;
 /// leaves an address behind.
 const GROUP_OCTETS: usize = 1024;
 
-/// Whether this target can take the delivery at all.
-///
-/// # Errors
-/// A refusal the target would give, or the wish for another rendering; nothing needs to be sent for either.
+/// What a session lacks for a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Misfit {
+    /// 8BITMIME, for content that can be rendered in 7 bits.
+    SevenBit,
+    /// Something no other rendering helps with: the refusal such a target would give.
+    Lacks(Fault),
+}
+
+/// Whether this session can take the delivery at all. Nothing needs to be sent to know.
 pub(super) fn judge(
     delivery: &Delivery,
     offered: Capabilities,
     is_tls: bool,
     target: &Arc<str>,
-) -> Result<(), DeliverError> {
+) -> Result<(), Misfit> {
     let octets = delivery.message.len() as u64;
     if offered.size_octets_max.is_some_and(|max| octets > max) {
         let detail =
             format!("the message has {octets} octets, more than target {target} takes; make it smaller");
         let mut fault = Fault::new(Reason::TooLarge, detail).at(target);
         fault.reply = Some(ReplyCode::new(552, 5, 3, 4));
-        return Err(fault.into());
+        return Err(Misfit::Lacks(fault));
     }
     let lacking = |code, what: &str| {
         let detail = format!("target {target} does not offer {what}, which this message needs");
-        Err(DeliverError::Failed(Fault::refused(code, detail).at(target)))
+        Err(Misfit::Lacks(Fault::refused(code, detail).at(target)))
     };
     if delivery.needs_smtputf8() && !offered.smtputf8 {
         return lacking(ReplyCode::new(553, 5, 6, 7), "SMTPUTF8");
@@ -40,7 +46,11 @@ pub(super) fn judge(
         return lacking(ReplyCode::new(550, 5, 7, 30), "REQUIRETLS");
     }
     if delivery.eight_bit && !offered.eight_bit_mime {
-        return Err(DeliverError::NeedsSevenBit);
+        // Header fields in UTF-8 stay in 8 bits however the content is rendered (RFC 6531 §3.6).
+        if delivery.needs_smtputf8() {
+            return lacking(ReplyCode::new(554, 5, 6, 3), "8BITMIME");
+        }
+        return Err(Misfit::SevenBit);
     }
     Ok(())
 }
@@ -167,13 +177,19 @@ mod tests {
         let none = Capabilities::default();
         assert_eq!(judge(&delivery(), none), Ok(()));
         let eight_bit = Delivery { eight_bit: true, ..delivery() };
-        assert_eq!(judge(&eight_bit, none), Err(DeliverError::NeedsSevenBit));
+        assert_eq!(judge(&eight_bit, none), Err(Misfit::SevenBit));
         let utf8 = Delivery { recipient: Personal::new(String::from("דנה@post.test")), ..delivery() };
-        let Err(DeliverError::Failed(fault)) = judge(&utf8, none) else { panic!() };
+        let Err(Misfit::Lacks(fault)) = judge(&utf8, none) else { panic!() };
         assert_eq!(fault.reply, Some(ReplyCode::new(553, 5, 6, 7)));
         let small = Capabilities { size: true, size_octets_max: Some(5), ..none };
-        let Err(DeliverError::Failed(fault)) = judge(&delivery(), small) else { panic!() };
+        let Err(Misfit::Lacks(fault)) = judge(&delivery(), small) else { panic!() };
         assert_eq!(fault.reason, Reason::TooLarge);
+        let utf8_in_8_bits = Delivery { eight_bit: true, ..utf8 };
+        let Err(Misfit::Lacks(fault)) = judge(&utf8_in_8_bits, Capabilities { smtputf8: true, ..none })
+        else {
+            panic!("another rendering would not help")
+        };
+        assert_eq!(fault.reply, Some(ReplyCode::new(554, 5, 6, 3)));
         let require_tls = Delivery { require_tls: true, ..delivery() };
         assert!(judge(&require_tls, none).is_err());
     }

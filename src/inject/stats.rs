@@ -14,6 +14,9 @@ pub struct TargetStats {
     pub(super) in_doubt: AtomicU64,
     pub(super) offered_again: AtomicU64,
     pub(super) throttled: AtomicU64,
+    pub(super) declined: AtomicU64,
+    pub(super) order_refused: AtomicU64,
+    pub(super) set_apart: AtomicU64,
 }
 
 impl TargetStats {
@@ -40,7 +43,7 @@ impl TargetStats {
         self.relayed.load(Relaxed)
     }
 
-    /// Messages the target answered 4xx or 5xx in any phase.
+    /// Messages refused for what is theirs or the recipient's.
     pub fn refused(&self) -> u64 {
         self.refused.load(Relaxed)
     }
@@ -55,8 +58,23 @@ impl TargetStats {
         self.throttled.load(Relaxed)
     }
 
-    /// Offers repeated on another session because the first one ended before the final dot.
+    /// Offers repeated for a reason that was not the message's.
     pub fn offered_again(&self) -> u64 {
         self.offered_again.load(Relaxed)
+    }
+
+    /// Messages the target did not take for reasons that are not the message's or the recipient's.
+    pub fn declined(&self) -> u64 {
+        self.declined.load(Relaxed)
+    }
+
+    /// Answers that said nothing but that our commands came too early or in the wrong order.
+    pub fn order_refused(&self) -> u64 {
+        self.order_refused.load(Relaxed)
+    }
+
+    /// Messages that were left to themselves because several sessions ended with them.
+    pub fn set_apart(&self) -> u64 {
+        self.set_apart.load(Relaxed)
     }
 }

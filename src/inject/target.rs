@@ -10,6 +10,8 @@ use super::delivery::{Errand, Parcel};
 use super::ehlo::Capabilities;
 use super::flow::Flow;
 use super::health::{Health, Sign};
+use super::lessons::Lessons;
+use super::offers::Offers;
 use super::pace::Pace;
 use super::queue::Queue;
 use super::rate::Rate;
@@ -25,17 +27,10 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How often a message is offered before the target counts as unable to take it.
-const ATTEMPTS_MAX: u32 = 3;
-/// Sessions that may end without an answer to any message before the target counts as down.
-const FRUITLESS_MAX: u32 = 2;
 /// A parcel that waited this long in the queue asks for one more session.
 const QUEUE_WAIT: Duration = Duration::from_millis(100);
 /// After a connection failed beside working ones, no other is tried for this long.
 const GROWTH_PAUSE: Duration = Duration::from_secs(1);
-/// A session that was lost with several messages in flight leaves them all in doubt: for this long the target gets
-/// them one at a time.
-const CHUNKS_PAUSE: Duration = Duration::from_secs(600);
 
 pub(super) struct Target {
     pub settings: TargetSettings,
@@ -45,6 +40,8 @@ pub(super) struct Target {
     pub health: Health,
     pub flow: Arc<Flow>,
     pub pace: Pace,
+    pub lessons: Lessons,
+    pub offers: Offers,
     /// Counts what shows that the target is there.
     pub pulse: Arc<AtomicU64>,
     /// Told when the target is left alone.
@@ -57,8 +54,6 @@ pub(super) struct Target {
     established: AtomicUsize,
     /// Milliseconds after `born` before which no further session is tried.
     growth_resumes_ms: AtomicU64,
-    /// Milliseconds after `born` before which messages are sent one at a time.
-    chunks_resume_ms: AtomicU64,
     born: Instant,
     gone: Notify,
     unavailable_auth: Unavailable,
@@ -88,11 +83,12 @@ impl Target {
             stats: TargetStats::default(),
             breaker: Breaker::default(),
             health: Health::default(),
+            lessons: Lessons::new(),
+            offers: Offers::default(),
             learned: watch::Sender::new(Learned::default()),
             workers: AtomicUsize::new(0),
             established: AtomicUsize::new(0),
             growth_resumes_ms: AtomicU64::new(0),
-            chunks_resume_ms: AtomicU64::new(0),
             born: Instant::now(),
             gone: Notify::new(),
             unavailable_auth: Unavailable::default(),
@@ -198,16 +194,6 @@ impl Target {
         Fault::new(Reason::TargetUnavailable, detail).at(&self.settings.name)
     }
 
-    pub fn pause_chunks(&self) {
-        let resumes = self.born.elapsed() + CHUNKS_PAUSE;
-        self.chunks_resume_ms.store(resumes.as_millis() as u64, Ordering::Relaxed);
-    }
-
-    pub fn chunks_are_paused(&self) -> bool {
-        let resumes_ms = self.chunks_resume_ms.load(Ordering::Relaxed);
-        resumes_ms > 0 && (self.born.elapsed().as_millis() as u64) < resumes_ms
-    }
-
     fn learn_failure(&self, fault: &Fault) {
         self.stats.connect_failures.fetch_add(1, Ordering::Relaxed);
         self.learned.send_modify(|learned| {
@@ -231,7 +217,6 @@ struct Contract {
 impl Contract {
     async fn work(mut self) {
         let target = self.target.clone();
-        let mut fruitless = 0;
         loop {
             let established = tokio::select! {
                 biased;
@@ -245,20 +230,16 @@ impl Contract {
             let open = Open::new(&target);
             target.stats.tls_resumed.fetch_add(u64::from(is_resumed), Ordering::Relaxed);
             let offered = session.offered();
+            target.offers.note(offered);
             target.learned.send_if_modified(|learned| learned.capabilities.replace(offered) != Some(offered));
             let ended = Box::pin(session.serve(&target, std::mem::take(&mut self.carried))).await;
             drop(open);
-            fruitless = if ended.was_fruitful { 0 } else { fruitless + 1 };
-            let blame = ended.fault.clone();
-            if let Some(fault) = blame.clone().filter(|_| !ended.was_fruitful) {
+            if let Some(fault) = ended.fault.clone().filter(|_| ended.speaks_of_target) {
                 target.note(Sign::SessionEnded(fault));
             }
             self.keep(ended);
             if let Some(cause) = target.breaker.cause() {
                 self.give_back(&cause);
-            }
-            if let Some(fault) = blame.filter(|_| fruitless >= FRUITLESS_MAX && self.carried.is_empty()) {
-                return self.give_up(Kind::Failing, &Trouble::from(&fault));
             }
             if self.carried.is_empty() && target.queue.is_empty() {
                 return;
@@ -266,20 +247,17 @@ impl Contract {
         }
     }
 
-    /// Keeps what may be offered again; what was offered often enough fails with what ended the session.
+    /// Keeps what is to be offered again.
     fn keep(&mut self, ended: Ended) {
         for mut parcel in ended.unsent {
             parcel.pass = None;
-            match &ended.fault {
-                Some(fault) if parcel.attempts >= ATTEMPTS_MAX => parcel.fail(fault.clone()),
-                _ if parcel.is_abandoned() => {}
-                _ => {
-                    if parcel.attempts > 0 {
-                        self.target.stats.offered_again.fetch_add(1, Ordering::Relaxed);
-                    }
-                    self.carried.push(parcel);
-                }
+            if parcel.is_abandoned() {
+                continue;
             }
+            if parcel.attempts > 0 {
+                self.target.stats.offered_again.fetch_add(1, Ordering::Relaxed);
+            }
+            self.carried.push(parcel);
         }
     }
 

@@ -134,7 +134,7 @@ impl Row {
 
 impl Detail {
     fn fits(&self, code: ReplyCode) -> bool {
-        let Some(Enhanced(_, subject, detail)) = code.enhanced else { 
+        let Some(Enhanced(_, subject, detail)) = code.enhanced else {
             return matches!(self, Self::Any | Self::Absent);
         };
         match self {
@@ -246,7 +246,8 @@ const OF_THE_RECIPIENT: &[&str] = &[
     "greyed",
 ];
 /// Exchange's checks of who may write to a mailbox or group.
-const RULES_OF_THE_RECIPIENT: &[&str] = &["resolver.rst", "does not accept mail from", "recipient restricted"];
+const RULES_OF_THE_RECIPIENT: &[&str] =
+    &["resolver.rst", "does not accept mail from", "recipient restricted"];
 const SYNTAX_OF_AN_ADDRESS: &[&str] = &["address", "mailbox", "recipient", "domain", "local part"];
 const ORDER_OF_COMMANDS: &[&str] = &[
     "pipelin",
@@ -332,13 +333,7 @@ static TABLE: &[Row] = &[
     // The recipient.
     row(&[Rcpt], REFUSED, Of(1, &[0..=6, 9..=999]), &[], Whose::Recipient),
     row(&[Rcpt], REFUSED, Subject(2), &[], Whose::Recipient),
-    row(
-        &[Rcpt],
-        REFUSED,
-        Of(7, &[13..=13, 17..=19, 124..=136, 504..=505, 513..=513]),
-        &[],
-        Whose::Recipient,
-    ),
+    row(&[Rcpt], REFUSED, Of(7, &[13..=13, 17..=19, 124..=136, 504..=505, 513..=513]), &[], Whose::Recipient),
     row(&[Rcpt], REFUSED, Any, OF_THE_RECIPIENT, Whose::Recipient),
     row(&[Rcpt], 501..=501, Any, SYNTAX_OF_AN_ADDRESS, Whose::Recipient),
     row(&[Rcpt], 504..=504, Any, SYNTAX_OF_AN_ADDRESS, Whose::Recipient),

@@ -9,13 +9,13 @@ use toml_edit::{DocumentMut, value};
 
 /// Profile of the target, what becomes of a job, and what an engine hears of it over SMTP.
 const MISBEHAVIOURS: [(&str, &str, &str, &str); 18] = [
-    ("refuse-mail", "rejected 550 5.7.1", "target-rejected", "550 5.7.1"),
+    ("refuse-mail", "deferred 550 5.7.1", "target-unavailable", "451 4.4.1"),
     ("refuse-rcpt", "rejected 550 5.1.1", "target-rejected", "550 5.1.1"),
-    ("refuse-data", "rejected 554 5.7.0", "target-rejected", "554 5.7.0"),
+    ("refuse-data", "deferred 554 5.7.0", "target-unavailable", "451 4.4.1"),
     ("refuse-content", "rejected 554 5.7.1", "target-rejected", "554 5.7.1"),
     ("tempfail", "deferred 451 4.7.1", "target-rejected", "451 4.7.1"),
     ("354-after-refused-rcpt", "rejected 550 5.1.1", "target-rejected", "550 5.1.1"),
-    ("421-final", "deferred 421 4.3.2", "target-rejected", "451 4.3.2"),
+    ("421-final", "deferred 421 4.3.2", "target-unavailable", "451 4.4.1"),
     ("421-greeting", "deferred", "target-unavailable", "451 4.4.1"),
     ("hang-greeting", "deferred", "target-unavailable", "451 4.4.1"),
     ("hang-after-data", "unknown", "target-unavailable", "554 5.4.2"),

@@ -1,110 +1,163 @@
-//! The target's answers to an envelope, and what a refusal says without repeating whom it is about.
+//! The target's answers to an envelope.
 
-use super::{Session, Stop, chunks};
-use crate::fault::{Enhanced, Fault, ReplyCode};
+use super::refusals::Refused;
+use super::{Offer, Owed, Session, Stop, chunks};
+use crate::fault::ReplyCode;
 use crate::inject::delivery::Delivery;
-use crate::inject::health::Sign;
 use crate::inject::talk::Broken;
 use crate::inject::target::Target;
-use crate::report::scrub::scrub;
+use crate::inject::verdict::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// RFC 3463 §3.6: too many recipients, which targets also say of messages.
-const TOO_MANY: Enhanced = Enhanced(4, 5, 3);
+/// Longest wait for the first answer to an envelope behind a final dot that was answered. Some targets throw away what
+/// stands behind a dot: they would be waited for in vain. Less than what makes a target count as silent.
+const OVERLAP_SILENCE_MAX: Duration = Duration::from_millis(700);
+
+/// What is asked of the target.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub target: &'a Arc<Target>,
+    pub delivery: &'a Delivery,
+    pub offer: Offer,
+}
 
 /// What the envelope came to.
 pub(super) enum Envelope {
     /// 354: the content is awaited.
     Open,
     /// Refused, and the target does not await content.
-    Refused(Fault),
+    Refused(Refused),
     /// Refused, but DATA was answered 354 all the same (RFC 2920 §3.1).
-    RefusedButOpen(Fault),
+    RefusedButOpen(Refused),
+    /// Refused, and the session is over.
+    RefusedAtLast(Refused, Stop),
+    /// Not a word about an envelope that went out behind a final dot. An answer that is only late would be taken for
+    /// another one, so the session is over.
+    Unheard,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
-    pub(super) async fn envelope_answers(
-        &mut self,
-        target: &Arc<Target>,
-        delivery: &Delivery,
-    ) -> Result<Envelope, Stop> {
-        let envelope = if self.offered.pipelining {
-            self.pipelined_answers(target, delivery).await?
-        } else {
-            self.stepwise_answers(target, delivery).await?
+    pub(super) async fn envelope_answers(&mut self, asked: Asked<'_>) -> Result<Envelope, Broken> {
+        let envelope = match asked.offer {
+            Offer::Stepwise => self.stepwise_answers(asked).await?,
+            Offer::Grouped | Offer::Overlapped | Offer::Chunked => self.grouped_answers(asked).await?,
         };
         self.has_rested = false;
         Ok(envelope)
     }
 
-    async fn pipelined_answers(
-        &mut self,
-        target: &Arc<Target>,
-        delivery: &Delivery,
-    ) -> Result<Envelope, Stop> {
-        let deadlines = &target.settings.deadlines;
-        if std::mem::take(&mut self.owes_reset) {
-            self.reset_answer(target).await?;
-        }
-        let mail = self.answer(target, deadlines.command).await?;
-        let mut refusal = self.refusal_of(mail, "MAIL", target, delivery)?;
-        let recipient = self.answer(target, deadlines.command).await?;
-        self.tells_apart = chunks::says_addressing(mail) && chunks::says_addressing(recipient);
-        if refusal.is_none() {
-            refusal = self.refusal_of(recipient, "RCPT", target, delivery)?;
-        } else if recipient.basic == 421 {
-            return Err(Stop::Closing(self.refusal("RCPT", recipient, target, delivery)));
-        }
-        let data = self.answer(target, deadlines.data_initiation).await?;
-        match (data.basic, refusal) {
-            (354, None) => Ok(Envelope::Open),
-            (354, Some(fault)) => Ok(Envelope::RefusedButOpen(fault)),
-            (421, _) => Err(Stop::Closing(self.refusal("DATA", data, target, delivery))),
-            (400..=599, refusal) => {
-                self.owes_reset = true;
-                Ok(Envelope::Refused(refusal.unwrap_or_else(|| self.refusal("DATA", data, target, delivery))))
+    async fn grouped_answers(&mut self, asked: Asked<'_>) -> Result<Envelope, Broken> {
+        let deadlines = &asked.target.settings.deadlines;
+        let first = match asked.offer {
+            Offer::Overlapped => deadlines.command.min(OVERLAP_SILENCE_MAX),
+            _ => deadlines.command,
+        };
+        let mut unheard = asked.offer == Offer::Overlapped;
+        if self.owed != Owed::Nothing {
+            match self.answer(asked.target, first).await {
+                Ok(code) if code.is_positive() => self.owed = Owed::Nothing,
+                Ok(code) => return Ok(self.refused(asked, Command::Reset, code).at_last()),
+                Err(Broken::Silent(_)) if unheard => return Ok(Envelope::Unheard),
+                Err(broken) => return Err(broken),
             }
-            (other, _) => Err(Broken::OutOfStep(other).into()),
+            unheard = false;
+        }
+        let mail = match self.answer(asked.target, if unheard { first } else { deadlines.command }).await {
+            Ok(code) => code,
+            Err(Broken::Silent(_)) if unheard => return Ok(Envelope::Unheard),
+            Err(broken) => return Err(broken),
+        };
+        match self.refusal_of(asked, Command::Mail, mail)? {
+            Some(refused) if refused.is_closing() => Ok(refused.at_last()),
+            Some(refused) => Ok(self.behind_a_refused_mail(asked.target, refused).await),
+            None => self.behind_mail(asked, mail).await,
         }
     }
 
-    async fn stepwise_answers(
-        &mut self,
-        target: &Arc<Target>,
-        delivery: &Delivery,
-    ) -> Result<Envelope, Stop> {
-        let deadlines = target.settings.deadlines;
-        if std::mem::take(&mut self.owes_reset) {
+    /// The answers to RCPT and DATA of a group whose MAIL was refused follow from that. A target that leaves behind it,
+    /// or does not answer what it threw away, changes nothing any more.
+    async fn behind_a_refused_mail(&mut self, target: &Arc<Target>, refused: Refused) -> Envelope {
+        let limit = target.settings.deadlines.command.min(OVERLAP_SILENCE_MAX);
+        let recipient = match self.answer(target, limit).await {
+            Ok(code) if code.basic == 421 => return refused.at_last(),
+            Ok(code) => code,
+            Err(broken) => return Envelope::RefusedAtLast(refused, broken.into()),
+        };
+        match self.answer(target, limit).await {
+            // A dot would end a message for whoever it has in mind.
+            Ok(code) if code.basic == 354 && recipient.is_positive() => refused.at_last(),
+            Ok(code) if code.basic == 354 => Envelope::RefusedButOpen(refused),
+            Ok(code) if code.basic == 421 => refused.at_last(),
+            Ok(_) => Envelope::Refused(refused),
+            Err(broken) => Envelope::RefusedAtLast(refused, broken.into()),
+        }
+    }
+
+    async fn behind_mail(&mut self, asked: Asked<'_>, mail: ReplyCode) -> Result<Envelope, Broken> {
+        let deadlines = &asked.target.settings.deadlines;
+        let recipient = self.answer(asked.target, deadlines.command).await?;
+        self.tells_apart = chunks::says_addressing(mail) && chunks::says_addressing(recipient);
+        let refused = match self.refusal_of(asked, Command::Recipient, recipient)? {
+            Some(refused) if refused.is_closing() => return Ok(refused.at_last()),
+            refused => refused,
+        };
+        let (data, refused) = match (self.answer(asked.target, deadlines.data_initiation).await, refused) {
+            (Ok(data), refused) => (data, refused),
+            // Whatever it would have said: there is nobody to send to.
+            (Err(broken), Some(refused)) => return Ok(Envelope::RefusedAtLast(refused, broken.into())),
+            (Err(broken), None) => return Err(broken),
+        };
+        match (data.basic, refused) {
+            (354, None) => Ok(Envelope::Open),
+            (354, Some(refused)) => Ok(Envelope::RefusedButOpen(refused)),
+            (421, Some(refused)) => Ok(refused.at_last()),
+            (421, None) => Ok(self.refused(asked, Command::Data, data).at_last()),
+            (400..=599, refused) => {
+                self.owed = Owed::Reset;
+                Ok(Envelope::Refused(refused.unwrap_or_else(|| self.refused(asked, Command::Data, data))))
+            }
+            (other, _) => Err(Broken::OutOfStep(other)),
+        }
+    }
+
+    async fn stepwise_answers(&mut self, asked: Asked<'_>) -> Result<Envelope, Broken> {
+        let deadlines = asked.target.settings.deadlines;
+        if self.owed != Owed::Nothing {
             self.group.clear();
             self.group.reset();
-            self.talk.send(self.group.as_slice(), deadlines.command).await?;
-            self.reset_answer(target).await?;
+            let code = self.step(asked.target, deadlines.command).await?;
+            if !code.is_positive() {
+                return Ok(self.refused(asked, Command::Reset, code).at_last());
+            }
+            self.owed = Owed::Nothing;
         }
-        for command in ["MAIL", "RCPT"] {
+        for command in [Command::Mail, Command::Recipient] {
             self.group.clear();
             match command {
-                "MAIL" => self.group.mail(delivery, self.offered),
-                _ => self.group.recipient(delivery),
+                Command::Mail => self.group.mail(asked.delivery, self.offered),
+                _ => self.group.recipient(asked.delivery),
             };
-            let code = self.step(target, deadlines.command).await?;
-            if let Some(fault) = self.refusal_of(code, command, target, delivery)? {
-                self.owes_reset = command == "RCPT";
-                return Ok(Envelope::Refused(fault));
+            let code = self.step(asked.target, deadlines.command).await?;
+            if let Some(refused) = self.refusal_of(asked, command, code)? {
+                if command == Command::Recipient {
+                    self.owed = Owed::Reset;
+                }
+                return Ok(if refused.is_closing() { refused.at_last() } else { Envelope::Refused(refused) });
             }
         }
         self.group.clear();
         self.group.data();
-        let code = self.step(target, deadlines.data_initiation).await?;
+        let code = self.step(asked.target, deadlines.data_initiation).await?;
         match code.basic {
             354 => Ok(Envelope::Open),
-            421 => Err(Stop::Closing(self.refusal("DATA", code, target, delivery))),
+            421 => Ok(self.refused(asked, Command::Data, code).at_last()),
             400..=599 => {
-                self.owes_reset = true;
-                Ok(Envelope::Refused(self.refusal("DATA", code, target, delivery)))
+                self.owed = Owed::Reset;
+                Ok(Envelope::Refused(self.refused(asked, Command::Data, code)))
             }
-            other => Err(Broken::OutOfStep(other).into()),
+            other => Err(Broken::OutOfStep(other)),
         }
     }
 
@@ -132,62 +185,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         }
     }
 
-    async fn reset_answer(&mut self, target: &Arc<Target>) -> Result<(), Broken> {
-        let code = self.answer(target, target.settings.deadlines.command).await?;
-        if code.is_positive() { Ok(()) } else { Err(Broken::OutOfStep(code.basic)) }
-    }
-
     /// `None` for a 2xx to MAIL or RCPT.
-    pub(super) fn refusal_of(
+    fn refusal_of(
         &self,
+        asked: Asked<'_>,
+        command: Command,
         code: ReplyCode,
-        command: &str,
-        target: &Arc<Target>,
-        delivery: &Delivery,
-    ) -> Result<Option<Fault>, Stop> {
+    ) -> Result<Option<Refused>, Broken> {
         match code.basic {
             200..=299 => Ok(None),
-            421 => Err(Stop::Closing(self.refusal(command, code, target, delivery))),
-            400..=599 => Ok(Some(self.refusal(command, code, target, delivery))),
-            other => Err(Broken::OutOfStep(other).into()),
+            400..=599 => Ok(Some(self.refused(asked, command, code))),
+            other => Err(Broken::OutOfStep(other)),
         }
-    }
-
-    /// The reply read last as a fault, without what it echoes.
-    pub(super) fn refusal(
-        &self,
-        what: &str,
-        code: ReplyCode,
-        target: &Arc<Target>,
-        delivery: &Delivery,
-    ) -> Fault {
-        let name = &target.settings.name;
-        let mut said = code.basic.to_string();
-        if let Some(enhanced) = code.enhanced {
-            said = format!("{said} {enhanced}");
-        }
-        let text = match self.talk.last_reply() {
-            Ok(reply) => {
-                let octets = zeroize::Zeroizing::new(reply.lines().collect::<Vec<_>>().join(b" ".as_slice()));
-                scrub(&octets, delivery.known_values())
-            }
-            Err(_) => String::new(),
-        };
-        let fault = Fault::refused(code, format!("target {name} refused {what}: {said} {text}")).at(name);
-        if let Some(sign) = sign_of(what, code, &fault) {
-            target.note(sign);
-        }
-        fault
-    }
-}
-
-/// What a refusal says about the target. Behind 421 the session ends, which says it.
-fn sign_of(what: &str, code: ReplyCode, fault: &Fault) -> Option<Sign> {
-    match code.basic {
-        421 => None,
-        400..=499 if code.enhanced == Some(TOO_MANY) => Some(Sign::Throttled(fault.clone())),
-        400..=499 if what == "RCPT" => Some(Sign::PutOff),
-        400..=499 => Some(Sign::Declined(fault.clone())),
-        _ => Some(Sign::Answered),
     }
 }

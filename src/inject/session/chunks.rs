@@ -5,28 +5,35 @@
 //! alike it says 250, and one reply too many would otherwise be taken for the acceptance of a message. RSET stands in
 //! front of every envelope sent behind an unanswered one, so that a transaction that failed leaves nothing behind.
 
-use super::{Halt, Session, Stop};
+use super::answers::Asked;
+use super::content::{EARLY_REFUSAL_LIMIT, OVERLAP_REPLY_MAX};
+use super::refusals::Refused;
+use super::{Halt, Offer, Owed, Session, Stop, stop_fault};
 use crate::fault::{Fault, ReplyCode};
 use crate::inject::delivery::{Delivery, Parcel};
 use crate::inject::envelope::Group;
 use crate::inject::health::Sign;
+use crate::inject::lessons::Ahead;
 use crate::inject::talk::{Broken, Torn, slices};
 use crate::inject::target::Target;
+use crate::inject::verdict::Command;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
-
-use super::content::{EARLY_REFUSAL_LIMIT, OVERLAP_REPLY_MAX};
+use tokio::time::{Instant, timeout};
 
 /// Messages on their way at once, at most. All of them are in doubt when the connection is lost.
 pub(in crate::inject) const IN_FLIGHT_MAX: usize = 8;
+/// The same for a target that was not seen to take one behind another yet: what is offered is not always kept.
+const IN_FLIGHT_AT_FIRST_MAX: usize = 2;
 /// Octets on their way at once: past this no further message is begun.
 const OCTETS_IN_FLIGHT_MAX: usize = 256 * 1024;
 /// RFC 3463 §3.2: addressing status, in answers to MAIL and RCPT.
 const ADDRESSING: u16 = 1;
+/// Longest look at what a target says that took a message for commands.
+const BABBLE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A message wholly handed to the stream and not answered yet.
 struct Flight {
@@ -35,13 +42,46 @@ struct Flight {
     resets: bool,
 }
 
-/// What the answers to one flight came to.
-enum Landing {
-    Accepted(ReplyCode),
-    Refused(Fault),
-    /// 421 before the content was judged: not taken, and nothing behind it either.
+/// The answers to one flight.
+struct Landing {
+    /// The answer to its content, or why there is none.
+    content: Result<ReplyCode, Broken>,
+    /// What of it was refused first.
+    refusal: Option<Refused>,
+    /// 421 was among them.
+    goodbye: Option<Fault>,
+}
+
+impl Landing {
+    /// An acceptance counts only when it is the only answer.
+    fn if_one(self, is_one: bool) -> Self {
+        match self.content {
+            Ok(code) if code.is_positive() && !is_one => {
+                Self { content: Err(Broken::OutOfStep(code.basic)), ..self }
+            }
+            _ => self,
+        }
+    }
+}
+
+/// A flight whose answers broke off before the one to its content.
+struct Unanswered {
+    parcel: Parcel,
+    refusal: Option<Refused>,
+    broken: Broken,
+}
+
+/// How it goes on behind a flight.
+enum Course {
+    Steady,
+    /// Nothing more is begun: the session is to end when the flights under way are answered.
+    Leaving(Fault),
+    /// The same, behind 421: what the target does not answer any more it did not take either (RFC 5321 §3.8).
     Closing(Fault),
-    Doubt(Broken),
+    /// There is nothing to go by any more: whatever is not answered is in doubt.
+    Lost(Broken),
+    /// The session is over, and nothing was taken of what is not answered.
+    Untaken(Fault),
 }
 
 /// Whether the enhanced code of a positive reply to MAIL or RCPT says that it is one.
@@ -59,37 +99,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     /// a moment ago that it is there and quick.
     pub(super) fn may_chunk(&self, target: &Target) -> bool {
         let knows_how = self.offered.chunking && self.offered.pipelining && self.tells_apart;
-        let is_ready = self.is_brisk && !self.has_rested && !self.owes_reset;
-        knows_how && is_ready && !target.chunks_are_paused()
+        let is_ready = self.is_brisk && !self.has_rested && self.owed == Owed::Nothing;
+        knows_how && is_ready && target.lessons.ahead() == Ahead::Messages
     }
 
     /// Carries this parcel and what waits behind it to their answers, until nothing waits any more.
     pub(super) async fn exchange_chunks(&mut self, target: &Arc<Target>, first: Parcel) -> Result<(), Halt> {
         if self.talk.has_unread() {
-            return Err(Halt { unsent: vec![first], stop: Broken::OutOfStep(0).into() });
+            return Err(Halt::blaming(first, Broken::OutOfStep(0)));
         }
         let mut flights = VecDeque::with_capacity(IN_FLIGHT_MAX);
         let mut next = Some(first);
         let mut torn = None;
+        let mut course = Course::Steady;
         loop {
-            if torn.is_none() && flights.len() <= IN_FLIGHT_MAX / 2 {
+            let may_begin = torn.is_none() && matches!(course, Course::Steady) && self.owed == Owed::Nothing;
+            if may_begin && flights.len() <= IN_FLIGHT_MAX / 2 {
                 let boarding = self.board(target, next.take(), &flights);
                 torn = self.take_off(target, boarding, &mut flights).await.err();
             }
-            let Some(flight) = flights.pop_front() else {
-                return torn.map_or(Ok(()), Err);
-            };
-            let limit = match &torn {
-                Some(_) => EARLY_REFUSAL_LIMIT,
-                None => target.settings.deadlines.final_reply,
-            };
-            let landing = self.landing(target, &flight, limit, flights.is_empty()).await;
+            let Some(flight) = flights.pop_front() else { return end(course, torn) };
+            let is_sure = torn.is_none() && !matches!(course, Course::Closing(_));
+            let limit = if is_sure { target.settings.deadlines.final_reply } else { EARLY_REFUSAL_LIMIT };
+            let landing = self.landing(target, &flight, limit).await;
             let sent_at = flight.parcel.sent_at;
-            if let Some(grounded) = self.land(target, flight, landing) {
-                target.pause_chunks();
-                return Err(self.ground(target, flights, (grounded, torn)).await);
-            }
+            // Two answers to one message: there is no telling which one counts.
+            let is_one = !flights.is_empty() || !self.has_more_than_asked();
+            course = self.land(target, flight, landing.if_one(is_one), course).await;
             self.is_brisk = sent_at.elapsed() < OVERLAP_REPLY_MAX;
+            self.ground(target, &course, &mut flights);
         }
     }
 
@@ -107,13 +145,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             boarding.push(parcel);
             self.envelopes += 1;
         }
-        while flights.len() + boarding.len() < IN_FLIGHT_MAX && octets < OCTETS_IN_FLIGHT_MAX {
-            if !self.is_brisk || self.is_spent(target) || target.queue.is_empty() || !target.try_leave() {
+        let most = if target.lessons.chunks_are_proven() { IN_FLIGHT_MAX } else { IN_FLIGHT_AT_FIRST_MAX };
+        while flights.len() + boarding.len() < most && octets < OCTETS_IN_FLIGHT_MAX {
+            let may_follow = self.is_brisk && target.lessons.ahead() == Ahead::Messages;
+            let is_due = may_follow && self.carried.is_empty() && !self.is_spent(target);
+            if !is_due || target.queue.is_empty() || !target.try_leave() {
                 break;
             }
-            let Some(parcel) = target.queue.try_next() else { break };
-            target.note_wait(&parcel);
-            let Some(parcel) = self.fitting(parcel, target) else { continue };
+            let Some(parcel) = self.next_that_fits(target) else { continue };
+            let Some(parcel) = self.unsuspected(parcel) else { break };
             octets += parcel.delivery.message.len();
             boarding.push(parcel);
             self.envelopes += 1;
@@ -167,143 +207,180 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             parcel.sent_at = sent_at;
             flights.push_back(Flight { parcel, resets: first_resets || index > 0 });
         }
-        broken.map_or(Ok(()), |broken| Err(Halt { unsent, stop: broken.into() }))
+        broken.map_or(Ok(()), |broken| Err(Halt::leaving(unsent, broken)))
     }
 
-    /// Reads the answers to one flight.
-    async fn landing(
-        &mut self,
-        target: &Arc<Target>,
-        flight: &Flight,
-        limit: Duration,
-        is_last: bool,
-    ) -> Landing {
-        let mut refusal = None;
-        match self.landed(target, flight, limit, &mut refusal).await {
-            Err(Stop::Broken(broken)) => match refusal {
-                // Nothing that would have followed could make it accepted.
-                Some(fault) if matches!(broken, Broken::Closed | Broken::Io(_)) => Landing::Refused(fault),
-                _ => Landing::Doubt(broken),
-            },
-            Err(Stop::Closing(fault)) => Landing::Closing(fault),
-            Ok(code) if code.is_positive() => {
-                // An acceptance of a message without sender or recipient, an answer to something else, or two answers.
-                let is_odd = refusal.is_some()
-                    || !says_other(code)
-                    || (is_last && self.talk.has_unread() && !self.talk.unread_is_closing());
-                if is_odd { Landing::Doubt(Broken::OutOfStep(code.basic)) } else { Landing::Accepted(code) }
-            }
-            Ok(code) => Landing::Refused(
-                refusal.unwrap_or_else(|| self.refusal("the message", code, target, &flight.parcel.delivery)),
-            ),
-        }
-    }
-
-    /// The answer to the content; a refusal of the envelope is left in `refusal`.
-    async fn landed(
-        &mut self,
-        target: &Arc<Target>,
-        flight: &Flight,
-        limit: Duration,
-        refusal: &mut Option<Fault>,
-    ) -> Result<ReplyCode, Stop> {
-        let delivery = &flight.parcel.delivery;
-        if flight.resets {
-            let code = self.answer(target, limit).await?;
-            if !code.is_positive() {
-                let is_closing = code.basic == 421;
-                let fault = || self.refusal("RSET", code, target, delivery);
-                return Err(if is_closing {
-                    Stop::Closing(fault())
-                } else {
-                    Broken::OutOfStep(code.basic).into()
-                });
-            }
-        }
-        for command in ["MAIL", "RCPT"] {
-            let code = self.answer(target, limit).await?;
-            if code.is_positive() && !says_addressing(code) {
-                return Err(Broken::OutOfStep(code.basic).into());
-            }
-            if refusal.is_none() {
-                *refusal = self.refusal_of(code, command, target, delivery)?;
-            } else if code.basic == 421 {
-                return Err(Stop::Closing(self.refusal(command, code, target, delivery)));
-            }
-        }
-        let code = self.answer(target, limit).await?;
-        match code.basic {
-            200..=299 | 400..=599 => Ok(code),
-            other => Err(Broken::OutOfStep(other).into()),
-        }
-    }
-
-    /// Settles one flight. What it gives ends the session.
-    fn land(&mut self, target: &Arc<Target>, flight: Flight, landing: Landing) -> Option<Grounded> {
-        let name = &target.settings.name;
-        match landing {
-            Landing::Accepted(code) => {
-                self.answered += 1;
-                target.stats.relayed.fetch_add(1, Relaxed);
-                target.note(Sign::Answered);
-                flight.parcel.accept(name, code);
-                None
-            }
-            Landing::Refused(fault) => {
-                let is_closing = fault.reply.is_some_and(|reply| reply.basic == 421);
-                self.refuse(target, flight.parcel, fault.clone());
-                is_closing.then_some(Grounded::Closing { unsent: Vec::new(), fault })
-            }
-            Landing::Closing(fault) => Some(Grounded::Closing { unsent: vec![flight.parcel], fault }),
-            Landing::Doubt(broken) => {
-                let fault = self.doubtful(target, flight.parcel, broken);
-                target.note(Sign::InDoubt(fault));
-                Some(Grounded::Broken(broken))
-            }
-        }
-    }
-
-    /// The session is over. Behind 421 a target does nothing any more (RFC 5321 §3.8): if it says nothing either,
-    /// what was sent behind it is not taken. Whatever else is not answered is in doubt.
-    async fn ground(
-        &mut self,
-        target: &Arc<Target>,
-        flights: VecDeque<Flight>,
-        (grounded, torn): (Grounded, Option<Halt>),
-    ) -> Halt {
-        let (mut unsent, stop): (Vec<Parcel>, Stop) = match grounded {
-            Grounded::Broken(broken) => {
-                for flight in flights {
-                    self.doubtful(target, flight.parcel, broken);
+    /// Reads the answers to one flight. 421 is not the last of them everywhere.
+    async fn landing(&mut self, target: &Arc<Target>, flight: &Flight, limit: Duration) -> Landing {
+        let asked = Asked { target, delivery: &flight.parcel.delivery, offer: Offer::Chunked };
+        let mut landing = Landing { content: Err(Broken::Closed), refusal: None, goodbye: None };
+        let commands = [Command::Reset, Command::Mail, Command::Recipient, Command::Content];
+        for command in commands.into_iter().skip(usize::from(!flight.resets)) {
+            let code = match self.answer(target, limit).await {
+                Ok(code) if matches!(code.basic, 200..=299 | 400..=599) => code,
+                Ok(code) => return Landing { content: Err(Broken::OutOfStep(code.basic)), ..landing },
+                Err(broken) => return Landing { content: Err(broken), ..landing },
+            };
+            let is_lost = match command {
+                Command::Reset if code.is_positive() => {
+                    self.owed = Owed::Nothing;
+                    false
                 }
-                (Vec::new(), broken.into())
+                // Behind a refused chunk it may be an answer to what stood in it.
+                Command::Reset => self.owed == Owed::ResetBehindChunk && code.basic != 421,
+                Command::Content => false,
+                _ => code.is_positive() && !says_addressing(code),
+            };
+            landing.content = if is_lost { Err(Broken::OutOfStep(code.basic)) } else { Ok(code) };
+            if is_lost {
+                return landing;
             }
-            Grounded::Closing { mut unsent, fault } => {
-                let silence = match flights.is_empty() {
-                    true => Err(Broken::Closed),
-                    false => self.answer(target, EARLY_REFUSAL_LIMIT).await,
-                };
-                for flight in flights {
-                    match silence {
-                        Err(Broken::Closed | Broken::Io(_)) => unsent.push(flight.parcel),
-                        Err(broken) => drop(self.doubtful(target, flight.parcel, broken)),
-                        Ok(code) => {
-                            self.doubtful(target, flight.parcel, Broken::OutOfStep(code.basic));
-                        }
-                    }
-                }
-                (unsent, Stop::Closing(fault))
+            if code.basic == 421 {
+                landing.goodbye.get_or_insert_with(|| self.refused(asked, command, code).targets_fault());
             }
+            if command == Command::Reset && !code.is_positive() && code.basic != 421 {
+                // What it leaves behind shows in the answers to the envelope; no more is sent that would need it.
+                target.lessons.learn_resets_refused();
+                target.lessons.send_ahead_at_most(Ahead::Envelope);
+            }
+            if !code.is_positive() && (command != Command::Reset || code.basic == 421) {
+                landing.refusal.get_or_insert_with(|| self.refused(asked, command, code));
+            }
+        }
+        landing
+    }
+
+    /// Settles one flight.
+    async fn land(
+        &mut self,
+        target: &Arc<Target>,
+        flight: Flight,
+        landing: Landing,
+        course: Course,
+    ) -> Course {
+        let Landing { content, refusal, goodbye } = landing;
+        let course = match (course, goodbye) {
+            (Course::Closing(fault), _) | (_, Some(fault)) => Course::Closing(fault),
+            (course, None) => course,
         };
-        unsent.extend(torn.into_iter().flat_map(|torn| torn.unsent));
-        Halt { unsent, stop }
+        match (content, refusal) {
+            (Ok(code), None) if code.is_positive() && says_other(code) => {
+                if flight.resets {
+                    target.lessons.prove_chunks();
+                }
+                self.accept(target, flight.parcel, code);
+                course
+            }
+            (Ok(code), Some(refused)) if !code.is_positive() => {
+                self.land_refused(target, flight.parcel, refused, course)
+            }
+            // An acceptance of a message without sender or recipient, an answer to something else, or two answers.
+            (Ok(code), _) => self.lose(target, flight.parcel, Broken::OutOfStep(code.basic)),
+            (Err(broken), refusal) => {
+                let unanswered = Unanswered { parcel: flight.parcel, refusal, broken };
+                self.land_unanswered(target, unanswered, course).await
+            }
+        }
+    }
+
+    fn land_refused(
+        &mut self,
+        target: &Arc<Target>,
+        parcel: Parcel,
+        refused: Refused,
+        course: Course,
+    ) -> Course {
+        self.owed = Owed::ResetBehindChunk;
+        let fault = refused.targets_fault();
+        let stop = self.settle_refusal(target, parcel, refused);
+        match (course, stop) {
+            (Course::Steady, Some(_)) => Course::Leaving(fault),
+            (course, _) => course,
+        }
+    }
+
+    async fn land_unanswered(
+        &mut self,
+        target: &Arc<Target>,
+        unanswered: Unanswered,
+        course: Course,
+    ) -> Course {
+        let Unanswered { parcel, refusal, broken } = unanswered;
+        let is_over = matches!(broken, Broken::Closed | Broken::Io(_));
+        match (course, refusal) {
+            (Course::Closing(fault), refusal) if is_over || matches!(broken, Broken::Silent(_)) => {
+                match refusal {
+                    Some(refused) => drop(self.settle_refusal(target, parcel, refused)),
+                    None => self.carry(parcel),
+                }
+                Course::Untaken(fault)
+            }
+            // Nothing that would have followed could make it accepted.
+            (_, Some(refused)) if is_over => {
+                self.settle_refusal(target, parcel, refused);
+                Course::Lost(broken)
+            }
+            (_, None) if self.owed == Owed::ResetBehindChunk && matches!(broken, Broken::OutOfStep(_)) => {
+                target.lessons.send_ahead_at_most(Ahead::Envelope);
+                if !self.was_nothing_taken(target).await {
+                    return self.lose(target, parcel, broken);
+                }
+                target.stats.order_refused.fetch_add(1, Relaxed);
+                self.carry(parcel);
+                Course::Untaken(stop_fault(broken.into(), target))
+            }
+            _ => self.lose(target, parcel, broken),
+        }
+    }
+
+    fn lose(&mut self, target: &Arc<Target>, parcel: Parcel, broken: Broken) -> Course {
+        let fault = self.doubtful(target, parcel, broken);
+        target.note(Sign::InDoubt(fault));
+        Course::Lost(broken)
+    }
+
+    /// What is still in flight when the session is over.
+    fn ground(&mut self, target: &Arc<Target>, course: &Course, flights: &mut VecDeque<Flight>) {
+        match course {
+            Course::Lost(broken) => {
+                target.lessons.send_ahead_at_most(Ahead::Envelope);
+                for flight in flights.drain(..) {
+                    self.doubtful(target, flight.parcel, *broken);
+                }
+            }
+            Course::Untaken(_) => flights.drain(..).for_each(|flight| self.carry(flight.parcel)),
+            Course::Steady | Course::Leaving(_) | Course::Closing(_) => {}
+        }
+    }
+
+    fn has_more_than_asked(&self) -> bool {
+        self.talk.has_unread() && !self.talk.unread_is_closing()
+    }
+
+    /// A target that does not read the chunk it refuses takes the message in it for commands, and answers each line.
+    /// When it leaves without a single positive answer, nothing behind was taken.
+    async fn was_nothing_taken(&mut self, target: &Arc<Target>) -> bool {
+        let heard_out = timeout(BABBLE_LIMIT, async {
+            loop {
+                match self.answer(target, EARLY_REFUSAL_LIMIT).await {
+                    Ok(code) if code.is_positive() => return false,
+                    Ok(_) => {}
+                    Err(broken) => return matches!(broken, Broken::Closed | Broken::Io(_)),
+                }
+            }
+        });
+        heard_out.await.unwrap_or(false)
     }
 }
 
-/// Why a session that had messages in flight is over.
-enum Grounded {
-    Broken(Broken),
-    Closing { unsent: Vec<Parcel>, fault: Fault },
+/// The flights have landed.
+fn end(course: Course, torn: Option<Halt>) -> Result<(), Halt> {
+    let stop = match course {
+        Course::Steady => return torn.map_or(Ok(()), Err),
+        Course::Leaving(fault) | Course::Closing(fault) | Course::Untaken(fault) => Stop::Closing(fault),
+        Course::Lost(broken) => broken.into(),
+    };
+    Err(Halt::leaving(torn.into_iter().flat_map(|torn| torn.unsent), stop))
 }
 
 /// Nothing leaves that could not be noted.

@@ -1,12 +1,14 @@
 //! Content, final dot and its answer: from here on a lost connection may leave a message in doubt.
 
-use super::{Halt, Session, Stop, chunks};
+use super::answers::Asked;
+use super::{Halt, Offer, Session, Stop, chunks};
 use crate::fault::{Fault, ReplyCode};
 use crate::inject::delivery::{Delivery, Parcel};
 use crate::inject::health::Sign;
 use crate::inject::settings::Deadlines;
 use crate::inject::talk::{Broken, Torn, slices};
 use crate::inject::target::Target;
+use crate::inject::verdict::{Command, Whose};
 use crate::message::Message;
 use crate::personal::Wiped;
 use crate::wire::dot;
@@ -30,7 +32,7 @@ const STUFFED_BYTES_MAX: usize = 32 * 1024;
 fn unnoted(parcel: Parcel) -> Halt {
     let fault = Delivery::unnoted();
     parcel.fail(fault.clone());
-    Halt { unsent: Vec::new(), stop: Stop::Closing(fault) }
+    Halt::leaving([], Stop::Closing(fault))
 }
 
 enum ContentTorn {
@@ -52,12 +54,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         mut current: Parcel,
     ) -> Result<Option<Parcel>, Halt> {
         if let Err(stop) = self.nothing_unasked().await {
-            return Err(Halt { unsent: vec![current], stop });
+            return Err(Halt::blaming(current, stop));
         }
         if !current.delivery.may_leave() {
             return Err(unnoted(current));
         }
-        let next = self.overlap(target);
+        let next = self.overlap(target, &current);
         let written_at = Instant::now();
         match self.write_content(&target.settings.deadlines, &current.delivery).await {
             Ok(()) => current.sent_at = Instant::now(),
@@ -89,16 +91,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             Broken::Silent(_) => None,
             _ => self.talk.reply(EARLY_REFUSAL_LIMIT, || {}).await.ok(),
         };
-        match said.filter(|code| matches!(code.basic, 400..=599) && code.basic != 421) {
+        match said.filter(|code| matches!(code.basic, 400..=599)) {
             Some(code) => {
-                let fault = self.refusal("the message", code, target, &current.delivery);
-                self.refuse(target, current, fault);
-                Halt { unsent: next.into_iter().collect(), stop: broken.into() }
+                let asked = Asked { target, delivery: &current.delivery, offer: Offer::Stepwise };
+                let refused = self.refused(asked, Command::Content, code);
+                let stop = self.settle_refusal(target, current, refused);
+                Halt::leaving(next, stop.unwrap_or(Stop::Broken(broken)))
             }
-            None => {
-                let unsent = std::iter::once(current).chain(next).collect();
-                Halt { unsent, stop: broken.into() }
-            }
+            None => Halt { unsent: next.into_iter().collect(), ..Halt::blaming(current, broken) },
         }
     }
 
@@ -117,18 +117,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         }
         if code.is_positive() {
             self.tells_apart &= chunks::says_other(code);
-            self.answered += 1;
-            target.stats.relayed.fetch_add(1, Relaxed);
-            target.note(Sign::Answered);
-            current.accept(&target.settings.name, code);
+            self.accept(target, current, code);
             return Ok(next);
         }
-        let fault = self.refusal("the message", code, target, &current.delivery);
-        self.refuse(target, current, fault.clone());
-        if code.basic == 421 {
-            return Err(Halt { unsent: next.into_iter().collect(), stop: Stop::Closing(fault) });
+        let offer = if next.is_some() { Offer::Overlapped } else { Offer::Stepwise };
+        let refused =
+            self.refused(Asked { target, delivery: &current.delivery, offer }, Command::Content, code);
+        // Whatever it makes of the envelope that came too early, it is not in step any more.
+        let is_out_of_step = next.is_some() && refused.whose == Whose::Order;
+        let fault = refused.fault.clone();
+        match self.settle_refusal(target, current, refused) {
+            Some(stop) => Err(Halt::leaving(next, stop)),
+            None if is_out_of_step => Err(Halt::leaving(next, Stop::Closing(fault))),
+            None => Ok(next),
         }
-        Ok(next)
+    }
+
+    pub(super) fn accept(&mut self, target: &Target, parcel: Parcel, code: ReplyCode) {
+        self.answered += 1;
+        self.taken += 1;
+        target.stats.relayed.fetch_add(1, Relaxed);
+        target.lessons.accepted(parcel.sent_at);
+        target.note(Sign::Answered);
+        parcel.accept(&target.settings.name, code);
     }
 
     /// Before content goes out nothing may be unread: it would be taken for the answer to the final dot.
@@ -179,14 +190,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         };
         match ended.await {
             Ok(_) => Ok(()),
-            Err(broken) => Err(Halt { unsent: Vec::new(), stop: broken.into() }),
+            Err(broken) => Err(Halt::leaving([], broken)),
         }
     }
 
     fn doubt(&mut self, target: &Arc<Target>, current: Parcel, next: Option<Parcel>, broken: Broken) -> Halt {
         let fault = self.doubtful(target, current, broken);
         target.note(Sign::InDoubt(fault));
-        Halt { unsent: next.into_iter().collect(), stop: broken.into() }
+        Halt::leaving(next, broken)
     }
 
     /// The caller notes it as a sign: several that are lost with one connection are one.

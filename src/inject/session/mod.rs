@@ -7,16 +7,20 @@
 mod answers;
 mod chunks;
 mod content;
+mod fitting;
+mod refusals;
 
 pub(super) use chunks::IN_FLIGHT_MAX;
 
 use super::delivery::{Delivery, Parcel};
 use super::ehlo::Capabilities;
-use super::envelope::{Group, judge};
+use super::envelope::Group;
+use super::lessons::Ahead;
 use super::talk::{Broken, Talk};
 use super::target::Target;
 use crate::fault::{Fault, Reason};
-use answers::Envelope;
+use answers::{Asked, Envelope};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -27,6 +31,8 @@ use tokio::time::{Instant, sleep_until};
 const REST: Duration = Duration::from_millis(100);
 /// Longest wait for the answer to QUIT.
 const QUIT_LIMIT: Duration = Duration::from_secs(2);
+/// Sessions that may end while they wait for the answer to the same message. Then it is left to itself.
+const STRIKES_MAX: u32 = 3;
 
 /// One session, used by one worker for many messages.
 pub(super) struct Session<S> {
@@ -36,11 +42,16 @@ pub(super) struct Session<S> {
     group: Group,
     /// One for each message that goes out in the same write.
     groups: Vec<Group>,
-    /// A transaction was refused halfway: RSET comes first in the next group.
-    owes_reset: bool,
+    /// Taken from the queue and not carried to an answer: they come before what the queue holds.
+    carried: VecDeque<Parcel>,
+    /// What this session cannot take and another one may.
+    misfits: Vec<Parcel>,
+    owed: Owed,
     made_at: Instant,
     envelopes: u64,
     answered: u64,
+    /// Messages the target took.
+    taken: u64,
     /// The target's last answer to content came quickly.
     is_brisk: bool,
     /// Nothing was heard of the target for a while. It may have left without a word: the next message goes as envelope
@@ -52,13 +63,36 @@ pub(super) struct Session<S> {
     peer_left: bool,
 }
 
+/// What has to go in front of the next envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owed {
+    Nothing,
+    /// RSET: a transaction was refused halfway.
+    Reset,
+    /// RSET, behind a chunk that was refused. A target that took the chunk for commands says more than was asked.
+    ResetBehindChunk,
+}
+
+/// How an envelope went out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Offer {
+    /// Each command behind the answer to the one before.
+    Stepwise,
+    /// In one group (RFC 2920).
+    Grouped,
+    /// In one group behind the final dot of the message before.
+    Overlapped,
+    /// With its content behind it in one chunk.
+    Chunked,
+}
+
 /// How a session ended: what it could not send, and why if the target is to blame.
 pub(super) struct Ended {
     /// Parcels with nothing of theirs in doubt, in their order.
     pub unsent: Vec<Parcel>,
     pub fault: Option<Fault>,
-    /// At least one message got an answer that is its own.
-    pub was_fruitful: bool,
+    /// It ended before any message got an answer of its own, and not with one that others have ended with before.
+    pub speaks_of_target: bool,
 }
 
 /// The session is over for a reason of the target's.
@@ -76,8 +110,21 @@ impl From<Broken> for Stop {
 
 /// What is left when a session stops within an exchange.
 struct Halt {
+    /// The message whose answer was waited for.
+    blamed: Option<Box<Parcel>>,
+    /// Those around it.
     unsent: Vec<Parcel>,
     stop: Stop,
+}
+
+impl Halt {
+    fn blaming(parcel: Parcel, stop: impl Into<Stop>) -> Self {
+        Self { blamed: Some(Box::new(parcel)), unsent: Vec::new(), stop: stop.into() }
+    }
+
+    fn leaving(unsent: impl IntoIterator<Item = Parcel>, stop: impl Into<Stop>) -> Self {
+        Self { blamed: None, unsent: unsent.into_iter().collect(), stop: stop.into() }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
@@ -88,10 +135,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             is_tls,
             group: Group::new(),
             groups: Vec::new(),
-            owes_reset: false,
+            carried: VecDeque::new(),
+            misfits: Vec::new(),
+            owed: Owed::Nothing,
             made_at: Instant::now(),
             envelopes: 0,
             answered: 0,
+            taken: 0,
             is_brisk: false,
             has_rested: false,
             tells_apart: false,
@@ -107,9 +157,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     /// unwanted (the queue was closed) or broken.
     pub async fn serve(mut self, target: &Arc<Target>, carried: Vec<Parcel>) -> Ended {
         self.talk.heed(target.halted.clone());
-        let mut carried = carried.into_iter();
+        self.carried = carried.into();
         while !self.is_spent(target) {
-            let next = match carried.next() {
+            let next = match self.carried.pop_front() {
                 Some(parcel) => Some(parcel),
                 None => self.next_parcel(target).await,
             };
@@ -121,18 +171,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             }
             let Some(parcel) = self.fitting(parcel, target) else { continue };
             let exchanged = target.watched(self.offer(target, parcel)).await;
-            if let Err(Halt { mut unsent, stop }) = exchanged {
-                unsent.extend(carried);
-                let fault = Some(stop_fault(stop, target));
-                return Ended { unsent, fault, was_fruitful: self.answered > 0 };
+            if let Err(halt) = exchanged {
+                return self.broken_off(halt, target);
             }
         }
+        let unsent = self.carried.drain(..).chain(self.misfits.drain(..)).collect();
         self.part(target).await;
-        Ended { unsent: carried.collect(), fault: None, was_fruitful: true }
+        Ended { unsent, fault: None, speaks_of_target: false }
+    }
+
+    /// What is left of a session that ended within an exchange. The message with which it happened goes behind those
+    /// around it, which have nothing to do with it, and not for ever.
+    fn broken_off(mut self, halt: Halt, target: &Arc<Target>) -> Ended {
+        let fault = stop_fault(halt.stop, target);
+        let mut unsent = halt.unsent;
+        unsent.extend(self.carried.drain(..));
+        unsent.append(&mut self.misfits);
+        let is_suspects = halt.blamed.as_ref().is_some_and(|parcel| parcel.strikes > 0);
+        if let Some(mut parcel) = halt.blamed {
+            parcel.strikes += 1;
+            if parcel.strikes < STRIKES_MAX {
+                unsent.push(*parcel);
+            } else {
+                target.stats.set_apart.fetch_add(1, Relaxed);
+                parcel.pass_on(set_apart(&fault));
+            }
+        }
+        Ended { unsent, fault: Some(fault), speaks_of_target: self.answered == 0 && !is_suspects }
     }
 
     async fn offer(&mut self, target: &Arc<Target>, parcel: Parcel) -> Result<(), Halt> {
-        if self.may_chunk(target) {
+        if parcel.strikes == 0 && self.may_chunk(target) {
             self.exchange_chunks(target, parcel).await
         } else {
             self.exchange(target, parcel).await
@@ -152,9 +221,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     }
 
     fn is_spent(&self, target: &Arc<Target>) -> bool {
-        // A session that offered nothing yet is not spent: it would only be made again.
+        if self.misfits.len() + self.envelopes as usize == 0 {
+            // A session that offered nothing yet is not spent: it would only be made again.
+            return false;
+        }
+        let share = target.settings.messages_per_connection_max;
+        let share = target.lessons.share().map_or(share, |learned| learned.min(share));
+        let is_stuck = || self.owed != Owed::Nothing && target.lessons.resets_are_refused();
         let is_old = || self.made_at.elapsed() >= target.settings.connection_age_max;
-        self.envelopes > 0 && (self.envelopes >= target.settings.messages_per_connection_max || is_old())
+        !self.misfits.is_empty() || self.envelopes >= share || is_stuck() || is_old()
     }
 
     /// Waits for work. `None`: the session is over without anybody's fault. Cancel-safe parts only: the queue loses
@@ -180,96 +255,108 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         }
     }
 
-    /// Settles at once what this session's target cannot take.
-    fn fitting(&self, mut parcel: Parcel, target: &Arc<Target>) -> Option<Parcel> {
-        if !parcel.take() {
-            return None;
-        }
-        parcel.pass.get_or_insert_with(|| target.flow.pass());
-        match judge(&parcel.delivery, self.offered, self.is_tls, &target.settings.name) {
-            Ok(()) => Some(parcel),
-            Err(error) => {
-                parcel.fail(error);
-                None
-            }
-        }
-    }
-
     /// Carries one parcel to its answer, and every parcel whose envelope could be sent behind the one before.
     async fn exchange(&mut self, target: &Arc<Target>, parcel: Parcel) -> Result<(), Halt> {
         let mut current = parcel;
-        if let Err(broken) = self.open(target, &mut current).await {
-            return Err(Halt { unsent: vec![current], stop: broken.into() });
-        }
+        let mut offer = match self.open(target, &mut current).await {
+            Ok(offer) => offer,
+            Err(broken) => return Err(Halt::blaming(current, broken)),
+        };
         loop {
-            let envelope = match self.envelope_answers(target, &current.delivery).await {
+            let asked = Asked { target, delivery: &current.delivery, offer };
+            let envelope = match self.envelope_answers(asked).await {
                 Ok(envelope) => envelope,
-                Err(stop) => return Err(Halt { unsent: vec![current], stop }),
+                // Behind a dot it may have been the session's end and not this message's doing.
+                Err(broken) if offer == Offer::Overlapped => return Err(Halt::leaving([current], broken)),
+                Err(broken) => return Err(Halt::blaming(current, broken)),
             };
-            let next = match envelope {
-                Envelope::Open => self.send_content(target, current).await?,
-                Envelope::Refused(fault) => {
-                    self.refuse(target, current, fault);
-                    None
-                }
-                Envelope::RefusedButOpen(fault) => {
-                    self.refuse(target, current, fault);
+            let stop = match envelope {
+                Envelope::Open => match self.send_content(target, current).await? {
+                    Some(next) => {
+                        (current, offer) = (next, Offer::Overlapped);
+                        continue;
+                    }
+                    None => return Ok(()),
+                },
+                Envelope::Refused(refused) => self.settle_refusal(target, current, refused),
+                Envelope::RefusedButOpen(refused) => {
+                    let stop = self.settle_refusal(target, current, refused);
                     self.send_nothing(&target.settings.deadlines).await?;
-                    None
+                    stop
                 }
+                Envelope::RefusedAtLast(refused, stop) => {
+                    self.settle_refusal(target, current, refused);
+                    Some(stop)
+                }
+                Envelope::Unheard => Some(self.unheard(target, current)),
             };
-            match next {
-                Some(next) => current = next,
-                None => return Ok(()),
-            }
+            return stop.map_or(Ok(()), |stop| Err(Halt::leaving([], stop)));
         }
     }
 
     /// The first group of an exchange: everything up to DATA with PIPELINING, only the next command without.
-    async fn open(&mut self, target: &Arc<Target>, parcel: &mut Parcel) -> Result<(), Broken> {
+    async fn open(&mut self, target: &Arc<Target>, parcel: &mut Parcel) -> Result<Offer, Broken> {
         if self.talk.has_unread() {
             return Err(Broken::OutOfStep(0));
         }
         parcel.attempts += 1;
         self.envelopes += 1;
         self.group.clear();
-        if self.offered.pipelining {
-            self.write_envelope(&parcel.delivery);
-            self.talk.send(self.group.as_slice(), target.settings.deadlines.command).await?;
+        if !self.offered.pipelining || target.lessons.ahead() < Ahead::Group {
+            return Ok(Offer::Stepwise);
         }
-        Ok(())
+        self.write_envelope(&parcel.delivery);
+        self.talk.send(self.group.as_slice(), target.settings.deadlines.command).await?;
+        Ok(Offer::Grouped)
     }
 
     fn write_envelope(&mut self, delivery: &Delivery) {
-        if self.owes_reset {
+        if self.owed != Owed::Nothing {
             self.group.reset();
         }
         self.group.mail(delivery, self.offered).recipient(delivery).data();
     }
 
     /// Takes the next parcel whose envelope may go out behind this content (RFC 2920 §3.1), and writes that envelope.
-    fn overlap(&mut self, target: &Arc<Target>) -> Option<Parcel> {
+    fn overlap(&mut self, target: &Arc<Target>, current: &Parcel) -> Option<Parcel> {
         self.group.clear();
-        if !self.offered.pipelining || !self.is_brisk || self.is_spent(target) {
+        let is_trusted = self.offered.pipelining && self.is_brisk && current.strikes == 0;
+        if !is_trusted || self.is_spent(target) || target.lessons.ahead() < Ahead::Envelope {
             return None;
         }
-        if self.may_chunk(target) || target.queue.is_empty() || !target.try_leave() {
+        if !self.carried.is_empty()
+            || self.may_chunk(target)
+            || target.queue.is_empty()
+            || !target.try_leave()
+        {
             return None;
         }
-        let parcel = target.queue.try_next()?;
-        target.note_wait(&parcel);
-        let mut parcel = self.fitting(parcel, target)?;
+        let parcel = self.next_that_fits(target)?;
+        let mut parcel = self.unsuspected(parcel)?;
         parcel.attempts += 1;
         self.envelopes += 1;
         self.write_envelope(&parcel.delivery);
         Some(parcel)
     }
 
-    fn refuse(&mut self, target: &Arc<Target>, parcel: Parcel, fault: Fault) {
-        self.answered += 1;
-        target.stats.refused.fetch_add(1, Relaxed);
-        parcel.fail(fault);
+    /// The target throws away what stands behind a final dot, or is slow with it. It gets nothing there any more.
+    fn unheard(&mut self, target: &Arc<Target>, parcel: Parcel) -> Stop {
+        target.stats.order_refused.fetch_add(1, Relaxed);
+        target.lessons.send_ahead_at_most(Ahead::Group);
+        self.carry(parcel);
+        let name = &target.settings.name;
+        let detail = format!("target {name} did not answer what was sent behind a final dot");
+        Stop::Closing(Fault::new(Reason::TargetUnavailable, detail).at(name))
     }
+}
+
+/// Why a message is left to itself that sessions ended with.
+fn set_apart(fault: &Fault) -> Fault {
+    let detail =
+        format!("{}; {STRIKES_MAX} sessions ended with this message, try it later by itself", fault.detail);
+    let mut apart = Fault::new(Reason::TargetUnavailable, detail);
+    (apart.reply, apart.target) = (fault.reply, fault.target.clone());
+    apart
 }
 
 fn stop_fault(stop: Stop, target: &Arc<Target>) -> Fault {

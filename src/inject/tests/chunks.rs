@@ -50,19 +50,35 @@ impl Conversation {
         self.socket.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// Messages by DATA, then the burst.
+    /// Two by BDAT, which show that it takes one behind another.
+    async fn take_pair(&mut self) {
+        self.until("end of one\r\n", 2).await;
+        self.say(&[TAKEN, RESET, TAKEN].concat()).await;
+    }
+
+    /// A message by DATA, the pair, further messages by DATA, then the burst. Another session offers no CHUNKING.
     async fn hold(mut self, burst: Option<Burst>) {
         self.say("220 burst.test\r\n").await;
         self.until("EHLO", 1).await;
-        self.say("250-burst.test\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 ENHANCEDSTATUSCODES\r\n").await;
+        let offers = match burst {
+            Some(_) => "250-burst.test\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 ENHANCEDSTATUSCODES\r\n",
+            None => "250-burst.test\r\n250-PIPELINING\r\n250 ENHANCEDSTATUSCODES\r\n",
+        };
+        self.say(offers).await;
         let alone = burst.as_ref().map_or(usize::MAX, |burst| burst.alone);
-        for _ in 0..alone {
+        for number in 0..alone {
+            if number == 1 && burst.is_some() {
+                self.take_pair().await;
+            }
             self.until("DATA\r\n", 1).await;
             self.say("250 2.1.0 ok\r\n250 2.1.5 ok\r\n354 go\r\n").await;
             self.until("\r\n.\r\n", 1).await;
             self.say("250 2.0.0 taken\r\n").await;
         }
         let Some(burst) = burst else { return };
+        if alone == 1 {
+            self.take_pair().await;
+        }
         self.until("end of one\r\n", TOGETHER).await;
         assert!(memchr::memmem::find(&self.heard, b"DATA\r\n").is_none());
         self.say(&burst.says).await;
@@ -93,6 +109,8 @@ async fn outcomes(burst: Burst) -> (Vec<Result<Accepted, DeliverError>>, Injecto
     });
     let handle = injector.choose(None).unwrap();
     injector.deliver(&handle, delivery(&text(0))).await.unwrap();
+    let pair = [90, 91].map(|number| injector.deliver(&handle, delivery(&text(number))));
+    assert!(futures_util::future::join_all(pair).await.iter().all(Result::is_ok));
     if alone > 1 {
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(1)).await;

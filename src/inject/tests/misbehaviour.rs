@@ -43,24 +43,24 @@ async fn a_refused_recipient_costs_no_connection_and_echoes_nothing() {
 
 #[tokio::test]
 async fn every_refusal_keeps_its_code_and_its_session() {
+    let (rejected, unavailable) = (Reason::TargetRejected, Reason::TargetUnavailable);
     let cases = [
-        ("refuse-mail=2", 550, State::Rejected),
-        ("refuse-mail=2,no-chunking", 550, State::Rejected),
-        ("refuse-data=2,no-chunking", 554, State::Rejected),
-        ("refuse-content=2", 554, State::Rejected),
-        ("refuse-content=2,no-chunking", 554, State::Rejected),
-        ("tempfail=2", 451, State::Deferred),
-        ("refuse-mail=2,no-pipelining", 550, State::Rejected),
-        ("refuse-data=2,no-pipelining", 554, State::Rejected),
-        ("refuse-content=2,long-replies", 554, State::Rejected),
+        // Whether it takes content says nothing about the message.
+        ("refuse-data=2,no-chunking", 554, State::Deferred, unavailable),
+        ("refuse-content=2", 554, State::Rejected, rejected),
+        ("refuse-content=2,no-chunking", 554, State::Rejected, rejected),
+        ("tempfail=2", 451, State::Deferred, rejected),
+        ("refuse-data=2,no-pipelining", 554, State::Deferred, unavailable),
+        ("refuse-content=2,no-pipelining", 554, State::Rejected, rejected),
+        ("refuse-content=2,long-replies", 554, State::Rejected, rejected),
     ];
-    for (profile, code, state) in cases {
+    for (profile, code, state, reason) in cases {
         let pair = pair(profile).await;
         for number in 0..3 {
             pair.deliver(&message(number)).await.unwrap();
             let fault = pair.fault(&message(number)).await;
             assert_eq!((fault.reply.unwrap().basic, fault.state()), (code, state), "{profile}");
-            assert_eq!(fault.reason, Reason::TargetRejected);
+            assert_eq!(fault.reason, reason, "{profile}");
             assert_clean(&fault);
         }
         assert_eq!((pair.sink.stats().sessions, pair.sink.messages().len()), (1, 3), "{profile}");
@@ -189,13 +189,18 @@ async fn messages_overlap_on_a_brisk_session() {
 }
 
 #[tokio::test]
-async fn closing_with_421_is_an_answer_at_the_dot_and_a_detour_before_it() {
+async fn closing_with_421_is_a_detour() {
     let pair = pair("421-final=2").await;
-    pair.deliver(&message(0)).await.unwrap();
-    let fault = pair.fault(&message(1)).await;
+    for number in 0..3 {
+        pair.deliver(&message(number)).await.unwrap();
+    }
+    assert_eq!(pair.sink.messages().len(), 3, "what 421 answers was not taken, and goes again");
+    assert_eq!(pair.sink.stats().contents, 5);
+    // At a new session it is the target that does not want it.
+    let pair = super::pair("421-final").await;
+    let fault = pair.fault(&message(0)).await;
     assert_eq!((fault.reply.unwrap().basic, fault.state()), (421, State::Deferred));
-    pair.deliver(&message(2)).await.unwrap();
-    assert_eq!(pair.sink.stats().contents, 3);
+    assert_eq!(pair.sink.stats().contents, 1);
 
     let script = Script::default()
         .with(Step::Mail, When::Every(3), Act::Reply("421 4.3.2 enough".into()))
@@ -210,10 +215,13 @@ async fn closing_with_421_is_an_answer_at_the_dot_and_a_detour_before_it() {
 #[tokio::test]
 async fn a_target_that_always_closes_with_421_gets_a_pause() {
     let pair = pair("421-after=0").await;
-    let fault = pair.fault(&message(0)).await;
-    assert_eq!((fault.reply.unwrap().basic, fault.state()), (421, State::Deferred));
+    for number in 0..2 {
+        let fault = pair.fault(&message(number)).await;
+        assert_eq!((fault.reply.unwrap().basic, fault.state()), (421, State::Deferred));
+    }
     let sessions = pair.sink.stats().sessions;
-    let fault = pair.fault(&message(1)).await;
+    assert_eq!(sessions, 5);
+    let fault = pair.fault(&message(2)).await;
     assert_eq!(fault.reason, Reason::TargetUnavailable);
     assert_eq!(pair.sink.stats().sessions, sessions, "the breaker was open");
 }
@@ -234,7 +242,7 @@ async fn what_the_target_lacks_is_said_without_sending() {
     assert_eq!(fault.reason, Reason::TooLarge);
     assert_eq!(pair.sink.stats().mail_commands, 0);
     pair.deliver(&message(0)).await.unwrap();
-    assert_eq!(pair.sink.stats().sessions, 1);
+    assert_eq!(pair.sink.stats().sessions, 6, "only the session that sends knows what it offers");
 }
 
 #[tokio::test]

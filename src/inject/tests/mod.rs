@@ -1,10 +1,15 @@
 //! The injector against the sink, over real sockets and real TLS.
 
 mod chunks;
+mod dialogue;
+mod erratic;
 mod handshake;
 mod health;
+mod jobs;
 mod misbehaviour;
 mod outage;
+mod peer;
+mod policies;
 mod throughput;
 mod trust;
 

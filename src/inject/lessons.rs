@@ -1,0 +1,311 @@
+//! What the target's answers have taught: how far ahead of them one may send, how many messages a session takes, which
+//! senders it does not want, and whether it takes anybody. Each lesson is forgotten after a while and learned anew.
+
+use crate::fault::Fault;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a target that disliked what came ahead is spared it. Doubles with each such lesson.
+const SPARED_MIN: Duration = Duration::from_secs(600);
+const SPARED_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How long the share of a session that was learned holds.
+const SHARE_HOLDS: Duration = Duration::from_secs(3600);
+/// How long the messages of a sender that was refused wait before one of them tries again.
+const SENDER_WAITS: Duration = Duration::from_secs(60);
+/// Senders remembered at once; who does not fit is found out anew with each message.
+const SENDERS_MAX: usize = 64;
+/// For this long an acceptance shows that the target takes people.
+const ACCEPTANCE_SHOWS: Duration = Duration::from_secs(600);
+/// Messages refused alike without one accepted between them that are too many for a coincidence.
+const ALIKE: u32 = 2;
+
+/// How much a session sends ahead of the target's answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Ahead {
+    Nothing,
+    /// MAIL, RCPT and DATA together, where the target offers PIPELINING.
+    Group,
+    /// The next envelope behind the final dot.
+    Envelope,
+    /// Whole messages, where the target offers CHUNKING.
+    Messages,
+}
+
+/// What is shown of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Learned {
+    /// How many messages a session takes, when the target said so.
+    pub messages_per_connection_max: Option<u64>,
+    /// How much is sent ahead of answers: 0 nothing, 1 an envelope's commands, 2 the next envelope behind a final dot,
+    /// 3 whole messages. As far as the target offers PIPELINING and CHUNKING.
+    pub sent_ahead: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Lessons {
+    born: Instant,
+    ahead: AtomicU8,
+    ahead_lessons: AtomicU32,
+    /// Milliseconds after `born` at which the target is tried with everything again.
+    ahead_lifts_ms: AtomicU64,
+    chunks_proven: AtomicBool,
+    resets_refused: AtomicBool,
+    /// Messages a session takes; 0: nothing learned.
+    share: AtomicU64,
+    share_lapses_ms: AtomicU64,
+    /// How many senders are remembered, so that nobody looks for theirs while there are none.
+    senders_count: AtomicU32,
+    /// Plain data, held for lines only; looked at while a sender is refused.
+    senders: Mutex<Vec<RefusedSender>>,
+    accepted_at_ms: AtomicU64,
+    /// Plain data, held for lines only; looked at for refusals that do not tell whose they are.
+    alike: Mutex<Alike>,
+}
+
+#[derive(Debug)]
+struct RefusedSender {
+    address: String,
+    until: Instant,
+    cause: Fault,
+}
+
+/// Refusals in a row that do not tell whose they are.
+#[derive(Debug, Default)]
+struct Alike {
+    /// How many messages the target had taken by then.
+    taken: u64,
+    refused: u32,
+}
+
+/// What an unclear refusal is taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clearer {
+    /// The target takes others.
+    Persons,
+    /// It takes nobody.
+    Targets,
+}
+
+impl Lessons {
+    pub fn new() -> Self {
+        Self {
+            born: Instant::now(),
+            ahead: AtomicU8::new(Ahead::Messages as u8),
+            ahead_lessons: AtomicU32::new(0),
+            ahead_lifts_ms: AtomicU64::new(0),
+            chunks_proven: AtomicBool::new(false),
+            resets_refused: AtomicBool::new(false),
+            share: AtomicU64::new(0),
+            share_lapses_ms: AtomicU64::new(0),
+            senders_count: AtomicU32::new(0),
+            senders: Mutex::default(),
+            accepted_at_ms: AtomicU64::new(0),
+            alike: Mutex::default(),
+        }
+    }
+
+    pub fn learned(&self) -> Learned {
+        Learned { messages_per_connection_max: self.share(), sent_ahead: self.ahead() as u64 }
+    }
+
+    /// How much may be sent ahead now.
+    pub fn ahead(&self) -> Ahead {
+        match self.ahead.load(Relaxed) {
+            level if level == Ahead::Messages as u8 => Ahead::Messages,
+            _ if self.now_ms() >= self.ahead_lifts_ms.load(Relaxed) => {
+                self.ahead.store(Ahead::Messages as u8, Relaxed);
+                Ahead::Messages
+            }
+            level if level == Ahead::Envelope as u8 => Ahead::Envelope,
+            level if level == Ahead::Group as u8 => Ahead::Group,
+            _ => Ahead::Nothing,
+        }
+    }
+
+    /// From now on no more than this, for a while.
+    pub fn send_ahead_at_most(&self, ahead: Ahead) {
+        if ahead >= self.ahead() {
+            return;
+        }
+        let lessons = self.ahead_lessons.fetch_add(1, Relaxed);
+        let spared = SPARED_MIN.saturating_mul(1 << lessons.min(10)).min(SPARED_MAX);
+        self.ahead_lifts_ms.store(self.now_ms() + spared.as_millis() as u64, Relaxed);
+        self.ahead.store(ahead as u8, Relaxed);
+        self.chunks_proven.store(false, Relaxed);
+    }
+
+    /// Whether the target was seen to take a message that came right behind another one.
+    pub fn chunks_are_proven(&self) -> bool {
+        self.chunks_proven.load(Relaxed)
+    }
+
+    pub fn prove_chunks(&self) {
+        if !self.chunks_are_proven() {
+            self.chunks_proven.store(true, Relaxed);
+        }
+    }
+
+    /// Whether RSET is of no use: a session behind a refused recipient is replaced instead.
+    pub fn resets_are_refused(&self) -> bool {
+        self.resets_refused.load(Relaxed)
+    }
+
+    pub fn learn_resets_refused(&self) {
+        self.resets_refused.store(true, Relaxed);
+    }
+
+    /// How many messages a session takes, as far as the target said so.
+    pub fn share(&self) -> Option<u64> {
+        let share = self.share.load(Relaxed);
+        if share == 0 || self.now_ms() >= self.share_lapses_ms.load(Relaxed) {
+            return None;
+        }
+        Some(share)
+    }
+
+    pub fn learn_share(&self, taken: u64) {
+        let share = self.share().map_or(taken, |before| before.min(taken)).max(1);
+        self.share_lapses_ms.store(self.now_ms() + SHARE_HOLDS.as_millis() as u64, Relaxed);
+        self.share.store(share, Relaxed);
+    }
+
+    /// Why this sender's messages wait, if they do.
+    pub fn sender_cause(&self, address: &str) -> Option<Fault> {
+        if self.senders_count.load(Relaxed) == 0 {
+            return None;
+        }
+        let senders = self.fresh_senders();
+        senders.iter().find(|sender| sender.address == address).map(|sender| sender.cause.clone())
+    }
+
+    /// A sender that is refused now: the target does not take everything.
+    pub fn any_sender_cause(&self) -> Option<Fault> {
+        if self.senders_count.load(Relaxed) == 0 {
+            return None;
+        }
+        self.fresh_senders().first().map(|sender| sender.cause.clone())
+    }
+
+    /// True for a sender that was not refused already.
+    pub fn refuse_sender(&self, address: &str, cause: Fault) -> bool {
+        let mut senders = self.fresh_senders();
+        let until = Instant::now() + SENDER_WAITS;
+        if let Some(known) = senders.iter_mut().find(|sender| sender.address == address) {
+            (known.until, known.cause) = (until, cause);
+            return false;
+        }
+        if senders.len() < SENDERS_MAX {
+            senders.push(RefusedSender { address: address.to_owned(), until, cause });
+            self.senders_count.store(senders.len() as u32, Relaxed);
+        }
+        true
+    }
+
+    /// The target took a message at about this time.
+    pub fn accepted(&self, at: Instant) {
+        self.accepted_at_ms.store(at.saturating_duration_since(self.born).as_millis() as u64 + 1, Relaxed);
+    }
+
+    /// A refusal that does not tell whose it is, for a message that was not refused like that before. `taken`: the
+    /// messages the target has taken until now.
+    pub fn note_unclear(&self, taken: u64) {
+        let mut alike = self.alike.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let refused = if alike.taken == taken { alike.refused + 1 } else { 1 };
+        *alike = Alike { taken, refused };
+    }
+
+    /// Whose such a refusal is. `taken_at_first`: the messages the target had taken when it said so first.
+    pub fn clear_up(&self, taken_at_first: u64, taken: u64) -> Clearer {
+        if taken > taken_at_first {
+            return Clearer::Persons;
+        }
+        let refused = self.alike.lock().unwrap_or_else(std::sync::PoisonError::into_inner).refused;
+        let accepted_at = self.accepted_at_ms.load(Relaxed);
+        let shows = accepted_at > 0 && self.now_ms() < accepted_at + ACCEPTANCE_SHOWS.as_millis() as u64;
+        if shows && refused < ALIKE { Clearer::Persons } else { Clearer::Targets }
+    }
+
+    fn fresh_senders(&self) -> std::sync::MutexGuard<'_, Vec<RefusedSender>> {
+        let mut senders = self.senders.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let now = Instant::now();
+        senders.retain(|sender| sender.until > now);
+        self.senders_count.store(senders.len() as u32, Relaxed);
+        senders
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.born.elapsed().as_millis() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Reason;
+
+    async fn pass(time: Duration) {
+        tokio::time::advance(time).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a1_what_a_target_dislikes_it_is_spared_for_longer_each_time() {
+        let lessons = Lessons::new();
+        lessons.send_ahead_at_most(Ahead::Group);
+        lessons.send_ahead_at_most(Ahead::Envelope);
+        assert_eq!(lessons.ahead(), Ahead::Group, "the stricter lesson holds");
+        pass(SPARED_MIN).await;
+        assert_eq!(lessons.ahead(), Ahead::Messages);
+        lessons.send_ahead_at_most(Ahead::Nothing);
+        pass(SPARED_MIN).await;
+        assert_eq!(lessons.ahead(), Ahead::Nothing);
+        pass(SPARED_MIN).await;
+        assert_eq!(lessons.ahead(), Ahead::Messages);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a2_the_smallest_share_holds_and_lapses() {
+        let lessons = Lessons::new();
+        assert_eq!(lessons.share(), None);
+        for taken in [100, 98, 120] {
+            lessons.learn_share(taken);
+        }
+        assert_eq!(lessons.share(), Some(98));
+        pass(SHARE_HOLDS).await;
+        assert_eq!(lessons.share(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a3_a_refused_sender_waits_alone_and_senders_are_bounded() {
+        let lessons = Lessons::new();
+        let cause = Fault::new(Reason::TargetUnavailable, "no");
+        assert!(lessons.refuse_sender("a@x.test", cause.clone()));
+        assert!(!lessons.refuse_sender("a@x.test", cause.clone()));
+        assert_eq!(lessons.sender_cause("a@x.test"), Some(cause.clone()));
+        assert_eq!(lessons.sender_cause("b@x.test"), None);
+        for number in 0..2 * SENDERS_MAX {
+            lessons.refuse_sender(&format!("{number}@x.test"), cause.clone());
+        }
+        assert_eq!(lessons.senders.lock().unwrap().len(), SENDERS_MAX);
+        pass(SENDER_WAITS).await;
+        assert_eq!((lessons.sender_cause("a@x.test"), lessons.any_sender_cause()), (None, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a3_a_refusal_that_does_not_tell_is_the_persons_only_while_others_are_taken() {
+        let lessons = Lessons::new();
+        lessons.note_unclear(0);
+        assert_eq!(lessons.clear_up(0, 0), Clearer::Targets, "it never took anybody");
+        assert_eq!(lessons.clear_up(0, 1), Clearer::Persons, "it took one since");
+        lessons.accepted(Instant::now());
+        lessons.note_unclear(1);
+        assert_eq!(lessons.clear_up(1, 1), Clearer::Persons, "it took one a moment ago");
+        lessons.note_unclear(1);
+        assert_eq!(lessons.clear_up(1, 1), Clearer::Targets, "two refused alike");
+        lessons.note_unclear(2);
+        pass(ACCEPTANCE_SHOWS + Duration::from_secs(1)).await;
+        assert_eq!(lessons.clear_up(2, 2), Clearer::Targets, "long ago");
+    }
+}

@@ -1,0 +1,179 @@
+//! What a target holds against us, lacks, or breaks off at is not a person's outcome, and nobody else's either.
+
+use super::jobs::*;
+use super::peer::{Ask, Peer, Say, text};
+use super::*;
+use crate::fault::{Reason, State};
+
+const POLICIES: [(&str, &str); 12] = [
+    ("RCPT", "530 5.7.0 Authentication required"),
+    ("RCPT", "554 5.7.1 <x>: Relay access denied"),
+    ("RCPT", "550 relay not permitted"),
+    ("RCPT", "554 5.7.1 Service unavailable; Client host [127.0.0.1] blocked using zen.example"),
+    ("RCPT", "550 5.7.64 TenantAttribution; Relay Access Denied"),
+    ("RCPT", "550 5.7.1 Access denied"),
+    ("MAIL", "530 5.7.0 Must issue a STARTTLS command first"),
+    ("MAIL", "550 5.7.1 not you"),
+    ("DATA", "554 5.7.0 no data today"),
+    (".", "554 5.7.1 Relay access denied"),
+    (".", "550 5.7.60 SMTP; Client does not have permissions to send as this sender"),
+    (".", "530 5.7.57 Client was not authenticated"),
+];
+
+/// Nobody is rejected, the target shows its trouble, and one that takes the messages gets them.
+#[tokio::test]
+async fn a3_a_policy_of_the_target_is_nobodys_outcome() {
+    for (at, said) in POLICIES {
+        let manners = move |ask: &Ask<'_>| if ask.verb == at { text(said) } else { Say::Usual };
+        let refuses = Peer::start(|_| PIPELINING, manners).await;
+        let injector = one_session(&refuses);
+        let states = send(&injector, 0..20).await;
+        assert_eq!(count(&states, State::Deferred), 20, "{at} {said}: {states:?}");
+        let down = injector.targets().find_map(|(_, _, cause)| cause);
+        let cause = down.or_else(|| injector.refused_senders().next().map(|(_, cause)| cause));
+        let cause = cause.unwrap_or_else(|| panic!("{said}: it looks well"));
+        assert_eq!(cause.reason, Reason::TargetUnavailable, "{said}");
+        assert!(cause.detail.contains(&said[..3]), "{cause}");
+
+        let takes = Peer::start(|_| PIPELINING, |_| Say::Usual).await;
+        let second = TargetSettings { priority: 1, ..takes.settings("mta2") };
+        let both = Injector::start(vec![refuses.settings("mta1"), second]);
+        let states = send(&both, 0..20).await;
+        assert_eq!(count(&states, State::Relayed), 20, "{at} {said}");
+        assert_each_once(&takes, 20);
+    }
+}
+
+#[tokio::test]
+async fn a3_the_messages_of_a_refused_sender_wait_and_those_of_others_go_on() {
+    for at in ["MAIL", "RCPT", "."] {
+        let refused = std::sync::Mutex::new(false);
+        let manners = move |ask: &Ask<'_>| {
+            let mut refused = refused.lock().unwrap();
+            if ask.verb == "MAIL" {
+                *refused = ask.line.contains("bad@");
+            }
+            match ask.verb == at && *refused {
+                true => text("550 5.1.8 <bad@relay.example>: Sender address rejected: Domain not found"),
+                false => Say::Usual,
+            }
+        };
+        let peer = Peer::start(|_| PLAIN, manners).await;
+        let injector = one_session(&peer);
+        for number in 0..20 {
+            let bad = Delivery { sender: String::from("bad@relay.example"), ..to(number) };
+            let fault = fault(deliver(&injector, bad).await);
+            assert_eq!((fault.reason, fault.state()), (Reason::TargetUnavailable, State::Deferred), "{at}");
+            assert!(deliver(&injector, to(100 + number)).await.is_ok(), "{at}");
+        }
+        assert_eq!(peer.seen().mails, 21, "{at}: the sender is tried once");
+    }
+}
+
+/// "Access denied" may be the target's or the person's: the others tell.
+#[tokio::test]
+async fn a3_an_unclear_refusal_is_the_persons_while_others_are_taken() {
+    for offers in [PLAIN, PIPELINING, CHUNKING] {
+        let manners = |ask: &Ask<'_>| match ask.verb == "RCPT" && ask.recipient == address(20) {
+            true => text("550 5.7.1 Access denied"),
+            false => Say::Usual,
+        };
+        let peer = Peer::start(move |_| offers, manners).await;
+        let injector = one_session(&peer);
+        let states = send(&injector, 0..60).await;
+        assert_eq!((states[20], count(&states, State::Relayed)), (State::Rejected, 59), "{offers:?}");
+        assert_each_once(&peer, 59);
+    }
+}
+
+/// Its policy changes in the middle of a campaign: from then on everybody is refused alike.
+#[tokio::test]
+async fn a3_a_target_that_begins_to_refuse_everybody_rejects_nobody() {
+    for offers in [PLAIN, PIPELINING, CHUNKING] {
+        let manners = |ask: &Ask<'_>| match ask.verb == "RCPT" && ask.taken >= 20 {
+            true => text("550 5.7.1 Access denied"),
+            false => Say::Usual,
+        };
+        let peer = Peer::start(move |_| offers, manners).await;
+        let injector = one_session(&peer);
+        let states = send(&injector, 0..60).await;
+        assert_eq!((count(&states, State::Relayed), count(&states, State::Rejected)), (20, 0), "{offers:?}");
+    }
+}
+
+/// Of two machines behind one name one lacks SMTPUTF8.
+#[tokio::test]
+async fn a6_a_message_goes_to_a_session_that_offers_what_it_needs() {
+    for lacking in [[0usize, 2].as_slice(), &[0, 1, 2, 4], &[1, 3]] {
+        let offers = |session| if lacking.contains(&session) { PIPELINING } else { SMTPUTF8 };
+        let peer = Peer::start(offers, |_| Say::Usual).await;
+        let injector = one_session(&peer);
+        let mut relayed = 0;
+        for number in 0..10 {
+            let utf8 = Delivery { smtputf8: number % 2 == 1, ..to(number) };
+            relayed += usize::from(deliver(&injector, utf8).await.is_ok());
+        }
+        assert_eq!(relayed, 10, "{lacking:?}");
+        assert_each_once(&peer, 10);
+    }
+}
+
+#[tokio::test]
+async fn a6_what_no_session_offers_is_refused_by_the_last_target_only() {
+    let (lacks, offers) =
+        (Peer::start(|_| PIPELINING, |_| Say::Usual), Peer::start(|_| SMTPUTF8, |_| Say::Usual));
+    let (lacks, offers) = tokio::join!(lacks, offers);
+    let utf8 = |number| Delivery { smtputf8: true, ..to(number) };
+    let alone = one_session(&lacks);
+    let refused = fault(deliver(&alone, utf8(0)).await);
+    assert_eq!((refused.state(), lacks.seen().sessions), (State::Rejected, 6));
+    assert_eq!(fault(deliver(&alone, utf8(1)).await).state(), State::Rejected);
+    assert_eq!(lacks.seen().sessions, 6, "it is known by now");
+    let second = TargetSettings { priority: 1, ..offers.settings("mta2") };
+    let both = Injector::start(vec![lacks.settings("mta1"), second]);
+    assert_eq!(&*deliver(&both, utf8(2)).await.unwrap().target, "mta2");
+    drop(offers);
+    let dead = TargetSettings { priority: 1, ..TargetSettings::new("dead", "127.0.0.1", 1) };
+    let one_down = Injector::start(vec![lacks.settings("mta1"), dead]);
+    assert!(one_down.capabilities(&one_down.choose(Some("dead")).unwrap()).await.is_err());
+    assert_eq!(
+        fault(deliver(&one_down, utf8(3)).await).state(),
+        State::Deferred,
+        "the other one may offer it"
+    );
+}
+
+#[tokio::test]
+async fn a7_one_recipient_that_ends_sessions_holds_nobody_up() {
+    for offers in [PLAIN, PIPELINING] {
+        for count_of_poison in [1, 3] {
+            let is_poison =
+                move |address: &str| (7..7 + count_of_poison).any(|n| address == self::address(n));
+            let manners = move |ask: &Ask<'_>| match ask.verb == "RCPT" && is_poison(ask.recipient) {
+                true => Say::Close,
+                false => Say::Usual,
+            };
+            let peer = Peer::start(move |_| offers, manners).await;
+            let injector = one_session(&peer);
+            let states = send(&injector, 0..60).await;
+            assert_eq!(count(&states, State::Relayed), 60 - count_of_poison, "{offers:?}: {states:?}");
+            assert!((7..7 + count_of_poison).all(|number| states[number] == State::Deferred));
+            assert_each_once(&peer, 60 - count_of_poison);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a7_a_job_that_ends_sessions_alone_is_set_apart_and_the_target_stays_up() {
+    let manners = |ask: &Ask<'_>| match ask.verb == "RCPT" && ask.recipient == address(7) {
+        true => Say::Close,
+        false => Say::Usual,
+    };
+    let peer = Peer::start(|_| PIPELINING, manners).await;
+    let injector = one_session(&peer);
+    let fault = fault(deliver(&injector, to(7)).await);
+    assert!(fault.detail.contains("3 sessions ended with this message"), "{fault}");
+    assert_eq!((peer.seen().sessions, stats(&injector).set_apart()), (3, 1));
+    assert!(deliver(&injector, to(8)).await.is_ok());
+    assert!(injector.targets().next().unwrap().2.is_none());
+}
