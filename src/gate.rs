@@ -1,10 +1,13 @@
 //! The bound on work in the house: how many jobs, and how many bytes of them, may be inside at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Light jobs that take the place of one.
 const PLACES: usize = 4;
+/// Longest wait at a gate that tells at once.
+const TOLD_WITHIN: Duration = Duration::from_millis(30);
 
 /// Waiting here is the relay's back-pressure: a door that cannot enter stops reading from its engine.
 #[derive(Debug, Clone)]
@@ -14,6 +17,8 @@ pub struct Gate {
     takes: u32,
     bytes: Arc<Semaphore>,
     bytes_max: u32,
+    /// Longest wait of whoever asks for room soon.
+    wait_max: Duration,
 }
 
 /// Room for one job; given back when dropped.
@@ -33,12 +38,27 @@ impl Gate {
             takes: PLACES as u32,
             bytes: Arc::new(Semaphore::new(bytes_in_flight_max as usize)),
             bytes_max: bytes_in_flight_max,
+            wait_max: Duration::MAX,
         }
     }
 
     /// The same gate for jobs that hold little beside their bytes while they are inside: four take the place of one.
     pub fn light(&self) -> Self {
         Self { takes: 1, ..self.clone() }
+    }
+
+    /// The same gate for jobs whose engines are told at once when there is no room: in an overload each would only wait
+    /// here for its turn behind all the others.
+    pub fn telling_at_once(&self) -> Self {
+        Self { wait_max: TOLD_WITHIN, ..self.clone() }
+    }
+
+    /// Waits for room, but not for long: at most `wait_max`, and what this gate allows.
+    pub async fn enter_soon(&self, bytes: usize, wait_max: Duration) -> Option<Entry> {
+        match self.wait_max.min(wait_max) {
+            Duration::MAX => Some(self.enter(bytes).await),
+            wait_max => tokio::time::timeout(wait_max, self.enter(bytes)).await.ok(),
+        }
     }
 
     /// Waits until there is room. A job larger than the whole bound enters alone.
@@ -96,6 +116,18 @@ mod tests {
         assert!(gate.try_enter(1).is_none() && gate.free() == 0 && light.free() == PLACES - 1);
         drop(inside);
         assert_eq!((gate.free(), light.free()), (2, 2 * PLACES));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c10_who_finds_no_room_is_told_at_once() {
+        let gate = Gate::new(1, 100);
+        let inside = gate.enter(1).await;
+        let from = tokio::time::Instant::now();
+        assert!(gate.telling_at_once().enter_soon(1, Duration::MAX).await.is_none());
+        assert!(from.elapsed() <= Duration::from_millis(50), "{:?}", from.elapsed());
+        assert!(futures_util::poll!(Box::pin(gate.enter_soon(1, Duration::MAX))).is_pending(), "others wait");
+        drop(inside);
+        assert!(gate.telling_at_once().enter_soon(1, Duration::MAX).await.is_some());
     }
 
     #[tokio::test]

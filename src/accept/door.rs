@@ -54,8 +54,12 @@ impl House {
 
     /// The same house for a door whose positive answers mean this.
     pub fn promising(&self, acceptance: Acceptance) -> Self {
-        // A job that is to be on disk waits for nothing but the disk.
-        let gate = if acceptance == Acceptance::Journal { self.gate.light() } else { self.gate.clone() };
+        let gate = match acceptance {
+            Acceptance::Handoff => self.gate.clone(),
+            // It waits for nothing but the disk.
+            Acceptance::Journal => self.gate.light(),
+            Acceptance::Auto => self.gate.telling_at_once(),
+        };
         Self { acceptance, gate, ..self.clone() }
     }
 

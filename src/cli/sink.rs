@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
+/// How often the file with the behaviour is looked at.
+const FOLLOW: Duration = Duration::from_millis(100);
 const REFRESH: Duration = Duration::from_millis(500);
 
 /// A test MTA that counts messages and misbehaves on request. It delivers nothing.
@@ -48,6 +50,9 @@ pub struct SinkArgs {
     /// Behaviour, several joined by commas, most with a number: refuse-rcpt=3,slow=20. An unknown name lists them.
     #[arg(long, value_name = "NAME[=N]", default_value = "accept")]
     pub profile: String,
+    /// Read the behaviour from this file instead, and follow what is written there while it runs.
+    #[arg(long, value_name = "FILE", conflicts_with = "profile")]
+    pub profile_from: Option<PathBuf>,
     /// Demand AUTH with this user and password.
     #[arg(long, value_name = "USER:PASSWORD")]
     pub auth: Option<String>,
@@ -93,6 +98,7 @@ pub async fn run(args: SinkArgs) -> Result<Exit, CliError> {
         () = enough => {}
         stopped = tokio::signal::ctrl_c() => stopped.map_err(CliError::failed)?,
         never = keep_counting(&sink, &args, from) => never?,
+        never = follow(&sink, &args) => never?,
     }
     let stats = sink.stop().await;
     summarise(&stats, from.elapsed(), &args)?;
@@ -107,8 +113,10 @@ pub async fn run(args: SinkArgs) -> Result<Exit, CliError> {
 }
 
 fn settings(args: &SinkArgs) -> Result<SinkSettings, CliError> {
-    let script = Script::profile(&args.profile)
-        .map_err(|unknown: UnknownProfile| CliError::new(Exit::Usage, unknown).fix("choose one of them"))?;
+    let script = match &args.profile_from {
+        Some(path) => script(&written(path)?)?,
+        None => script(&args.profile)?,
+    };
     if let Some(dir) = &args.dump {
         std::fs::create_dir_all(dir)
             .map_err(|cause| CliError::failed(format!("cannot make {}: {cause}", dir.display())))?;
@@ -123,6 +131,31 @@ fn settings(args: &SinkArgs) -> Result<SinkSettings, CliError> {
     let (tls, proofs) = (tls(args)?, args.verify.as_deref().map(proofs).transpose()?);
     let record = args.record.as_deref().map(record).transpose()?;
     Ok(SinkSettings { tls, script, dump_dir: args.dump.clone(), auth, proofs, record, keep: false })
+}
+
+fn script(profile: &str) -> Result<Script, CliError> {
+    Script::profile(profile)
+        .map_err(|unknown: UnknownProfile| CliError::new(Exit::Usage, unknown).fix("choose one of them"))
+}
+
+fn written(path: &Path) -> Result<String, CliError> {
+    let text = std::fs::read_to_string(path);
+    text.map(|text| text.trim().to_owned())
+        .map_err(|cause| CliError::failed(format!("cannot read {}: {cause}", path.display())))
+}
+
+/// Takes over each change of the file that says how to behave. Never ends by itself.
+async fn follow(sink: &SinkHandle, args: &SinkArgs) -> Result<(), CliError> {
+    let Some(path) = &args.profile_from else { return std::future::pending().await };
+    let mut followed = String::new();
+    loop {
+        let text = written(path)?;
+        if text != followed {
+            sink.behave(script(&text)?);
+            followed = text;
+        }
+        tokio::time::sleep(FOLLOW).await;
+    }
 }
 
 fn record(path: &Path) -> Result<Record, CliError> {

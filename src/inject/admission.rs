@@ -23,6 +23,11 @@ impl Target {
             Sign::Answered => {
                 self.flow.widen();
                 self.pace.answered();
+                if self.breaker.shut().is_some() {
+                    self.breaker.close();
+                    // Those that were patient go on.
+                    self.turned.notify_waiters();
+                }
             }
             Sign::PutOff => {}
             Sign::Throttled(fault) => {
@@ -69,7 +74,7 @@ impl Target {
             }
             tokio::select! {
                 biased;
-                pass = self.enter() => {
+                pass = self.enter(), if looks_again.is_none() => {
                     parcel.pass = Some(pass);
                     return Ok(());
                 }
@@ -156,7 +161,8 @@ impl Target {
         let cause = Fault::new(Reason::TargetUnavailable, detail).at(name);
         tracing::warn!(target_mta = %name, "{what} for {:.1} s: left alone until it does", late.as_secs_f32());
         if kind == Kind::Silent {
-            self.flow.narrow(Narrow::Shut);
+            self.flow.narrow(Narrow::One);
+            self.flow.write_off();
         }
         self.breaker.open(kind, cause.clone());
         self.turn_away(&cause);
@@ -178,6 +184,7 @@ impl Target {
         let (jobs, limit) = (self.seats.load(Relaxed), self.flow.limit());
         match jobs {
             _ if jobs < limit => Crowding::None,
+            _ if self.flow.is_stuck() => Crowding::Stuck,
             _ if jobs < limit * 4 => Crowding::Some,
             _ => Crowding::Much,
         }
@@ -190,4 +197,6 @@ pub(super) enum Crowding {
     None,
     Some,
     Much,
+    /// And none of them was answered for a while.
+    Stuck,
 }

@@ -9,6 +9,9 @@ use tokio::time::Instant;
 
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Where each attempt may put a message in doubt: some four in the first minute, and few behind that.
+const DOUBTFUL_PAUSE_MIN: Duration = Duration::from_secs(2);
+const DOUBTFUL_PAUSE_MAX: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
@@ -37,12 +40,14 @@ pub(super) enum Kind {
     Silent,
     /// Sessions can be made and messages are not taken. Only an answer to a message ends it.
     Failing,
+    /// It takes messages and does not say what became of them. Only an answer to a message ends it.
+    Losing,
 }
 
 impl Kind {
     /// Whether only a message shows that it is over.
     pub fn needs_message(self) -> bool {
-        matches!(self, Self::Silent | Self::Failing)
+        matches!(self, Self::Silent | Self::Failing | Self::Losing)
     }
 
     /// The target may be slow and nothing worse: who has patience may wait for it.
@@ -97,9 +102,9 @@ impl Breaker {
         let lapse = match outage.kind {
             Kind::Unreachable | Kind::Ungreeted => attempt_max,
             // What it gets may hang for long: the next one comes after a longer pause whatever becomes of it.
-            Kind::Silent | Kind::Failing => {
+            Kind::Silent | Kind::Failing | Kind::Losing => {
                 outage.failures = outage.failures.saturating_add(1);
-                pause(outage.failures, random_share())
+                pause(outage.kind, outage.failures, random_share())
             }
         };
         outage.try_again_at = now + lapse;
@@ -119,7 +124,7 @@ impl Breaker {
             Some(before) if before.kind.needs_message() && kind.needs_message() => before.failures,
             Some(before) => before.failures.saturating_add(1),
         };
-        let try_again_at = Instant::now() + pause(failures, random_share());
+        let try_again_at = Instant::now() + pause(kind, failures, random_share());
         *outage = Some(Outage { kind, failures, try_again_at, cause });
         self.is_open.store(true, Relaxed);
     }
@@ -151,8 +156,12 @@ impl Breaker {
 }
 
 /// Half of the doubling pause is fixed, the other half is drawn, so that relays do not come back in step.
-fn pause(failures: u32, share: f64) -> Duration {
-    let whole = PAUSE_MIN.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(PAUSE_MAX);
+fn pause(kind: Kind, failures: u32, share: f64) -> Duration {
+    let (min, max) = match kind {
+        Kind::Unreachable | Kind::Ungreeted | Kind::Failing => (PAUSE_MIN, PAUSE_MAX),
+        Kind::Silent | Kind::Losing => (DOUBTFUL_PAUSE_MIN, DOUBTFUL_PAUSE_MAX),
+    };
+    let whole = min.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(max);
     whole.mul_f64(0.5 + share / 2.0)
 }
 
@@ -213,12 +222,33 @@ mod tests {
         assert_eq!(breaker.ask(PAUSE_MIN), Look::Up);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a11_few_attempts_put_a_message_in_doubt_however_long_it_lasts() {
+        let breaker = Breaker::default();
+        breaker.open(Kind::Losing, cause());
+        let mut attempts = Vec::new();
+        for second in 0..3600 {
+            if breaker.ask(PAUSE_MIN) == attempt(Kind::Losing) {
+                breaker.open(Kind::Losing, cause());
+                attempts.push(second);
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        let in_a_minute = attempts.iter().filter(|second| **second < 60).count();
+        assert!((3..=5).contains(&in_a_minute) && attempts.len() <= 20, "{attempts:?}");
+    }
+
     proptest! {
         #[test]
         fn the_pause_stays_in_its_bounds_and_never_shrinks(failures in 1u32..100, share in 0.0..=1.0f64) {
-            let this = pause(failures, share);
-            prop_assert!(this >= PAUSE_MIN / 2 && this <= PAUSE_MAX);
-            prop_assert!(pause(failures + 1, share) >= this);
+            for (kind, min, max) in [
+                (Kind::Failing, PAUSE_MIN, PAUSE_MAX),
+                (Kind::Losing, DOUBTFUL_PAUSE_MIN, DOUBTFUL_PAUSE_MAX),
+            ] {
+                let this = pause(kind, failures, share);
+                prop_assert!(this >= min / 2 && this <= max);
+                prop_assert!(pause(kind, failures + 1, share) >= this);
+            }
         }
     }
 }

@@ -10,6 +10,10 @@ use tokio::time::Instant;
 
 /// The bound for a target of which nothing is known yet, and that of one that needs little.
 const FIRST: usize = 4;
+/// A target that is full and answers nothing for this long, or some times its usual answer, gets nothing that another
+/// one would take.
+const STUCK: Duration = Duration::from_millis(100);
+const STUCK_TIMES: u32 = 4;
 /// How often the bound is held against what was needed.
 const REVIEW: Duration = Duration::from_secs(1);
 
@@ -25,10 +29,14 @@ pub(super) struct Flow {
 
 struct State {
     under_way: usize,
+    /// How often what was under way has been written off.
+    written_off: u64,
     limit: usize,
     max: usize,
     /// Somebody found no room since the bound last grew.
     lacked: bool,
+    /// When the last message left it, with an answer or without.
+    freed_at: Instant,
     reviewed_at: Instant,
     /// Since the last review.
     peak: usize,
@@ -42,23 +50,24 @@ struct State {
 pub(super) enum Narrow {
     Half,
     One,
-    /// Until the target answers.
-    Shut,
 }
 
 /// One message that is with the target; dropped when it is there no more.
 pub(super) struct Pass {
     flow: Arc<Flow>,
     since: Instant,
+    written_off: u64,
 }
 
 impl Flow {
     pub fn new(max: usize) -> Arc<Self> {
         let state = State {
             under_way: 0,
+            written_off: 0,
             limit: FIRST.min(max),
             max,
             lacked: false,
+            freed_at: Instant::now(),
             reviewed_at: Instant::now(),
             peak: 0,
             entered: 0,
@@ -99,6 +108,12 @@ impl Flow {
         self.limit.load(Relaxed)
     }
 
+    /// Whether all that may be with the target is there, and none of it has been answered for a while.
+    pub fn is_stuck(&self) -> bool {
+        let state = self.state();
+        state.under_way >= state.limit && state.freed_at.elapsed() > STUCK.max(self.usual() * STUCK_TIMES)
+    }
+
     pub fn under_way(&self) -> usize {
         self.state().under_way
     }
@@ -121,9 +136,15 @@ impl Flow {
         state.limit = match how {
             Narrow::Half => (state.limit / 2).max(1),
             Narrow::One => state.limit.min(1),
-            Narrow::Shut => 0,
         };
         self.limit.store(state.limit, Relaxed);
+    }
+
+    /// What the target has now it may never answer: it is not waited for when the target answers others again.
+    pub fn write_off(&self) {
+        let mut state = self.state();
+        state.under_way = 0;
+        state.written_off += 1;
     }
 
     /// Messages a second of late.
@@ -140,6 +161,9 @@ impl Flow {
 
     fn pass_in(self: &Arc<Self>, state: &mut State) -> Pass {
         let since = Instant::now();
+        if state.under_way == 0 {
+            state.freed_at = since;
+        }
         state.under_way += 1;
         state.entered += 1;
         state.peak = state.peak.max(state.under_way);
@@ -147,7 +171,7 @@ impl Flow {
             state.review(since);
             self.limit.store(state.limit, Relaxed);
         }
-        Pass { flow: self.clone(), since }
+        Pass { flow: self.clone(), since, written_off: state.written_off }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -188,7 +212,11 @@ impl Pass {
 impl Drop for Pass {
     fn drop(&mut self) {
         let mut state = self.flow.state();
+        if state.written_off != self.written_off {
+            return;
+        }
         state.under_way = state.under_way.saturating_sub(1);
+        state.freed_at = Instant::now();
         let is_awaited = state.lacked && state.under_way < state.limit;
         drop(state);
         if is_awaited {
@@ -241,12 +269,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a10_nothing_goes_to_a_target_that_is_shut_until_it_answers() {
+    async fn a10_what_hangs_for_ever_is_in_nobodys_way_when_the_target_answers_again() {
         let flow = Flow::new(128);
-        flow.narrow(Narrow::Shut);
-        let mut waiting = Box::pin(flow.enter());
-        assert!(futures_util::poll!(&mut waiting).is_pending());
+        let hanging = fill(&flow);
+        flow.narrow(Narrow::One);
+        flow.write_off();
+        let probe = flow.pass();
+        assert!(!flow.has_room());
         flow.widen();
-        waiting.await.answered();
+        drop(probe);
+        assert_eq!(fill(&flow).len(), 2);
+        let after = fill(&flow);
+        drop(hanging);
+        assert_eq!(flow.under_way(), after.len());
     }
 }

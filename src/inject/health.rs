@@ -74,7 +74,7 @@ impl Health {
         if strikes < STRIKES_MAX && doubt < DOUBT_MAX && breaker.cause().is_none() {
             return None;
         }
-        breaker.open(Kind::Failing, fault.clone());
+        breaker.open(if doubt > 0 { Kind::Losing } else { Kind::Failing }, fault.clone());
         Some(fault)
     }
 }

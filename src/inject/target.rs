@@ -312,6 +312,7 @@ struct Open<'a>(&'a Target);
 impl<'a> Open<'a> {
     fn new(target: &'a Target) -> Self {
         target.breaker.reached();
+        target.turned.notify_waiters();
         target.established.fetch_add(1, Ordering::SeqCst);
         target.stats.sessions_made.fetch_add(1, Ordering::Relaxed);
         target.stats.sessions_open.fetch_add(1, Ordering::Relaxed);

@@ -257,9 +257,12 @@ class Lab:
         log = self.folder / f"sink-{name}.log"
         with log.open("w") as opened:
             sink = subprocess.Popen([self.binary, "sink", "--listen", f"127.0.0.1:{self.ports[name]}", "--record", self.record(name),
-                                     "--profile", self.profiles[name], "--json"], stdout=opened, stderr=opened, stdin=subprocess.DEVNULL)
+                                     *self.sink_options(name), "--json"], stdout=opened, stderr=opened, stdin=subprocess.DEVNULL)
         self.sinks[name] = sink
         first_line(log, sink)
+
+    def sink_options(self, name):
+        return ["--profile", self.profiles[name]]
 
     def close_sink(self, name):
         sink = self.sinks.pop(name)

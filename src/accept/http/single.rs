@@ -35,7 +35,7 @@ pub(super) async fn answer(call: Call, headers: &HeaderMap, bytes: JobBytes) -> 
         }
     };
     let gate = call.door.settings.house.gate();
-    let Ok(entry) = timeout(limits.gate_wait_max, gate.enter(text.len())).await else {
+    let Some(entry) = gate.enter_soon(text.len(), limits.gate_wait_max).await else {
         let detail = "the relay is full; nothing of this job is held";
         return Err(
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(Duration::from_secs(5))

@@ -8,6 +8,7 @@ use crate::accept::smtp::session::Unread;
 use crate::gate::{Entry, Gate};
 use crate::wire::data::{ChunkFramer, DataFramer, Taken};
 use futures_util::FutureExt;
+use std::time::Duration;
 
 /// Octets of a message that are held without having entered the house.
 pub const SMALL_OCTETS_MAX: usize = 64 * 1024;
@@ -130,7 +131,10 @@ impl Incoming {
         if self.entries.is_empty() {
             let declared = self.declared.map_or(0, |size| usize::try_from(size).unwrap_or(usize::MAX));
             let wanted = declared.max(needed * 2).min(self.octets_max + more);
-            self.entries.push(gate.enter(wanted).await);
+            let Some(entry) = gate.enter_soon(wanted, Duration::MAX).await else {
+                return self.drop_content(Unread::NoRoom);
+            };
+            self.entries.push(entry);
             self.reserved = wanted;
             self.octets.reserve_exact(wanted - self.octets.len());
             return;
@@ -162,7 +166,8 @@ impl Incoming {
             self.chunks.finish(&mut self.octets).map_err(Unread::Bad)?;
         }
         if self.entries.is_empty() {
-            self.entries.push(gate.enter(self.octets.len()).await);
+            let entry = gate.enter_soon(self.octets.len(), Duration::MAX).await;
+            self.entries.push(entry.ok_or(Unread::NoRoom)?);
         }
         Ok(Received { octets: std::mem::take(&mut self.octets), entries: std::mem::take(&mut self.entries) })
     }

@@ -91,3 +91,20 @@ async fn a11_a_target_that_declines_everybody_gets_few_attempts() {
     assert!(fleet.sinks[1].stats().messages >= 990);
     assert!(fleet.sinks[0].stats().sessions <= 20, "{} sessions", fleet.sinks[0].stats().sessions);
 }
+
+/// It hangs, and what hangs stays so; then it answers again on new sessions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a10_a_target_that_answers_again_is_used_again_though_old_sessions_hang() {
+    let fleet = fleet(&[("only", "hang-after-data", 0)]).await;
+    let first = futures_util::future::join_all((0..8).map(|number| {
+        let sent = fleet.send(number, Errand::Patient);
+        tokio::time::timeout(Duration::from_secs(2), sent)
+    }));
+    assert!(first.await.iter().all(Result::is_err), "nothing is answered");
+    assert!(fleet.injector.targets().next().unwrap().2.is_some(), "it is left alone");
+    fleet.sinks[0].behave(Script::default());
+    let (faults, _) = fleet.send_all(100, Errand::Patient).await;
+    assert!(faults.is_empty(), "{faults:?}");
+    assert!(fleet.injector.targets().next().unwrap().2.is_none(), "it is up again");
+    assert!(fleet.sinks[0].stats().messages >= 100);
+}

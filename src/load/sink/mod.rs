@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use store::Store;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
@@ -60,12 +61,14 @@ pub struct SinkHandle {
     shared: Arc<Shared>,
     accepting: Vec<tokio::task::JoinHandle<()>>,
     sessions: TaskTracker,
-    stop: tokio::sync::watch::Sender<bool>,
+    stop: watch::Sender<bool>,
 }
 
 /// What every session of a sink shares.
 struct Shared {
     settings: SinkSettings,
+    /// The rules that are in force now; what is offered and kept stays as it was at the start.
+    rules: watch::Sender<Arc<[Rule]>>,
     store: Store,
     /// How often each step has come up, over all sessions.
     occurrences: [AtomicU64; Step::COUNT],
@@ -82,13 +85,14 @@ impl Sink {
         let keeps = store.wants_content() || settings.script.echoes_content() || settings.record.is_some();
         let collects = keeps || settings.proofs.is_some();
         let shared = Arc::new(Shared {
+            rules: watch::Sender::new(settings.script.rules.clone().into()),
             settings,
             store,
             occurrences: Default::default(),
             collects,
             collects_pieces_only: !keeps,
         });
-        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let sessions = TaskTracker::new();
         let accept = |listener| accept(listener, shared.clone(), sessions.clone(), stopped.clone());
@@ -110,6 +114,11 @@ impl SinkHandle {
     pub fn stats(&self) -> SinkStats {
         let proofs = self.shared.settings.proofs.as_ref().map(Proofs::stats);
         SinkStats { proofs, ..self.shared.store.tally.read() }
+    }
+
+    /// From now on the sink follows these rules, on sessions that are open too.
+    pub fn behave(&self, script: Script) {
+        self.shared.rules.send_replace(script.rules.into());
     }
 
     /// What was kept, in the order of arrival; empty unless `keep` was set.
@@ -155,7 +164,7 @@ async fn accept(
     listener: TcpListener,
     shared: Arc<Shared>,
     sessions: TaskTracker,
-    stopped: tokio::sync::watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
 ) {
     loop {
         let Ok((tcp, _)) = listener.accept().await else {

@@ -39,7 +39,8 @@ impl Dialogue {
         step: Step,
         usual: &str,
     ) -> io::Result<Said> {
-        if self.shared.settings.script.rules.is_empty() {
+        let rules = self.shared.rules.borrow().clone();
+        if rules.is_empty() {
             self.say(usual)?;
             return Ok(Said { code: code_of(usual), closes: false });
         }
@@ -48,7 +49,7 @@ impl Dialogue {
         let (nth, nth_of_any) = (count(step), count(Step::Any));
         let mut reply = Cow::Borrowed(usual);
         let (mut behind, mut closes) = (Vec::new(), false);
-        for rule in &shared.settings.script.rules {
+        for rule in rules.iter() {
             let applies = (rule.step == step && rule.when.applies_to(nth))
                 || (rule.step == Step::Any && rule.when.applies_to(nth_of_any));
             if !applies {
