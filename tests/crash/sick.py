@@ -76,18 +76,18 @@ class Ward(Lab):
 class Stream:
     """Single jobs at a steady rate, each timed from the moment it is due."""
 
-    def __init__(self, lab):
-        self.lab, self.secret = lab, lab.secret
+    def __init__(self, lab, rate=RATE, senders=SENDERS):
+        self.lab, self.secret, self.rate = lab, lab.secret, rate
         self.answers, self.lock, self.is_over = [], threading.Lock(), threading.Event()
         self.number, self.began = 0, time.monotonic()
-        self.threads = [threading.Thread(target=self.send, daemon=True) for _ in range(SENDERS)]
+        self.threads = [threading.Thread(target=self.send, daemon=True) for _ in range(senders)]
         for thread in self.threads:
             thread.start()
 
     def due(self):
         with self.lock:
             self.number += 1
-            return self.number, self.began + self.number / RATE
+            return self.number, self.began + self.number / self.rate
 
     def send(self):
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.lab.ports["http"], timeout=60)) as connection:
@@ -98,8 +98,12 @@ class Stream:
                 job = {"job_id": f"s-{number:07}", "to": person["address"], "template": "welcome", "locale": "en",
                        "purpose": "service", "data": {"shop": f"Shop {number}"}}
                 connection.request("POST", "/v1/jobs", json.dumps(job), {"Authorization": f"Bearer {self.secret}", "Content-Type": "application/json"})
-                answer = json.loads(connection.getresponse().read())
-                self.answers.append({"at": at, "took": time.monotonic() - at, **answer})
+                sent_at = time.monotonic()
+                response = connection.getresponse()
+                answer = json.loads(response.read())
+                now = time.monotonic()
+                # A job that no sender was free for in time is late by the sender's doing.
+                self.answers.append({**answer, "at": at, "took": now - at, "answered_in": now - sent_at, "status": response.status})
 
     def stop(self):
         self.is_over.set()
@@ -156,6 +160,49 @@ def endure(lab, stream, way):
     problems += [f"{in_doubt} messages in doubt"] if in_doubt > IN_DOUBT_MAX else []
     problems += [f"{wasted} attempts wasted"] if wasted > WASTED_MAX else []
     return [f"{way}: {problem}" for problem in problems]
+
+
+def case_overload(args):
+    """Ten times what the target takes, with auto: what is accepted is answered soon, what is not is told at once, and the target is
+    kept as busy as it can be."""
+    slow = "slow=20,no-pipelining,no-chunking"
+    limits = {"handoff_wait": "10s", "jobs_in_flight_max": 64}
+    with Ward(args.binary, args.seed, "auto", {"retry_first": "1s", "retry_max": "5s"}, limits, {SICK: slow}, connections=4) as lab:
+        lab.start()
+        peak = relayed_per_second(lab, Stream(lab, 60, 16))
+        few = lab.resident_kib()
+        stream = Stream(lab, 10 * peak, 96)
+        under = relayed_per_second(lab, stream)
+        most = lab.resident_kib()
+        accepted = [answer["answered_in"] for answer in stream.answers if answer["status"] < 300]
+        told = [answer["answered_in"] for answer in stream.answers if answer["status"] in (429, 503)]
+        late, told_late = nth(accepted, 0.99), nth(told, 0.99)
+        print(f"  {peak:.0f}/s at the peak, {under:.0f}/s under {10 * peak:.0f}/s; {len(accepted)} accepted, p99 {late * 1000:.0f} ms; "
+              f"{len(told)} told to wait, p99 {told_late * 1000:.0f} ms; {(most - few) >> 10} MiB more")
+        lab.behave(SICK, "accept")
+        problems = until(lambda: not waiting(lab), 2 * RECOVERY_SECONDS_MAX, "everything held is delivered")
+        problems += [f"p99 of what was accepted is {late * 1000:.0f} ms"] if late > 0.5 else []
+        problems += [f"p99 of what was told to wait is {told_late * 1000:.0f} ms"] if told_late > 0.05 + late / 4 else []
+        problems += [f"{under:.0f}/s under overload, {peak:.0f}/s before"] if under < 0.9 * peak else []
+        problems += [f"{(most - few) >> 10} MiB more"] if most - few > 64 << 10 else []
+        problems += lab.stop()
+        arrived = {arrival["send"] for arrival in lab.arrivals() if arrival["code"] in (250, 0)}
+        lost = {answer["send"] for answer in stream.answers if answer.get("state") in POSITIVE[:2]} - arrived
+        return problems + ([f"{len(lost)} jobs are lost"] if lost else [])
+
+
+def relayed_per_second(lab, stream, seconds=6):
+    time.sleep(2)
+    before = lab.counters()
+    time.sleep(seconds)
+    after = lab.counters()
+    stream.stop()
+    return (after[(SICK, "relayed")] - before[(SICK, "relayed")]) / seconds
+
+
+def nth(values, part):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(len(values) * part))] if values else 0.0
 
 
 def go_through(args, accept, ways=WAYS):
