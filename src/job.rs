@@ -98,6 +98,14 @@ impl fmt::Display for Token {
     }
 }
 
+/// Whether a job that the ledger does not know may have been carried before, and have been forgotten.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Repeat {
+    #[default]
+    No,
+    Maybe,
+}
+
 /// Random bits for so many send numbers are drawn in one call, which costs about as much as drawing for one.
 const DRAWN_AT_ONCE: usize = 64;
 
@@ -252,6 +260,8 @@ pub struct Job {
     pub sender: Option<Box<str>>,
     /// The engine asked that the message travels in TLS only (RFC 8689).
     pub require_tls: bool,
+    /// Whether it may have been carried before, if the ledger does not know it.
+    pub repeat: Repeat,
     /// When this process had read it, from its engine or back from the journal.
     pub read_at: Instant,
 }
@@ -283,6 +293,7 @@ impl Job {
             expires: None,
             sender: None,
             require_tls: false,
+            repeat: Repeat::No,
             read_at: Instant::now(),
         }
     }

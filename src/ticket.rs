@@ -2,7 +2,7 @@
 //! [`State::Lost`], which the board counts and every test treats as a failure.
 
 use crate::fault::{Fault, ReplyCode, State};
-use crate::job::SendNumber;
+use crate::job::{Repeat, SendNumber};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -27,6 +27,7 @@ pub struct Relayed {
     /// How many times the message was offered to a target, this one included.
     pub attempt: u32,
     pub times: StageTimes,
+    pub repeat: Repeat,
 }
 
 /// The one outcome of an accepted recipient.
@@ -49,6 +50,14 @@ impl Outcome {
             Self::Failed(fault) | Self::HeldInDoubt(fault) => fault.state(),
             Self::Journaled => State::Journaled,
             Self::Lost => State::Lost,
+        }
+    }
+
+    /// The same, of a job that may have been carried before, or not.
+    pub fn of_repeat(self, repeat: Repeat) -> Self {
+        match self {
+            Self::Relayed(relayed) => Self::Relayed(Relayed { repeat, ..relayed }),
+            outcome => outcome,
         }
     }
 }

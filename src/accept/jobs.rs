@@ -4,7 +4,7 @@ mod text;
 
 use crate::engine::Engine;
 use crate::fault::{Fault, Reason};
-use crate::job::{Content, InlineContent, Job, SendNumber, Token};
+use crate::job::{Content, InlineContent, Job, Repeat, SendNumber, Token};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -103,6 +103,7 @@ impl JobReader {
             expires: text.expires.as_deref().map(moment).transpose()?,
             sender: None,
             require_tls: false,
+            repeat: Repeat::No,
             read_at: Instant::now(),
         })
     }

@@ -99,10 +99,12 @@ fn job(entry: ledger::Entry, standing: Standing, attempts: Vec<ledger::Attempt>)
         verdict: verdict(entry.verdict),
         attempt: entry.attempt,
         resent: entry.resent,
+        maybe_repeated: entry.maybe_repeated,
         standing: match standing {
             Standing::Waiting => StandingView::Waiting,
             Standing::InFlight => StandingView::InFlight,
             Standing::HeldInDoubt => StandingView::HeldInDoubt,
+            Standing::Parked => StandingView::Parked,
             Standing::Ended => StandingView::Ended,
         },
         accepted: entry.accepted.to_string(),
@@ -120,6 +122,7 @@ fn event(event: ledger::Event) -> EventView {
         campaign: event.campaign,
         verdict: verdict(event.verdict),
         attempt: event.attempt,
+        maybe_repeated: event.maybe_repeated,
     }
 }
 

@@ -137,6 +137,11 @@ impl App {
         &self.parts.custody.board
     }
 
+    /// The journal, if anything is kept.
+    pub fn journal(&self) -> Option<Journal> {
+        self.parts.custody.journal.clone()
+    }
+
     /// Takes no more jobs, finishes those in flight within the configured time, closes the sessions. Returns how
     /// many recipients were left without an outcome.
     pub async fn stop(self) -> u64 {
@@ -194,6 +199,9 @@ fn journal(config: &Config) -> Result<Option<Journal>, CliError> {
     }
     let (journal, recovered) = Journal::open(settings::journal_settings(config))?;
     tracing::info!(%recovered, "journal opened");
+    if let Some(warning) = journal.warning() {
+        tracing::warn!(%warning, parked = recovered.parked, "held jobs wait for a person");
+    }
     Ok(Some(journal))
 }
 

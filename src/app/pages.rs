@@ -29,6 +29,8 @@ impl Parts {
             }
         };
         let ok = delivers_or_holds && obstacles.is_empty();
+        let waits = self.custody.journal.as_ref().and_then(|journal| journal.warning());
+        problems.extend(waits.map(|warning| format!("journal: {warning}")));
         obstacles.extend(problems);
         Ready { ok, problems: obstacles }
     }

@@ -1,5 +1,5 @@
 //! `tokenrelay jobs …`: the ledger on the command line. It reads the journal's file beside a running relay; only
-//! `retry` and `cancel` write, in short transactions.
+//! `retry`, `release` and `cancel` write, in short transactions.
 
 mod change;
 mod export;
@@ -39,6 +39,8 @@ enum Verb {
     Export(export::ExportArgs),
     /// Attempt at once what waits for its next attempt, and what is in doubt: that may arrive twice, under one Message-ID
     Retry(change::ChangeArgs),
+    /// Let go what is held since the state folder was copied, restored or set back; it may have been sent since
+    Release(change::ReleaseArgs),
     /// Call off what waits or is in doubt; what is under way is left
     Cancel(change::ChangeArgs),
 }
@@ -96,6 +98,7 @@ pub fn run_on(args: JobsArgs, place: &Place, output: &mut Output<'_>) -> Result<
         Verb::Show(args) => show::show(&args, place, (json, output.out)),
         Verb::Export(args) => export::export(&args, place, output),
         Verb::Retry(args) => change::retry(&args, place, json, output),
+        Verb::Release(args) => change::release(&args, place, json, output),
         Verb::Cancel(args) => change::cancel(&args, place, json, output),
     };
     match ended {

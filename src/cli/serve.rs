@@ -69,11 +69,16 @@ async fn reload(app: &App, with: &WithConfig) {
 async fn stop(app: App, signals: &mut Signals) -> Result<Exit, CliError> {
     tracing::info!("stopping: no new jobs, finishing what is in flight; a second signal ends it at once");
     let board = app.board().clone();
+    let journal = app.journal();
     let stopping = tokio::spawn(app.stop());
     let open = tokio::select! {
         open = stopping => open.map_err(|_| CliError::failed("the stop broke off; see the log"))?,
         () = signals.stop() => cut_short(&board),
     };
+    if let Some(cause) = journal.and_then(|journal| journal.shortfall()) {
+        tracing::error!(%cause, open, "stopped; the next start judges what was under way, and the ledger may lack outcomes");
+        return Ok(Exit::Degraded);
+    }
     if open == 0 {
         tracing::info!("stopped; every accepted recipient has its outcome");
         return Ok(Exit::Ok);

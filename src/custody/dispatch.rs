@@ -7,7 +7,7 @@ use crate::engine::{Engine, Engines};
 use crate::fault::{Fault, Reason, State};
 use crate::inject::{Errand, OnOffer, Standing};
 use crate::journal::{Claimed, Journal, Lane};
-use crate::pipeline::Way;
+use crate::pipeline::{Arm, Armed, Way};
 use crate::ticket::Outcome;
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -181,9 +181,19 @@ async fn attempt(
         return Outcome::Failed(Fault::new(Reason::BadJob, detail));
     };
     let (number, attempt) = (claimed.number, claimed.attempt);
-    let journal = journal.clone();
-    let on_offer: OnOffer = Arc::new(move || journal.offered(number).is_ok());
-    let way = Way { patience: PATIENCE, errand: Errand::Usual, on_offer: Some(on_offer) };
+    let (arms, notes) = (journal.clone(), journal.clone());
+    let arm: Arm = Arc::new(move |target| {
+        let (journal, target) = (arms.clone(), Box::<str>::from(target));
+        Box::pin(async move {
+            match journal.arm(number, &target).await {
+                Ok(true) => Armed::Now,
+                Ok(false) => Armed::NotYet,
+                Err(_) => Armed::Never,
+            }
+        })
+    });
+    let on_offer: OnOffer = Arc::new(move || notes.offered(number).is_ok());
+    let way = Way { patience: PATIENCE, errand: Errand::Usual, arm: Some(arm), on_offer: Some(on_offer) };
     let job = claimed.job.into_job(engine);
     if attempt > 1 {
         // Time has passed: what the vault says now counts, not what is remembered of it.

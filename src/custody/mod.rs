@@ -8,7 +8,7 @@ mod window;
 
 use crate::fault::{Fault, Reason, State};
 use crate::inject::Errand;
-use crate::job::{Acceptance, Job, SendNumber};
+use crate::job::{Acceptance, Job, Repeat, SendNumber};
 use crate::journal::{Body, Held, How, Journal, Number};
 use crate::pipeline::{Pipeline, Way};
 use crate::ticket::{Board, Outcome};
@@ -49,7 +49,7 @@ impl Custody {
     /// Takes on one job; the outcome is what its engine is told.
     pub async fn submit(self: &Arc<Self>, job: Job, acceptance: Acceptance) -> (SendNumber, Outcome) {
         let send = job.send.clone();
-        let job = Arc::new(job);
+        let job = Arc::new(Job { repeat: self.repeat(&job, acceptance), ..job });
         let (ticket, _outcome) = self.board.issue(send.clone());
         let outcome = self.once(&job, acceptance).await;
         log(&job, &outcome);
@@ -63,7 +63,8 @@ impl Custody {
     /// Why none of them is held.
     pub async fn hold_all(&self, jobs: Vec<Job>) -> Result<Vec<(SendNumber, Outcome)>, Fault> {
         let Some(journal) = &self.journal else { return Err(nothing_kept()) };
-        let jobs: Vec<Arc<Job>> = jobs.into_iter().map(Arc::new).collect();
+        let flagged = |job: Job| Arc::new(Job { repeat: self.repeat(&job, Acceptance::Journal), ..job });
+        let jobs: Vec<Arc<Job>> = jobs.into_iter().map(flagged).collect();
         let hows: Vec<How> = jobs.iter().map(|job| self.how_to_hold(job)).collect::<Result<_, _>>()?;
         let tickets: Vec<_> = jobs.iter().map(|job| self.board.issue(job.send.clone()).0).collect();
         let entries = jobs.iter().zip(hows).map(|(job, how)| (job.clone(), Body::of(job), how)).collect();
@@ -77,6 +78,14 @@ impl Custody {
         }
         held?;
         Ok(jobs.iter().map(|job| job.send.clone()).zip(outcomes).collect())
+    }
+
+    /// One without an id of its engine's is never known again, and so never a repeat.
+    fn repeat(&self, job: &Job, acceptance: Acceptance) -> Repeat {
+        match &self.journal {
+            Some(journal) if job.job_id.is_some() => journal.repeat(acceptance),
+            _ => Repeat::No,
+        }
     }
 
     /// Waits for the attempts that outlive their engine's answer.
@@ -153,7 +162,7 @@ impl Custody {
     }
 
     fn way(&self) -> Way {
-        Way { patience: self.handoff_wait, errand: Errand::Patient, on_offer: None }
+        Way { patience: self.handoff_wait, errand: Errand::Patient, arm: None, on_offer: None }
     }
 
     async fn hold(&self, journal: &Journal, job: &Arc<Job>, body: Body) -> Outcome {

@@ -69,7 +69,7 @@ impl Delivery {
     }
 
     /// Why a message stayed that was not allowed to leave.
-    pub(super) fn unnoted() -> Fault {
+    pub fn unnoted() -> Fault {
         let detail = "the journal could not note that the message leaves; nothing was sent";
         Fault::new(Reason::TargetUnavailable, detail)
     }

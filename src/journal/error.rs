@@ -102,6 +102,14 @@ impl Trouble {
         matches!(self, Self::Busy | Self::DiskFull)
     }
 
+    /// Whether the disk itself has failed, so that nobody knows what it has.
+    pub fn is_of_the_disk(self) -> bool {
+        match self {
+            Self::ReadOnly | Self::Io(_) | Self::Sqlite(_) => true,
+            Self::Busy | Self::DiskFull | Self::Permission | Self::Missing | Self::Damaged => false,
+        }
+    }
+
     pub fn fix(self) -> &'static str {
         match self {
             Self::Busy => "wait for the other command that writes the journal, then try again",

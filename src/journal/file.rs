@@ -1,9 +1,9 @@
 //! The journal's files: the directory, the lock that makes one relay its owner, and connections to the database.
 
 use super::error::{JournalError, Trouble, io_error, store_error};
-use super::schema::{APPLICATION_ID, FORMAT, TABLES};
+use super::schema::{APPLICATION_ID, FORMAT, FORMAT_BEFORE, FROM_BEFORE, TABLES};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
@@ -94,6 +94,8 @@ fn which(path: &Path) -> io::Result<(u64, u64)> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     Whole,
+    /// Of the format before this one.
+    Before,
     Missing,
     Damaged,
 }
@@ -116,6 +118,7 @@ pub fn look(path: &Path) -> Result<Found, JournalError> {
     }
     match numbers(path) {
         Ok((APPLICATION_ID, FORMAT)) => Ok(Found::Whole),
+        Ok((APPLICATION_ID, FORMAT_BEFORE)) => Ok(Found::Before),
         Ok((APPLICATION_ID, found)) if found > FORMAT => {
             Err(JournalError::NewerFormat { path: path.to_owned(), found, known: FORMAT })
         }
@@ -131,6 +134,12 @@ fn numbers(path: &Path) -> rusqlite::Result<(i64, i64)> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let number = |name: &str| db.pragma_query_value(None, name, |row| row.get(0));
     Ok((number("application_id")?, number("user_version")?))
+}
+
+/// Whether there is anything in the write-ahead log: a run that has ended in order has emptied it.
+pub fn has_log(path: &Path) -> bool {
+    let [_, log, _] = with_companions(path);
+    fs::metadata(log).is_ok_and(|found| found.len() > 0)
 }
 
 /// Makes an empty journal. It appears under its name only when it is whole.
@@ -162,6 +171,14 @@ fn write_new(path: &Path, wall_ms: i64) -> rusqlite::Result<()> {
     // Stands in the file, so that no later connection has to change it.
     db.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     db.close().map_err(|(_, error)| error)
+}
+
+/// Brings a journal of the format before up to this one, all of it or nothing.
+pub fn upgrade(path: &Path) -> rusqlite::Result<()> {
+    let mut db = connect(path, Use::Write)?;
+    let all = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    all.execute_batch(FROM_BEFORE)?;
+    all.commit()
 }
 
 /// Pages that the writer keeps. Not more: SQLite looks at all of them at the end of a commit in which it put pages of a

@@ -1,24 +1,27 @@
 //! The journal as the rest of the relay sees it.
 
+use super::arm;
 use super::body::Body;
 use super::clock::{millis, unix_ms, wall_ms};
 use super::commit::refuse;
 use super::error::{JournalError, Trouble, io_error, store_error};
 use super::file;
-use super::flight::{self, BootId, NoNote};
+use super::flight::NoNote;
 use super::known;
 use super::order::{Answer, Draft, End, Ended, Order};
+use super::origin::Here;
 use super::outcome::Verdict;
 use super::reader::{self, Question};
 use super::record::{Unclaimed, Written};
 use super::recovery::{self, Recovered};
+use super::run::Unsure;
 use super::shared::{Shared, Stats};
 use super::space::Full;
 use super::sync::Syncing;
 use super::writer::Writer;
 use super::{Claimed, Handoff, Held, How, Lane, Number, Settings};
 use crate::fault::{Fault, Reason, State};
-use crate::job::{Job, SendNumber};
+use crate::job::{Acceptance, Job, Repeat, SendNumber};
 use crate::ticket::Outcome;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -45,6 +48,7 @@ struct House {
 impl Drop for House {
     fn drop(&mut self) {
         self.shared.inbox.close();
+        self.shared.arming.close();
     }
 }
 
@@ -56,11 +60,11 @@ impl Journal {
     /// When the directory cannot be used, or another relay has it. A damaged file is not an error: see
     /// [`Recovered::salvaged`].
     pub fn open(settings: Settings) -> Result<(Self, Recovered), JournalError> {
-        Self::open_in(settings, flight::boot_id())
+        Self::open_in(settings, Here::of_this_machine())
     }
 
-    pub(super) fn open_in(settings: Settings, boot: BootId) -> Result<(Self, Recovered), JournalError> {
-        let (writer, recovered) = recovery::open(settings, boot)?;
+    pub(super) fn open_in(settings: Settings, here: Here) -> Result<(Self, Recovered), JournalError> {
+        let (writer, recovered) = recovery::open(settings, here)?;
         let [_, log, _] = file::with_companions(&writer.shared.path());
         Ok((Self::begin(writer, &log)?, recovered))
     }
@@ -73,6 +77,7 @@ impl Journal {
         let db = reader::connect(&shared).map_err(store_error(&path))?;
         let knowing = known::start(&shared.known, path.clone()).map_err(io_error(&path))?;
         let (ask, reading) = reader::start(db, shared.clone()).map_err(io_error(&path))?;
+        let arming = arm::start(shared.clone()).map_err(io_error(&path))?;
         let watched = shared.clone();
         let write = move || {
             if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
@@ -83,7 +88,7 @@ impl Journal {
             watched.inbox.clear().into_iter().for_each(|order| refuse(order, &watched, &fault));
         };
         let writing = std::thread::Builder::new().name("journal-write".into()).spawn(write);
-        let threads = Mutex::new(vec![writing.map_err(io_error(&path))?, reading, knowing]);
+        let threads = Mutex::new(vec![writing.map_err(io_error(&path))?, reading, knowing, arming]);
         Ok(Self(Arc::new(House { shared, ask: Mutex::new(Some(ask)), threads })))
     }
 
@@ -217,6 +222,22 @@ impl Journal {
         Ok(claimed)
     }
 
+    /// To be called for a claimed job before it goes to a session of this target: when the answer is there, the disk says
+    /// that the message may leave from here on. False: for a while as many of the target's were armed as it takes up soon.
+    /// Given up while it waits, the job may count as armed.
+    ///
+    /// # Errors
+    /// When that cannot be written: the message must not be sent.
+    pub async fn arm(&self, number: Number, target: &str) -> Result<bool, Fault> {
+        let shared = &self.0.shared;
+        if shared.is_poisoned() {
+            return Err(shared.refusal());
+        }
+        let Some(place) = shared.arming.place(target).await else { return Ok(false) };
+        self.noted(shared.flights.arm(number.0, place))?;
+        if shared.arming.synced().await { Ok(true) } else { Err(shared.refusal()) }
+    }
+
     /// To be called right before the last octets of a message leave: from here on a crash leaves it in doubt. For a
     /// job that was held as [`How::InFlight`] when they had left already, right after it was held.
     ///
@@ -227,7 +248,12 @@ impl Journal {
         if shared.is_poisoned() {
             return Err(shared.refusal());
         }
-        shared.flights.offered(number.0).map_err(|no_note| match no_note {
+        self.noted(shared.flights.offered(number.0))
+    }
+
+    fn noted(&self, noted: Result<(), NoNote>) -> Result<(), Fault> {
+        let shared = &self.0.shared;
+        noted.map_err(|no_note| match no_note {
             NoNote::NotInFlight => {
                 Fault::new(Reason::TargetUnavailable, "the job is not in flight; it was settled before")
             }
@@ -296,9 +322,34 @@ impl Journal {
         self.0.shared.stats().full
     }
 
+    /// Whether a job that is submitted now, and that the ledger does not know, may have been carried before.
+    pub fn repeat(&self, acceptance: Acceptance) -> Repeat {
+        let Unsure { handoffs_until, all_until } = self.0.shared.run.unsure;
+        let until = match acceptance {
+            Acceptance::Auto => handoffs_until.max(all_until),
+            // What was promised to be on the disk is there, unless the disk is another.
+            Acceptance::Journal => all_until,
+            // Nothing is kept that could know of it.
+            Acceptance::Handoff => return Repeat::No,
+        };
+        if until > self.0.shared.clock.now_ms() { Repeat::Maybe } else { Repeat::No }
+    }
+
+    /// Why not everybody has an outcome in the ledger that was promised one. For the end of a run.
+    pub fn shortfall(&self) -> Option<String> {
+        let Stats { health, unrecorded, .. } = self.stats();
+        health.or_else(|| (unrecorded > 0).then(|| format!("{unrecorded} outcomes could not be written")))
+    }
+
+    /// What a person has to decide, with the command for it; it keeps nothing else from going on.
+    pub fn warning(&self) -> Option<String> {
+        self.0.shared.warning()
+    }
+
     /// Commits everything that came, and ends the threads. Whatever is asked afterwards is refused.
     pub async fn close(self) {
         self.0.shared.inbox.close();
+        self.0.shared.arming.close();
         self.0.ask.lock().expect("no holder of this lock panics").take();
         let threads = std::mem::take(&mut *self.0.threads.lock().expect("no holder of this lock panics"));
         let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));

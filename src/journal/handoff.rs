@@ -1,21 +1,23 @@
 //! The handoff log: what is on its way to a target without being held. Nobody waits for this file; it is written so
 //! that a killed relay knows which messages it had let go of. Each becomes a row of the ledger at the next start,
 //! `relayed` if the target's answer was noted and `unknown` otherwise, so that the same job, submitted again by an
-//! engine that got no answer, is not sent again in silence. Like the flight log it holds for one boot.
+//! engine that got no answer, is not sent again in silence. After a power cut some of them may be missing; one that is
+//! there is true.
 
 use super::body::Body;
 use super::file;
-use super::flight::BootId;
+use super::origin::BootId;
 use super::outcome::Verdict;
 use super::record::checksum;
 use crate::fault::{Enhanced, Fault, Reason, State};
-use crate::job::Job;
+use crate::job::{Job, Repeat};
 use crate::ticket::Outcome;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -29,7 +31,7 @@ const HEAD: usize = 8;
 /// Handoffs under way, or ended and not yet in the ledger, at once.
 const SEATS: u32 = 8_192;
 const MAGIC: &[u8; 8] = b"TKNHND1\0";
-const DOUBT: &str = "the relay was killed while the message was on its way; it may have arrived";
+const DOUBT: &str = "the relay stopped while the message was on its way; it may have arrived";
 
 /// A job that was on its way when the relay was killed, with what is known of its end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +44,8 @@ pub struct Note {
     pub token: Box<str>,
     /// Unix time in milliseconds.
     pub accepted: i64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub maybe_repeated: bool,
     answer: Option<Answer>,
 }
 
@@ -65,6 +69,7 @@ impl Note {
             campaign: job.campaign.clone(),
             token: job.token.as_str().into(),
             accepted: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
+            maybe_repeated: job.repeat == Repeat::Maybe,
             answer: None,
         }
     }
@@ -97,14 +102,13 @@ impl Answer {
     }
 }
 
-/// What the log of the last run says; nothing when it is of another boot, or not whole.
-pub fn read(path: &Path, boot: BootId) -> Vec<Note> {
+/// What the log of the last run says; nothing when it is not whole.
+pub fn read(path: &Path) -> Vec<Note> {
     let Ok(octets) = std::fs::read(path) else { return Vec::new() };
-    let is_ours = boot.is_some() && octets.get(..SEAT) == Some(&header(boot)[..]);
-    if !is_ours {
+    if !octets.starts_with(MAGIC) {
         return Vec::new();
     }
-    octets[SEAT..].chunks_exact(SEAT).filter_map(read_seat).collect()
+    octets.chunks_exact(SEAT).skip(1).filter_map(read_seat).collect()
 }
 
 fn read_seat(seat: &[u8]) -> Option<Note> {
@@ -130,6 +134,8 @@ pub struct HandoffLog {
     free: Mutex<Free>,
     /// As many permits as there are places.
     places: Arc<Semaphore>,
+    /// Nothing more leaves: what became of it could not be written.
+    is_stopped: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -143,7 +149,18 @@ impl HandoffLog {
     /// Starts an empty log. Every octet of it is written, so that no later note finds the disk full.
     pub fn start(path: &Path, boot: BootId) -> io::Result<Self> {
         let file = file::lay_out(path, &header(boot), SEAT * (SEATS as usize + 1))?;
-        Ok(Self { file, free: Mutex::default(), places: Arc::new(Semaphore::new(SEATS as usize)) })
+        let places = Arc::new(Semaphore::new(SEATS as usize));
+        Ok(Self { file, free: Mutex::default(), places, is_stopped: AtomicBool::new(false) })
+    }
+
+    /// From here on no message is let go of.
+    pub fn stop(&self) {
+        self.is_stopped.store(true, SeqCst);
+    }
+
+    /// Nothing is on its way.
+    pub fn is_idle(&self) -> bool {
+        self.places.available_permits() == SEATS as usize
     }
 
     fn free(&self) -> std::sync::MutexGuard<'_, Free> {
@@ -209,6 +226,9 @@ impl Handoff {
     /// To be called right before the content of the message leaves. False: that could not be noted, so the message
     /// must not leave.
     pub fn offered(&self) -> bool {
+        if self.log.is_stopped.load(SeqCst) {
+            return false;
+        }
         let mut seat = self.seat();
         let Some(taken) = seat.or_else(|| self.log.take_seat()) else { return false };
         *seat = Some(taken);

@@ -4,6 +4,8 @@ use super::Settings;
 use super::apply::Totals;
 use super::error::{JournalError, Trouble, io_error};
 use super::file::{FILE_NAME, LOCK_NAME, with_companions};
+use super::origin::{Evidence, FileIdentity, Here, Memory, Sign, Witness};
+use super::run::{self, Run};
 use super::schema::{APPLICATION_ID, FORMAT};
 use super::shared::DAMAGED_MARK;
 use super::space;
@@ -28,6 +30,16 @@ pub struct Inspected {
     pub has_room: bool,
     /// Bytes that held jobs take, as far as they can be read.
     pub held: u64,
+    pub copy: Option<Copy>,
+}
+
+/// Jobs that are, or would be, held until a person says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copy {
+    pub sign: Sign,
+    pub jobs: u64,
+    /// A relay was started on it since it was copied.
+    pub is_parked: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,13 +66,20 @@ pub fn inspect(settings: &Settings) -> Result<Inspected, JournalError> {
     };
     let free = space::free_on(&place);
     let has_room = space::has_room(free, header.empty, settings.disk_free_min);
-    let held = if header.found == Found::Whole { held(&path).unwrap_or(0) } else { 0 };
-    Ok(Inspected { journal: header.found, owner: owner(dir), free, has_room, held })
+    let owner = owner(dir);
+    let mut found = Inspected { journal: header.found, owner, free, has_room, held: 0, copy: None };
+    if header.found == Found::Whole
+        && let Ok(db) = open(&path)
+    {
+        found.held = Totals::read(&db).map_or(0, |totals| totals.held_bytes);
+        found.copy = copy(&db, &path, owner.is_some()).unwrap_or_default();
+    }
+    Ok(found)
 }
 
 /// Opened so that nothing is left behind: what belongs to the file is used where it is there. Where it is not, the file
 /// itself holds everything.
-fn held(path: &Path) -> rusqlite::Result<u64> {
+fn open(path: &Path) -> rusqlite::Result<Connection> {
     let how = if with_companions(path).iter().all(|file| file.exists()) { "mode=ro" } else { "immutable=1" };
     // What has a meaning in a URI (https://sqlite.org/uri.html).
     let name = path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
@@ -68,7 +87,7 @@ fn held(path: &Path) -> rusqlite::Result<u64> {
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(format!("file:{name}?{how}"), flags)?;
     db.busy_timeout(READ_WAIT)?;
-    Totals::read(&db).map(|totals| totals.held_bytes)
+    Ok(db)
 }
 
 /// The directory, or the nearest above it in which it would be made. It has to be one that may be written.
@@ -88,6 +107,35 @@ fn writable_place(dir: &Path) -> Result<PathBuf, JournalError> {
         }
     }
     Err(JournalError::Unavailable { path: dir, trouble: Trouble::Missing })
+}
+
+/// As a start would find it. The notes beside the database are left alone: whether they are still in memory is for the
+/// start to find out.
+fn copy(db: &Connection, path: &Path, is_owned: bool) -> rusqlite::Result<Option<Copy>> {
+    let Some(run) = Run::read(db)? else { return Ok(None) };
+    let parked = run::parked(db)?;
+    if parked > 0 {
+        let sign = run.sign.unwrap_or(Sign::OtherFile);
+        return Ok(Some(Copy { sign, jobs: parked, is_parked: true }));
+    }
+    let Ok(file) = FileIdentity::of(path) else { return Ok(None) };
+    if is_owned {
+        return Ok(None);
+    }
+    let here = Here::of_this_machine();
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let evidence = Evidence {
+        stamp: Some(&run.stamp),
+        is_new: false,
+        file,
+        log: None,
+        memory: Memory::Unclear,
+        here: &here,
+        told: Witness::of(dir, here.witness.as_deref()).read(),
+    };
+    let Some(sign) = evidence.judge().sign() else { return Ok(None) };
+    let jobs: i64 = db.query_row("SELECT held_jobs FROM journal", [], |row| row.get(0))?;
+    Ok(Some(Copy { sign, jobs: jobs.unsigned_abs(), is_parked: false }))
 }
 
 struct Header {

@@ -2,6 +2,7 @@
 //! tokens, templates and data, never a person's values: an attempt resolves and renders anew.
 
 mod apply;
+mod arm;
 mod body;
 mod clock;
 mod commit;
@@ -15,10 +16,12 @@ pub mod inspect;
 mod known;
 pub mod ledger;
 mod order;
+mod origin;
 mod outcome;
 mod reader;
 mod record;
 mod recovery;
+mod run;
 mod salvage;
 mod schedule;
 mod schema;
@@ -36,6 +39,7 @@ pub use error::{JournalError, Trouble};
 pub use file::FILE_NAME;
 pub use handle::Journal;
 pub use handoff::Handoff;
+pub use origin::{Provenance, Sign};
 pub use record::Unclaimed;
 pub use recovery::Recovered;
 pub use salvage::Salvaged;

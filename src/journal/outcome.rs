@@ -1,6 +1,7 @@
 //! Outcomes as columns of the ledger, and back.
 
 use crate::fault::{Enhanced, Fault, Reason, ReplyCode, State};
+use crate::job::Repeat;
 use crate::ticket::{Outcome, Relayed, StageTimes};
 use rusqlite::Row;
 use std::borrow::Cow;
@@ -84,6 +85,7 @@ impl Verdict {
                 code: code.unwrap_or(ReplyCode { basic: 250, enhanced: None }),
                 attempt: attempts,
                 times: StageTimes::default(),
+                repeat: Repeat::No,
             }),
             State::Journaled => Outcome::Journaled,
             State::Lost => Outcome::Lost,
@@ -117,6 +119,7 @@ mod tests {
             code: ReplyCode::new(250, 2, 0, 0),
             attempt: 3,
             times: StageTimes::default(),
+            repeat: Repeat::No,
         };
         let refused = Fault::refused(ReplyCode::new(550, 5, 7, 1), "no").at(&target);
         let outcomes = [

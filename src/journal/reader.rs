@@ -9,6 +9,7 @@ use crate::fault::Fault;
 use crate::ticket::Outcome;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
@@ -45,7 +46,14 @@ fn answer_all(db: &Connection, shared: &Shared, questions: impl Iterator<Item = 
     for question in questions {
         match question {
             Question::LookUp(send, answer) => drop(answer.send(look_up(db, &send).map_err(told(shared)))),
-            Question::Lanes(answer) => drop(answer.send(lanes(db).map_err(told(shared)))),
+            Question::Lanes(answer) => {
+                if let Ok(has_parked) =
+                    db.prepare_cached("SELECT 1 FROM parked").and_then(|mut any| any.exists([]))
+                {
+                    shared.has_parked.store(has_parked, Relaxed);
+                }
+                drop(answer.send(lanes(db).map_err(told(shared))));
+            }
         }
     }
     if is_one {
@@ -65,12 +73,12 @@ fn told(shared: &Shared) -> impl Fn(rusqlite::Error) -> Fault + '_ {
 
 fn look_up(db: &Connection, send: &[u8; 16]) -> rusqlite::Result<Option<(Body, Outcome)>> {
     let mut select = db.prepare_cached(&format!(
-        "SELECT body, attempts, EXISTS (SELECT 1 FROM payload WHERE payload.job = job.id), {COLUMNS}
+        "SELECT body, attempts, EXISTS (SELECT 1 FROM payload WHERE payload.job = job.id), maybe_repeated, {COLUMNS}
              FROM job WHERE send = ?1"
     ))?;
     let read = |row: &rusqlite::Row<'_>| {
-        let outcome = Verdict::read(row, 3)?.into_outcome(row.get(1)?, row.get(2)?);
-        Ok((Body(row.get(0)?), outcome))
+        let outcome = Verdict::read(row, 4)?.into_outcome(row.get(1)?, row.get(2)?);
+        Ok((Body(row.get(0)?), outcome.of_repeat(super::apply::repeat(row.get(3)?))))
     };
     select.query_row([send], read).optional()
 }

@@ -2,7 +2,7 @@
 //! they are read, so that a flipped bit is never sent.
 
 use crate::engine::Engine;
-use crate::job::{Content, Data, InlineContent, Job, SendNumber, Token};
+use crate::job::{Content, Data, InlineContent, Job, Repeat, SendNumber, Token};
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -217,6 +217,7 @@ impl Unclaimed {
             expires: self.expires,
             sender: self.sender,
             require_tls: self.require_tls,
+            repeat: Repeat::No,
             read_at: std::time::Instant::now(),
         }
     }

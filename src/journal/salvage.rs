@@ -31,7 +31,7 @@ impl fmt::Display for Salvaged {
 
 /// Tables whose rows have numbers, with those: what lies behind an unreadable page can be reached.
 const NUMBERED: [(&str, &str); 4] = [("job", "id"), ("payload", "job"), ("flight", "job"), ("event", "seq")];
-const UNNUMBERED: [&str; 4] = ["content", "due", "attempt", "tally"];
+const UNNUMBERED: [&str; 6] = ["content", "due", "parked", "run", "attempt", "tally"];
 /// How far behind an unreadable row is looked for the next, where the highest number is not known.
 const GAP_MAX: i64 = 1 << 22;
 
@@ -79,6 +79,10 @@ fn copy(old: &Connection, new: &mut Connection) -> rusqlite::Result<bool> {
         is_complete &= copy_numbered(old, &all, table, number)?;
     }
     for table in UNNUMBERED {
+        // An older format has fewer.
+        if old.table_exists(None, table) == Ok(false) {
+            continue;
+        }
         let mut put = Put::new(&all, old, table)?;
         is_complete &= match old.prepare(&format!("SELECT * FROM {table}")) {
             Ok(mut select) => put.rows(&mut select, i64::MIN)?.is_ok(),
@@ -171,7 +175,9 @@ fn mend(new: &mut Connection) -> rusqlite::Result<(u64, u64)> {
     all.execute_batch(
         "DELETE FROM due WHERE job NOT IN (SELECT job FROM payload);
          DELETE FROM flight WHERE job NOT IN (SELECT job FROM payload);
-         DELETE FROM due WHERE job IN (SELECT job FROM flight);",
+         DELETE FROM parked WHERE job NOT IN (SELECT job FROM payload);
+         DELETE FROM due WHERE job IN (SELECT job FROM flight) OR job IN (SELECT job FROM parked);
+         DELETE FROM parked WHERE job IN (SELECT job FROM flight);",
     )?;
     let bare = all.execute(
         "UPDATE job SET state = 'rejected', reason = 'bad-job', detail = 'the held record is damaged'
@@ -182,7 +188,8 @@ fn mend(new: &mut Connection) -> rusqlite::Result<(u64, u64)> {
     all.execute_batch(
         "INSERT OR IGNORE INTO flight (job, since)
              SELECT payload.job, 0 FROM payload JOIN job ON job.id = payload.job
-             WHERE job.state = 'journaled' AND payload.job NOT IN (SELECT job FROM due);
+             WHERE job.state = 'journaled' AND payload.job NOT IN (SELECT job FROM due)
+                 AND payload.job NOT IN (SELECT job FROM parked);
          CREATE TEMP TABLE used AS SELECT content AS hash, count(*) AS uses FROM payload
              WHERE content IS NOT NULL GROUP BY content;
          CREATE UNIQUE INDEX temp.used_hash ON used (hash);

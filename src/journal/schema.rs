@@ -4,11 +4,14 @@
 //! holds what it is made from, and it stands in `due` (waits for its next attempt) or in `flight` (an attempt is under
 //! way), or in neither when it is held in doubt. `payload.target` and `payload.due` say where in `due` it stands, or stood
 //! last, which spares an index. `deadline` says when to look at which held jobs, as their time may be over: a row is
-//! for all jobs from `first` to `last` that were taken on together and expire together. Rows are numbered in the order of arrival, so that new ones land side
+//! for all jobs from `first` to `last` that were taken on together and expire together. `parked` are jobs that waited when
+//! the state was copied, and are not attempted until a person says so. `run` says which run had the file last. Rows are numbered in the order of arrival, so that new ones land side
 //! by side; the send number finds them again.
 
 /// The format this program writes (`PRAGMA user_version`).
-pub const FORMAT: i64 = 2;
+pub const FORMAT: i64 = 3;
+/// The format before, which is brought up to this one where it lies ([`FROM_BEFORE`]).
+pub const FORMAT_BEFORE: i64 = 2;
 /// Marks the file as a journal (`PRAGMA application_id`, "TKNJ").
 pub const APPLICATION_ID: i64 = 0x544b_4e4a;
 
@@ -17,6 +20,9 @@ pub const APPLICATION_ID: i64 = 0x544b_4e4a;
 /// clock is set. `state`, `reason` and `enhanced` are the words of the contract. `payload.target` is the target the
 /// job asks for, empty when it names none: its lane; `job.target` is the one that answered last. While a job is
 /// `journaled`, `reason`, `detail`, `code` and `enhanced` say why its last attempt failed; it is tallied without them.
+/// `flight.is_armed_first`: it leaves only after a note of it is on the disk. `run.sign` says by what the parked ones were
+/// known to be a copy's; until `run.handoffs_unsure_until` and `run.all_unsure_until` (journal's clock) jobs may come that
+/// came before and that the ledger has forgotten.
 pub const TABLES: &str = "
     CREATE TABLE journal (
         only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -44,7 +50,8 @@ pub const TABLES: &str = "
         code INTEGER,
         enhanced TEXT,
         attempts INTEGER NOT NULL,
-        is_resent INTEGER NOT NULL
+        is_resent INTEGER NOT NULL,
+        maybe_repeated INTEGER NOT NULL DEFAULT 0
     ) STRICT;
     CREATE UNIQUE INDEX job_send ON job (send);
     CREATE INDEX job_campaign ON job (campaign, id) WHERE campaign IS NOT NULL;
@@ -78,7 +85,8 @@ pub const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE flight (
         job INTEGER PRIMARY KEY,
-        since INTEGER NOT NULL
+        since INTEGER NOT NULL,
+        is_armed_first INTEGER NOT NULL DEFAULT 0
     ) STRICT;
     CREATE TABLE attempt (
         job INTEGER NOT NULL,
@@ -103,6 +111,23 @@ pub const TABLES: &str = "
         enhanced TEXT,
         attempt INTEGER NOT NULL
     ) STRICT;
+    CREATE TABLE parked (
+        job INTEGER PRIMARY KEY,
+        is_retry INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE run (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        id BLOB NOT NULL,
+        epoch INTEGER NOT NULL,
+        inode INTEGER NOT NULL,
+        born INTEGER,
+        volume INTEGER,
+        is_lasting INTEGER NOT NULL,
+        machine BLOB,
+        sign TEXT,
+        handoffs_unsure_until INTEGER NOT NULL,
+        all_unsure_until INTEGER NOT NULL
+    ) STRICT;
     CREATE TABLE tally (
         engine TEXT NOT NULL,
         campaign TEXT NOT NULL,
@@ -113,7 +138,67 @@ pub const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
+/// Makes this format out of the one before.
+pub const FROM_BEFORE: &str = "
+    ALTER TABLE job ADD COLUMN maybe_repeated INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE flight ADD COLUMN is_armed_first INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE parked (
+        job INTEGER PRIMARY KEY,
+        is_retry INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE run (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        id BLOB NOT NULL,
+        epoch INTEGER NOT NULL,
+        inode INTEGER NOT NULL,
+        born INTEGER,
+        volume INTEGER,
+        is_lasting INTEGER NOT NULL,
+        machine BLOB,
+        sign TEXT,
+        handoffs_unsure_until INTEGER NOT NULL,
+        all_unsure_until INTEGER NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 3;
+";
+
 /// Takes a held job (number 1) out of `due`, if it stands there.
 pub const LEAVE: &str = "DELETE FROM due WHERE job = ?1 AND is_retry IN (0, 1)
      AND target = (SELECT target FROM payload WHERE job = ?1)
      AND at = (SELECT due FROM payload WHERE job = ?1) RETURNING is_retry";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::Connection;
+
+    /// Every table with its columns, in the words that made them.
+    fn shape(db: &Connection) -> Vec<(String, String)> {
+        let mut select = db
+            .prepare(
+                "SELECT m.name, group_concat(c.name || ' ' || c.type || ' ' || c.\"notnull\" || ' ' || ifnull(c.dflt_value, ''))
+                     FROM sqlite_schema AS m, pragma_table_info(m.name) AS c WHERE m.type = 'table' GROUP BY 1 ORDER BY 1",
+            )
+            .unwrap();
+        let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn the_format_before_becomes_this_one() {
+        let (now, before) = (Connection::open_in_memory().unwrap(), Connection::open_in_memory().unwrap());
+        now.execute_batch(TABLES).unwrap();
+        before.execute_batch(TABLES).unwrap();
+        before
+            .execute_batch(
+                "ALTER TABLE job DROP COLUMN maybe_repeated; ALTER TABLE flight DROP COLUMN is_armed_first;
+                 DROP TABLE parked; DROP TABLE run;",
+            )
+            .unwrap();
+        assert_ne!(shape(&before), shape(&now));
+        before.execute_batch(FROM_BEFORE).unwrap();
+        assert_eq!(shape(&before), shape(&now));
+        let version: i64 = before.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(version, FORMAT);
+    }
+}

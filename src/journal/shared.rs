@@ -2,25 +2,31 @@
 
 use super::Settings;
 use super::apply::{Moment, Totals};
+use super::arm::Arming;
 use super::clock::{Clock, wall_ms};
 use super::error::Trouble;
 use super::file::FILE_NAME;
-use super::flight::Flights;
+use super::flight::{Flights, Standing};
 use super::handoff::HandoffLog;
 use super::inbox::Inbox;
 use super::known::Known;
+use super::origin::{Sign, Told, Witness};
+use super::run::Run;
 use super::space::Full;
 use super::sync::Unsynced;
 use crate::fault::{Fault, Reason};
 use crate::herald::Herald;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Stands in the directory while the database file is known to be damaged, so that the next start saves what it can.
 pub const DAMAGED_MARK: &str = "damaged";
+
+/// What to do about parked jobs.
+pub const RELEASE: &str = "tokenrelay jobs release --all --yes sends them, jobs cancel calls them off";
 
 #[derive(Debug)]
 pub struct Shared {
@@ -29,6 +35,11 @@ pub struct Shared {
     pub inbox: Arc<Inbox>,
     pub flights: Flights,
     pub handoffs: Arc<HandoffLog>,
+    pub arming: Arming,
+    pub run: Run,
+    /// As of the last look at the lanes.
+    pub has_parked: AtomicBool,
+    witness: Witness,
     pub known: Arc<Known>,
     pub unsynced: Unsynced,
     /// Gives out what the disk has.
@@ -39,6 +50,14 @@ pub struct Shared {
     // Plain data, held for a line.
     full: Mutex<Option<Full>>,
     counts: Counts,
+}
+
+/// What is written beside the database.
+#[derive(Debug)]
+pub struct Logs {
+    pub flights: Flights,
+    pub handoffs: HandoffLog,
+    pub witness: Witness,
 }
 
 #[derive(Debug, Default)]
@@ -76,18 +95,19 @@ pub struct Stats {
 }
 
 impl Shared {
-    pub fn new(
-        settings: Settings,
-        clock: Clock,
-        (flights, handoffs): (Flights, HandoffLog),
-        last_job: i64,
-    ) -> Self {
+    pub fn new(settings: Settings, clock: Clock, logs: Logs, run: Run, last_job: i64) -> Self {
+        let Logs { flights, handoffs, witness } = logs;
         Self {
             settings,
             clock,
             inbox: Arc::new(Inbox::new()),
             flights,
             handoffs: Arc::new(handoffs),
+            arming: Arming::default(),
+            // Until somebody has looked.
+            has_parked: AtomicBool::new(run.sign.is_some()),
+            run,
+            witness,
             known: Arc::default(),
             unsynced: Unsynced::new(last_job),
             herald: Herald::start(),
@@ -113,10 +133,30 @@ impl Shared {
             return;
         }
         tracing::error!(path = %self.path().display(), %trouble, fix = trouble.fix(), "the journal stopped");
+        // What would become of it could not be written down.
+        self.handoffs.stop();
+        if trouble.is_of_the_disk() {
+            self.say_broken_down();
+        }
         if trouble == Trouble::Damaged {
             // Without the mark the next start finds the damage by itself, or not at once.
             let _ = std::fs::write(self.settings.dir.join(DAMAGED_MARK), b"");
         }
+    }
+
+    /// For the next start, in both places: the disk may refuse the one, and a new boot forgets the other.
+    fn say_broken_down(&self) {
+        if let Err(error) = self.flights.stand(Standing::BrokenDown) {
+            tracing::error!(%error, "the flight log cannot be written either");
+        }
+        let Run { stamp, .. } = &self.run;
+        self.witness.say(Told { id: stamp.id, epoch: stamp.epoch, has_broken_down: true });
+    }
+
+    /// What a person has to decide.
+    pub fn warning(&self) -> Option<String> {
+        let sign = self.run.sign.filter(|_| self.has_parked.load(Relaxed))?;
+        Some(parked_warning(sign))
     }
 
     pub fn is_poisoned(&self) -> bool {
@@ -191,6 +231,14 @@ impl Shared {
             full: *self.full(),
         }
     }
+}
+
+/// What is said of jobs that wait for a person, wherever it is said.
+pub fn parked_warning(sign: Sign) -> String {
+    format!(
+        "{sign}: the jobs it held are not sent until a person says so, as they may have been sent since; \
+         {RELEASE}"
+    )
 }
 
 /// The deferral for a journal in trouble.

@@ -207,6 +207,7 @@ impl Shared {
             return;
         }
         self.poison(trouble);
+        self.arming.close();
         if let Err(error) = self.flights.refuse_above(queue.last_job) {
             tracing::error!(%error, "the flight log cannot be written either");
         }

@@ -5,6 +5,7 @@ use super::apply::{Batch, Swept};
 use super::clock::millis;
 use super::error::Trouble;
 use super::file::WRITE_WAIT;
+use super::flight::Standing;
 use super::writer::{Made, Writer};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use std::time::{Duration, Instant};
@@ -197,10 +198,18 @@ impl Writer {
         Ok(swept == Swept::Done && !has_more_events)
     }
 
-    /// Everything is in the one file, and the log is empty.
+    /// Everything is in the one file, and the log is empty; the next start is told so, unless something is still on its
+    /// way.
     pub fn close(self) {
         if let Err(error) = checkpoint(&self.db, "TRUNCATE") {
             tracing::warn!(%error, "the journal's log stays; the next start reads it");
+        }
+        let shared = &self.shared;
+        if shared.flights.count() == 0
+            && shared.handoffs.is_idle()
+            && let Err(error) = shared.flights.stand(Standing::Ended)
+        {
+            shared.poison(Trouble::of_io(&error));
         }
     }
 }

@@ -148,6 +148,7 @@ fn job(engine: &Arc<Engine>) -> Result<Job> {
         sender: None,
         require_tls: false,
         read_at: std::time::Instant::now(),
+        repeat: tokenrelay::job::Repeat::No,
     })
 }
 
@@ -157,5 +158,6 @@ fn relayed() -> Outcome {
         code: ReplyCode::new(250, 2, 0, 0),
         attempt: 1,
         times: StageTimes::default(),
+        repeat: tokenrelay::job::Repeat::No,
     })
 }

@@ -115,7 +115,13 @@ fn engine() -> Arc<Engine> {
 
 fn relayed() -> Outcome {
     let code = ReplyCode::new(250, 2, 0, 0);
-    Outcome::Relayed(Relayed { target: "mta1".into(), code, attempt: 1, times: StageTimes::default() })
+    Outcome::Relayed(Relayed {
+        target: "mta1".into(),
+        code,
+        attempt: 1,
+        times: StageTimes::default(),
+        repeat: tokenrelay::job::Repeat::No,
+    })
 }
 
 #[test]

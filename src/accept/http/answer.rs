@@ -3,7 +3,7 @@
 use super::problem::{problem_response, seconds, title};
 use super::result_line;
 use crate::fault::{Circumstance, Enhanced, Fault, Reason, State};
-use crate::job::SendNumber;
+use crate::job::{Repeat, SendNumber};
 use crate::ticket::{Outcome, StageTimes};
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -70,6 +70,10 @@ pub(super) struct ResultText<'a> {
     /// Milliseconds spent in each stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     ms: Option<StageMs>,
+    /// The relay may have carried this job before and have forgotten (a power cut, a restored state): it may arrive twice,
+    /// under one Message-ID. Absent for no.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    maybe_repeated: bool,
 }
 
 /// Milliseconds with one decimal.
@@ -185,6 +189,7 @@ impl Answer {
             enhanced: reply.and_then(|reply| reply.enhanced),
             attempt: relayed.map(|relayed| relayed.attempt),
             ms: relayed.map(|relayed| StageMs::of(&relayed.times)),
+            maybe_repeated: relayed.is_some_and(|relayed| relayed.repeat == Repeat::Maybe),
         }
     }
 }
@@ -232,6 +237,7 @@ mod tests {
                 inject: Duration::from_micros(2004),
                 relay: None,
             },
+            repeat: Repeat::No,
         }))
         .write_line(&mut line);
         assert_eq!(
@@ -249,7 +255,7 @@ mod tests {
             target in "[a-z0-9-]{1,9}|[ -~é\n]{1,9}",
             enhanced in proptest::option::of((2u8..6, 0u16..1000, 0u16..1000)),
             micros in proptest::collection::vec(0u64..100_000_000, 3),
-            (attempt, has_send) in (1u32.., proptest::prelude::any::<bool>()),
+            (attempt, has_send, is_repeat) in (1u32.., proptest::prelude::any::<bool>(), proptest::prelude::any::<bool>()),
         ) {
             let time = |index: usize| Duration::from_micros(micros[index]);
             let outcome = Outcome::Relayed(Relayed {
@@ -257,6 +263,7 @@ mod tests {
                 code: ReplyCode { basic: 250, enhanced: enhanced.map(|(a, b, c)| Enhanced(a, b, c)) },
                 attempt,
                 times: StageTimes { resolve: time(0), render: time(1), inject: time(2), relay: None },
+                repeat: if is_repeat { Repeat::Maybe } else { Repeat::No },
             });
             let send = has_send.then(|| SendNumber::from_bits([7; 16]));
             let answer = Answer { send, job_id: Some(job_id.into()), ..answer(outcome) };

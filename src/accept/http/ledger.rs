@@ -73,6 +73,10 @@ pub struct JobView {
     pub attempt: u32,
     /// Sent again after an outcome in doubt, or about to be: it may arrive twice, under one Message-ID.
     pub resent: bool,
+    /// The relay may have carried it before and have forgotten (a power cut, a restored state): it may arrive twice, under
+    /// one Message-ID. Absent for no.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub maybe_repeated: bool,
     pub standing: StandingView,
     /// RFC 3339, UTC.
     #[schema(format = DateTime)]
@@ -84,8 +88,8 @@ pub struct JobView {
     pub attempts: Vec<AttemptView>,
 }
 
-/// Where a job is: it waits for its next attempt, one is under way, it is held because it may have been delivered, or
-/// nothing more will be done.
+/// Where a job is: it waits for its next attempt, one is under way, it is held because it may have been delivered, it is
+/// parked since the relay's state was copied or restored, until a person says so, or nothing more will be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schema(as = Standing)]
@@ -93,6 +97,7 @@ pub enum StandingView {
     Waiting,
     InFlight,
     HeldInDoubt,
+    Parked,
     Ended,
 }
 
@@ -158,6 +163,9 @@ pub struct EventView {
     #[schema(inline)]
     pub verdict: VerdictView,
     pub attempt: u32,
+    /// The job may have been carried before: it may arrive twice, under one Message-ID. Absent for no.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub maybe_repeated: bool,
 }
 
 /// Some events, and where to go on.

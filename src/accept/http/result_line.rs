@@ -1,6 +1,7 @@
 //! The result of a relayed job as text, written without a serialiser: there is one for every message of a stream.
 
 use super::answer::Answer;
+use crate::job::Repeat;
 use crate::ticket::Relayed;
 use bytes::{BufMut, BytesMut};
 use std::time::Duration;
@@ -8,10 +9,10 @@ use std::time::Duration;
 /// Longest line but for names, in octets.
 const FRAME_OCTETS_MAX: usize = 320;
 
-/// Writes the object, without a line end. False, and nothing written, where a name needs more than plain text.
+/// Writes the object, without a line end. False, and nothing written, where a name needs more than plain text, or there is more to say.
 pub(super) fn relayed(answer: &Answer, relayed: &Relayed, out: &mut BytesMut) -> bool {
     let (Some(job_id), Some(send)) = (answer.job_id.as_deref(), &answer.send) else { return false };
-    if !is_plain(job_id) || !is_plain(&relayed.target) {
+    if !is_plain(job_id) || !is_plain(&relayed.target) || relayed.repeat == Repeat::Maybe {
         return false;
     }
     out.reserve(FRAME_OCTETS_MAX + job_id.len() + relayed.target.len());

@@ -94,6 +94,7 @@ fn passed_on(fault: &Fault) -> ReplyCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::Repeat;
     use crate::ticket::{Relayed, StageTimes};
 
     fn line(outcome: &Outcome) -> String {
@@ -139,7 +140,13 @@ mod tests {
     #[test]
     fn relayed_lost_and_in_doubt() {
         let code = ReplyCode::new(250, 2, 0, 0);
-        let relayed = Relayed { target: "mta1".into(), code, attempt: 1, times: StageTimes::default() };
+        let relayed = Relayed {
+            target: "mta1".into(),
+            code,
+            attempt: 1,
+            times: StageTimes::default(),
+            repeat: Repeat::No,
+        };
         assert!(line(&Outcome::Relayed(relayed)).starts_with("250 2.0.0 Ok: relayed as s_"));
         assert!(line(&Outcome::Lost).starts_with("451 4.3.0 "));
         assert!(line(&Outcome::Failed(Fault::in_doubt("gone"))).starts_with("554 5.4.2 outcome unknown"));

@@ -5,7 +5,7 @@ use crate::accept::smtp::headers;
 use crate::accept::smtp::merge;
 use crate::accept::smtp::session::{Envelope, Recipient};
 use crate::fault::{Fault, Reason};
-use crate::job::{Content, Job, SendNumber};
+use crate::job::{Content, Job, Repeat, SendNumber};
 use std::time::Instant;
 
 /// With `X-TokenRelay-Template` the jobs name a template of the relay and the rest of the message is dropped;
@@ -53,6 +53,7 @@ pub fn jobs(house: &House, envelope: Envelope, message: Vec<u8>) -> Result<Vec<J
             expires: asked.expires,
             sender: Some(variables.sender.clone().unwrap_or(sender)),
             require_tls,
+            repeat: Repeat::No,
             read_at: Instant::now(),
         }
     };

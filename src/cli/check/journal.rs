@@ -4,7 +4,7 @@ use super::Step;
 use crate::app;
 use crate::config::Config;
 use crate::journal::Settings;
-use crate::journal::inspect::{Found, Inspected, inspect};
+use crate::journal::inspect::{Copy, Found, Inspected, inspect};
 
 const NAME: &str = "journal";
 
@@ -35,6 +35,7 @@ fn judge(settings: &Settings) -> Step {
                        bytes_max higher and restart";
             Step::bad(NAME, cause, fix)
         }
+        Ok(Inspected { copy: Some(copy), .. }) => held_back(&copy, settings),
         Ok(found) => Step::good(NAME, told(&found, settings)),
         Err(error) => Step::bad(NAME, &error, error.fix()),
     }
@@ -43,6 +44,20 @@ fn judge(settings: &Settings) -> Step {
 /// Beyond it the next large job finds no room.
 fn is_nearly_full(found: &Inspected, settings: &Settings) -> bool {
     found.held > settings.bytes_max - settings.bytes_max / 20
+}
+
+fn held_back(copy: &Copy, settings: &Settings) -> Step {
+    let Copy { sign, jobs, is_parked } = copy;
+    let dir = settings.dir.display();
+    if *is_parked {
+        let cause = format!("{dir}: {jobs} jobs are held and not sent, since {sign}");
+        let fix =
+            "tokenrelay jobs release --all --yes sends them, tokenrelay jobs cancel --yes calls them off";
+        return Step::bad(NAME, cause, fix);
+    }
+    let cause =
+        format!("{dir}: {sign}; serve holds the {jobs} jobs in it back, as they may have been sent since");
+    Step::bad(NAME, cause, "start it; then tokenrelay jobs release --all, or jobs cancel, as you decide")
 }
 
 fn told(found: &Inspected, settings: &Settings) -> String {
@@ -100,6 +115,13 @@ mod tests {
         let step = judge(&Settings { disk_free_min: u64::MAX, ..settings(&journal) });
         assert!(!step.ok && step.detail.contains("refused"), "{step:?}");
         assert!(step.fix.unwrap().contains("disk_free_min"));
+        let copy = dir.path().join("copy");
+        std::fs::create_dir(&copy).unwrap();
+        for entry in std::fs::read_dir(&journal).unwrap().map(Result::unwrap) {
+            std::fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+        }
+        let step = judge(&settings(&copy));
+        assert!(!step.ok && step.detail.contains("copied or restored"), "{step:?}");
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();
         let step = judge(&settings(&file));

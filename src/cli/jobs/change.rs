@@ -1,4 +1,4 @@
-//! `jobs retry` and `jobs cancel`: by send number at once, by filter only after `--yes`.
+//! `jobs retry` and `jobs cancel`: by send number at once, by filter only after `--yes`. `jobs release`: all of a copy.
 
 use super::filter::FilterArgs;
 use super::show::row_of;
@@ -28,6 +28,45 @@ pub struct ChangeArgs {
     /// Change what the filter means; without it, it is only shown
     #[arg(long)]
     yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ReleaseArgs {
+    /// All of them
+    #[arg(long, required = true)]
+    all: bool,
+    /// Let them go; without it, it is only said how many there are
+    #[arg(long)]
+    yes: bool,
+}
+
+/// What was known as a copy's is sent like anything else from here on.
+pub fn release(
+    args: &ReleaseArgs,
+    place: &Place,
+    json: bool,
+    output: &mut Output<'_>,
+) -> Result<Exit, Ended> {
+    let (parked, sign) = place.ledger()?.parked()?;
+    let released = match args.yes {
+        true => Desk::open(&place.journal_dir)?.release_all()?,
+        false => 0,
+    };
+    if json {
+        let value = serde_json::json!({"parked": parked.saturating_sub(released), "released": released});
+        line(output.out, &value)?;
+    } else if args.yes || parked == 0 {
+        writeln!(output.out, "{released} jobs released")?;
+    }
+    if !args.yes && parked > 0 {
+        let why = sign.map_or_else(String::new, |sign| format!(", since {sign}"));
+        writeln!(
+            output.errors,
+            "{parked} jobs are held{why}. They may have been sent by the relay that went on meanwhile, and would then \
+             arrive twice, under one Message-ID. Nothing was changed: add --yes, or call them off with jobs cancel"
+        )?;
+    }
+    Ok(Exit::Ok)
 }
 
 pub fn retry(args: &ChangeArgs, place: &Place, json: bool, output: &mut Output<'_>) -> Result<Exit, Ended> {

@@ -30,9 +30,24 @@ enum Format {
     Csv,
 }
 
-const COLUMNS: [&str; 16] = [
-    "number", "send", "engine", "job_id", "campaign", "token", "accepted", "changed", "state", "reason",
-    "detail", "target", "code", "enhanced", "attempt", "resent",
+const COLUMNS: [&str; 17] = [
+    "number",
+    "send",
+    "engine",
+    "job_id",
+    "campaign",
+    "token",
+    "accepted",
+    "changed",
+    "state",
+    "reason",
+    "detail",
+    "target",
+    "code",
+    "enhanced",
+    "attempt",
+    "resent",
+    "maybe_repeated",
 ];
 
 pub fn export(args: &ExportArgs, place: &Place, output: &mut Output<'_>) -> Result<Exit, Ended> {
@@ -94,7 +109,7 @@ impl<W: Write> Sheet<W> {
     }
 }
 
-fn cells(entry: &Entry) -> [String; 16] {
+fn cells(entry: &Entry) -> [String; 17] {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let verdict = &entry.verdict;
     [
@@ -114,6 +129,7 @@ fn cells(entry: &Entry) -> [String; 16] {
         text(&verdict.enhanced),
         entry.attempt.to_string(),
         entry.resent.to_string(),
+        entry.maybe_repeated.to_string(),
     ]
 }
 

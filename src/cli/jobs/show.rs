@@ -118,13 +118,13 @@ fn one(entry: &Entry, ledger: &Ledger, (json, out): Out<'_>) -> Result<(), Ended
         ("token", plain(&entry.token)),
         ("state", verdict(&entry.verdict)),
         ("now", standing(&whereabouts)),
+        ("resent", flag(entry.resent, "yes: it may arrive twice, under one Message-ID")),
         (
-            "resent",
-            if entry.resent {
-                "yes: it may arrive twice, under one Message-ID".into()
-            } else {
-                String::new()
-            },
+            "repeated",
+            flag(
+                entry.maybe_repeated,
+                "maybe: carried before, and forgotten by a power cut or a restored state",
+            ),
         ),
         ("accepted", entry.accepted.to_string()),
         ("changed", entry.changed.to_string()),
@@ -139,6 +139,10 @@ fn one(entry: &Entry, ledger: &Ledger, (json, out): Out<'_>) -> Result<(), Ended
     Ok(())
 }
 
+fn flag(is_set: bool, text: &str) -> String {
+    if is_set { text.into() } else { String::new() }
+}
+
 fn standing(whereabouts: &Whereabouts) -> String {
     match (whereabouts.standing, whereabouts.due_in) {
         (Standing::Waiting, Some(wait)) => format!("waiting; due in about {} s", wait.as_secs()),
@@ -146,6 +150,9 @@ fn standing(whereabouts: &Whereabouts) -> String {
         (Standing::InFlight, _) => "in flight: an attempt is under way".into(),
         (Standing::HeldInDoubt, _) => {
             "held in doubt: it may have been delivered; decide with tokenrelay jobs retry or cancel".into()
+        }
+        (Standing::Parked, _) => {
+            "held since the state was copied: it may have been sent; decide with tokenrelay jobs release or cancel".into()
         }
         (Standing::Ended, _) => "ended".into(),
     }

@@ -109,6 +109,7 @@ fn house(jobs: Arc<AtomicU32>, round: Arc<AtomicU32>) -> House {
                         code: ReplyCode::new(250, 2, 0, 0),
                         attempt: 1,
                         times: StageTimes::default(),
+                        repeat: crate::job::Repeat::No,
                     }),
                 };
                 (job.send, outcome)

@@ -89,7 +89,7 @@ impl Batch<'_> {
         let upto = params![lane.target, lane.is_retry, at, job, self.moment.clock];
         self.db
             .prepare_cached(
-                "INSERT INTO flight (job, since) SELECT job, ?5 FROM due
+                "INSERT INTO flight (job, since, is_armed_first) SELECT job, ?5, 1 FROM due
                      WHERE target = ?1 AND is_retry = ?2 AND (at, job) <= (?3, ?4)",
             )?
             .execute(upto)?;

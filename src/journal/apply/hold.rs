@@ -2,7 +2,7 @@
 
 use super::{Batch, JobRow};
 use crate::fault::State;
-use crate::job::Job;
+use crate::job::{Job, Repeat};
 use crate::journal::body::Body;
 use crate::journal::handoff::Note;
 use crate::journal::order::{Draft, Ended};
@@ -19,6 +19,7 @@ struct Row<'a> {
     campaign: Option<&'a str>,
     token: &'a str,
     body: [u8; 16],
+    repeat: Repeat,
 }
 
 impl<'a> Row<'a> {
@@ -30,6 +31,7 @@ impl<'a> Row<'a> {
             campaign: job.campaign.as_deref(),
             token: job.token.as_str(),
             body: body.0,
+            repeat: job.repeat,
         }
     }
 }
@@ -93,7 +95,8 @@ impl Batch<'_> {
             self.keep(before.number, draft)?;
             return Ok(Held::New(Number(before.number)));
         }
-        Ok(Held::Before(before.row.was.into_outcome(before.row.attempts, before.is_held)))
+        let JobRow { was, attempts, repeat, .. } = before.row;
+        Ok(Held::Before(was.into_outcome(attempts, before.is_held).of_repeat(repeat)))
     }
 
     /// The outcome of a job that was never held.
@@ -123,6 +126,7 @@ impl Batch<'_> {
             campaign: note.campaign.as_deref(),
             token: &note.token,
             body: note.body,
+            repeat: super::repeat(note.maybe_repeated),
         };
         let Some(number) = self.insert(&row, &verdict, (1, false))? else { return Ok(false) };
         self.event(number, &verdict, 1);
@@ -138,8 +142,8 @@ impl Batch<'_> {
     ) -> rusqlite::Result<Option<i64>> {
         let mut insert = self.db.prepare_cached(
             "INSERT INTO job (send, engine, job_id, campaign, token, body, accepted, changed,
-                 state, reason, detail, target, code, enhanced, attempts, is_resent)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                 state, reason, detail, target, code, enhanced, attempts, is_resent, maybe_repeated)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
                  ON CONFLICT (send) DO NOTHING",
         )?;
         let added = insert.execute(params![
@@ -157,7 +161,8 @@ impl Batch<'_> {
             verdict.code,
             verdict.enhanced_text(),
             attempts,
-            is_resent
+            is_resent,
+            job.repeat == Repeat::Maybe
         ])?;
         drop(insert);
         if added == 0 {

@@ -16,6 +16,7 @@ use super::outcome::Verdict;
 use super::record::Hash;
 use super::schedule::{Chance, pause};
 use crate::fault::{Reason, State};
+use crate::job::Repeat;
 use content::Uses;
 use event::Event;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -46,6 +47,11 @@ impl Totals {
             Ok(Self { held_bytes: number(0)?, held_jobs: number(1)?, quarantined: number(2)? })
         })
     }
+}
+
+/// What a row says of it.
+pub fn repeat(is_maybe_one: bool) -> Repeat {
+    if is_maybe_one { Repeat::Maybe } else { Repeat::No }
 }
 
 pub struct Batch<'a> {
@@ -84,6 +90,7 @@ struct JobRow {
     campaign: Box<str>,
     attempts: u32,
     is_resent: bool,
+    repeat: Repeat,
     was: Verdict,
 }
 
@@ -152,7 +159,7 @@ impl<'a> Batch<'a> {
 
     fn job(&self, number: i64) -> rusqlite::Result<Option<JobRow>> {
         let mut select = self.db.prepare_cached(
-            "SELECT engine, ifnull(campaign, ''), attempts, is_resent,
+            "SELECT engine, ifnull(campaign, ''), attempts, is_resent, maybe_repeated,
                  state, reason, detail, target, code, enhanced FROM job WHERE id = ?1",
         )?;
         let read = |row: &rusqlite::Row<'_>| {
@@ -161,7 +168,8 @@ impl<'a> Batch<'a> {
                 campaign: row.get(1)?,
                 attempts: row.get(2)?,
                 is_resent: row.get(3)?,
-                was: Verdict::read(row, 4)?,
+                repeat: repeat(row.get(4)?),
+                was: Verdict::read(row, 5)?,
             })
         };
         select.query_row([number], read).optional()

@@ -85,6 +85,7 @@ pub fn count(
 /// The job is over: nothing of what it was made from stays.
 pub fn end(db: &Connection, job: i64, news: &News<'_>) -> Result<()> {
     leave(db, job)?;
+    unpark(db, job)?;
     db.prepare_cached("DELETE FROM flight WHERE job = ?1")?.execute([job])?;
     free(db, job)?;
     turn(db, job, news)
@@ -93,6 +94,26 @@ pub fn end(db: &Connection, job: i64, news: &News<'_>) -> Result<()> {
 /// Takes a held job out of the queue. Whether it was a retry; `None` when it did not wait.
 pub fn leave(db: &Connection, job: i64) -> Result<Option<bool>> {
     db.prepare_cached(LEAVE)?.query_row([job], |row| row.get(0)).optional()
+}
+
+/// Takes a job from those that wait for a person's word. Whether it is a retry; `None` when it is not among them. Whatever
+/// becomes of it, it may have been carried by the run that the state was copied from.
+pub fn unpark(db: &Connection, job: i64) -> Result<Option<bool>> {
+    let mut take = db.prepare_cached("DELETE FROM parked WHERE job = ?1 RETURNING is_retry")?;
+    let parked = take.query_row([job], |row| row.get(0)).optional()?;
+    if parked.is_some() {
+        db.prepare_cached("UPDATE job SET maybe_repeated = 1 WHERE id = ?1")?.execute([job])?;
+    }
+    Ok(parked)
+}
+
+/// Looks at its deadline once more: it may have passed while nobody did.
+pub fn note_deadline(db: &Connection, job: i64) -> Result<()> {
+    db.prepare_cached(
+        "INSERT OR IGNORE INTO deadline SELECT max(expires, 0), -job, job, job FROM payload WHERE job = ?1",
+    )?
+    .execute([job])?;
+    Ok(())
 }
 
 /// Puts a job into the queue.

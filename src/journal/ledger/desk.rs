@@ -84,6 +84,42 @@ impl Desk {
         }
         Ok(done)
     }
+
+    /// Lets everything go that is parked, two thousand in a transaction. How many jobs that were.
+    ///
+    /// # Errors
+    /// As [`Desk::change`].
+    pub fn release_all(&mut self) -> Result<u64, LedgerError> {
+        let failed = store_error(&self.path);
+        let mut released = 0;
+        loop {
+            match release_some(&mut self.db).map_err(&failed)? {
+                0 => return Ok(released),
+                some => released += some,
+            }
+        }
+    }
+}
+
+fn release_some(db: &mut Connection) -> Result<u64> {
+    let all = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let jobs: Vec<(i64, Box<str>)> = {
+        let mut select = all.prepare_cached(
+            "SELECT parked.job, ifnull(payload.target, '') FROM parked LEFT JOIN payload USING (job)
+                 ORDER BY parked.job LIMIT ?1",
+        )?;
+        select
+            .query_map([JOBS_AT_ONCE as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_>>()?
+    };
+    for (job, target) in &jobs {
+        if let Some(is_retry) = change::unpark(&all, *job)? {
+            change::join(&all, *job, &Due { target: target.clone(), is_retry, at: 0 })?;
+            change::note_deadline(&all, *job)?;
+        }
+    }
+    all.commit()?;
+    Ok(jobs.len() as u64)
 }
 
 fn change_some(db: &mut Connection, jobs: &[Number], ask: Ask, now: i64) -> Result<Vec<Done>> {
@@ -117,12 +153,13 @@ fn change_one(db: &Connection, job: i64, ask: Ask, now: i64) -> Result<Done> {
         change::join(db, job, &Due { target, is_retry, at: 0 })?;
         return Ok(Done::DueNow);
     }
+    if let Some(is_retry) = change::unpark(db, job)? {
+        change::join(db, job, &Due { target, is_retry, at: 0 })?;
+        change::note_deadline(db, job)?;
+        return Ok(Done::DueNow);
+    }
     change::join(db, job, &Due { target, is_retry: true, at: 0 })?;
-    // Its time may be over, and nobody looks at that once more.
-    db.prepare_cached(
-        "INSERT OR IGNORE INTO deadline SELECT max(expires, 0), -job, job, job FROM payload WHERE job = ?1",
-    )?
-    .execute([job])?;
+    change::note_deadline(db, job)?;
     db.prepare_cached("UPDATE job SET is_resent = 1 WHERE id = ?1")?.execute([job])?;
     let detail = Some("to be sent again, as a person decided");
     change::turn(db, job, &News { state: State::Journaled, detail, ..news })?;

@@ -49,6 +49,10 @@ pub struct Entry {
     pub attempt: u32,
     /// It was sent again after an outcome in doubt, or is to be: it may arrive twice, under one Message-ID.
     pub resent: bool,
+    /// The relay may have carried it before and have forgotten (a power cut, a restored state): it may arrive twice, under
+    /// one Message-ID.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub maybe_repeated: bool,
 }
 
 /// A state with its cause, as the contract words it.
@@ -78,6 +82,8 @@ pub enum Standing {
     InFlight,
     /// It may have been delivered, and is held until somebody decides.
     HeldInDoubt,
+    /// It waited when the state was copied, and is not attempted until somebody says so.
+    Parked,
     /// Nothing more will be done; nothing it was made from is held.
     Ended,
 }
@@ -88,6 +94,7 @@ impl Standing {
             Self::Waiting => "waiting",
             Self::InFlight => "in-flight",
             Self::HeldInDoubt => "held-in-doubt",
+            Self::Parked => "parked",
             Self::Ended => "ended",
         }
     }
@@ -119,6 +126,9 @@ pub struct Event {
     #[serde(flatten)]
     pub verdict: Verdict,
     pub attempt: u32,
+    /// As [`Entry::maybe_repeated`].
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub maybe_repeated: bool,
 }
 
 /// Jobs of a campaign by what became of them.
@@ -147,7 +157,7 @@ impl Counts {
     }
 }
 
-pub(super) const ENTRY_COLUMNS: &str = "id, send, engine, job_id, campaign, token, accepted, changed, attempts, is_resent, \
+pub(super) const ENTRY_COLUMNS: &str = "id, send, engine, job_id, campaign, token, accepted, changed, attempts, is_resent, maybe_repeated, \
     state, reason, detail, target, code, enhanced";
 
 /// Reads [`ENTRY_COLUMNS`].
@@ -163,7 +173,8 @@ pub(super) fn entry(row: &Row<'_>) -> Result<Entry> {
         changed: At(row.get(7)?),
         attempt: row.get(8)?,
         resent: row.get(9)?,
-        verdict: verdict(row, 10)?,
+        maybe_repeated: row.get(10)?,
+        verdict: verdict(row, 11)?,
     })
 }
 

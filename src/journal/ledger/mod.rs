@@ -19,9 +19,9 @@ pub use error::{LedgerError, Trouble};
 pub use filter::Filter;
 pub use readers::Readers;
 
-use super::schema;
+use super::run::{self, Run};
+use super::{Number, Sign, schema};
 use crate::job::SendNumber;
-use crate::journal::Number;
 use entry::{ENTRY_COLUMNS, Send, Word};
 use error::{io_error, store_error};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
@@ -161,15 +161,17 @@ impl Ledger {
     pub fn standing(&self, job: Number) -> Result<Standing, LedgerError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM payload WHERE job = ?1),
                           EXISTS (SELECT 1 FROM flight WHERE job = ?1),
+                          EXISTS (SELECT 1 FROM parked WHERE job = ?1),
                           (SELECT state FROM job WHERE id = ?1)";
         self.read(|db| {
             db.prepare_cached(sql)?.query_row([job.0], |row| {
-                let state = row.get::<_, Option<Word<_>>>(2)?.map(|word| word.0);
-                Ok(match (row.get(0)?, row.get(1)?, state) {
-                    (_, true, _) => Standing::InFlight,
-                    (true, false, Some(crate::fault::State::Unknown)) => Standing::HeldInDoubt,
-                    (true, false, _) => Standing::Waiting,
-                    (false, false, _) => Standing::Ended,
+                let state = row.get::<_, Option<Word<_>>>(3)?.map(|word| word.0);
+                Ok(match (row.get(0)?, row.get(1)?, row.get(2)?, state) {
+                    (_, true, ..) => Standing::InFlight,
+                    (true, false, _, Some(crate::fault::State::Unknown)) => Standing::HeldInDoubt,
+                    (true, false, true, _) => Standing::Parked,
+                    (true, false, false, _) => Standing::Waiting,
+                    (false, false, ..) => Standing::Ended,
                 })
             })
         })
@@ -219,7 +221,7 @@ impl Ledger {
     /// [`LedgerError`] when the file cannot be read.
     pub fn events(&self, engine: Option<&str>, after: i64, limit: usize) -> Result<Events, LedgerError> {
         let sql = "SELECT event.seq, event.at, job.send, job.engine, job.job_id, job.campaign, event.attempt,
-                event.state, event.reason, NULL, event.target, event.code, event.enhanced
+                event.state, event.reason, NULL, event.target, event.code, event.enhanced, job.maybe_repeated
              FROM event LEFT JOIN job ON job.id = event.job WHERE event.seq > ?1 ORDER BY event.seq LIMIT ?2";
         self.read(|db| {
             let mut select = db.prepare_cached(sql)?;
@@ -242,6 +244,14 @@ impl Ledger {
             }
             Ok(found)
         })
+    }
+
+    /// Jobs that are parked, and by what the state was known to be a copy.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the file cannot be read.
+    pub fn parked(&self) -> Result<(u64, Option<Sign>), LedgerError> {
+        self.read(|db| Ok((run::parked(db)?, Run::read(db)?.and_then(|run| run.sign))))
     }
 
     /// The cursor behind the last event.
@@ -268,6 +278,7 @@ fn event(row: &rusqlite::Row<'_>) -> rusqlite::Result<Event> {
         campaign: row.get(5)?,
         attempt: row.get(6)?,
         verdict: entry::verdict(row, 7)?,
+        maybe_repeated: row.get(13)?,
     })
 }
 

@@ -1,7 +1,8 @@
 //! What a start finds after the last run ended anyhow.
 
 use super::*;
-use crate::journal::flight::BootId;
+use crate::job::Acceptance;
+use crate::journal::origin::{BootId, Provenance};
 
 const NEXT_BOOT: BootId = Some([b'8'; 36]);
 
@@ -41,14 +42,100 @@ async fn the_flight_log_says_how_far_each_came() {
 }
 
 #[tokio::test]
-async fn after_a_power_cut_everything_in_flight_is_in_doubt() {
+async fn after_a_power_cut_what_had_left_before_the_log_knew_is_in_doubt() {
     for boot in [NEXT_BOOT, None] {
         let mut place = Place::new();
         four_in_flight(&mut place).await;
         let found = place.open_after(boot);
-        assert_eq!((found.given_back, found.in_doubt, found.relayed), (0, 4, 0));
+        assert_eq!(found.provenance, Provenance::Unsynced);
+        assert_eq!((found.given_back, found.in_doubt, found.relayed), (1, 2, 1));
         place.check();
     }
+}
+
+/// Claimed, and so far: nothing, armed, offered, answered.
+async fn four_claimed(place: &mut Place) -> Vec<Number> {
+    for _ in 0..4 {
+        place.held(job(), How::Queued).await;
+    }
+    let numbers: Vec<Number> = place.claim(false).await.iter().map(|claimed| claimed.number).collect();
+    for number in &numbers[1..] {
+        assert!(place.journal().arm(*number, "mta1").await.unwrap());
+    }
+    for number in &numbers[2..] {
+        place.journal().offered(*number).unwrap();
+    }
+    place.journal().shared().flights.answered(numbers[3].0, &relayed()).unwrap();
+    place.crash().await;
+    numbers
+}
+
+#[tokio::test]
+async fn c8_after_a_power_cut_only_what_was_armed_is_in_doubt() {
+    let mut place = Place::new();
+    four_claimed(&mut place).await;
+    let found = place.open_after(NEXT_BOOT);
+    assert_eq!((found.given_back, found.in_doubt, found.relayed), (1, 2, 1));
+    place.check();
+    // Killed, it is known how far each came.
+    let mut place = Place::new();
+    four_claimed(&mut place).await;
+    let found = place.open();
+    assert_eq!((found.given_back, found.in_doubt, found.relayed), (2, 1, 1));
+    place.check();
+}
+
+#[tokio::test]
+async fn c7_after_a_breakdown_of_the_disk_everything_claimed_is_in_doubt() {
+    let mut place = Place::new();
+    for _ in 0..2 {
+        place.held(job(), How::Queued).await;
+    }
+    assert_eq!(place.claim(false).await.len(), 2);
+    place.journal().shared().break_down(Trouble::Io(std::io::ErrorKind::Other));
+    let job = Arc::new(job());
+    let handoff = place.journal().hand_off(job.clone(), Body::of(&job)).await;
+    assert!(!handoff.offered(), "what would become of it could not be written");
+    assert!(place.journal().shortfall().is_some(), "and the end of the run is no success");
+    drop(handoff);
+    place.close().await;
+    let found = place.open();
+    assert_eq!((found.provenance, found.in_doubt), (Provenance::BrokeDown, 2));
+    place.check();
+    place.close().await;
+    assert_eq!(place.open().provenance, Provenance::Ended);
+    assert_eq!(place.journal().shortfall(), None);
+}
+
+#[tokio::test]
+async fn c8_a_repeat_after_a_power_cut_is_flagged_for_as_long_as_it_may_come() {
+    let flagged = |place: &Place| {
+        let all = [Acceptance::Auto, Acceptance::Journal, Acceptance::Handoff];
+        all.map(|acceptance| place.journal().repeat(acceptance))
+    };
+    let mut place = Place::with(|settings| settings.expires = Duration::from_secs(1000));
+    assert_eq!(flagged(&place), [Repeat::No; 3]);
+    place.crash().await;
+    place.open();
+    assert_eq!(flagged(&place), [Repeat::No; 3], "killed, it forgot nothing");
+    place.crash().await;
+    place.open_after(NEXT_BOOT);
+    assert_eq!(flagged(&place), [Repeat::Maybe, Repeat::No, Repeat::No]);
+    let repeated = Arc::new(Job { repeat: Repeat::Maybe, ..job() });
+    place.journal().record(repeated.clone(), Body::of(&repeated), relayed()).await;
+    place.settle(Number(0), Outcome::Lost).await;
+    let Outcome::Relayed(told) = place.outcome(&repeated.send).await else { panic!("it is relayed") };
+    assert_eq!(told.repeat, Repeat::Maybe);
+    let ledger = crate::journal::ledger::Ledger::open(&place.settings.dir).unwrap();
+    assert!(ledger.by_send(&repeated.send).unwrap().unwrap().maybe_repeated);
+    assert!(ledger.events(None, 0, 10).unwrap().events[0].maybe_repeated);
+    place.close().await;
+    place.open_after(NEXT_BOOT);
+    assert_eq!(flagged(&place)[0], Repeat::Maybe, "another start makes no difference");
+    place.close().await;
+    place.db().execute("UPDATE journal SET clock = clock + 1000001", []).unwrap();
+    place.open_after(NEXT_BOOT);
+    assert_eq!(flagged(&place), [Repeat::No; 3], "no engine repeats a job for longer");
 }
 
 #[tokio::test]
@@ -75,7 +162,7 @@ async fn a_crash_is_judged_once() {
     four_in_flight(&mut place).await;
     assert_eq!(place.open().in_doubt, 1);
     place.crash().await;
-    assert_eq!(place.open(), Recovered { held: 3, ..Recovered::default() });
+    assert_eq!(place.open(), Recovered { held: 3, ..Recovered::of(Provenance::Killed) });
     // The note of the first attempt says nothing of the second.
     let again = place.claim_retry().await;
     assert_eq!(again.attempt, 2);
@@ -98,7 +185,7 @@ async fn closing_commits_what_has_come() {
         }
     }
     place.close().await;
-    assert_eq!(place.open(), Recovered::default());
+    assert_eq!(place.open(), Recovered::of(Provenance::Ended));
     for send in &sends {
         assert_eq!(place.outcome(send).await, relayed());
     }

@@ -197,7 +197,7 @@ async fn after_a_failed_fsync_nobody_is_told_of_what_waited_for_it() {
     let mut place = Place::new();
     place.held(job(), How::Queued).await;
     place.close().await;
-    let (writer, _) = recovery::open(place.settings.clone(), BOOT).unwrap();
+    let (writer, _) = recovery::open(place.settings.clone(), here(BOOT)).unwrap();
     // Commits are written as ever, and the fsync behind them fails: this file has none.
     let journal = Journal::begin(writer, std::path::Path::new("/dev/null")).unwrap();
     place.journal = Some(journal);

@@ -1,9 +1,9 @@
 //! Jobs that were on their way without being held when the relay was killed.
 
-use super::{Place, job, refused, relayed};
+use super::{BOOT, Place, job, refused, relayed};
 use crate::fault::{Fault, State};
-use crate::job::Job;
-use crate::journal::{Body, Handoff, Held, How, Number, flight};
+use crate::job::{Job, Repeat};
+use crate::journal::{Body, Handoff, Held, How, Number};
 use crate::ticket::Outcome;
 use std::sync::Arc;
 
@@ -38,13 +38,18 @@ async fn after_a_crash_the_ledger_knows_what_was_on_its_way() {
 }
 
 #[tokio::test]
-async fn of_another_boot_nothing_is_known() {
+async fn c8_a_note_that_a_power_cut_has_left_is_true() {
     let mut place = Place::new();
-    let job = Arc::new(job());
-    let handoff = let_go(&place, &job).await;
+    let jobs = [Arc::new(job()), Arc::new(Job { repeat: Repeat::Maybe, ..job() })];
+    let handoffs = [let_go(&place, &jobs[0]).await, let_go(&place, &jobs[1]).await];
+    handoffs[0].ended(&relayed());
     place.crash().await;
-    drop(handoff);
-    assert_eq!(place.open_after(Some([b'x'; 36])).handed_off, 0);
+    drop(handoffs);
+    assert_eq!(place.open_after(Some([b'x'; 36])).handed_off, 2);
+    assert_eq!(place.outcome(&jobs[0].send).await, relayed());
+    assert_eq!(place.outcome(&jobs[1].send).await.state(), State::Unknown);
+    assert_eq!(place.number("SELECT sum(maybe_repeated) FROM job WHERE state = 'unknown'"), 1);
+    assert_eq!(place.number("SELECT sum(maybe_repeated) FROM job"), 1);
 }
 
 #[tokio::test]
@@ -82,7 +87,7 @@ async fn when_no_more_can_be_noted_the_next_one_waits_for_a_place() {
     use futures_util::FutureExt;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("handoff.log");
-    let log = Arc::new(crate::journal::handoff::HandoffLog::start(&path, flight::boot_id()).unwrap());
+    let log = Arc::new(crate::journal::handoff::HandoffLog::start(&path, BOOT).unwrap());
     let job = Arc::new(job());
     // Without tokio's budget, which would make a task pause after some.
     let next = || tokio::task::unconstrained(Handoff::new(log.clone(), job.clone(), Body::of(&job)));
@@ -97,7 +102,7 @@ async fn when_no_more_can_be_noted_the_next_one_waits_for_a_place() {
 async fn a_note_that_does_not_fit_lets_nothing_leave() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("handoff.log");
-    let log = Arc::new(crate::journal::handoff::HandoffLog::start(&path, flight::boot_id()).unwrap());
+    let log = Arc::new(crate::journal::handoff::HandoffLog::start(&path, BOOT).unwrap());
     let mut long = job();
     long.campaign = Some("c".repeat(2_000).into());
     let long = Arc::new(long);

@@ -1,6 +1,7 @@
 //! The journal as a whole: its rules, its crashes, its disks.
 
 mod beside;
+mod copies;
 mod crashes;
 mod disks;
 mod handoffs;
@@ -11,7 +12,7 @@ mod together;
 use super::order::Order;
 use super::*;
 use crate::fault::ReplyCode;
-use crate::job::{Content, Data, InlineContent, Job, SendNumber};
+use crate::job::{Content, Data, InlineContent, Job, Repeat, SendNumber};
 use crate::ticket::{Relayed, StageTimes};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -30,7 +31,12 @@ pub fn settings(dir: &std::path::Path) -> Settings {
     }
 }
 
-pub const BOOT: flight::BootId = Some([b'7'; 36]);
+pub const BOOT: origin::BootId = Some([b'7'; 36]);
+
+/// A machine in this run of its kernel.
+pub fn here(boot: origin::BootId) -> origin::Here {
+    origin::Here { boot, machine: Some([1; 16]), witness: None }
+}
 
 /// A journal in a directory of its own, that can be killed and opened again.
 pub struct Place {
@@ -57,8 +63,12 @@ impl Place {
         self.open_after(BOOT)
     }
 
-    pub fn open_after(&mut self, boot: flight::BootId) -> Recovered {
-        let (journal, recovered) = Journal::open_in(self.settings.clone(), boot).unwrap();
+    pub fn open_after(&mut self, boot: origin::BootId) -> Recovered {
+        self.open_at(here(boot))
+    }
+
+    pub fn open_at(&mut self, here: origin::Here) -> Recovered {
+        let (journal, recovered) = Journal::open_in(self.settings.clone(), here).unwrap();
         self.journal = Some(journal);
         recovered
     }
@@ -138,6 +148,7 @@ impl Place {
         let wrong = self.number(
             "SELECT count(*) FROM job WHERE
                  (SELECT count(*) FROM due WHERE due.job = job.id)
+                 + (SELECT count(*) FROM parked WHERE parked.job = job.id)
                  + (SELECT count(*) FROM flight WHERE flight.job = job.id) <> (state = 'journaled')
                  OR (state = 'journaled' AND NOT EXISTS (SELECT 1 FROM payload WHERE payload.job = job.id))
                  OR (state NOT IN ('journaled', 'unknown')
@@ -146,6 +157,7 @@ impl Place {
         assert_eq!(wrong, 0, "jobs are in one place");
         let strays = "SELECT (SELECT count(*) FROM due WHERE job NOT IN (SELECT id FROM job))
              + (SELECT count(*) FROM flight WHERE job NOT IN (SELECT id FROM job))
+             + (SELECT count(*) FROM parked WHERE job NOT IN (SELECT id FROM job))
              + (SELECT count(*) FROM due JOIN payload USING (job) WHERE due.at <> payload.due OR due.target <> payload.target)
              + (SELECT count(*) FROM payload WHERE job NOT IN (SELECT id FROM job))
              + (SELECT count(*) FROM content WHERE uses <>
@@ -200,6 +212,7 @@ pub fn relayed() -> Outcome {
         code: ReplyCode::new(250, 2, 0, 0),
         attempt: 1,
         times: StageTimes::default(),
+        repeat: Repeat::No,
     })
 }
 

@@ -36,6 +36,8 @@ enum Seen {
     Waits,
     Flies {
         is_offered: bool,
+        /// It was claimed: it would be armed before it leaves.
+        is_claimed: bool,
     },
     /// Settled; the writer may not have come to it.
     Said(State),
@@ -77,7 +79,7 @@ impl Lives {
                 self.sends.insert(number, send);
                 if *kind == 0 {
                     self.flying.push(number);
-                    self.seen.insert(number, Seen::Flies { is_offered: false });
+                    self.seen.insert(number, Seen::Flies { is_offered: false, is_claimed: false });
                 } else {
                     self.seen.insert(number, Seen::Waits);
                 }
@@ -92,17 +94,17 @@ impl Lives {
                     };
                     assert!(may_fly, "{:?} was {before:?}", claimed.number);
                     self.flying.push(claimed.number);
-                    self.seen.insert(claimed.number, Seen::Flies { is_offered: false });
+                    self.seen.insert(claimed.number, Seen::Flies { is_offered: false, is_claimed: true });
                 }
             }
             Step::Offer(at) if !self.flying.is_empty() => {
                 let number = self.flying[at % self.flying.len()];
                 self.place.journal().offered(number).unwrap();
-                self.seen.insert(number, Seen::Flies { is_offered: true });
+                self.seen.insert(number, Seen::Flies { is_offered: true, is_claimed: false });
             }
             Step::Settle(at, how) if !self.flying.is_empty() => {
                 let number = self.flying.swap_remove(at % self.flying.len());
-                let was_offered = self.seen[&number] == (Seen::Flies { is_offered: true });
+                let was_offered = matches!(self.seen[&number], Seen::Flies { is_offered: true, .. });
                 // A real attempt is answered only once it was offered.
                 if !was_offered && [0, 3].contains(how) {
                     self.flying.push(number);
@@ -144,14 +146,10 @@ impl Lives {
             let seen = self.seen[number];
             let is_right = match seen {
                 Seen::Waits => journaled,
-                Seen::Flies { is_offered: true } => unknown,
-                Seen::Flies { is_offered: false } => {
-                    if was_cut {
-                        unknown
-                    } else {
-                        journaled
-                    }
-                }
+                Seen::Flies { is_offered: true, .. } => unknown,
+                Seen::Flies { is_claimed: true, .. } => journaled,
+                Seen::Flies { .. } if was_cut => unknown,
+                Seen::Flies { .. } => journaled,
                 Seen::Said(State::Deferred | State::Lost) => journaled || (unknown && was_cut),
                 Seen::Said(State::Relayed) => found == State::Relayed || (unknown && was_cut),
                 // A refusal that was not committed is asked for once more.

@@ -52,6 +52,7 @@ fn copy(job: &Job) -> Job {
         expires: job.expires,
         sender: job.sender.clone(),
         require_tls: job.require_tls,
+        repeat: job.repeat,
         read_at: job.read_at,
     }
 }
@@ -346,7 +347,7 @@ async fn what_ended_long_ago_is_forgotten_and_the_rest_is_not() {
     let later = std::time::Instant::now();
     while later.elapsed() < Duration::from_millis(3) {}
     place.close().await;
-    let (mut writer, _) = recovery::open(place.settings.clone(), BOOT).unwrap();
+    let (mut writer, _) = recovery::open(place.settings.clone(), here(BOOT)).unwrap();
     assert!(writer.sweep().unwrap());
     drop(writer);
     place.open();

@@ -27,6 +27,7 @@ impl Records {
             campaign: None,
             verdict: verdict(State::Relayed, None),
             attempt: 1,
+            maybe_repeated: false,
         };
         events.push((engine, event));
     }
@@ -84,6 +85,7 @@ fn job_view(send: &SendNumber) -> JobView {
         verdict: verdict(State::Journaled, Some(Reason::TargetUnavailable)),
         attempt: 2,
         resent: false,
+        maybe_repeated: false,
         standing: StandingView::Waiting,
         accepted: "2031-05-04T09:00:00.000Z".into(),
         changed: "2031-05-04T09:00:00.000Z".into(),

@@ -169,6 +169,7 @@ pub(super) fn outcome_of(then: &str) -> Outcome {
             code: ReplyCode::new(250, 2, 0, 0),
             attempt: 1,
             times: StageTimes::default(),
+            repeat: crate::job::Repeat::No,
         }),
     }
 }

@@ -47,7 +47,13 @@ fn outcome_of(recipient: &Recipient) -> (SendNumber, Outcome) {
         "e_refused1" => Outcome::Failed(Fault::refused(ReplyCode::new(550, 5, 1, 1), "mta1 refused it")),
         _ => {
             let times = StageTimes::default();
-            Outcome::Relayed(Relayed { target: "mta1".into(), code, attempt: 1, times })
+            Outcome::Relayed(Relayed {
+                target: "mta1".into(),
+                code,
+                attempt: 1,
+                times,
+                repeat: crate::job::Repeat::No,
+            })
         }
     };
     (SendNumber::from_bits([1; 16]), outcome)

@@ -91,6 +91,7 @@ fn outcome_of(job: &Job) -> Outcome {
             code,
             attempt: 1,
             times: StageTimes::default(),
+            repeat: crate::job::Repeat::No,
         }),
     }
 }

@@ -62,7 +62,7 @@ impl Book {
         };
         let reason = reason.map(Reason::as_str);
         all.execute(
-            "INSERT INTO job VALUES (?1, ?2, ?3, ?4, ?5, ?6, x'00', ?7, ?7, ?8, ?9, NULL, 'mta1', 250, '2.0.0', 1, 0)",
+            "INSERT INTO job VALUES (?1, ?2, ?3, ?4, ?5, ?6, x'00', ?7, ?7, ?8, ?9, NULL, 'mta1', 250, '2.0.0', 1, 0, 0)",
             params![
                 id,
                 Self::send(id).bits(),
@@ -164,7 +164,7 @@ fn hold(db: &Connection, id: i64, stand: Stand) {
         Stand::Fresh => change::join(db, id, &due(false, 1000)).unwrap(),
         Stand::Retry { at } => change::join(db, id, &due(true, at)).unwrap(),
         Stand::Flight => {
-            db.execute("INSERT INTO flight VALUES (?1, 900)", [id]).unwrap();
+            db.execute("INSERT INTO flight VALUES (?1, 900, 1)", [id]).unwrap();
         }
         Stand::Doubt | Stand::Ended(..) => {}
     }

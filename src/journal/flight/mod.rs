@@ -1,0 +1,254 @@
+//! What is in flight, and the flight log: a small file beside the database that says of each message how far it came. That a
+//! message is armed is noted, and on the disk, before it may leave ([`super::arm`]); that its last bytes are about to leave,
+//! and what the target answers, are plain writes, so that they are there after the process was killed, yet perhaps not
+//! after a power cut.
+
+mod note;
+
+pub use note::{Fate, Header, Log, Standing};
+
+use super::arm::Place;
+use super::file;
+use super::record::Hash;
+use crate::ticket::Outcome;
+use note::{HEADER, Kind, NO_CODE, Note, SEAT};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
+
+pub const FILE_NAME: &str = "flight.log";
+
+/// Messages that may be on the wire, or answered and not yet committed, at once. The file is this many times [`SEAT`].
+const SEATS: u32 = 32_768;
+
+/// Why a message must not be offered to a target.
+#[derive(Debug)]
+pub enum NoNote {
+    /// The job is not in flight.
+    NotInFlight,
+    /// More messages are on the wire than the log has room for.
+    Full,
+    Io(io::Error),
+}
+
+/// The jobs in flight, each with its attempt, and their notes.
+#[derive(Debug)]
+pub struct Flights {
+    file: File,
+    // Plain data, held for a line and one write.
+    header: Mutex<Header>,
+    // Plain data, held for a few lines.
+    seats: Mutex<Seats>,
+}
+
+#[derive(Debug)]
+struct Seats {
+    flying: HashMap<i64, Flying>,
+    free: Vec<u32>,
+    /// The lowest seat never used.
+    next: u32,
+}
+
+#[derive(Debug)]
+struct Flying {
+    attempt: u32,
+    seat: Option<u32>,
+    reached: Reached,
+    row: Option<Box<RowThen>>,
+}
+
+#[derive(Debug)]
+enum Reached {
+    Claimed,
+    /// Its place among those that are about to leave is free again when it leaves, or is over.
+    Armed(#[expect(dead_code, reason = "it is given back by being dropped")] Place),
+    Offered,
+}
+
+/// What the row of a job said when it was claimed: what its end has to know need not be read again.
+#[derive(Debug, Clone)]
+pub struct RowThen {
+    pub engine: Box<str>,
+    /// Empty when it has none.
+    pub campaign: Box<str>,
+    pub attempts: u32,
+    pub record_bytes: i64,
+    pub content: Option<Hash>,
+}
+
+impl Flights {
+    /// Starts an empty log; what the last run noted has been dealt with. Every byte of it is written, so that no
+    /// later note finds the disk full.
+    pub fn start(path: &Path, header: Header) -> io::Result<Self> {
+        let file = file::lay_out(path, &header.write(), HEADER + SEAT * SEATS as usize)?;
+        let seats = Seats { flying: HashMap::new(), free: Vec::new(), next: 0 };
+        Ok(Self { file, header: Mutex::new(header), seats: Mutex::new(seats) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seats> {
+        self.seats.lock().expect("no holder of this lock panics")
+    }
+
+    /// The log, to be synced by somebody else.
+    pub fn file(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    pub fn take_off(&self, number: i64, attempt: u32, row: Option<Box<RowThen>>) {
+        let flying = Flying { attempt, seat: None, reached: Reached::Claimed, row };
+        self.lock().flying.insert(number, flying);
+    }
+
+    /// What the row said when the job took off; for its end, so it is given out once.
+    pub fn row_then(&self, number: i64) -> Option<Box<RowThen>> {
+        self.lock().flying.get_mut(&number)?.row.take()
+    }
+
+    /// The attempt is over and the disk knows.
+    pub fn land(&self, number: i64) {
+        let mut seats = self.lock();
+        if let Some(seat) = seats.flying.remove(&number).and_then(|flying| flying.seat) {
+            seats.free.push(seat);
+        }
+    }
+
+    pub fn count(&self) -> usize {
+        self.lock().flying.len()
+    }
+
+    /// Notes that a message is about to be allowed to leave. It may once that is on the disk.
+    pub fn arm(&self, number: i64, place: Place) -> Result<(), NoNote> {
+        self.reach(number, Kind::Armed, Reached::Armed(place))
+    }
+
+    /// Notes that its last bytes are about to leave.
+    pub fn offered(&self, number: i64) -> Result<(), NoNote> {
+        self.reach(number, Kind::Offered, Reached::Offered)
+    }
+
+    fn reach(&self, number: i64, kind: Kind, reached: Reached) -> Result<(), NoNote> {
+        let (attempt, seat) = {
+            let mut seats = self.lock();
+            let flying = seats.flying.get(&number).ok_or(NoNote::NotInFlight)?;
+            let (attempt, taken) = (flying.attempt, flying.seat);
+            let seat = match taken {
+                Some(seat) => seat,
+                None => seats.find_free().ok_or(NoNote::Full)?,
+            };
+            seats.flying.entry(number).and_modify(|flying| {
+                flying.seat = Some(seat);
+                flying.reached = reached;
+            });
+            (attempt, seat)
+        };
+        let note = Note { number, attempt, kind, code: NO_CODE, target: "".into() };
+        self.write(seat, &note).map_err(NoNote::Io)
+    }
+
+    pub fn was_offered(&self, number: i64) -> bool {
+        let reached = |flying: &Flying| matches!(flying.reached, Reached::Offered);
+        self.lock().flying.get(&number).is_some_and(reached)
+    }
+
+    /// Notes the answer of the target to what was offered to it. An outcome in doubt is no answer.
+    pub fn answered(&self, number: i64, outcome: &Outcome) -> io::Result<()> {
+        let (kind, code, target) = match outcome {
+            Outcome::Relayed(relayed) => (Kind::Relayed, relayed.code, &*relayed.target),
+            Outcome::Failed(fault) if fault.state() != crate::fault::State::Unknown => {
+                (Kind::Refused, fault.reply.unwrap_or(NO_CODE), "")
+            }
+            _ => return Ok(()),
+        };
+        let noted = self.lock().flying.get(&number).map(|flying| (flying.attempt, flying.seat));
+        let Some((attempt, Some(seat))) = noted else { return Ok(()) };
+        self.write(seat, &Note { number, attempt, kind, code, target: target.into() })
+    }
+
+    /// Notes that jobs above this number were refused, whatever the disk says after a failed commit.
+    pub fn refuse_above(&self, number: i64) -> io::Result<()> {
+        self.say(|header| header.refused_above = Some(number))
+    }
+
+    /// Notes how the run goes on. Back when the disk has it.
+    pub fn stand(&self, standing: Standing) -> io::Result<()> {
+        self.say(|header| header.standing = standing)
+    }
+
+    fn say(&self, change: impl FnOnce(&mut Header)) -> io::Result<()> {
+        let mut header = self.header.lock().expect("no holder of this lock panics");
+        change(&mut header);
+        self.file.write_all_at(&header.write(), 0)?;
+        self.file.sync_data()
+    }
+
+    fn write(&self, seat: u32, note: &Note) -> io::Result<()> {
+        self.file.write_all_at(&note.write(), HEADER as u64 + u64::from(seat) * SEAT as u64)
+    }
+}
+
+impl Seats {
+    fn find_free(&mut self) -> Option<u32> {
+        self.free.pop().or_else(|| {
+            let seat = self.next;
+            (seat < SEATS).then(|| {
+                self.next += 1;
+                seat
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::origin::Notes;
+    use crate::journal::tests::{busy, relayed};
+
+    fn fate(path: &Path, number: i64, attempt: u32) -> Fate {
+        Log::read(path).fate((number, attempt), Notes::Exact, false)
+    }
+
+    #[test]
+    fn seats_are_used_again_and_a_full_log_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+        let flights = Flights::start(&path, Header::default()).unwrap();
+        let size = std::fs::metadata(&path).unwrap().len();
+        for number in 0..i64::from(SEATS) + 1 {
+            flights.take_off(number, 1, None);
+        }
+        for number in 0..i64::from(SEATS) {
+            flights.offered(number).unwrap();
+        }
+        let last = i64::from(SEATS);
+        assert!(matches!(flights.offered(last), Err(NoNote::Full)));
+        assert!(matches!(flights.offered(last + 1), Err(NoNote::NotInFlight)));
+        flights.answered(7, &relayed()).unwrap();
+        flights.land(7);
+        flights.offered(last).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), size, "it never grows");
+        assert_eq!(fate(&path, last, 1), Fate::InDoubt);
+        assert_eq!(fate(&path, 8, 1), Fate::InDoubt);
+        assert_eq!(fate(&path, 8, 2), Fate::NotOffered, "that was the attempt before");
+        assert_eq!(fate(&path, 7, 1), Fate::NotOffered);
+        assert_eq!(Log::read(&path).header.unwrap().refused_above, None);
+    }
+
+    #[test]
+    fn offered_again_it_is_in_doubt_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+        let flights = Flights::start(&path, Header::default()).unwrap();
+        flights.take_off(1, 1, None);
+        flights.answered(1, &relayed()).unwrap();
+        assert_eq!(fate(&path, 1, 1), Fate::NotOffered, "no answer without an offer");
+        flights.offered(1).unwrap();
+        flights.answered(1, &Outcome::Failed(busy())).unwrap();
+        assert_eq!(fate(&path, 1, 1), Fate::Refused);
+        flights.offered(1).unwrap();
+        assert_eq!(fate(&path, 1, 1), Fate::InDoubt);
+    }
+}
