@@ -11,7 +11,9 @@ fsync and answer is also made where fsync does nothing (libeatmydata), which has
 import base64
 import glob
 import json
+import os
 import shutil
+import signal
 import socket
 import sys
 import time
@@ -19,11 +21,11 @@ import urllib.error
 import urllib.request
 
 import ordering
-from cases import Skip, finish, run_cases
+from cases import Skip, finish, run_cases, waiting
 from engine import Engine, Talk
-from fault import Fault, SmallDisk, need_root
+from fault import Fault, SickDisk, SmallDisk, need_root
 from lab import ENGINE, SENDER, Lab, until
-from ledger import Ledger
+from ledger import Ledger, compare
 
 JOURNAL = {"disk_free_min": "4MiB", "retry_first": "200ms", "retry_max": "1s"}
 ORDER_JOBS = 300
@@ -138,6 +140,68 @@ def case_write_fails(args):
 def ready_problems(lab, when):
     status, body = lab.get("/readyz")
     return [] if status != 200 else [f"/readyz is 200 {when}: {body[:200]}"]
+
+
+def case_remounted(args):
+    """An error of the file system, a stop in peace, a repair and a mount without a reboot: what the notes beside the database
+    have lost with the mount is not taken for what they say."""
+    with Lab(args.binary, args.seed, "journal", JOURNAL, targets={"mta1": "slow=5"}) as lab, SickDisk(lab) as disk:
+        lab.start()
+        engine = Engine(lab, 4000)
+        engine.allowed = 2000
+        engine.start()
+        problems = until(lambda: len(lab.arrivals()) > 500, 60, "jobs arrive")
+        disk.fail()
+        time.sleep(args.dice.uniform(0.2, 2))
+        problems += ready_problems(lab, "while the journal's file system is read-only")
+        os.kill(lab.pid(), signal.SIGTERM)
+        code, lab.relay = lab.relay.wait(60), None
+        print(f"  the relay ends with {code}")
+        if code == 0 or "every accepted recipient has its outcome" in lab.log():
+            problems.append(f"the relay ended with {code} and says that everybody has an outcome")
+        disk.repair()
+        lab.start()
+        return problems + finish(lab, engine, restarts=False)
+
+
+# ---- Copies ----------------------------------------------------------------------------------------------------------
+
+
+def case_copied(args):
+    """A copy of the state folder sends nothing of what it held until a person says so; the doors work meanwhile."""
+    with Lab(args.binary, args.seed, "journal", JOURNAL) as lab:
+        lab.close_sink("mta1")
+        lab.start()
+        engine = Engine(lab, 600).start()
+        problems = until(engine.is_answered, 60, "the jobs are answered")
+        engine.stop()
+        copy = lab.folder / "copy"
+        # Beside the running relay, as a backup does.
+        shutil.copytree(lab.state, copy)
+        lab.open_sink("mta1")
+        problems += until(lambda: len(lab.arrivals()) >= 600, 60, "the original delivers them") + lab.stop()
+        lab.state = copy
+        lab.configure()
+        checked = lab.call("check", "--offline", "-c", lab.config, codes=(0, 1))
+        lab.start()
+        status, body = post(lab, engine, "new-1")
+        problems += until(lambda: len(lab.arrivals()) >= 601, 20, "a new job is sent by the copy")
+        time.sleep(2)
+        sent, (code, ready) = len(lab.arrivals()), lab.get("/readyz")
+        print(f"  the copy has sent {sent - 600}, /readyz {code} {ready[:100]}")
+        problems += [f"the copy has sent {sent - 601} jobs by itself"] if sent > 601 else []
+        problems += [f"a new job is answered {status} {body}"] if status not in (200, 202) else []
+        for what, said in (("check", checked), ("/readyz", ready), ("the log", lab.log())):
+            problems += [] if "copied or restored" in said else [f"{what} does not say that it is a copy: {said[-300:]}"]
+        lab.call("jobs", "release", "--all", "--yes", "-c", lab.config)
+        problems += until(lambda: not waiting(lab) and len(lab.arrivals()) > 1000, 60, "what was released is sent") + lab.stop()
+        ledger = Ledger(lab.database)
+        ledger.rows = {send: row for send, row in ledger.rows.items() if row["job_id"].startswith(engine.prefix + "-0")}
+        ledger.count = len(ledger.rows)
+        ours = [arrival for arrival in lab.arrivals() if arrival["send"] in ledger.rows]
+        figures, found = compare(engine, ours, ledger, "journal")
+        print(f"  {figures['doubled']} arrived twice, {figures['of them flagged']} of them flagged")
+        return problems + found
 
 
 # ---- A small disk ----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from cases import Skip
 from lab import LabError, until
 
 SMALL_MIB = 48
+SICK_MIB = 160
 
 
 def need_root(why):
@@ -79,3 +80,46 @@ class SmallDisk:
 
     def free(self):
         return shutil.disk_usage(self.dir).free
+
+
+class SickDisk:
+    """The journal's folder on an ext4 of its own, in a file, which can be made to fail."""
+
+    def __init__(self, lab):
+        need_root("a file system of its own has to be mounted")
+        self.dir, self.image = lab.journal_dir, lab.folder / "disk.img"
+
+    def __enter__(self):
+        self.dir.mkdir(parents=True, exist_ok=True)
+        with self.image.open("wb") as image:
+            image.truncate(SICK_MIB << 20)
+        self.run("mkfs.ext4", "-q", self.image)
+        self.mount()
+        self.dir.chmod(0o700)
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", "--lazy", self.dir], check=False)
+
+    def mount(self):
+        self.run("mount", "-o", "loop,errors=remount-ro", self.image, self.dir)
+        found = subprocess.run(["findmnt", "-no", "SOURCE", self.dir], capture_output=True, text=True).stdout.strip()
+        self.trigger = f"/sys/fs/ext4/{os.path.basename(found)}/trigger_fs_error"
+
+    def fail(self):
+        """As after an error that the file system finds in itself: from here on it is read-only."""
+        try:
+            with open(self.trigger, "w", encoding="ascii") as trigger:
+                trigger.write("1")
+        except OSError as wrong:
+            raise Skip(f"this system lets no file system fail on request: {wrong}") from wrong
+
+    def repair(self):
+        self.run("umount", self.dir)
+        subprocess.run(["fsck.ext4", "-fy", self.image], capture_output=True, check=False)
+        self.mount()
+
+    def run(self, *command):
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Skip(f"a file system cannot be mounted here: {done.stderr.strip()}")

@@ -98,15 +98,16 @@ def compare(engine, arrivals, ledger, accept):
     taken = dict(taken)
     rows = ledger.rows if ledger else {}
     in_doubt = {send for send, row in rows.items() if row["state"] == "unknown"}
-    flagged = {send for send, row in rows.items() if row["is_resent"] or row["state"] == "unknown"}
+    flagged = {send for send, row in rows.items() if row["is_resent"] or row["maybe_repeated"] or row["state"] == "unknown"}
     if accept == "handoff":
         in_doubt |= {send for send, (_, state) in accepted.items() if state == "unknown"}
     found.note("accepted and LOST", [send for send in accepted if send not in taken and send not in in_doubt])
     found.note("the ledger says relayed, and nothing arrived", [send for send, row in rows.items()
                                                                 if row["state"] == "relayed" and send not in taken])
     # What a door that stores nothing had under way when the relay died, the engine had to submit again: the same
-    # Message-ID is what tells the two apart from others.
-    repeated = set() if accept == "journal" else {send for send, (job, _) in accepted.items() if engine.submitted[job] > 1}
+    # Message-ID is what tells the two apart from others. Where there is a ledger it knows, or says that it may not.
+    again = {send for send, (job, _) in accepted.items() if engine.submitted[job] > 1}
+    repeated = again if accept == "handoff" else set()
     doubled = [send for send, messages in taken.items() if len(messages) > 1]
     found.note("arrived twice, and the ledger says nothing of it", [send for send in doubled if send not in flagged | repeated])
     found.note("arrived for somebody else", [send for send, (job, _) in accepted.items()
@@ -126,6 +127,7 @@ def compare(engine, arrivals, ledger, accept):
     figures = {
         "accepted": len(accepted), "arrived": sum(map(len, taken.values())), "different": len(taken),
         "doubled": len(doubled), "of them flagged": sum(send in flagged for send in doubled),
+        "repeated by the engine": sum(send in again for send in doubled),
         "in doubt": len(in_doubt), "in doubt and not arrived": len(in_doubt - set(taken)),
         "submitted again": sum(count > 1 for count in engine.submitted),
     }
