@@ -58,58 +58,156 @@ impl Digest {
         self.put(part);
     }
 
-    /// A message without what differs from one submission to the next: some header fields, and the boundaries
-    /// between its parts.
+    /// A message without what differs from one submission to the next: some header fields, and the wording of the
+    /// boundaries between its parts. All that a person would read is in it, whatever it looks like.
     fn message(&mut self, octets: &[u8]) {
-        let mut message = digest::Context::new(&digest::SHA256);
-        let boundaries = boundaries(octets);
-        let find_boundary = |line| if boundaries.is_empty() { None } else { find_boundary(line) };
-        let (mut is_header, mut is_left_out) = (true, false);
-        for line in octets.split_inclusive(|octet| *octet == b'\n') {
-            is_header &= !line.trim_ascii_end().is_empty();
-            let is_continued = matches!(line.first(), Some(b' ' | b'\t'));
-            if !(is_header && is_continued) {
-                is_left_out = is_header && WRITTEN_ANEW.iter().any(|name| starts_with(line, name));
+        let mut message = Reading { digest: digest::Context::new(&digest::SHA256), boundaries: Vec::new() };
+        let mut rest = message.header(octets, &WRITTEN_ANEW);
+        while let Some(part) = message.up_to_part(rest) {
+            rest = message.header(part, &[]);
+        }
+        self.part(b'm', message.digest.finish().as_ref());
+    }
+}
+
+struct Reading<'m> {
+    digest: digest::Context,
+    /// Those declared so far: a boundary stands for its place in this list.
+    boundaries: Vec<&'m [u8]>,
+}
+
+/// A line between parts (RFC 2046 §5.1.1).
+struct Delimiter {
+    number: usize,
+    is_last: bool,
+}
+
+impl<'m> Reading<'m> {
+    /// Takes a header without the fields `left_out`, and gives what follows it: the empty line, or a delimiter.
+    fn header(&mut self, octets: &'m [u8], left_out: &[&[u8]]) -> &'m [u8] {
+        let mut rest = octets;
+        while !rest.is_empty() && !is_blank(line(rest)) && self.delimiter(line(rest)).is_none() {
+            let (field, after) = rest.split_at(field_len(rest));
+            if !left_out.iter().any(|name| starts_with(field, name)) {
+                self.field(field);
             }
-            let is_boundary = line
-                .strip_prefix(b"--")
-                .is_some_and(|rest| boundaries.iter().any(|boundary| rest.starts_with(boundary)));
-            if !is_left_out && !is_boundary && find_boundary(line).is_none() {
-                message.update(line);
+            rest = after;
+        }
+        rest
+    }
+
+    fn field(&mut self, field: &'m [u8]) {
+        let Some(value) = boundary(field) else { return self.digest.update(field) };
+        let boundary = &field[value.clone()];
+        let known = self.boundaries.iter().position(|known| *known == boundary);
+        let number = known.unwrap_or_else(|| {
+            self.boundaries.push(boundary);
+            self.boundaries.len() - 1
+        });
+        // Whether it is in quotes says nothing.
+        let before = &field[..value.start];
+        let after = &field[value.end..];
+        self.digest.update(before.strip_suffix(b"\"").unwrap_or(before));
+        self.stand_in(number);
+        self.digest.update(if before.ends_with(b"\"") {
+            after.strip_prefix(b"\"").unwrap_or(after)
+        } else {
+            after
+        });
+    }
+
+    /// No text holds a NUL, so none reads like it.
+    fn stand_in(&mut self, number: usize) {
+        self.digest.update(format!("\0{number}\0").as_bytes());
+    }
+
+    /// Takes a body up to the header of the next part, which it gives.
+    fn up_to_part(&mut self, body: &'m [u8]) -> Option<&'m [u8]> {
+        let mut at = 0;
+        while !self.boundaries.is_empty() {
+            let found = if body[at..].starts_with(b"--") { Some(at) } else { next_dashes(body, at) };
+            let Some(start) = found else { break };
+            self.digest.update(&body[at..start]);
+            let line = line(&body[start..]);
+            at = start + line.len();
+            let Some(Delimiter { number, is_last }) = self.delimiter(line) else {
+                self.digest.update(line);
+                continue;
+            };
+            self.stand_in(number);
+            self.digest.update(if is_last { b"--".as_slice() } else { b"" });
+            if !is_last {
+                return Some(&body[at..]);
             }
         }
-        self.part(b'm', message.finish().as_ref());
+        self.digest.update(&body[at..]);
+        None
     }
+
+    fn delimiter(&self, line: &[u8]) -> Option<Delimiter> {
+        let rest = line.strip_prefix(b"--")?;
+        let behind = |boundary: &&[u8]| rest.strip_prefix(*boundary);
+        let is_end = |tail: &[u8], is_last: bool| match tail.strip_prefix(b"--") {
+            Some(tail) if is_last => is_blank(tail),
+            _ => !is_last && is_blank(tail),
+        };
+        [false, true].into_iter().find_map(|is_last| {
+            let ends = |boundary: &&[u8]| behind(boundary).is_some_and(|tail| is_end(tail, is_last));
+            self.boundaries.iter().position(ends).map(|number| Delimiter { number, is_last })
+        })
+    }
+}
+
+fn line(text: &[u8]) -> &[u8] {
+    &text[..memchr::memchr(b'\n', text).map_or(text.len(), |at| at + 1)]
+}
+
+fn is_blank(line: &[u8]) -> bool {
+    line.trim_ascii().is_empty()
+}
+
+/// The next line behind `from` that begins with two dashes.
+fn next_dashes(body: &[u8], from: usize) -> Option<usize> {
+    memmem::find(&body[from..], b"\n--").map(|at| from + at + 1)
+}
+
+/// A field with its folded lines.
+fn field_len(text: &[u8]) -> usize {
+    let ends = memchr::memchr_iter(b'\n', text).map(|at| at + 1);
+    ends.into_iter().find(|end| !matches!(text.get(*end), Some(b' ' | b'\t'))).unwrap_or(text.len())
 }
 
 fn starts_with(line: &[u8], name: &[u8]) -> bool {
     line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
 }
 
-/// A word that every declaration of a boundary holds, in the ways it is written.
-const WORDS: [&[u8]; 2] = [b"oundary=", b"OUNDARY="];
-
-/// Where the value of a boundary parameter begins (RFC 2046 §5.1.1).
-fn find_boundary(line: &[u8]) -> Option<usize> {
-    const NAME: &[u8] = b"boundary=";
-    line.windows(NAME.len()).position(|window| window.eq_ignore_ascii_case(NAME)).map(|at| at + NAME.len())
-}
-
-/// The boundaries a message declares, quoted or not.
-fn boundaries(octets: &[u8]) -> Vec<&[u8]> {
-    let mut found = Vec::new();
-    if WORDS.iter().all(|word| memmem::find(octets, word).is_none()) {
-        return found;
+/// Where the value of a multipart's boundary stands in its Content-Type field, without quotes (RFC 2046 §5.1.1).
+fn boundary(field: &[u8]) -> Option<std::ops::Range<usize>> {
+    const NAME: &[u8] = b"boundary";
+    let value = starts_with(field, b"content-type:").then(|| &field[b"content-type:".len()..])?;
+    if !starts_with(value.trim_ascii_start(), b"multipart/") {
+        return None;
     }
-    for line in octets.split(|octet| *octet == b'\n') {
-        let Some(value) = find_boundary(line).map(|at| &line[at..]) else { continue };
-        let value = match value.strip_prefix(b"\"") {
-            Some(quoted) => quoted.split(|octet| *octet == b'"').next(),
-            None => value.split(|octet| b"; \t\r".contains(octet)).next(),
-        };
-        found.extend(value.filter(|value| !value.is_empty()));
-    }
-    found
+    let mut is_quoted = false;
+    let at = (1..field.len()).find(|at| {
+        is_quoted ^= field[*at] == b'"';
+        !is_quoted && b"; \t\r\n".contains(&field[at - 1]) && starts_with(&field[*at..], NAME)
+    })?;
+    let is_blank = |octet: &&u8| octet.is_ascii_whitespace();
+    let blanks = |at: usize| field[at..].iter().take_while(is_blank).count();
+    let sign = at + NAME.len() + blanks(at + NAME.len());
+    let start = sign + 1 + blanks((sign + 1).min(field.len()));
+    (field.get(sign) == Some(&b'=')).then_some(())?;
+    let (start, end) = match field.get(start)? {
+        b'"' => {
+            (start + 1, memchr::memchr(b'"', &field[start + 1..]).map_or(field.len(), |at| start + 1 + at))
+        }
+        _ => {
+            let octets = field[start..].iter().take_while(|octet| !b"; \t\r\n".contains(octet)).count();
+            (start, start + octets)
+        }
+    };
+    (start < end).then_some(start..end)
 }
 
 #[cfg(test)]
@@ -150,6 +248,46 @@ mod tests {
         };
         assert_eq!(message("1", "abc", "x"), message("2", "def", "x"));
         assert_ne!(message("1", "abc", "x"), message("1", "abc", "y"));
+        let folded = "Subject: x\nContent-Type: multipart/mixed;\n boundary = \"B\"; x=\"; boundary=B\"\n\n--B\n\nt\n--B--\n";
+        assert_eq!(of_message(folded), of_message(&folded.replace("\"B\"", "C").replace("--B", "--C")));
         assert_ne!(of_message("Subject: a\n\nb\n"), of_message("Subject: b\n\nb\n"));
+    }
+
+    #[test]
+    fn b7_all_that_a_person_would_read_tells_bodies_apart() {
+        let head = "Subject: x\nContent-Type: multipart/mixed; boundary=abc\n\n--abc\n";
+        for (one, other) in [
+            ("\nthe boundary=1 is open\n--abc--\n", "\nthe boundary=2 is open\n--abc--\n"),
+            (
+                "\nContent-Type: multipart/mixed; boundary=1\n--abc--\n",
+                "\nContent-Type: multipart/mixed; boundary=2\n--abc--\n",
+            ),
+            (
+                "Content-Type: text/plain; x=\"boundary=1\"\n\nx\n--abc--\n",
+                "Content-Type: text/plain; x=\"boundary=2\"\n\nx\n--abc--\n",
+            ),
+            ("Subject: boundary=1\n\nx\n--abc--\n", "Subject: boundary=2\n\nx\n--abc--\n"),
+            ("\n--abcd is 1\n--abc--\n", "\n--abcd is 2\n--abc--\n"),
+            ("\n--abc 1\n--abc--\n", "\n--abc 2\n--abc--\n"),
+            ("\nx\n--abc--\nDate: 1\n", "\nx\n--abc--\nDate: 2\n"),
+            ("Date: 1\n\nx\n--abc--\n", "Date: 2\n\nx\n--abc--\n"),
+            ("\nx\n--abc\n\ny\n--abc--\n", "\nx\n--abc--\n\ny\n--abc--\n"),
+        ] {
+            assert_ne!(of_message(&format!("{head}{one}")), of_message(&format!("{head}{other}")), "{one}");
+        }
+        let plain = |text: &str| of_message(&format!("Subject: x\n\n{text}\n"));
+        assert_ne!(plain("boundary=1\n--1 a"), plain("boundary=1\n--1 b"));
+    }
+
+    #[test]
+    fn b7_nested_boundaries_may_be_worded_anew() {
+        let message = |outer: &str, inner: &str| {
+            of_message(&format!(
+                "Content-Type: multipart/mixed; boundary=\"{outer}\"\n\npre\n--{outer}\nContent-Type: multipart/alternative;\n\tboundary={inner}\n\n\
+                 --{inner}\n\na\n--{inner}\n\nb\n--{inner}--\n\n--{outer}--\n"
+            ))
+        };
+        assert_eq!(message("a", "b"), message("b--x", "c"));
+        assert_eq!(message("a", "ab"), message("ab", "a"));
     }
 }

@@ -31,18 +31,21 @@ pub struct Asked {
     pub expires: Option<SystemTime>,
 }
 
-/// Reads the fields and takes them out of the message, folded lines included. All else keeps its octets.
+/// Reads the fields and takes them out of the message, folded lines included, and with them the `From ` line that
+/// mailbox files begin messages with. All else keeps its octets.
 ///
 /// # Errors
 /// `bad-job` when the header is not well formed or too large, or one of our fields cannot be used.
 pub fn take(mut message: Vec<u8>) -> Result<(Asked, Bytes), Fault> {
     let mut asked = Asked::default();
-    let ours = find_ours(&message)?;
+    let envelope_line = envelope_line(&message);
+    let ours = find_ours(&message, envelope_line.end)?;
     for field in &ours {
-        let (name, value) = split(&message[field.clone()]).ok_or_else(malformed)?;
-        asked.read(&name[PREFIX.len()..], value)?;
+        let Some((name, value)) = split(&message[field.clone()]) else { continue };
+        asked.read(&name[PREFIX.len()..], value).map_err(|fault| named(name, &fault))?;
     }
-    let start = close_up(&mut message, &ours);
+    let gaps: Vec<_> = [envelope_line].into_iter().filter(|line| !line.is_empty()).chain(ours).collect();
+    let start = close_up(&mut message, &gaps);
     let mut rest = Bytes::from(message);
     rest.advance(start);
     Ok((asked, rest))
@@ -52,9 +55,10 @@ impl Asked {
     fn read(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
         let unfolded: Vec<u8> =
             value.iter().copied().filter(|octet| !matches!(octet, b'\r' | b'\n')).collect();
-        let text = std::str::from_utf8(&unfolded).map_err(|_| unusable("a field is not UTF-8"))?;
+        let text =
+            std::str::from_utf8(&unfolded).map_err(|_| unusable("it is not UTF-8; write it in UTF-8"))?;
         let text = encoded_word::decode(text.trim_matches([' ', '\t']))
-            .ok_or_else(|| unusable("a field has an encoded-word that cannot be decoded; use UTF-8"))?;
+            .ok_or_else(|| unusable("it has an encoded-word that cannot be decoded; use UTF-8"))?;
         let is = |ours: &str| name.eq_ignore_ascii_case(ours.as_bytes());
         match () {
             () if is("Template") => put(&mut self.template, word(&text, WORD_OCTETS_MAX)),
@@ -73,15 +77,18 @@ impl Asked {
 }
 
 /// Where our fields are, each with its folded lines and last line end.
-fn find_ours(message: &[u8]) -> Result<Vec<Range<usize>>, Fault> {
-    let (mut ours, mut fields, mut at) = (Vec::new(), 0, 0);
+fn find_ours(message: &[u8], start: usize) -> Result<Vec<Range<usize>>, Fault> {
+    let (mut ours, mut fields, mut at) = (Vec::new(), 0, start);
     while at < message.len() && !message[at..].starts_with(b"\r\n") {
         let end = field_end(message, at);
         fields += 1;
         if fields > FIELDS_MAX || end > HEADER_OCTETS_MAX {
-            return Err(unusable("the message's header has more than 1000 fields or 256 KiB"));
+            let cause = format!(
+                "the message's header has more than {FIELDS_MAX} fields or {HEADER_OCTETS_MAX} bytes; send fewer or shorter ones"
+            );
+            return Err(Fault::new(Reason::BadJob, cause));
         }
-        let (name, _) = split(&message[at..end]).ok_or_else(malformed)?;
+        let (name, _) = split(&message[at..end]).ok_or_else(|| malformed(&message[..at]))?;
         if name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX)) {
             ours.push(at..end);
         }
@@ -121,9 +128,9 @@ fn close_up(message: &mut [u8], gaps: &[Range<usize>]) -> usize {
 
 fn put<T>(place: &mut Option<T>, value: Option<T>) -> Result<(), Fault> {
     if place.is_some() {
-        return Err(unusable("a field is given twice"));
+        return Err(unusable("it is given twice; send it once"));
     }
-    *place = Some(value.ok_or_else(|| unusable("the value of a field is not well formed"))?);
+    *place = Some(value.ok_or_else(|| unusable("its value is not well formed; see docs/smtp.md"))?);
     Ok(())
 }
 
@@ -153,12 +160,32 @@ fn data(text: &str) -> Option<Data> {
     serde_json::from_slice(&data_encoding::BASE64.decode(&encoded).ok()?).ok()
 }
 
-fn malformed() -> Fault {
-    Fault::new(Reason::BadJob, "the message's header is not well formed (RFC 5322)")
+/// `before` is the header in front of the line that is no field.
+fn malformed(before: &[u8]) -> Fault {
+    let line = memchr::memchr_iter(b'\n', before).count() + 1;
+    let cause = format!(
+        "line {line} of the message's header is no header field (RFC 5322 §2.2); write Name: value, begin folded lines \
+         with a space, and leave an empty line before the text"
+    );
+    Fault::new(Reason::BadJob, cause)
 }
 
+/// [`named`] says which header it is about.
 fn unusable(detail: &'static str) -> Fault {
-    Fault::new(Reason::BadJob, format!("X-TokenRelay header: {detail}"))
+    Fault::new(Reason::BadJob, detail)
+}
+
+fn named(name: &[u8], fault: &Fault) -> Fault {
+    let detail = format!("the header {}: {}", String::from_utf8_lossy(name), fault.detail);
+    Fault::new(fault.reason, detail)
+}
+
+/// `From sender date`, also quoted, as mailbox files have it (RFC 4155): no header field, and seen in front of messages
+/// that were taken from one.
+fn envelope_line(message: &[u8]) -> Range<usize> {
+    let is_one = [b"From ".as_slice(), b">From "].iter().any(|start| message.starts_with(start));
+    let end = if is_one { memchr::memchr(b'\n', message).map_or(message.len(), |at| at + 1) } else { 0 };
+    0..end
 }
 
 #[cfg(test)]
@@ -210,6 +237,32 @@ mod tests {
         assert_eq!(taken(message).unwrap(), (Asked::default(), String::from(message)));
         assert_eq!(taken("Subject: only a header\n").unwrap().1, "Subject: only a header\n");
         assert_eq!(taken("\nonly a body\n").unwrap().1, "\nonly a body\n");
+    }
+
+    #[test]
+    fn b14_a_mailbox_files_line_is_no_field_and_goes() {
+        for line in ["From a@b.example Thu Jan  1 00:00:00 2026\n", ">From a@b.example\n"] {
+            let (asked, rest) =
+                taken(&format!("{line}Subject: x\nX-TokenRelay-Campaign: c\nTo: y\n\nz\n")).unwrap();
+            assert_eq!((asked.campaign.as_deref(), rest.as_str()), (Some("c"), "Subject: x\nTo: y\n\nz\n"));
+        }
+        assert_eq!(taken("From: a@b.example\n\nFrom x\n").unwrap().1, "From: a@b.example\n\nFrom x\n");
+    }
+
+    #[test]
+    fn b14_a_refusal_names_the_field_or_the_line() {
+        for (message, words) in [
+            ("Subject: x\nY: z\n w\nno colon\n\n", "line 4"),
+            (
+                "X-TokenRelay-Campaign: a\nX-TokenRelay-Campaign: b\n\n",
+                "X-TokenRelay-Campaign: it is given twice",
+            ),
+            ("X-TokenRelay-Locale: ../etc\n\n", "X-TokenRelay-Locale: its value"),
+            ("X-TokenRelay-Data: {\n\n", "X-TokenRelay-Data: its value"),
+        ] {
+            let detail = taken(message).unwrap_err().detail;
+            assert!(detail.contains(words), "{detail}");
+        }
     }
 
     #[test]
