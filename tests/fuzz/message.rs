@@ -13,6 +13,7 @@ const OWN: &str = "e_0123456789";
 const LINE_OCTETS_MAX: usize = 998;
 /// What the relay may add.
 const ADDED: &[&str] = &[
+    "from",
     "to",
     "date",
     "message-id",
