@@ -73,7 +73,8 @@ impl Plan {
             })?;
             Ok(Content { pieces, boundaries: tree.boundaries.into_iter().map(Box::from).collect() })
         })?;
-        let declared = if header.is_ascii() { Declared::default() } else { outline.declared() };
+        let is_plain = header.is_ascii() && memchr::memchr(charset::ESCAPE, header).is_none();
+        let declared = if is_plain { Declared::default() } else { outline.declared() };
         let heading = Heading::read(&outline, token_of, Reader::new(memo, declared))?;
         if heading.programs + content.pieces.programs() > PROGRAMS_MAX {
             return Err(too_many_programs());

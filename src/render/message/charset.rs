@@ -5,6 +5,9 @@ use super::transfer::base64_digit;
 use encoding_rs::{EUC_KR, Encoding, GBK, UTF_8, UTF_16BE, UTF_16LE};
 use std::borrow::Cow;
 
+/// Shifts to another charset in those of ISO 2022.
+pub const ESCAPE: u8 = 0x1b;
+
 /// How octets become text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Charset {
@@ -183,6 +186,10 @@ impl Declared {
     /// Eight-bit octets that no one has labelled: UTF-8, else what the message's texts are in. `None` where no reading
     /// is sure.
     pub fn read(self, octets: &[u8]) -> Option<Cow<'_, str>> {
+        if octets.contains(&ESCAPE) {
+            let (text, is_whole) = self.0?.decode(octets);
+            return (is_whole && !text.contains(char::from(ESCAPE))).then_some(text);
+        }
         let utf8 = std::str::from_utf8(octets).ok();
         let stated = || {
             let charset = self.0.filter(|charset| charset.is_plain_ascii())?;
@@ -262,6 +269,8 @@ mod tests {
         assert_eq!(declared("iso-8859-1").read(b"Caf\xe9").as_deref(), Some("Café"));
         assert_eq!(declared("iso-8859-1").read("Café".as_bytes()).as_deref(), Some("Café"));
         assert_eq!(declared("gb2312").read(b"\xc4\xa3").as_deref(), Some("模"));
+        assert_eq!(declared("iso-2022-jp").read(b"a \x1b$B$3\x1b(B").as_deref(), Some("a こ"));
+        assert_eq!(declared("latin1").read(b"a \x1b$B$3\x1b(B"), None);
         assert_eq!(declared("utf-7").read(b"Caf\xe9"), None);
         assert_eq!(Declared(None).read(b"Caf\xe9"), None);
         assert_eq!(declared("windows-1255").read(b"\xff"), None);

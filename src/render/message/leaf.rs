@@ -1,7 +1,7 @@
 //! Parts without parts of their own: read where they are text, rewritten where they hold a placeholder, and otherwise as
 //! they came, as far as servers take them.
 
-use super::charset::{Charset, Declared, Stated};
+use super::charset::{Charset, Declared, ESCAPE, Stated};
 use super::field::Field;
 use super::header::sealed;
 use super::media::{Format, MediaType};
@@ -125,7 +125,7 @@ impl Reader<'_> {
         }
         self.fields(part, |field| !is_replaced(field) && !field.is("content-md5"))?;
         self.add_mime_version(part);
-        self.assembly.put(media.field_in_utf8(self.declared)?.as_bytes());
+        self.assembly.put(media.field_in_utf8(&part.fields, self.declared)?.as_bytes());
         let text = if format == Format::Html { html_in_utf8(text) } else { Cow::Borrowed(text) };
         let program = self.part_program(&text, format.syntax(), &part.place())?;
         let place = Place { in_multipart: !part.is_root(), layout: format.layout() };
@@ -225,7 +225,7 @@ impl<'o> Reading<'o> {
         }
         let charset = match stated {
             Stated::Charset(charset) => Some(charset),
-            _ if std::str::from_utf8(octets).is_ok() && !octets.contains(&0x1b) => None,
+            _ if std::str::from_utf8(octets).is_ok() && !octets.contains(&ESCAPE) => None,
             _ => own_charset(octets),
         };
         let Some(charset) = charset else {

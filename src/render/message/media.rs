@@ -142,12 +142,16 @@ impl MediaType {
     ///
     /// # Errors
     /// `bad-job` for a parameter that cannot be read.
-    pub fn field_in_utf8(&self, declared: Declared) -> Result<Output, Fault> {
+    pub fn field_in_utf8(&self, fields: &[Field<'_>], declared: Declared) -> Result<Output, Fault> {
+        let raw = fields.iter().find(|field| field.is("content-type") && !field.raw.is_ascii());
+        let read =
+            raw.map(|field| field.value_in_utf8(declared).map(|text| Written::of(&text))).transpose()?;
+        let parameters = read.map_or_else(|| self.parameters.clone(), |written| written.parameters);
         let mut out = Output::unbounded();
         out.put(format!("Content-Type: {}/{}; charset=utf-8", self.kind, self.subtype).as_bytes());
         let is_kept = |parameter: &&Parameter| parameter.base() != "charset";
-        for parameter in self.parameters.iter().filter(is_kept) {
-            parameter.write(&self.parameters, declared, &mut out)?;
+        for parameter in parameters.iter().filter(is_kept) {
+            parameter.write(&parameters, &mut out);
         }
         out.put(b"\r\n");
         Ok(out)
@@ -184,7 +188,7 @@ pub fn put_structured(field: &Field<'_>, declared: Declared, out: &mut Output) -
                  server takes; use one of up to 70 bytes of ASCII (RFC 2046 §5.1.1)",
             ));
         }
-        parameter.write(&written.parameters, declared, out)?;
+        parameter.write(&written.parameters, out);
     }
     out.put(b"\r\n");
     Ok(Some(()))
@@ -192,7 +196,7 @@ pub fn put_structured(field: &Field<'_>, declared: Declared, out: &mut Output) -
 
 pub fn unreadable(name: &str) -> Fault {
     bad_job(format!(
-        "the header {name} has 8-bit letters that are neither UTF-8 nor in the one charset the message's texts declare; \
+        "the header {name} has letters outside ASCII that are neither UTF-8 nor in the one charset the message's texts declare; \
          send them in UTF-8 or as encoded words (RFC 2047)"
     ))
 }
@@ -239,7 +243,8 @@ mod tests {
     #[test]
     fn what_is_not_the_charset_stays_as_it_stands() {
         let header = "Content-Type: text/plain; name*=utf-8'de'M%C3%BCller; charset=latin1; x=\"a \\\" b\"; format=flowed\r\n";
-        let field = media(header).field_in_utf8(Declared::default()).unwrap();
+        let split = field::split(header.as_bytes()).unwrap();
+        let field = media(header).field_in_utf8(&split.fields, Declared::default()).unwrap();
         assert_eq!(
             field.as_text(),
             "Content-Type: text/plain; charset=utf-8;\r\n name*=utf-8'de'M%C3%BCller;\r\n x=\"a \\\" b\";\r\n format=flowed\r\n"

@@ -1,9 +1,7 @@
 //! Structured header fields taken apart leniently: a value and its parameters (RFC 2045 §5.1, RFC 2231).
 
-use super::charset::{Charset, Declared, Stated};
-use super::media::unreadable;
+use super::charset::{Charset, Stated};
 use super::transfer::{hex_pair, without_comments};
-use crate::fault::Fault;
 use crate::render::encode::{Output, parameter, word};
 
 /// A longer line of a parameter is written anew.
@@ -26,23 +24,17 @@ impl Parameter {
     }
 
     /// As it stands, where it may.
-    pub fn write(&self, all: &[Self], declared: Declared, out: &mut Output) -> Result<(), Fault> {
+    pub fn write(&self, all: &[Self], out: &mut Output) {
         if !is_token(&self.name.replace('*', "")) {
-            return Ok(());
+            return;
         }
         if self.raw.is_ascii() && self.raw.len() <= PARAMETER_OCTETS_MAX && is_closed(&self.raw) {
-            out.put(format!(";\r\n {}", self.raw).as_bytes());
-            return Ok(());
+            return out.put(format!(";\r\n {}", self.raw).as_bytes());
         }
-        if self.raw.contains('\u{fffd}') && declared == Declared::default() {
-            return Err(unreadable("Content-Type"));
-        }
-        let value =
-            if self.name.contains('*') { extended(all, self.base()) } else { Some(self.value.clone()) };
+        let value = self.name.contains('*').then(|| extended(all, self.base())).flatten();
         let mut clean = Output::unbounded();
-        word::put_clean(&value.unwrap_or_default(), &mut clean);
+        word::put_clean(value.as_deref().unwrap_or(&self.value), &mut clean);
         parameter::write(self.base(), clean.as_text(), out);
-        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::field::Field;
 use super::misplaced;
+use super::word::{self, Text};
 use crate::fault::Fault;
 use crate::job::Token;
 
@@ -19,7 +20,7 @@ pub fn fate(field: &Field<'_>, token_of: &dyn Fn(&str) -> Option<Token>) -> Resu
     if is_dropped(field) {
         return Ok(Fate::Drop);
     }
-    if !names_a_token(field.value, token_of) {
+    if !names_a_token(field.value, token_of) && !hides_a_token(field, token_of) {
         return Ok(Fate::Keep);
     }
     if means_something(field) {
@@ -62,19 +63,33 @@ fn means_something(field: &Field<'_>) -> bool {
     is_list || EXACT.iter().any(|name| field.is(name))
 }
 
+/// In an encoded word. A subject is written by people and read by them, and decoded at some cost.
+fn hides_a_token(field: &Field<'_>, token_of: &dyn Fn(&str) -> Option<Token>) -> bool {
+    let has_word = !field.is("subject") && memchr::memmem::find(field.value, b"=?").is_some();
+    has_word && {
+        let Text { text, .. } = word::decode(&String::from_utf8_lossy(field.value));
+        names_a_token(text.as_bytes(), token_of)
+    }
+}
+
 /// Whether a token's address stands anywhere in a value, also as part of another address (`bounce+e_1=tokens.example@…`).
 fn names_a_token(value: &[u8], token_of: &dyn Fn(&str) -> Option<Token>) -> bool {
     let is_local = |octet: &u8| octet.is_ascii_alphanumeric() || b"-_.".contains(octet);
     let is_domain = |octet: &u8| octet.is_ascii_alphanumeric() || b"-.".contains(octet);
-    memchr::memchr2_iter(b'@', b'=', value).any(|at| {
+    memchr::memchr3_iter(b'@', b'=', b'%', value).any(|at| {
+        let sign = match &value[at..] {
+            [b'%', b'4', b'0', ..] => 3,
+            [b'%', ..] => return false,
+            _ => 1,
+        };
         let local = value[..at].iter().rev().take_while(|octet| is_local(octet)).count();
-        let domain = value[at + 1..].iter().take_while(|octet| is_domain(octet)).count();
-        if local == 0 || domain == 0 {
+        let behind = &value[at + sign..];
+        let domain = &behind[..behind.iter().take_while(|octet| is_domain(octet)).count()];
+        if local == 0 || domain.is_empty() {
             return false;
         }
         let local = &value[at - local..at];
-        let domain =
-            value[at + 1..at + 1 + domain].strip_suffix(b".").unwrap_or(&value[at + 1..at + 1 + domain]);
+        let domain = domain.strip_suffix(b".").unwrap_or(domain);
         let is_token = |local: &[u8]| {
             let address = [local, b"@", domain].concat();
             std::str::from_utf8(&address).is_ok_and(|address| token_of(address).is_some())
@@ -104,6 +119,7 @@ mod tests {
             "Disposition-Notification-To: <E_0123456789@Tokens.Example>",
             "Errors-To: bounce+e_0123456789=tokens.example@shop.example",
             "X-Rcpt: shop-e_0123456789@tokens.example.",
+            "X-Rcpt: =?utf-8?q?e=5F0123456789=40tokens.example?=",
             "Final-Recipient: rfc822;e_0123456789@tokens.example",
         ] {
             assert_eq!(fate_of(dropped), Some(Fate::Drop), "{dropped}");
@@ -117,6 +133,7 @@ mod tests {
             assert_eq!(fate_of(kept), Some(Fate::Keep), "{kept}");
         }
         assert_eq!(fate_of("Subject: for e_0123456789@tokens.example"), None);
+        assert_eq!(fate_of("List-Unsubscribe: <https://x.test/?to=e_0123456789%40tokens.example>"), None);
         assert_eq!(fate_of("List-Unsubscribe: <mailto:u-e_0123456789@tokens.example>"), None);
     }
 }

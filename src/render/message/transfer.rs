@@ -50,7 +50,10 @@ impl TransferEncoding {
 }
 
 /// RFC 5322 §3.2.2, for fields without quoted strings that matter.
-pub fn without_comments(value: &str) -> String {
+pub fn without_comments(value: &str) -> Cow<'_, str> {
+    if !value.contains('(') {
+        return Cow::Borrowed(value);
+    }
     let (mut depth, mut is_quoted, mut is_escaped) = (0usize, false, false);
     let mut kept = String::with_capacity(value.len());
     for c in value.chars() {
@@ -69,7 +72,7 @@ pub fn without_comments(value: &str) -> String {
             kept.push(c);
         }
     }
-    kept
+    Cow::Owned(kept)
 }
 
 /// What is no escape stays as it stands.

@@ -70,6 +70,11 @@ fn b4_raw_letters_are_read_in_names_and_parts_too_or_the_field_is_named() {
     assert_eq!(parsed.subject(), Some("דנה é"));
     assert_eq!(mail_parser::MimeHeaders::attachment_name(parsed.attachment(0).unwrap()), Some("Café.pdf"));
     assert!(!text(&message).contains('\u{fffd}'));
+    let header = "Content-Type: text/plain; charset=latin1; name=\"caf";
+    let tail = b"\xe9\"\r\n\r\n{{data.order}} \xe9\r\n";
+    let raw = [b"From: n@shop.example\r\n".as_slice(), header.as_bytes(), tail].concat();
+    let message = render(&raw);
+    assert!(text(&message).contains("name*=UTF-8''caf%C3%A9\r\n"), "{}", text(&message));
     for (raw, name) in [
         (&b"From: n@shop.example\r\nSubject: Caf\xe9\r\n\r\nx\r\n"[..], "Subject"),
         (b"From: Caf\xe9 <n@shop.example>\r\n\r\nx\r\n", "From"),
