@@ -1,7 +1,7 @@
 //! Cuts a byte stream into lines (newline-delimited JSON) with a bound on the length of a line. Bytes in,
 //! lines out, no I/O: an over-long line is skipped without being held, and the stream goes on behind it.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
 
 /// What the stream held next.
@@ -52,6 +52,10 @@ impl Framer {
     pub fn next_frame(&mut self) -> Option<Frame> {
         while !self.chunk.is_empty() {
             if !self.inside_line {
+                self.skip_empty_lines();
+                if self.chunk.is_empty() {
+                    return None;
+                }
                 self.inside_line = true;
                 self.number += 1;
             }
@@ -81,6 +85,20 @@ impl Framer {
     /// Bytes of the unfinished line held right now.
     pub fn held_bytes(&self) -> usize {
         self.partial.len()
+    }
+
+    /// All that stand here at once: a stream may be nothing else.
+    fn skip_empty_lines(&mut self) {
+        let mut skipped = 0;
+        loop {
+            skipped += match &self.chunk[skipped..] {
+                [b'\n', ..] => 1,
+                [b'\r', b'\n', ..] => 2,
+                _ => break,
+            };
+            self.number += 1;
+        }
+        self.chunk.advance(skipped);
     }
 
     fn hold(&mut self, piece: &[u8]) {

@@ -1,6 +1,7 @@
 //! The bytes of a request body, decompressed where the engine compressed them.
 
 use super::problem::Problem;
+use super::swelling::{Received, Swelling};
 use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
 use async_compression::zstd::DParameter;
 use axum::body::{Body, BodyDataStream};
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use tokio_util::io::{ReaderStream, StreamReader};
 
@@ -19,7 +21,12 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 const CHUNK_BYTES: usize = 16 * 1024;
 
 /// Chunks of the body. A decompressing one holds a window and a chunk, whatever the body swells to.
-pub(super) enum JobBytes {
+pub(super) struct JobBytes {
+    unpacked: Unpacked,
+    received: Received,
+}
+
+enum Unpacked {
     Plain(BodyDataStream),
     Gzip(Box<ReaderStream<GzipDecoder<StreamReader<PlainBytes, Bytes>>>>),
     Zstd(Box<ReaderStream<ZstdDecoder<StreamReader<PlainBytes, Bytes>>>>),
@@ -43,27 +50,38 @@ impl JobBytes {
         if encodings.next().is_some() {
             return Err(unsupported());
         }
+        let received = Received::default();
         let reader = |body: Body| -> StreamReader<PlainBytes, Bytes> {
-            StreamReader::new(Box::pin(body.into_data_stream().map_err(io::Error::other)))
+            let counter = received.clone();
+            let count = move |chunk: &Bytes| {
+                counter.fetch_add(chunk.len() as u64, Relaxed);
+            };
+            StreamReader::new(Box::pin(body.into_data_stream().map_err(io::Error::other).inspect_ok(count)))
         };
-        if encoding.eq_ignore_ascii_case(b"identity") {
-            Ok(Self::Plain(body.into_data_stream()))
+        let unpacked = if encoding.eq_ignore_ascii_case(b"identity") {
+            Unpacked::Plain(body.into_data_stream())
         } else if encoding.eq_ignore_ascii_case(b"gzip") || encoding.eq_ignore_ascii_case(b"x-gzip") {
             let mut decoder = GzipDecoder::new(reader(body));
             decoder.multiple_members(true);
-            Ok(Self::Gzip(Box::new(ReaderStream::with_capacity(decoder, CHUNK_BYTES))))
+            Unpacked::Gzip(Box::new(ReaderStream::with_capacity(decoder, CHUNK_BYTES)))
         } else if encoding.eq_ignore_ascii_case(b"zstd") {
             let window = [DParameter::window_log_max(ZSTD_WINDOW_LOG_MAX)];
             let mut decoder = ZstdDecoder::with_params(reader(body), &window);
             decoder.multiple_members(true);
-            Ok(Self::Zstd(Box::new(ReaderStream::with_capacity(decoder, CHUNK_BYTES))))
+            Unpacked::Zstd(Box::new(ReaderStream::with_capacity(decoder, CHUNK_BYTES)))
         } else {
-            Err(unsupported())
-        }
+            return Err(unsupported());
+        };
+        Ok(Self { unpacked, received })
     }
 
     pub fn is_compressed(&self) -> bool {
-        !matches!(self, Self::Plain(_))
+        !matches!(self.unpacked, Unpacked::Plain(_))
+    }
+
+    /// The account of what it swells to; none where nothing is unpacked.
+    pub fn swelling(&self) -> Option<Swelling> {
+        self.is_compressed().then(|| Swelling::new(self.received.clone()))
     }
 }
 
@@ -71,10 +89,10 @@ impl Stream for JobBytes {
     type Item = io::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match &mut *self {
-            Self::Plain(body) => body.poll_next_unpin(cx).map_err(io::Error::other),
-            Self::Gzip(reader) => reader.poll_next_unpin(cx),
-            Self::Zstd(reader) => reader.poll_next_unpin(cx),
+        match &mut self.unpacked {
+            Unpacked::Plain(body) => body.poll_next_unpin(cx).map_err(io::Error::other),
+            Unpacked::Gzip(reader) => reader.poll_next_unpin(cx),
+            Unpacked::Zstd(reader) => reader.poll_next_unpin(cx),
         }
     }
 }

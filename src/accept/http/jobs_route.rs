@@ -51,7 +51,7 @@ impl Call {
 /// stopped) may be submitted again under the same `job_id`: they keep their send number and Message-ID.
 #[utoipa::path(
     post, path = "/v1/jobs", tag = "jobs", security(("engine_key" = [])),
-    params(("Content-Encoding" = Option<String>, Header, description = "`gzip` or `zstd` (window of at most 8 MiB)")),
+    params(("Content-Encoding" = Option<String>, Header, description = "`gzip` or `zstd` (window of at most 8 MiB); 413 when it unpacks to more than 100 times its size without jobs in it")),
     request_body(
         description = "One job, or a stream of them.",
         content((super::openapi::JobDoc = "application/json"), (super::openapi::JobDoc = "application/x-ndjson"))
@@ -68,7 +68,7 @@ impl Call {
             content_type = "application/problem+json"),
         (status = 409, description = "`duplicate`", body = super::openapi::ProblemWithResultDoc,
             content_type = "application/problem+json"),
-        (status = 413, description = "`too-large`", body = super::openapi::ProblemWithResultDoc,
+        (status = 413, description = "`too-large`; or a compressed stream that holds next to no jobs (`body-swells`).", body = super::openapi::ProblemWithResultDoc,
             content_type = "application/problem+json"),
         (status = 415, description = "Another Content-Type or Content-Encoding.", body = super::problem::ProblemText,
             content_type = "application/problem+json"),

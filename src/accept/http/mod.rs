@@ -23,6 +23,7 @@ mod result_line;
 mod routes;
 mod single;
 mod stream;
+mod swelling;
 
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ use super::connection::Busy;
 use super::jobs_route::{Call, Reply, start};
 use super::problem::Problem;
 use super::single::over_quota;
+use super::swelling::{RATIO_MAX, Swelling, Swollen};
 use crate::accept::jobs::JobReader;
 use crate::fault::{Fault, Reason};
 use crate::wire::ndjson::{Frame, Framer};
@@ -29,12 +30,15 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::mpsc::{self, OwnedPermit};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Results written into one chunk at most.
 const BATCH_MAX: usize = 128;
 const BUFFER_BYTES: usize = 32 * 1024;
+/// How long the head of the response waits for the first line of a compressed body, which may be none.
+const HEAD_WAIT: Duration = Duration::from_millis(500);
 /// After the door closed: how long what a client still sends is thrown away, so that it can read its results
 /// before the connection ends.
 const LINGER: Duration = Duration::from_secs(1);
@@ -53,6 +57,7 @@ pub(super) async fn answer(call: Call, mut bytes: JobBytes, busy: Busy) -> Resul
     }
     let (results, waiting) = mpsc::channel(call.door.settings.limits.stream_jobs_max);
     let progress = Arc::new(Progress::default());
+    let (head, begun) = oneshot::channel();
     let ended = CancellationToken::new();
     let tasks = call.door.tasks.clone();
     tasks.spawn(watch(call_watch(&call), progress.clone(), ended.clone()));
@@ -67,11 +72,17 @@ pub(super) async fn answer(call: Call, mut bytes: JobBytes, busy: Busy) -> Resul
     let reader = Reader {
         jobs: call.job_reader(),
         framer: Framer::new(call.door.settings.limits.job_line_bytes_max),
+        swelling: bytes.swelling(),
+        head: Some(head),
         call,
         results,
         progress,
     };
+    let is_compressed = bytes.is_compressed();
     tasks.spawn(reader.run(stream::iter(first).chain(bytes)));
+    if is_compressed && let Ok(Ok(Err(problem))) = timeout(HEAD_WAIT, begun).await {
+        return Err(problem);
+    }
     let mut response = Response::new(Body::from_stream(output));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     Ok(response)
@@ -91,6 +102,14 @@ enum Cut {
     /// The body broke off, or is not compressed as it says.
     Broken,
     DoorClosed,
+    /// The body unpacks to too much that is no job.
+    Swollen,
+}
+
+impl From<Swollen> for Cut {
+    fn from(_: Swollen) -> Self {
+        Self::Swollen
+    }
 }
 
 impl Cut {
@@ -99,6 +118,7 @@ impl Cut {
             Self::ClientGone => "client gone",
             Self::Broken => "broken off",
             Self::DoorClosed => "door closed",
+            Self::Swollen => "unpacked to no jobs",
         }
     }
 }
@@ -108,6 +128,10 @@ struct Reader {
     call: Call,
     jobs: JobReader,
     framer: Framer,
+    /// Of a compressed body.
+    swelling: Option<Swelling>,
+    /// Who decides on the head of the response, as long as it is open.
+    head: Option<oneshot::Sender<Result<(), Problem>>>,
     results: mpsc::Sender<Answer>,
     progress: Arc<Progress>,
 }
@@ -116,8 +140,10 @@ impl Reader {
     async fn run(mut self, bytes: impl Stream<Item = io::Result<Bytes>> + Send) {
         let mut bytes = std::pin::pin!(bytes);
         let cut = self.read(bytes.as_mut()).await.err();
-        if cut == Some(Cut::Broken) {
-            self.report_break().await;
+        match cut {
+            Some(Cut::Broken) => self.report_break().await,
+            Some(Cut::Swollen) => self.report_swelling().await,
+            Some(Cut::ClientGone | Cut::DoorClosed) | None => {}
         }
         tracing::info!(
             engine = %self.call.engine.name,
@@ -140,10 +166,18 @@ impl Reader {
             // another thread for it, in the middle of the job's way. And a compressed body, which can go on for long
             // without ever waiting on its socket, lets others go between.
             tokio::task::yield_now().await;
-            self.framer.push(chunk.map_err(|_| Cut::Broken)?);
+            let chunk = chunk.map_err(|_| Cut::Broken)?;
+            if let Some(swelling) = &mut self.swelling {
+                swelling.unpacked(chunk.len());
+                if let Some(wait) = swelling.pause() {
+                    self.or_cut(sleep(wait)).await?;
+                }
+            }
+            self.framer.push(chunk);
             while let Some(frame) = self.framer.next_frame() {
                 self.take(frame).await?;
             }
+            self.swelling.as_ref().map_or(Ok(()), Swelling::judge)?;
         }
         match self.framer.finish() {
             Some(frame) => self.take(frame).await,
@@ -165,13 +199,16 @@ impl Reader {
     }
 
     async fn take(&mut self, frame: Frame) -> Result<(), Cut> {
+        if let Some(head) = self.head.take() {
+            let _ = head.send(Ok(()));
+        }
         let place = self.place().await?;
         match frame {
             Frame::TooLong { number } => {
                 let bytes_max = self.call.door.settings.limits.job_line_bytes_max;
                 let detail = format!("line {number} is over {bytes_max} bytes and was skipped");
                 self.refuse(place, number, None, Fault::new(Reason::BadJob, detail));
-                Ok(())
+                self.count_refused()
             }
             Frame::Line { number, bytes } => self.take_line(place, number, bytes).await,
         }
@@ -184,9 +221,12 @@ impl Reader {
             Ok(read) => read,
             Err(bad) => {
                 self.refuse(place, number, bad.job_id, bad.fault);
-                return Ok(());
+                return self.count_refused();
             }
         };
+        if let Some(swelling) = &mut self.swelling {
+            swelling.job(bytes.len());
+        }
         if self.over_quota().await? {
             self.refuse(place, number, Some(job_id), over_quota());
             return Ok(());
@@ -220,6 +260,29 @@ impl Reader {
             self.or_cut(sleep(wait)).await?;
         }
         Ok(false)
+    }
+
+    fn count_refused(&mut self) -> Result<(), Cut> {
+        self.swelling.as_mut().map_or(Ok(()), |swelling| swelling.refused().map_err(Cut::from))
+    }
+
+    /// 413 while the head of the response is open; behind it the last result of the stream says the same. What came
+    /// before has its results either way.
+    async fn report_swelling(&mut self) {
+        let number = self.framer.line_number().max(1);
+        let detail = format!(
+            "up to line {number} the body unpacks to more than {RATIO_MAX} times its size that is no job; \
+             send one job a line, without blank lines and padding between them"
+        );
+        if let Some(head) = self.head.take() {
+            let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-swells", detail.clone());
+            if head.send(Err(problem)).is_ok() {
+                return;
+            }
+        }
+        if let Ok(place) = self.place().await {
+            self.refuse(place, number, None, Fault::new(Reason::TooLarge, detail));
+        }
     }
 
     /// The client may still be there to learn that its body was not read to the end.

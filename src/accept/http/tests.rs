@@ -103,12 +103,6 @@ async fn bad_lines_are_named_and_the_stream_goes_on() {
 
 #[tokio::test]
 async fn compressed_bodies_are_read_and_their_bombs_are_bounded() {
-    use std::io::Write;
-    let gzip = |text: &[u8]| {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-        encoder.write_all(text).unwrap();
-        Bytes::from(encoder.finish().unwrap())
-    };
     let world = World::new().await;
     let lines = format!("{}\n{}\n", job("c1"), job("c2"));
     assert_eq!(world.stream(vec![gzip(lines.as_bytes())], Some("gzip")).await.len(), 2);
@@ -137,6 +131,71 @@ async fn compressed_bodies_are_read_and_their_bombs_are_bounded() {
     let mut other = post("application/x-ndjson", full(""));
     other.headers_mut().insert("content-encoding", "br".parse().unwrap());
     assert_eq!(world.send(other).await.0, 415);
+    world.close().await;
+}
+
+fn gzip(text: &[u8]) -> Bytes {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(text).unwrap();
+    Bytes::from(encoder.finish().unwrap())
+}
+
+/// A zstd frame of blocks of 128 KiB that repeat one byte each (RFC 8878 §3.1.1.2): four bytes a block.
+fn zstd_run(byte: u8, blocks: usize) -> Bytes {
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, (17 - 10) << 3];
+    for block in 1..=blocks {
+        let header = (128u32 << 10) << 3 | 1 << 1 | u32::from(block == blocks);
+        frame.extend_from_slice(&header.to_le_bytes()[..3]);
+        frame.push(byte);
+    }
+    Bytes::from(frame)
+}
+
+#[tokio::test]
+async fn c3_a_body_that_unpacks_to_nothing_is_refused_soon_and_jobs_may_swell() {
+    let world = World::new().await;
+    // A gigabyte each.
+    for (encoding, bomb) in [
+        ("zstd", zstd_run(b'\n', 8192)),
+        ("zstd", zstd_run(b' ', 8192)),
+        ("zstd", zstd_run(b'x', 8192)),
+        ("gzip", gzip(&vec![b'\n'; 64 << 20])),
+        ("gzip", gzip("\r\n".repeat(16 << 20).as_bytes())),
+    ] {
+        let mut request = post("application/x-ndjson", full(bomb));
+        request.headers_mut().insert("content-encoding", encoding.parse().unwrap());
+        let (status, problem, _) = world.send(request).await;
+        assert_eq!(
+            (status, &problem["type"]),
+            (413, &json!("urn:tokenrelay:problem:body-swells")),
+            "{problem}"
+        );
+        assert!(problem["detail"].as_str().unwrap().contains("send one job a line"), "{problem}");
+    }
+
+    // What came before it is neither lost nor doubled, and the last result says where reading ended.
+    let lines = format!("{}\n{}\n", job("c1"), job("c2"));
+    for filler in ["\n", "no job\n"] {
+        let bomb = [lines.as_str(), &filler.repeat((64 << 20) / filler.len()), &lines].concat();
+        let mut results = world.stream(vec![gzip(bomb.as_bytes())], Some("gzip")).await;
+        let last = results.pop().unwrap();
+        assert_eq!((&last["reason"], last["line"].is_u64()), (&json!("too-large"), true), "{last}");
+        let relayed = results.iter().filter(|result| result["state"] == "relayed").count();
+        assert!(relayed == 2 && results.len() < 20_000, "{relayed} of {}", results.len());
+    }
+
+    // Jobs that differ in nothing but their ids compress well past the ratio.
+    let wide = |number: usize| {
+        let mut wide: Value = serde_json::from_str(&job(&format!("w{number}"))).unwrap();
+        wide["data"] = json!({ "text": "all the same ".repeat(4000) });
+        format!("{wide}\n\n")
+    };
+    let many: String = (0..300).map(wide).collect();
+    let packed = gzip(many.as_bytes());
+    assert!(many.len() > 200 * packed.len() && many.len() > 12 << 20, "{} {}", many.len(), packed.len());
+    let results = world.stream(vec![packed], Some("gzip")).await;
+    assert!(results.len() == 300 && results.iter().all(|result| result["state"] == "relayed"));
     world.close().await;
 }
 

@@ -94,9 +94,13 @@ impl Field<'_> {
 
     /// Whether it cannot go out as it is: letters outside ASCII, or a line past the limit.
     pub fn is_unlawful(&self) -> bool {
-        let has_long_line =
-            || self.raw.split(|byte| *byte == b'\n').any(|line| line.len() > LINE_OCTETS_MAX + 1);
-        !self.raw.is_ascii() || (self.raw.len() > LINE_OCTETS_MAX && has_long_line())
+        !self.raw.is_ascii() || self.has_long_line()
+    }
+
+    /// Past the limit of RFC 5322 §2.1.1.
+    pub fn has_long_line(&self) -> bool {
+        let is_long = |line: &[u8]| line.len() > LINE_OCTETS_MAX + 1;
+        self.raw.len() > LINE_OCTETS_MAX && self.raw.split(|byte| *byte == b'\n').any(is_long)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::render::encode::{Output, header, word};
 use crate::render::leak;
 use crate::render::plan::builder::is_for_machines;
 use crate::render::plan::fields_read;
-use crate::render::plan::piece::Piece;
+use crate::render::plan::piece::{Piece, unfoldable};
 use crate::render::program::Program;
 use crate::render::shown;
 use std::sync::Arc;
@@ -54,6 +54,13 @@ impl Reader<'_> {
         if part.inside.is_sealed {
             if shows() {
                 return Err(sealed(part));
+            }
+            if field.has_long_line() {
+                return Err(bad_job(format!(
+                    "{}: the header {} has a line past {LINE_OCTETS_MAX} bytes, and what is signed cannot be folded",
+                    part.place(),
+                    field.name
+                )));
             }
             self.needs_eight_bit(field.raw, part);
             self.assembly.put(field.raw);
@@ -149,7 +156,8 @@ fn written_anew(field: &Field<'_>, declared: Declared) -> Result<Output, Fault> 
     let mut clean = Output::unbounded();
     word::put_clean(&field.text(declared)?, &mut clean);
     if is_for_machines(field.name) || is_structure(field.name) {
-        header::verbatim(field.name, clean.as_text(), &mut out);
+        header::verbatim(field.name, clean.as_text(), &mut out)
+            .map_err(|cause| unfoldable(field.name, cause))?;
     } else {
         header::unstructured(field.name, clean.as_text(), &mut out);
     }

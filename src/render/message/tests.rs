@@ -2,6 +2,7 @@
 
 mod calendars;
 mod cases;
+mod long_lines;
 mod repeat;
 mod unchanged;
 

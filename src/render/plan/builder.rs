@@ -5,6 +5,7 @@ use super::mailbox::{self, Mailbox, Mailboxes, Name, Who};
 use super::piece::Piece;
 use super::{Envelope, Plan, fields_read};
 use crate::render::body::{Body, Layout, Place};
+use crate::render::encode::header::Unfoldable;
 use crate::render::encode::{Address, Output, base64, header, parameter, word};
 use crate::render::leak;
 use crate::render::lint::Lint;
@@ -96,6 +97,11 @@ impl PlanBuilder {
         if fields_read(&program).next().is_some() && !leak::header_may_hold_person(name) {
             let cause = format!("person.* in the header {name}, which machines log");
             return Err(self.lint(cause, "use send.number or data.* there"));
+        }
+        if let Some(cause) = unfoldable_text(name, &program) {
+            return Err(
+                self.lint(format!("the header {name} holds {cause}"), "shorten it, or put a space in it")
+            );
         }
         let (name, program): (Box<str>, _) = (name.into(), Arc::new(program));
         self.headers.push(if is_for_machines(&name) {
@@ -265,6 +271,12 @@ fn is_ours(name: &str) -> bool {
     ];
     let name = name.to_ascii_lowercase();
     OURS.contains(&name.as_str()) || name.starts_with("content-") || name.starts_with("resent-")
+}
+
+/// What stands in a field for machines whoever the job is for, and is too long for a line by itself.
+fn unfoldable_text(name: &str, program: &Program) -> Option<Unfoldable> {
+    let mut texts = program.fixed().iter().filter(|_| is_for_machines(name));
+    texts.find_map(|text| header::verbatim(name, text, &mut Output::unbounded()).err())
 }
 
 /// Fields whose values are URLs and ids: encoded words would break them.

@@ -5,6 +5,7 @@ use super::mailbox::{Mailbox, Mailboxes};
 use crate::fault::{Fault, Reason};
 use crate::message::Fixed;
 use crate::render::body::{Body, Transfer};
+use crate::render::encode::header::Unfoldable;
 use crate::render::encode::output::SHARED_OCTETS_MIN;
 use crate::render::encode::{Address, Output, header, word};
 use crate::render::program::{Program, Sink};
@@ -49,6 +50,14 @@ pub enum Piece {
     Body(Box<Body>),
 }
 
+/// Names the field; its value may be anything.
+pub(in crate::render) fn unfoldable(name: &str, cause: Unfoldable) -> Fault {
+    Fault::new(
+        Reason::TooLarge,
+        format!("the header {name} holds {cause}; shorten the value, or put a space in it"),
+    )
+}
+
 /// What fills a plan for one person.
 pub struct Filling<'a> {
     pub scope: Scope<'a>,
@@ -65,7 +74,7 @@ impl Piece {
     }
 
     /// # Errors
-    /// Those of [`Program::run`], and `too-large` for header text past [`HEADER_TEXT_OCTETS_MAX`].
+    /// Those of [`Program::run`], and `too-large` for header text past [`HEADER_TEXT_OCTETS_MAX`], or that cannot be folded.
     pub fn write(&self, filling: &Filling<'_>, out: &mut Output) -> Result<(), Fault> {
         let request = filling.request;
         match self {
@@ -78,7 +87,8 @@ impl Piece {
                 header::unstructured(name, clean_text(program, filling)?.as_text(), out);
             }
             Self::Verbatim { name, program } => {
-                header::verbatim(name, clean_text(program, filling)?.as_text(), out);
+                let text = clean_text(program, filling)?;
+                header::verbatim(name, text.as_text(), out).map_err(|cause| unfoldable(name, cause))?;
             }
             Self::Mailboxes(mailboxes) => mailboxes.write(filling, out)?,
             Self::From => {
@@ -94,7 +104,7 @@ impl Piece {
                 out.put(filling.from.domain().as_bytes());
                 out.put(b">\r\n");
             }
-            Self::SendNumber => header::verbatim("X-Send-Number", request.send.as_str(), out),
+            Self::SendNumber => header::unstructured("X-Send-Number", request.send.as_str(), out),
             Self::Boundary(number) => {
                 let boundary = filling.boundaries.get(*number).expect("a plan has all its boundaries");
                 out.put(boundary.as_bytes());

@@ -29,6 +29,17 @@ fn builder() -> PlanBuilder {
     builder
 }
 
+#[test]
+fn c4_a_template_whose_own_text_is_too_long_for_a_line_is_refused_when_it_is_loaded() {
+    let long = format!("<https://x.example/{}{{{{data.order}}}}>", "u".repeat(1000));
+    let lints = builder().header("List-Unsubscribe", program(&long, Syntax::Header)).unwrap_err();
+    assert!(
+        lints[0].to_string().contains("List-Unsubscribe") && lints[0].to_string().contains("998"),
+        "{lints:?}"
+    );
+    builder().header("X-Note", program(&long, Syntax::Header)).unwrap();
+}
+
 fn plan() -> Plan {
     let mut builder = builder();
     builder.text(program(TEXT, Syntax::Text)).html(program(HTML, Syntax::Html));
