@@ -37,8 +37,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// Results written into one chunk at most.
 const BATCH_MAX: usize = 128;
 const BUFFER_BYTES: usize = 32 * 1024;
-/// How long the head of the response waits for the first line of a compressed body, which may be none.
-const HEAD_WAIT: Duration = Duration::from_millis(500);
+/// The head of the response to a compressed body waits for its first line, which may never come, for as long as its client
+/// goes on writing without a pause of this length.
+const HEAD_WAIT: Duration = Duration::from_millis(250);
 /// After the door closed: how long what a client still sends is thrown away, so that it can read its results
 /// before the connection ends.
 const LINGER: Duration = Duration::from_secs(1);
@@ -73,14 +74,13 @@ pub(super) async fn answer(call: Call, mut bytes: JobBytes, busy: Busy) -> Resul
         jobs: call.job_reader(),
         framer: Framer::new(call.door.settings.limits.job_line_bytes_max),
         swelling: bytes.swelling(),
-        head: Some(head),
+        head: bytes.is_compressed().then_some(head),
         call,
         results,
         progress,
     };
-    let is_compressed = bytes.is_compressed();
     tasks.spawn(reader.run(stream::iter(first).chain(bytes)));
-    if is_compressed && let Ok(Ok(Err(problem))) = timeout(HEAD_WAIT, begun).await {
+    if let Ok(Err(problem)) = begun.await {
         return Err(problem);
     }
     let mut response = Response::new(Body::from_stream(output));
@@ -130,7 +130,7 @@ struct Reader {
     framer: Framer,
     /// Of a compressed body.
     swelling: Option<Swelling>,
-    /// Who decides on the head of the response, as long as it is open.
+    /// Decides on the head of the response, where that waits for the first line.
     head: Option<oneshot::Sender<Result<(), Problem>>>,
     results: mpsc::Sender<Answer>,
     progress: Arc<Progress>,
@@ -161,7 +161,7 @@ impl Reader {
         &mut self,
         mut bytes: Pin<&mut (impl Stream<Item = io::Result<Bytes>> + Send)>,
     ) -> Result<(), Cut> {
-        while let Some(chunk) = self.or_cut(bytes.next()).await? {
+        while let Some(chunk) = self.next_chunk(bytes.as_mut()).await? {
             // The connection was woken when its chunk was taken, and goes first: otherwise the start of a job would call
             // another thread for it, in the middle of the job's way. And a compressed body, which can go on for long
             // without ever waiting on its socket, lets others go between.
@@ -185,6 +185,27 @@ impl Reader {
         }
     }
 
+    /// Cancel-safe: what `bytes` has not given is there the next time.
+    async fn next_chunk(
+        &mut self,
+        mut bytes: Pin<&mut (impl Stream<Item = io::Result<Bytes>> + Send)>,
+    ) -> Result<Option<io::Result<Bytes>>, Cut> {
+        if self.head.is_some() {
+            match self.or_cut(timeout(HEAD_WAIT, bytes.next())).await? {
+                Ok(chunk) => return Ok(chunk),
+                Err(_) => self.open_head(),
+            }
+        }
+        self.or_cut(bytes.next()).await
+    }
+
+    /// From now on the response is a stream of results.
+    fn open_head(&mut self) {
+        if let Some(head) = self.head.take() {
+            let _ = head.send(Ok(()));
+        }
+    }
+
     /// Waits, unless the client goes or the door closes. `wait` is asked first: what is ready costs nothing more.
     async fn or_cut<T>(&self, wait: impl Future<Output = T>) -> Result<T, Cut> {
         if self.call.door.stop.is_cancelled() {
@@ -199,9 +220,7 @@ impl Reader {
     }
 
     async fn take(&mut self, frame: Frame) -> Result<(), Cut> {
-        if let Some(head) = self.head.take() {
-            let _ = head.send(Ok(()));
-        }
+        self.open_head();
         let place = self.place().await?;
         match frame {
             Frame::TooLong { number } => {
