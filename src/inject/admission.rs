@@ -13,6 +13,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 /// A target with work of ours that says nothing for this long is late, if it is not known to be slow.
 const LATE: Duration = Duration::from_secs(1);
+/// Looks within that time.
+const LOOKS: u32 = 4;
 /// Times its usual answer after which a slow target is late.
 const LATE_TIMES: u32 = 4;
 
@@ -130,15 +132,20 @@ impl Target {
     /// Does it, and looks meanwhile whether the target says anything on any of its sessions.
     pub async fn watched<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
+        let mut heard = self.pulse.load(Relaxed);
+        let mut looks = 0;
         loop {
-            let heard = self.pulse.load(Relaxed);
             let late = LATE.max(self.flow.usual() * LATE_TIMES);
             tokio::select! {
                 biased;
                 done = &mut work => return done,
-                () = sleep(late) => {}
+                () = sleep(late / LOOKS) => {}
             }
-            if self.pulse.load(Relaxed) == heard {
+            let pulse = self.pulse.load(Relaxed);
+            looks = if pulse == heard { looks + 1 } else { 0 };
+            heard = pulse;
+            if looks == LOOKS {
+                looks = 0;
                 self.silent(late);
             }
         }

@@ -98,7 +98,7 @@ async fn a10_a_target_that_answers_again_is_used_again_though_old_sessions_hang(
     let fleet = fleet(&[("only", "hang-after-data", 0)]).await;
     let first = futures_util::future::join_all((0..8).map(|number| {
         let sent = fleet.send(number, Errand::Patient);
-        tokio::time::timeout(Duration::from_secs(2), sent)
+        tokio::time::timeout(Duration::from_secs(4), sent)
     }));
     assert!(first.await.iter().all(Result::is_err), "nothing is answered");
     assert!(fleet.injector.targets().next().unwrap().2.is_some(), "it is left alone");
