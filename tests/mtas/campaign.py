@@ -164,6 +164,9 @@ class Fate(Enum):
     ARRIVES_OR_IS_HELD = ("relayed", "journaled")
     # It is the person's or the letter's own fault.
     REFUSED = ("rejected",)
+    # The first MTA says the same to whom it does not know and to whom it does not relay: when nobody is taken between two such
+    # answers, the relay waits rather than book them on the people.
+    REFUSED_OR_WAITS = ("rejected", "deferred")
     # It is nobody's fault but the configuration's, which can be mended.
     WAITS = ("deferred",)
 

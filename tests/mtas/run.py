@@ -53,12 +53,13 @@ class Setup:
     lines: str = ""
     # An MTA that says "later" may make the relay hold a job; otherwise everything has to be relayed at once.
     fate: Fate = Fate.ARRIVES
-    big: Fate = None
+    big: Fate | None = None
+    unknown: Fate = Fate.REFUSED
     gives_login: bool = True
 
     def fate_of(self, letter):
         if not letter.is_known():
-            return Fate.REFUSED
+            return self.unknown
         return self.big or self.fate if letter.is_big else self.fate
 
 
@@ -73,11 +74,11 @@ SETUPS = [
     Setup("smtp-server-small", lambda: SmtpServer(size=60_000), big=Fate.REFUSED),
     Setup("smtp-server-small-unsaid", lambda: SmtpServer(size=60_000, hideSize=True), big=Fate.REFUSED),
     Setup("smtp-server-no-login", SmtpServer, gives_login=False, fate=Fate.WAITS),
-    Setup("smtp-server-crowded", lambda: SmtpServer(maxClients=3), fate=Fate.ARRIVES_OR_IS_HELD),
+    Setup("smtp-server-crowded", lambda: SmtpServer(maxClients=3)),
     Setup("opensmtpd", OpenSmtpd),
     Setup("opensmtpd-one-session", OpenSmtpd, lines="connections_max = 1\n"),
     Setup("opensmtpd-seven-mails", lambda: OpenSmtpd("smtp limit max-mails 7\n"), tls="implicit"),
-    Setup("opensmtpd-unknown", OpenSmtpd, unknown_every=2),
+    Setup("opensmtpd-unknown", OpenSmtpd, unknown_every=2, unknown=Fate.REFUSED_OR_WAITS),
     Setup("opensmtpd-no-login", OpenSmtpd, gives_login=False, fate=Fate.WAITS),
     Setup("exim", Exim),
     Setup("exim-no-chunking", lambda: Exim("chunking_advertise_hosts =\n"), unknown_every=10),
@@ -86,7 +87,7 @@ SETUPS = [
     Setup("exim-ten-mails-unsaid", lambda: Exim("smtp_accept_max_per_connection = 10\nlimits_advertise_hosts = !*\n"), tls="implicit"),
     Setup("exim-unknown", Exim, unknown_every=2),
     Setup("exim-login", lambda: Exim(logins=LOGIN)),
-    Setup("exim-crowded", lambda: Exim("smtp_accept_max_per_host = 3\n"), fate=Fate.ARRIVES_OR_IS_HELD),
+    Setup("exim-crowded", lambda: Exim("smtp_accept_max_per_host = 3\n")),
     Setup("exim-rate", lambda: Exim(mail=(
         "  defer ratelimit = 60 / 1s / strict / $sender_host_address\n        message = 450 4.7.1 too much mail from you\n")), fate=Fate.ARRIVES_OR_IS_HELD),
     Setup("exim-no-login", Exim, gives_login=False, fate=Fate.WAITS),
@@ -109,7 +110,7 @@ SETUPS = [
     Setup("postfix-bare", lambda: PostfixMta(
         "smtpd_discard_ehlo_keywords = chunking, pipelining, 8bitmime, smtputf8, dsn, size\nsmtputf8_enable = no\n", utf8=False)),
     Setup("postfix-rate", lambda: PostfixMta("smtpd_client_message_rate_limit = 60\nanvil_rate_time_unit = 2s\n"), fate=Fate.ARRIVES_OR_IS_HELD),
-    Setup("postfix-crowded", lambda: PostfixMta("smtpd_client_connection_count_limit = 3\n"), fate=Fate.ARRIVES_OR_IS_HELD),
+    Setup("postfix-crowded", lambda: PostfixMta("smtpd_client_connection_count_limit = 3\n")),
     Setup("postfix-strangers", lambda: PostfixMta("smtpd_client_new_tls_session_rate_limit = 5\nanvil_rate_time_unit = 2s\n"), fate=Fate.ARRIVES_OR_IS_HELD),
 ]
 
