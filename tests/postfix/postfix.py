@@ -33,6 +33,7 @@ SASL_REALM = "relay.test"
 QUEUES = ("maildrop", "incoming", "active", "deferred")
 START_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 30
+COMMAND_SECONDS_MAX = 120
 TOOLS = ("postfix", "saslpasswd2", "openssl")
 
 MAIN_CF = """\
@@ -100,7 +101,7 @@ in_flow_delay = 0
 default_process_limit = 60
 message_size_limit = 52428800
 mailbox_size_limit = 0
-{more}"""
+"""
 
 MASTER_CF = """\
 127.0.0.1:{port} inet n - n - - smtpd
@@ -148,7 +149,7 @@ class PostfixError(Exception):
 
 class Postfix:
     """One private instance. As a context manager it starts, and stops and removes everything at the end. `more` are lines of main.cf
-    that come last, and so win."""
+    that stand in the place of ours of the same names."""
 
     def __init__(self, folder=None, more="", mechanisms="PLAIN LOGIN"):
         self.more, self.mechanisms = more, mechanisms
@@ -226,10 +227,9 @@ class Postfix:
             "gid": nobody.pw_gid,
             "port": self.port,
             "port_tls": self.port_tls,
-            "more": self.more,
             "mechanisms": self.mechanisms,
         }
-        (self.dir / "etc" / "main.cf").write_text(MAIN_CF.format(**values))
+        (self.dir / "etc" / "main.cf").write_text(replaced(MAIN_CF.format(**values), self.more))
         (self.dir / "etc" / "master.cf").write_text(MASTER_CF.format(**values))
         for name, lines in TABLES.items():
             (self.dir / "etc" / name).write_text(lines + "\n")
@@ -240,6 +240,19 @@ class Postfix:
         command("saslpasswd2", "-c", "-p", "-f", database, "-u", SASL_REALM, self.user, given=self.password)
         os.chown(database, owner.pw_uid, owner.pw_gid)
         make_certificates(self.dir / "tls")
+
+
+def replaced(settings, more):
+    """Settings with those of `more` instead of their own. Two of one name would make every program of Postfix log a warning as it
+    starts, its logging daemon too: when the socket of that one is full of them, it waits for itself for ever."""
+    names = {line.split("=")[0].strip() for line in more.splitlines() if "=" in line}
+    kept, is_kept = [], True
+    for line in settings.splitlines():
+        if not line.startswith((" ", "\t")):
+            is_kept = line.split("=")[0].strip() not in names
+        if is_kept:
+            kept.append(line)
+    return "\n".join(kept) + f"\n{more}"
 
 
 def make_certificates(folder, kind=("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")):
@@ -287,8 +300,11 @@ def postfix(folder, verb):
     for name in ("MAIL_CONFIG", "MAIL_VERBOSE", "MAIL_DEBUG"):
         environment.pop(name, None)
     with open(folder / f"{verb}.out", "w+") as output:
-        done = subprocess.run(["postfix", "-c", str(folder / "etc"), verb], stdin=subprocess.DEVNULL,
-                              stdout=output, stderr=output, env=environment, start_new_session=True)
+        try:
+            done = subprocess.run(["postfix", "-c", str(folder / "etc"), verb], stdin=subprocess.DEVNULL, stdout=output,
+                                  stderr=output, env=environment, start_new_session=True, timeout=COMMAND_SECONDS_MAX)
+        except subprocess.TimeoutExpired as late:
+            raise PostfixError(f"postfix {verb} was not done after {COMMAND_SECONDS_MAX} s") from late
         output.seek(0)
         if done.returncode != 0:
             raise PostfixError(f"postfix {verb} failed: {output.read().strip()}")
