@@ -10,6 +10,9 @@ use crate::ticket::Board;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// "File size limit exceeded" on Linux.
+const SIGXFSZ: i32 = 25;
+
 /// What a waiting `serve` is woken by.
 enum Wake {
     Stop,
@@ -37,7 +40,9 @@ pub async fn run(with: WithConfig) -> Result<Exit, CliError> {
     }
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     while let Wake::Reload = signals.next().await {
-        reload(&app, &with).await;
+        if let Wake::Stop = reload(&app, &with, &mut signals).await {
+            break;
+        }
     }
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     stop(app, &mut signals).await
@@ -55,15 +60,25 @@ async fn start(config: Config, signals: &mut Signals) -> Result<App, CliError> {
     }
 }
 
-async fn reload(app: &App, with: &WithConfig) {
-    let outcome = match context::config(&with.config) {
-        Ok(config) => app.reload(config).await,
-        Err(error) => Err(error.cause),
+/// Reading may take long (a `cmd:` that hangs, a disk that does not answer), and a signal to stop must not wait for that.
+/// What comes of it: to wait for the next signal, or to stop.
+async fn reload(app: &App, with: &WithConfig, signals: &mut Signals) -> Wake {
+    let file = with.config.clone();
+    let read = tokio::task::spawn_blocking(move || context::config(&file));
+    let read = tokio::select! {
+        read = read => read,
+        () = signals.stop() => return Wake::Stop,
+    };
+    let outcome = match read {
+        Ok(Ok(config)) => app.reload(config).await,
+        Ok(Err(error)) => Err(error.cause),
+        Err(_) => Err(String::from("reading it broke off")),
     };
     match outcome {
         Ok(changed) => tracing::info!(%changed, "configuration read again"),
         Err(cause) => tracing::error!(%cause, "the new configuration is not good; the old one stays"),
     }
+    Wake::Reload
 }
 
 async fn stop(app: App, signals: &mut Signals) -> Result<Exit, CliError> {
@@ -103,6 +118,8 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    /// Taken, so that a file that may not grow (`ulimit -f`) is an error to whoever writes it and not the end.
+    _too_large: Signal,
 }
 
 impl Signals {
@@ -111,6 +128,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            _too_large: signal(SignalKind::from_raw(SIGXFSZ))?,
         })
     }
 

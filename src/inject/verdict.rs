@@ -53,6 +53,13 @@ pub(super) struct Heard<'a> {
     pub taken_before: u64,
 }
 
+impl Heard<'_> {
+    /// Without what a server further on said, which a verifying MTA quotes.
+    fn own_text(&self) -> &str {
+        self.text.split(" said: ").next().unwrap_or_default()
+    }
+}
+
 /// Whom a refusal is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whose {
@@ -120,7 +127,7 @@ impl Row {
             && self.commands.contains(&heard.command)
             && self.basic.contains(&heard.code.basic)
             && self.detail.fits(heard.code)
-            && (self.words.is_empty() || self.words.iter().any(|word| heard.text.contains(word)))
+            && (self.words.is_empty() || self.words.iter().any(|word| heard.own_text().contains(word)))
     }
 
     const fn ahead(self) -> Self {
@@ -201,8 +208,23 @@ const TOO_MUCH: &[&str] = &[
     "unexpected volume",
     "flood",
 ];
-const SENDING_QUOTA: &[&str] =
-    &["sending quota", "sending limit", "sending rate", "rate limit", "throttl", "too many connections"];
+const SENDING_QUOTA: &[&str] = &[
+    "sending quota",
+    "sending limit",
+    "sending rate",
+    "rate limit",
+    "rate overlimit",
+    "throttl",
+    "too many connections",
+    "too many emails",
+    "emails per hour",
+    "messages per hour",
+    "emails per day",
+    "daily limit",
+    "outgoing email quota",
+    "submissionquota",
+    "unusual sending activity",
+];
 const OF_THE_SENDER: &[&str] = &[
     "sender address rejected",
     "sender rejected",
@@ -217,6 +239,11 @@ const OF_THE_SENDER: &[&str] = &[
     "unauthenticated email",
     "email address is not verified",
     "envelope sender",
+    "unauthorized sender",
+    "unknown sender address",
+    "sender identity",
+    "from address is not",
+    "from address does not",
     "dmarc",
     "dkim",
     "spf ",
@@ -245,6 +272,9 @@ const OF_THE_RECIPIENT: &[&str] = &[
     "grey-list",
     "greyed",
 ];
+/// One mailbox, which says nothing of how much this relay may send.
+const FULL_MAILBOX: &[&str] =
+    &["mailbox quota", "mailbox for user is full", "mailbox full", "mailbox is full", "user over quota"];
 /// Exchange's checks of who may write to a mailbox or group.
 const RULES_OF_THE_RECIPIENT: &[&str] =
     &["resolver.rst", "does not accept mail from", "recipient restricted"];
@@ -281,7 +311,18 @@ const RELAYING: &[&str] = &["relay", "rcpthosts", "not a gateway"];
 /// Behind the content a word alone may be about the content.
 const RELAYING_REFUSED: &[&str] =
     &["relay access denied", "relaying", "relay denied", "relay not", "to relay", "relay is not"];
-const CLIENT_REFUSED: &[&str] = &["client host rejected", "client host blocked", "sending ip", "your ip"];
+const CLIENT_REFUSED: &[&str] =
+    &["client host rejected", "client host blocked", "client host [", "sending ip", "your ip"];
+/// The account that this relay sends with.
+const ACCOUNT_REFUSED: &[&str] = &[
+    "sending paused",
+    "sending disabled",
+    "sending is disabled",
+    "is not authorized to perform",
+    "outboundspam",
+    "account is suspended",
+    "account suspended",
+];
 const OF_THE_CLIENT: &[&str] = &[
     "client host",
     "client address",
@@ -311,6 +352,12 @@ static TABLE: &[Row] = &[
     // Rules of the recipient's own, which name authentication and senders too.
     row(&[Rcpt], REFUSED, Any, RULES_OF_THE_RECIPIENT, Whose::Recipient),
     row(&[Content], REFUSED, Any, RULES_OF_THE_RECIPIENT, Whose::Message),
+    // The recipient's own codes, before any word: the text may quote what another server said of somebody else.
+    row(&[Rcpt], REFUSED, Of(1, &[1..=6]), &[], Whose::Recipient),
+    row(&[Rcpt], REFUSED, Of(2, &[1..=2]), &[], Whose::Recipient),
+    row(&[Content], REFUSED, Of(2, &[1..=2]), &[], Whose::Message),
+    row(&[Rcpt], REFUSED, Any, FULL_MAILBOX, Whose::Recipient),
+    row(&[Content], REFUSED, Any, FULL_MAILBOX, Whose::Message),
     // Authentication and TLS.
     row(ALL_BUT_RESET, 530..=538, Any, &[], Whose::Target),
     row(ALL_BUT_RESET, REFUSED, Of(7, &[8..=12, 14..=14, 57..=57]), &[], Whose::Target),
@@ -331,7 +378,7 @@ static TABLE: &[Row] = &[
     row(ALL_BUT_RESET, REFUSED, Of(7, &[30..=30]), &[], Whose::Message),
     row(ALL_BUT_RCPT, 552..=552, Detail::Absent, &[], Whose::Message),
     // The recipient.
-    row(&[Rcpt], REFUSED, Of(1, &[0..=6, 9..=999]), &[], Whose::Recipient),
+    row(&[Rcpt], REFUSED, Of(1, &[0..=0, 9..=89, 91..=999]), &[], Whose::Recipient),
     row(&[Rcpt], REFUSED, Subject(2), &[], Whose::Recipient),
     row(&[Rcpt], REFUSED, Of(7, &[13..=13, 17..=19, 124..=136, 504..=505, 513..=513]), &[], Whose::Recipient),
     row(&[Rcpt], REFUSED, Any, OF_THE_RECIPIENT, Whose::Recipient),
@@ -340,6 +387,8 @@ static TABLE: &[Row] = &[
     // Too much of us.
     row(EVERY, TRANSIENT, Any, TOO_MUCH, Whose::Throttle),
     row(EVERY, PERMANENT, Of(7, &[28..=28]), &[], Whose::Throttle),
+    // Exchange Online: the sender's share of the day.
+    row(EVERY, REFUSED, Of(1, &[90..=90]), &[], Whose::Throttle),
     row(EVERY, PERMANENT, Any, SENDING_QUOTA, Whose::Throttle),
     // How we and the target stand to each other.
     row(ALL_BUT_RESET, REFUSED, Of(7, &[25..=25, 50..=99, 500..=799]), &[], Whose::Target),
@@ -347,6 +396,9 @@ static TABLE: &[Row] = &[
     row(&[Content], REFUSED, Any, RELAYING_REFUSED, Whose::Target),
     row(ENVELOPE, REFUSED, Any, OF_THE_CLIENT, Whose::Target),
     row(&[Content], REFUSED, Any, CLIENT_REFUSED, Whose::Target),
+    row(ALL_BUT_RCPT, REFUSED, Any, ACCOUNT_REFUSED, Whose::Target),
+    // The mail system's own state (RFC 3463 §3.4); its 3.4, the size, was the message's above.
+    row(ALL_BUT_RESET, PERMANENT, Of(3, &[0..=3, 5..=999]), &[], Whose::Target),
     // The order of our commands, where nothing else explains the code.
     row(ALL_BUT_RESET, 500..=503, Any, &[], Whose::Order).ahead(),
     row(&[Reset], PERMANENT, Any, &[], Whose::Order),

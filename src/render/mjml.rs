@@ -5,12 +5,20 @@ use mrml::prelude::parser::ParserOptions;
 use mrml::prelude::render::RenderOptions;
 use std::collections::BTreeSet;
 
+/// Elements within each other. The parser of MJML calls itself for each, and its stack has an end.
+const DEPTH_MAX: usize = 200;
+
 /// The HTML of an MJML source.
 ///
 /// # Errors
 /// What is not MJML, and tags that MJML dropped.
 pub fn to_html(source: &str, place: &str) -> Result<String, Lint> {
     let wrong = |at, cause: String, fix: &str| Lint::new(place, at, cause, fix);
+    if let Some(offset) = too_deep(source) {
+        let line = source[..offset].matches('\n').count() + 1;
+        let cause = format!("more than {DEPTH_MAX} elements stand within each other");
+        return Err(wrong((line, 1), cause, "close the elements, or nest fewer of them"));
+    }
     let parsed = mrml::parse_with_options(source, &ParserOptions::default()).map_err(|error| {
         let fix = "correct the MJML; mj-include is not available, and blocks stand inside mj-text, mj-table or mj-raw";
         wrong((0, 0), format!("this is not MJML: {error}"), fix)
@@ -32,6 +40,32 @@ pub fn to_html(source: &str, place: &str) -> Result<String, Lint> {
     Ok(html)
 }
 
+/// Where the nesting passes its bound. Elements that are never closed count for as long as the text goes on, which is
+/// never less than what the parser goes down.
+fn too_deep(source: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, _) in source.match_indices('<') {
+        let rest = &source[at + 1..];
+        match rest.as_bytes().first() {
+            Some(b'/') => depth = depth.saturating_sub(1),
+            Some(first) if first.is_ascii_alphabetic() && !is_empty_element(rest) => depth += 1,
+            _ => {}
+        }
+        if depth > DEPTH_MAX {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// `<br/>`, and what HTML never closes.
+fn is_empty_element(rest: &str) -> bool {
+    const NEVER_CLOSED: [&str; 8] = ["br", "img", "hr", "meta", "link", "input", "col", "wbr"];
+    let tag = rest.split('>').next().unwrap_or_default();
+    let name = tag.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next().unwrap_or_default();
+    tag.ends_with('/') || NEVER_CLOSED.iter().any(|never| name.eq_ignore_ascii_case(never))
+}
+
 fn tags(source: &str) -> impl Iterator<Item = (usize, &str)> {
     let starts = source.match_indices("{{").map(|(at, _)| at).filter(|at| !source[..*at].ends_with('{'));
     starts.filter_map(|at| source[at..].find("}}").map(|end| (at, &source[at..at + end + 2])))
@@ -44,6 +78,19 @@ mod tests {
 
     fn mjml(body: &str) -> String {
         format!("<mjml><mj-body><mj-section><mj-column>{body}</mj-column></mj-section></mj-body></mjml>")
+    }
+
+    #[test]
+    fn c13_a_draft_that_nests_without_end_is_a_mistake_and_not_the_end_of_the_relay() {
+        for name in ["b", "mj-section", "mj-column"] {
+            let deep = format!("<{name}>\n").repeat(20_000);
+            let lint = to_html(&mjml(&format!("<mj-text>{deep}")), "t").unwrap_err();
+            assert!(lint.to_string().contains("within each other"), "{lint}");
+        }
+        let long = "<p>one<br>two<img src=\"x\"/></p>".repeat(1_000);
+        assert!(
+            to_html(&mjml(&format!("<mj-text>{}</mj-text>", long.replace("<br>", "<br/>"))), "t").is_ok()
+        );
     }
 
     #[test]
