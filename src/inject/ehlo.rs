@@ -18,6 +18,8 @@ pub struct Capabilities {
     pub size: bool,
     /// Its limit in octets, when it named one above zero.
     pub size_octets_max: Option<u64>,
+    /// Messages a session may send, as LIMITS says it (RFC 9422 §4.1).
+    pub messages_max: Option<u64>,
 }
 
 impl Capabilities {
@@ -45,6 +47,15 @@ impl Capabilities {
                 self.size = true;
                 let limit = words.next().and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
                 self.size_octets_max = limit.filter(|octets| *octets > 0);
+            }
+            b"LIMITS" => {
+                while let Some(name) = words.next() {
+                    if name.eq_ignore_ascii_case(b"MAILMAX") {
+                        let limit =
+                            words.next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+                        self.messages_max = limit.filter(|messages| *messages > 0);
+                    }
+                }
             }
             b"AUTH" => {
                 for mechanism in words {
@@ -95,6 +106,19 @@ mod tests {
             ..Capabilities::default()
         };
         assert_eq!(offered, wanted);
+    }
+
+    #[test]
+    fn a2_the_limit_of_a_session_is_read_where_it_is_said() {
+        let read = |line: &str| {
+            let octets = format!("250-mx.test\r\n250 {line}\r\n");
+            Capabilities::read(&Reply::parse(octets.as_bytes()).unwrap()).messages_max
+        };
+        assert_eq!(read("LIMITS MAILMAX=10 RCPTMAX=50000"), Some(10));
+        assert_eq!(read("limits RCPTMAX=50000 mailmax=7"), Some(7));
+        for none in ["LIMITS", "LIMITS MAILMAX=0", "LIMITS MAILMAX=many", "LIMITS RCPTMAX=5"] {
+            assert_eq!(read(none), None, "{none}");
+        }
     }
 
     #[test]

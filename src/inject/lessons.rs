@@ -18,8 +18,13 @@ const SENDER_WAITS: Duration = Duration::from_secs(60);
 const SENDERS_MAX: usize = 64;
 /// For this long an acceptance shows that the target takes people.
 const ACCEPTANCE_SHOWS: Duration = Duration::from_secs(600);
-/// Messages refused alike without one accepted between them that are too many for a coincidence.
-const ALIKE: u32 = 2;
+/// Refusals in a row are no coincidence when so many would come together less often than once in a thousand times, at
+/// the rate at which this target refuses; within these bounds.
+const COINCIDENCE: f64 = 0.001;
+const ALIKE_MIN: u32 = 2;
+const ALIKE_MAX: u32 = 12;
+/// A target that accepted somebody this recently is not down.
+const ACCEPTED_NOW: Duration = Duration::from_secs(10);
 
 /// How much a session sends ahead of the target's answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +83,17 @@ struct Alike {
     /// How many messages the target had taken by then.
     taken: u64,
     refused: u32,
+    refused_in_all: u32,
+}
+
+impl Alike {
+    /// How many in a row are too many for people.
+    fn too_many(&self, taken: u64) -> u32 {
+        let refused = f64::from(self.refused_in_all) + 1.0;
+        let rate = refused / (refused + taken as f64 + 1.0);
+        let in_a_row = (COINCIDENCE.ln() / rate.ln()).ceil();
+        (in_a_row as u32).clamp(ALIKE_MIN, ALIKE_MAX)
+    }
 }
 
 /// What an unclear refusal is taken for.
@@ -213,8 +229,9 @@ impl Lessons {
     /// messages the target has taken until now.
     pub fn note_unclear(&self, taken: u64) {
         let mut alike = self.alike.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let refused = if alike.taken == taken { alike.refused + 1 } else { 1 };
-        *alike = Alike { taken, refused };
+        alike.refused = if alike.taken == taken { alike.refused.saturating_add(1) } else { 1 };
+        alike.refused_in_all = alike.refused_in_all.saturating_add(1);
+        alike.taken = taken;
     }
 
     /// Whose such a refusal is. `taken_at_first`: the messages the target had taken when it said so first.
@@ -222,10 +239,20 @@ impl Lessons {
         if taken > taken_at_first {
             return Clearer::Persons;
         }
-        let refused = self.alike.lock().unwrap_or_else(std::sync::PoisonError::into_inner).refused;
+        let alike = self.alike.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let is_coincidence = alike.refused < alike.too_many(taken);
+        let is_persons = is_coincidence && self.accepted_within(ACCEPTANCE_SHOWS);
+        if is_persons { Clearer::Persons } else { Clearer::Targets }
+    }
+
+    /// Whether the target takes people now, so that a refusal that does not tell is no sign that it is down.
+    pub fn accepts_now(&self) -> bool {
+        self.accepted_within(ACCEPTED_NOW)
+    }
+
+    fn accepted_within(&self, time: Duration) -> bool {
         let accepted_at = self.accepted_at_ms.load(Relaxed);
-        let shows = accepted_at > 0 && self.now_ms() < accepted_at + ACCEPTANCE_SHOWS.as_millis() as u64;
-        if shows && refused < ALIKE { Clearer::Persons } else { Clearer::Targets }
+        accepted_at > 0 && self.now_ms() < accepted_at + time.as_millis() as u64
     }
 
     fn fresh_senders(&self) -> std::sync::MutexGuard<'_, Vec<RefusedSender>> {
@@ -300,12 +327,36 @@ mod tests {
         assert_eq!(lessons.clear_up(0, 0), Clearer::Targets, "it never took anybody");
         assert_eq!(lessons.clear_up(0, 1), Clearer::Persons, "it took one since");
         lessons.accepted(Instant::now());
-        lessons.note_unclear(1);
-        assert_eq!(lessons.clear_up(1, 1), Clearer::Persons, "it took one a moment ago");
-        lessons.note_unclear(1);
-        assert_eq!(lessons.clear_up(1, 1), Clearer::Targets, "two refused alike");
-        lessons.note_unclear(2);
+        lessons.note_unclear(1000);
+        assert_eq!(lessons.clear_up(1000, 1000), Clearer::Persons, "it took one a moment ago");
+        lessons.note_unclear(1000);
+        assert_eq!(
+            lessons.clear_up(1000, 1000),
+            Clearer::Targets,
+            "two in a row, where hardly any is refused"
+        );
+        lessons.note_unclear(1001);
+        assert!(lessons.accepts_now());
         pass(ACCEPTANCE_SHOWS + Duration::from_secs(1)).await;
-        assert_eq!(lessons.clear_up(2, 2), Clearer::Targets, "long ago");
+        assert_eq!(lessons.clear_up(1001, 1001), Clearer::Targets, "long ago");
+        assert!(!lessons.accepts_now());
+    }
+
+    /// Every second address is dead: several in a row are people, and a target that takes nobody shows all the same.
+    #[tokio::test(start_paused = true)]
+    async fn a3_where_many_are_refused_it_takes_more_in_a_row() {
+        let lessons = Lessons::new();
+        for taken in 0..100 {
+            lessons.note_unclear(taken);
+        }
+        lessons.accepted(Instant::now());
+        for _ in 0..6 {
+            lessons.note_unclear(100);
+        }
+        assert_eq!(lessons.clear_up(100, 100), Clearer::Persons);
+        for _ in 0..ALIKE_MAX {
+            lessons.note_unclear(100);
+        }
+        assert_eq!(lessons.clear_up(100, 100), Clearer::Targets);
     }
 }

@@ -227,6 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         }
         let share = target.settings.messages_per_connection_max;
         let share = target.lessons.share().map_or(share, |learned| learned.min(share));
+        let share = self.offered.messages_max.map_or(share, |said| said.min(share));
         let is_stuck = || self.owed != Owed::Nothing && target.lessons.resets_are_refused();
         let is_old = || self.made_at.elapsed() >= target.settings.connection_age_max;
         !self.misfits.is_empty() || self.envelopes >= share || is_stuck() || is_old()

@@ -121,23 +121,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         parcel.fail(refused.fault);
     }
 
-    /// Not the message's fate: it may have another target, or wait.
+    /// Nobody's messages are taken.
     fn decline(&mut self, target: &Target, parcel: Parcel, refused: &Refused) {
+        target.note(Sign::Declined(refused.targets_fault()));
+        self.pass_on(target, parcel, refused);
+    }
+
+    /// Not the message's fate: it may have another target, or wait.
+    fn pass_on(&mut self, target: &Target, parcel: Parcel, refused: &Refused) {
         self.answered += 1;
         target.stats.declined.fetch_add(1, Relaxed);
-        let fault = refused.targets_fault();
-        target.note(Sign::Declined(fault.clone()));
-        parcel.pass_on(fault);
+        parcel.pass_on(refused.targets_fault());
     }
 
     fn refuse_sender(&mut self, target: &Target, parcel: Parcel, refused: &Refused) {
-        self.answered += 1;
-        target.stats.declined.fetch_add(1, Relaxed);
         let fault = refused.targets_fault();
         if target.lessons.refuse_sender(&parcel.delivery.sender, fault.clone()) {
             tracing::warn!(target_mta = %target.settings.name, cause = %fault.detail, "a sender is refused");
         }
-        parcel.pass_on(fault);
+        self.pass_on(target, parcel, refused);
     }
 
     /// Whether a refusal is the person's shows in what becomes of others: a permanent one is looked at twice.
@@ -158,6 +160,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         };
         match target.lessons.clear_up(taken_at_first, taken) {
             Clearer::Persons => self.refuse(target, parcel, refused),
+            // It takes others: whatever this one is about, the target is not down.
+            Clearer::Targets if target.lessons.accepts_now() => self.pass_on(target, parcel, &refused),
             Clearer::Targets => self.decline(target, parcel, &refused),
         }
     }
