@@ -12,6 +12,7 @@ import time
 import urllib.request
 
 import content
+import worst
 from durable import Durable
 from house import RELAY, Wrong, cpu_seconds, find, free_port, resident_mib
 from peer_mta import PostfixRelay
@@ -254,6 +255,11 @@ class Rows:
         house.end(wire)
         house.configure()
         return figures
+
+    def worst(self):
+        """Content that is dear to walk, as a multiple of plain text of the same size; one round, for each message is large."""
+        by_data = worst.path(self.house, "data", "no-chunking", is_chunked=False)
+        return {name: [value] for name, value in (by_data | worst.path(self.house, "bdat", "accept", is_chunked=True)).items()}
 
     def memory(self):
         """Resident memory while one request carries a job for every person."""

@@ -1,5 +1,6 @@
 """Content that is dear to walk: the same number of bytes as plain text and as what a hostile or unlucky engine may send."""
 
+import contextlib
 import smtplib
 import ssl
 import threading
@@ -117,7 +118,7 @@ def path(house, name, profile, is_chunked):
     figures = {}
     try:
         trickle = Trickle(house) if is_chunked else None
-        with trickle or threading.Lock():
+        with trickle or contextlib.nullcontext():
             measure(house, PLAIN, MESSAGE_BYTES)
             plain = min(measure(house, PLAIN, MESSAGE_BYTES) for _ in range(2))
             for kind, make in WORST.items():
