@@ -6,14 +6,18 @@ mod private;
 use super::{CliError, Exit, WithConfig, context};
 use crate::app;
 use crate::config::Config;
-use crate::inject::{ProbeStep, probe};
+use crate::inject::{ProbeEnvelope, ProbeStep, probe};
 use crate::render::Renderer;
 use crate::secret::SecretRef;
 use crate::tls::{ClientTls, ServerTls};
 use crate::vault::Vault;
 use clap::Args;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::io::{self, Write};
+
+/// Senders asked for at each target, at most.
+const SENDERS_MAX: usize = 10;
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
@@ -22,6 +26,12 @@ pub struct CheckArgs {
     /// Do not connect to the targets
     #[arg(long)]
     offline: bool,
+    /// Ask each target whether it takes mail from this address [default: the senders of the templates]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    probe_from: Option<String>,
+    /// Ask each target whether it takes mail to this address; nothing is sent to it
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    probe_to: Option<String>,
     /// One JSON object a line
     #[arg(long)]
     json: bool,
@@ -61,7 +71,7 @@ pub async fn run(args: CheckArgs) -> Result<Exit, CliError> {
     steps.push(journal::journal(&config));
     steps.extend(listeners(&config));
     if !args.offline {
-        steps.extend(targets(&config).await);
+        steps.extend(targets(&config, &envelope(&config, &args)).await);
     }
     let failed = steps.iter().filter(|step| !step.ok).count();
     print(&steps, args.json, failed).map_err(CliError::failed)?;
@@ -134,7 +144,34 @@ fn listeners(config: &Config) -> Vec<Step> {
     config.listeners.iter().map(check).collect()
 }
 
-async fn targets(config: &Config) -> Vec<Step> {
+/// What engines send is not known here; what the templates say of themselves is.
+fn envelope(config: &Config, args: &CheckArgs) -> ProbeEnvelope {
+    let mut envelope = ProbeEnvelope::default();
+    if let Some(recipient) = &args.probe_to {
+        envelope.recipient.clone_from(recipient);
+    }
+    let senders: BTreeSet<String> = match &args.probe_from {
+        Some(sender) => BTreeSet::from([sender.clone()]),
+        None => Renderer::load(app::render_settings(config))
+            .map(|renderer| renderer.senders().map(str::to_owned).collect())
+            .unwrap_or_default(),
+    };
+    if !senders.is_empty() {
+        envelope.senders = senders.into_iter().filter(|sender| sender.is_ascii()).take(SENDERS_MAX).collect();
+    }
+    envelope
+}
+
+/// What may stand in MAIL and RCPT.
+fn address(text: &str) -> Result<String, String> {
+    let has_parts =
+        text.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>".contains(&byte));
+    let is_address = has_parts && is_plain && text.len() <= 254;
+    is_address.then(|| text.to_owned()).ok_or_else(|| String::from("write local@domain, in ASCII"))
+}
+
+async fn targets(config: &Config, envelope: &ProbeEnvelope) -> Vec<Step> {
     if config.targets.is_empty() {
         return vec![Step::bad(
             "targets",
@@ -147,7 +184,9 @@ async fn targets(config: &Config) -> Vec<Step> {
         let tls = ClientTls::load(target.trust.clone());
         let name = |part: &str| format!("target {} {part}", target.name);
         match tls.map_err(|cause| cause.to_string()).and_then(|tls| app::target_settings(target, &tls)) {
-            Ok(settings) => steps.extend(probe(&settings).await.into_iter().map(|step| probed(&name, step))),
+            Ok(settings) => {
+                steps.extend(probe(&settings, envelope).await.into_iter().map(|step| probed(&name, step)))
+            }
             Err(cause) => {
                 steps.push(Step::bad(name("set-up"), cause, "see ca, pin and auth of this [[target]]"))
             }

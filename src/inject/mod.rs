@@ -31,10 +31,10 @@ pub use delivery::{Accepted, DeliverError, Delivery, Errand, OnOffer};
 pub use ehlo::Capabilities;
 pub use lessons::Learned;
 pub use pace::Slowed;
-pub use probe::{ProbeFailure, ProbeStep, probe};
+pub use probe::{ProbeEnvelope, ProbeFailure, ProbeStep, probe};
 pub use settings::{Deadlines, TargetAuth, TargetSettings, TlsMode};
 pub use stats::TargetStats;
-pub use trouble::{AuthRefusal, TlsTrouble, Trouble};
+pub use trouble::{AuthRefusal, Refusal, TlsTrouble, Trouble};
 
 #[cfg(test)]
 mod tests;

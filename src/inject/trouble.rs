@@ -45,6 +45,8 @@ pub enum Trouble {
     AuthNotOffered,
     #[error("{0}")]
     AuthRefused(AuthRefusal),
+    #[error("it refuses {} with {}", .0.command, .0.said())]
+    Refuses(Refusal),
     #[error("it ends every session before taking a message ({0})")]
     Fruitless(String),
     #[error("{0}")]
@@ -91,6 +93,89 @@ impl AuthRefusal {
 
     fn credentials(user: &str) -> String {
         format!("correct auth of this target: user = \"{user}\", and what its password refers to")
+    }
+}
+
+/// What the target said to an envelope that no recipient can be blamed for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub command: &'static str,
+    pub sender: String,
+    pub code: ReplyCode,
+    /// Without what it echoes.
+    pub text: String,
+}
+
+/// What a refusal speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blame {
+    Encryption,
+    Authentication,
+    Sender,
+    Relaying,
+    Unsaid,
+}
+
+impl Refusal {
+    pub(super) fn of(self, sender: &str) -> Self {
+        Self { sender: sender.to_owned(), ..self }
+    }
+
+    pub(super) fn said(&self) -> String {
+        format!("{} {}", said(self.code), self.text)
+    }
+
+    pub(super) fn blame(&self) -> Blame {
+        const SIGNS: [(Blame, &[&str]); 4] = [
+            (Blame::Encryption, &["starttls", "tls", "encrypt"]),
+            (Blame::Sender, &["sender", "send as", "sendas", "not owned", "from address", "not verified"]),
+            (Blame::Authentication, &["authenticat", "auth ", "log in", "logged in"]),
+            (Blame::Relaying, &["relay", "rcpthosts", "gateway"]),
+        ];
+        let text = self.text.to_lowercase();
+        let by_text = SIGNS.into_iter().find(|(_, signs)| signs.iter().any(|sign| text.contains(sign)));
+        match (by_text, self.code.basic, self.code.enhanced) {
+            (Some((blame, _)), ..) => blame,
+            (None, 530, _) => Blame::Authentication,
+            (None, _, Some(Enhanced(_, 7, 60))) | (None, _, Some(Enhanced(_, 1, 7 | 8))) => Blame::Sender,
+            (None, _, Some(Enhanced(5, 7, 1))) if self.command == "RCPT" => Blame::Relaying,
+            (None, ..) => Blame::Unsaid,
+        }
+    }
+
+    fn fix(&self, settings: &TargetSettings) -> String {
+        let sender = &self.sender;
+        match (self.blame(), &settings.auth) {
+            (Blame::Encryption, _) if settings.tls == TlsMode::None => {
+                String::from("set tls = \"starttls\" or \"implicit\" for this target")
+            }
+            (Blame::Encryption, _) => String::from(
+                "make the target see that this connection is encrypted: is there a proxy in between?",
+            ),
+            (Blame::Sender, Some(auth)) => format!(
+                "let {} send as <{sender}> on the target, or send from another address (return_path or from of the templates)",
+                auth.user
+            ),
+            (Blame::Sender, None) => {
+                format!("let this relay send as <{sender}> on the target, or send from another address")
+            }
+            (Blame::Authentication | Blame::Relaying, None) => String::from(
+                "set auth = { user = \"...\", password = \"file:...\" } for this target, or let this machine's address \
+                 relay there (mynetworks in Postfix, relay_from_hosts in Exim)",
+            ),
+            (Blame::Authentication | Blame::Relaying, Some(auth)) => {
+                format!(
+                    "let {} relay to every domain on the target; is this its submission port (587 or 465)?",
+                    auth.user
+                )
+            }
+            (Blame::Unsaid, _) if self.code.is_transient() => {
+                String::from("the target takes nothing now: see its log, and check again")
+            }
+            (Blame::Unsaid, _) => {
+                String::from("see the target's log for why it takes nothing from this relay")
+            }
+        }
     }
 }
 
@@ -161,6 +246,7 @@ impl Trouble {
                 "enable AUTH PLAIN or LOGIN on the target's port (587 or 465, not 25), or remove auth",
             ),
             Self::AuthRefused(refusal) => refusal.fix(settings),
+            Self::Refuses(refusal) => refusal.fix(settings),
             Self::NoGreeting(_) if settings.tls == TlsMode::StartTls => format!(
                 "does {host}:{port} speak TLS from the first byte, as port 465 does? then set tls = \"implicit\"; \
                  if it only is slow, set greeting_timeout"

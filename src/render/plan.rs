@@ -142,6 +142,11 @@ pub(super) struct Envelope {
 }
 
 impl Plan {
+    /// The envelope sender where the engine names none.
+    pub fn own_sender(&self) -> Option<&str> {
+        self.return_path.as_ref().or(self.from.as_ref()).map(Address::as_str)
+    }
+
     /// A plan that is the same for every job.
     pub(super) fn whole(pieces: Vec<Piece>, envelope: Envelope) -> Self {
         Self::assemble(Head::default(), Arc::new(Pieces::new(pieces)), envelope)
@@ -237,10 +242,7 @@ impl Plan {
             Some(asked) => Address::parse(asked)
                 .map(|address| address.as_str().to_owned())
                 .map_err(|_| Fault::new(Reason::BadJob, "the envelope sender is not an address")),
-            None => {
-                let from = self.return_path.as_ref().or(self.from.as_ref());
-                Ok(from.map(|from| from.as_str().to_owned()).unwrap_or_default())
-            }
+            None => Ok(self.own_sender().map(str::to_owned).unwrap_or_default()),
         }
     }
 }

@@ -85,6 +85,11 @@ impl Renderer {
         self.memo.plans_compiled()
     }
 
+    /// The envelope senders of all templates.
+    pub fn senders(&self) -> impl Iterator<Item = &str> {
+        self.shelf.senders()
+    }
+
     pub fn templates(&self) -> impl Iterator<Item = &TemplateInfo> {
         self.shelf.infos()
     }

@@ -59,6 +59,10 @@ impl Shelf {
         self
     }
 
+    pub fn senders(&self) -> impl Iterator<Item = &str> {
+        self.good.values().flat_map(|template| template.senders())
+    }
+
     pub fn infos(&self) -> impl Iterator<Item = &TemplateInfo> {
         self.good.values().map(|template| &template.info)
     }

@@ -68,6 +68,12 @@ impl Template {
         }
     }
 
+    /// The envelope senders of its variants.
+    pub fn senders(&self) -> impl Iterator<Item = &str> {
+        let locales = self.locales.iter().map(|(_, plan)| plan);
+        self.base.iter().chain(locales).filter_map(|plan| plan.own_sender())
+    }
+
     /// The variant for a language tag: itself, then without its last parts, then the base (RFC 4647 §3.4).
     pub fn variant(&self, locale: Option<&str>) -> Option<&Arc<Plan>> {
         let mut range = locale.unwrap_or("");

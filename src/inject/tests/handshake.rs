@@ -65,7 +65,7 @@ const PASSWORD: &str = "czNjcmV0";
 
 /// The failure of the last step; `None`: all went well.
 async fn failure(settings: &TargetSettings) -> Option<ProbeFailure> {
-    probe(settings).await.pop().unwrap().result.err()
+    probe(settings, &ProbeEnvelope::default()).await.pop().unwrap().result.err()
 }
 
 #[tokio::test]
@@ -283,4 +283,67 @@ async fn a9_implicit_tls_to_a_port_that_greets_is_said_with_the_line_to_change()
         let failure = failure(&target).await.unwrap();
         assert!(failure.fix.contains(wanted), "{failure:?}");
     }
+}
+
+/// Step and fix of the failure, or what was noted of the recipient.
+async fn envelope_of(replies: Replies, auth: bool) -> Result<String, (&'static str, ProbeFailure)> {
+    let peer = Peer::start(replies).await;
+    let mut settings = peer.settings();
+    settings.auth = settings.auth.filter(|_| auth);
+    let senders = vec![String::from("news@brand.example"), String::from("shop@brand.example")];
+    let envelope = ProbeEnvelope { senders, ..ProbeEnvelope::default() };
+    let last = probe(&settings, &envelope).await.pop().unwrap();
+    assert!(peer.heard("DATA").is_empty() && peer.heard("BDAT").is_empty(), "no message is sent");
+    last.result.map_err(|failure| (last.name, failure))
+}
+
+#[tokio::test]
+async fn a3_a_policy_that_no_message_would_pass_fails_the_check_with_its_fix() {
+    const PLAIN: (&str, &str) = ("EHLO", "250-mx.test\r\n250 AUTH PLAIN");
+    const AUTH: (&str, &str) = ("AUTH", "235 2.7.0 ok");
+    const POLICIES: [(Replies, bool, &str, &str); 8] = [
+        (&[PLAIN, ("MAIL", "530 5.7.0 Authentication required")], false, "mail", "set auth"),
+        (&[PLAIN, ("MAIL", "530 5.7.0 Must issue a STARTTLS command first")], false, "mail", "set tls"),
+        (&[PLAIN, ("RCPT", "554 5.7.1 <x>: Relay access denied")], false, "rcpt", "set auth"),
+        (&[PLAIN, ("RCPT", "550 relay not permitted")], false, "rcpt", "relay_from_hosts"),
+        (&[PLAIN, ("RCPT", "454 4.7.1 <x>: Relay access denied")], false, "rcpt", "mynetworks"),
+        (&[PLAIN, AUTH, ("RCPT", "554 5.7.1 relaying denied")], true, "rcpt", "let relay relay"),
+        (
+            &[PLAIN, AUTH, ("RCPT", "553 5.7.1 <x>: Sender address rejected: not owned by user relay")],
+            true,
+            "rcpt",
+            "send as <news@brand.example>",
+        ),
+        (
+            &[
+                PLAIN,
+                AUTH,
+                ("MAIL FROM:<shop", "550 5.7.60 client does not have permissions to send as this sender"),
+            ],
+            true,
+            "mail",
+            "send as <shop@brand.example>",
+        ),
+    ];
+    for (replies, auth, step, fix) in POLICIES {
+        let (name, failure) = envelope_of(replies, auth).await.unwrap_err();
+        assert!(name == step && failure.fix.contains(fix), "{replies:?}: {name} {failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a3_a_refusal_of_the_checks_own_recipient_is_a_note() {
+    for said in [
+        "550 5.1.1 user unknown",
+        "550 5.1.2 domain has a null MX",
+        "556 5.1.10 recipient address has null MX",
+        "450 4.2.0 greylisted, try again",
+        "451 4.3.0 try again later",
+    ] {
+        let reply = Box::leak(said.to_owned().into_boxed_str());
+        let replies: Replies = Box::leak(Box::new([("RCPT", &*reply)]));
+        let note = envelope_of(replies, false).await.unwrap();
+        assert!(note.starts_with("note: ") && note.contains(&said[..3]), "{said}: {note}");
+    }
+    assert_eq!(envelope_of(&[], false).await.unwrap(), "relays to other domains");
 }

@@ -22,7 +22,7 @@ async fn assert_nothing_sent(case: Case, client: &ClientTls, mode: TlsMode) {
     target.tls = mode;
     target.client_tls = Some(client.clone());
     target.auth = Some(TargetAuth { user: String::from("relay"), password: String::from("s3cret").into() });
-    let steps = probe(&target).await;
+    let steps = probe(&target, &ProbeEnvelope::default()).await;
     let failure = steps.last().unwrap().result.clone().unwrap_err();
     assert!((case.wanted)(&failure.trouble), "{}: {:?}", case.what, failure);
     assert!(!failure.fix.is_empty());
@@ -110,9 +110,12 @@ async fn auth_is_given_inside_tls_and_the_probe_says_what_it_found() {
     target.tls = TlsMode::Implicit;
     target.client_tls = Some(trusting(&ca));
     target.auth = Some(TargetAuth { user: String::from("relay"), password: String::from("s3cret").into() });
-    let steps = probe(&target).await;
+    let steps = probe(&target, &ProbeEnvelope::default()).await;
     let found: Vec<_> = steps.iter().map(|step| (step.name, step.result.clone().unwrap())).collect();
-    assert_eq!(found.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["tcp", "tls", "ehlo", "auth"]);
+    assert_eq!(
+        found.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        ["tcp", "tls", "ehlo", "auth", "mail", "rcpt"]
+    );
     assert!(found[1].1.contains("TLSv1_3") && found[1].1.contains("valid until"), "{}", found[1].1);
     assert!(found[2].1.contains("PIPELINING"));
 
@@ -133,7 +136,9 @@ async fn clear_text_is_spoken_on_loopback_only() {
     assert_eq!(sink.messages().len(), 1);
 
     target.tls = TlsMode::StartTls;
-    let Err(failure) = probe(&target).await.pop().unwrap().result else { panic!() };
+    let Err(failure) = probe(&target, &ProbeEnvelope::default()).await.pop().unwrap().result else {
+        panic!()
+    };
     assert!(matches!(failure.trouble, Trouble::StartTlsNotOffered));
 }
 
