@@ -7,7 +7,8 @@ use super::health::Sign;
 use super::target::Target;
 use crate::fault::{Fault, Reason};
 use std::pin::pin;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -74,16 +75,35 @@ impl Target {
             if let Some(cause) = self.too_slow_for(parcel) {
                 return Err(cause);
             }
+            let _waits_here = looks_again.map(|_| Counted::one_more(&self.in_hand));
             tokio::select! {
                 biased;
+                () = parcel.abandoned() => return Err(self.not_taken()),
                 pass = self.enter(), if looks_again.is_none() => {
                     parcel.pass = Some(pass);
                     return Ok(());
                 }
-                () = turned => {}
+                () = turned => match self.breaker.shut() {
+                    // It may have another way now that this target is down.
+                    Some((_, cause)) if looks_again.is_none() => return Err(cause),
+                    _ => {}
+                },
                 () = sleep_until(looks_again.unwrap_or_else(Instant::now)), if looks_again.is_some() => {}
             }
         }
+    }
+
+    /// How the target stands, for whoever has a message for it. A message that waits in a session's hand for a silent
+    /// target finds out itself whether it still is: it has its session already, and another would wait for one.
+    pub fn ask(self: &Arc<Self>) -> Look {
+        let look = match self.in_hand.load(Relaxed) {
+            0 => self.breaker.ask(self.attempt_max()),
+            _ => self.breaker.shut().map_or(Look::Up, |(kind, cause)| Look::Down(kind, cause)),
+        };
+        if let Look::Attempt(..) = look {
+            self.ensure_worker();
+        }
+        look
     }
 
     /// Whether one more message may leave now, behind another.
@@ -195,6 +215,22 @@ impl Target {
             _ if jobs < limit * 4 => Crowding::Some,
             _ => Crowding::Much,
         }
+    }
+}
+
+/// Counts something while it lasts.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn one_more(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 

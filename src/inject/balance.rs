@@ -115,7 +115,7 @@ impl Injector {
         let target = self.targets.iter().find(|target| &*target.settings.name == name);
         let target = target.ok_or_else(|| self.unknown_target())?;
         let handle = |errand| TargetHandle { seat: Seat::take(target), is_named: true, wants, errand };
-        match ask(target) {
+        match target.ask() {
             Look::Up => Ok(handle(wants)),
             Look::Attempt(..) => Ok(handle(Errand::Attempt)),
             Look::Down(kind, _) if wants.bears(kind) && self.has_share(target) => Ok(handle(wants)),
@@ -293,7 +293,7 @@ impl Injector {
             seen.up.clear();
             for target in group {
                 let may_wait = |kind| wants.bears(kind) && self.has_share(target);
-                if seen.add(target, ask(target), may_wait) {
+                if seen.add(target, target.ask(), may_wait) {
                     return Ok(handle(target, Errand::Attempt));
                 }
             }
@@ -338,15 +338,6 @@ impl Injector {
         let detail = format!("no such target; configured are: {}", names.join(", "));
         Fault::new(Reason::BadJob, detail)
     }
-}
-
-/// How a target stands; for one that is down and due, an attempt to connect is started.
-fn ask(target: &Arc<Target>) -> Look {
-    let look = target.breaker.ask(target.attempt_max());
-    if let Look::Attempt(..) = look {
-        target.ensure_worker();
-    }
-    look
 }
 
 fn no_target() -> Fault {

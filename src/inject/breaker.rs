@@ -50,6 +50,11 @@ impl Kind {
         matches!(self, Self::Silent | Self::Failing | Self::Losing)
     }
 
+    /// Whether an attempt may put its message in doubt.
+    fn is_doubtful(self) -> bool {
+        matches!(self, Self::Silent | Self::Losing)
+    }
+
     /// The target may be slow and nothing worse: who has patience may wait for it.
     pub fn is_silence(self) -> bool {
         matches!(self, Self::Ungreeted | Self::Silent)
@@ -121,6 +126,8 @@ impl Breaker {
         let failures = match outage.as_ref() {
             None => 1,
             // The attempt was counted when it was given out.
+            // What it cost before says nothing about how often messages may be put in doubt.
+            Some(before) if kind.is_doubtful() && !before.kind.is_doubtful() => 1,
             Some(before) if before.kind.needs_message() && kind.needs_message() => before.failures,
             Some(before) => before.failures.saturating_add(1),
         };
@@ -157,9 +164,9 @@ impl Breaker {
 
 /// Half of the doubling pause is fixed, the other half is drawn, so that relays do not come back in step.
 fn pause(kind: Kind, failures: u32, share: f64) -> Duration {
-    let (min, max) = match kind {
-        Kind::Unreachable | Kind::Ungreeted | Kind::Failing => (PAUSE_MIN, PAUSE_MAX),
-        Kind::Silent | Kind::Losing => (DOUBTFUL_PAUSE_MIN, DOUBTFUL_PAUSE_MAX),
+    let (min, max) = match kind.is_doubtful() {
+        true => (DOUBTFUL_PAUSE_MIN, DOUBTFUL_PAUSE_MAX),
+        false => (PAUSE_MIN, PAUSE_MAX),
     };
     let whole = min.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(max);
     whole.mul_f64(0.5 + share / 2.0)

@@ -235,6 +235,11 @@ impl Parcel {
         self.waiting.is_closed()
     }
 
+    /// Completes when nobody waits for it any more. Cancel-safe.
+    pub async fn abandoned(&mut self) {
+        self.waiting.closed().await;
+    }
+
     /// Takes it for a session; false when it was given up before. A taken parcel stays taken.
     pub fn take(&mut self) -> bool {
         self.is_taken = self.is_taken || self.claim.get();

@@ -46,6 +46,8 @@ pub(super) struct Target {
     pub pulse: Arc<AtomicU64>,
     /// Told when the target is left alone.
     pub turned: Notify,
+    /// Messages that wait in a session's hand until the target, which is silent, answers.
+    pub in_hand: AtomicUsize,
     /// Jobs that were given this target and have no outcome yet.
     pub seats: AtomicUsize,
     learned: watch::Sender<Learned>,
@@ -77,6 +79,7 @@ impl Target {
             pace: Pace::default(),
             pulse: Arc::default(),
             turned: Notify::new(),
+            in_hand: AtomicUsize::new(0),
             seats: AtomicUsize::new(0),
             settings,
             queue: Queue::new(),
