@@ -5,8 +5,11 @@
 //! about the sender, the session, the order of our commands, or how the target and this relay stand to each other says
 //! nothing about the person: it never becomes a person's outcome.
 
+mod words;
+
 use crate::fault::{Enhanced, ReplyCode};
 use std::ops::RangeInclusive;
+use words::*;
 
 /// The command that a reply answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,165 +181,6 @@ const CLOSING: RangeInclusive<u16> = 421..=421;
 const REFUSED: RangeInclusive<u16> = 400..=599;
 const TRANSIENT: RangeInclusive<u16> = 400..=499;
 const PERMANENT: RangeInclusive<u16> = 500..=599;
-
-const SHARE_OF_A_SESSION: &[&str] = &[
-    "per session",
-    "per connection",
-    "in this session",
-    "in this connection",
-    "for this session",
-    "for this connection",
-    "in one session",
-    "in one connection",
-    "session limit",
-];
-const TOO_MANY_MESSAGES: &[&str] =
-    &["too many messages", "too many mails", "too many transactions", "too many recipients"];
-const TOO_MUCH: &[&str] = &[
-    "too many",
-    "too much",
-    "too fast",
-    "slow down",
-    "rate limit",
-    "ratelimit",
-    "rate-limit",
-    "message rate",
-    "throttl",
-    "quota exceeded",
-    "limit exceeded",
-    "exceeded",
-    "unexpected volume",
-    "flood",
-];
-const SENDING_QUOTA: &[&str] = &[
-    "sending quota",
-    "sending limit",
-    "sending rate",
-    "rate limit",
-    "rate overlimit",
-    "throttl",
-    "too many connections",
-    "too many emails",
-    "emails per hour",
-    "messages per hour",
-    "emails per day",
-    "daily limit",
-    "outgoing email quota",
-    "submissionquota",
-    "unusual sending activity",
-];
-const OF_THE_SENDER: &[&str] = &[
-    "sender address rejected",
-    "sender rejected",
-    "sender verif",
-    "sender domain",
-    "domain of sender",
-    "send as",
-    "sendas",
-    "not owned by",
-    "not authorized to send",
-    "not allowed to send from",
-    "unauthenticated email",
-    "email address is not verified",
-    "envelope sender",
-    "unauthorized sender",
-    "unknown sender address",
-    "sender identity",
-    "from address is not",
-    "from address does not",
-    "dmarc",
-    "dkim",
-    "spf ",
-];
-const OF_THE_SENDER_AT_MAIL: &[&str] = &["sender", "from address", "return path", "your domain"];
-const OF_THE_RECIPIENT: &[&str] = &[
-    "user unknown",
-    "unknown user",
-    "no such user",
-    "no such recipient",
-    "no such mailbox",
-    "no mailbox",
-    "unknown recipient",
-    "recipient unknown",
-    "user not found",
-    "mailbox not found",
-    "mailbox unavailable",
-    "does not exist",
-    "unrouteable address",
-    "mailbox full",
-    "mailbox is full",
-    "over quota",
-    "account disabled",
-    "greylist",
-    "graylist",
-    "grey-list",
-    "greyed",
-];
-/// One mailbox, which says nothing of how much this relay may send.
-const FULL_MAILBOX: &[&str] =
-    &["mailbox quota", "mailbox for user is full", "mailbox full", "mailbox is full", "user over quota"];
-/// Exchange's checks of who may write to a mailbox or group.
-const RULES_OF_THE_RECIPIENT: &[&str] =
-    &["resolver.rst", "does not accept mail from", "recipient restricted"];
-const SYNTAX_OF_AN_ADDRESS: &[&str] = &["address", "mailbox", "recipient", "domain", "local part"];
-const ORDER_OF_COMMANDS: &[&str] = &[
-    "pipelin",
-    "synchroni",
-    "protocol error",
-    "early talk",
-    "out of sequence",
-    "out of order",
-    "bad sequence",
-];
-const AUTHENTICATION: &[&str] = &[
-    "authentication required",
-    "authentication is required",
-    "must authenticate",
-    "not authenticated",
-    "authenticate first",
-    "proper authentication",
-    "must be authenticated",
-    "not logged in",
-    "log in first",
-    "auth first",
-    "auth required",
-    "starttls",
-    "tls required",
-    "tls is required",
-    "requires tls",
-    "encryption required",
-    "encryption needed",
-];
-const RELAYING: &[&str] = &["relay", "rcpthosts", "not a gateway"];
-/// Behind the content a word alone may be about the content.
-const RELAYING_REFUSED: &[&str] =
-    &["relay access denied", "relaying", "relay denied", "relay not", "to relay", "relay is not"];
-const CLIENT_REFUSED: &[&str] =
-    &["client host rejected", "client host blocked", "client host [", "sending ip", "your ip"];
-/// The account that this relay sends with.
-const ACCOUNT_REFUSED: &[&str] = &[
-    "sending paused",
-    "sending disabled",
-    "sending is disabled",
-    "is not authorized to perform",
-    "outboundspam",
-    "account is suspended",
-    "account suspended",
-];
-const OF_THE_CLIENT: &[&str] = &[
-    "client host",
-    "client address",
-    "helo command",
-    "your ip",
-    "sending ip",
-    "ip address",
-    "reverse dns",
-    "rdns",
-    "ptr record",
-    "blocked using",
-    "dnsbl",
-    "spamhaus",
-];
 
 /// Looked at from the top. The rows that know more stand before those that know less.
 static TABLE: &[Row] = &[

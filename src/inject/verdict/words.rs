@@ -1,0 +1,160 @@
+//! Words in replies that tell whose they are, in lower case. Real MTAs say them; codes alone often do not tell.
+
+pub const SHARE_OF_A_SESSION: &[&str] = &[
+    "per session",
+    "per connection",
+    "in this session",
+    "in this connection",
+    "for this session",
+    "for this connection",
+    "in one session",
+    "in one connection",
+    "session limit",
+];
+pub const TOO_MANY_MESSAGES: &[&str] =
+    &["too many messages", "too many mails", "too many transactions", "too many recipients"];
+pub const TOO_MUCH: &[&str] = &[
+    "too many",
+    "too much",
+    "too fast",
+    "slow down",
+    "rate limit",
+    "ratelimit",
+    "rate-limit",
+    "message rate",
+    "throttl",
+    "quota exceeded",
+    "limit exceeded",
+    "exceeded",
+    "unexpected volume",
+    "flood",
+];
+pub const SENDING_QUOTA: &[&str] = &[
+    "sending quota",
+    "sending limit",
+    "sending rate",
+    "rate limit",
+    "rate overlimit",
+    "throttl",
+    "too many connections",
+    "too many emails",
+    "emails per hour",
+    "messages per hour",
+    "emails per day",
+    "daily limit",
+    "outgoing email quota",
+    "submissionquota",
+    "unusual sending activity",
+];
+pub const OF_THE_SENDER: &[&str] = &[
+    "sender address rejected",
+    "sender rejected",
+    "sender verif",
+    "sender domain",
+    "domain of sender",
+    "send as",
+    "sendas",
+    "not owned by",
+    "not authorized to send",
+    "not allowed to send from",
+    "unauthenticated email",
+    "email address is not verified",
+    "envelope sender",
+    "unauthorized sender",
+    "unknown sender address",
+    "sender identity",
+    "from address is not",
+    "from address does not",
+    "dmarc",
+    "dkim",
+    "spf ",
+];
+pub const OF_THE_SENDER_AT_MAIL: &[&str] = &["sender", "from address", "return path", "your domain"];
+pub const OF_THE_RECIPIENT: &[&str] = &[
+    "user unknown",
+    "unknown user",
+    "no such user",
+    "no such recipient",
+    "no such mailbox",
+    "no mailbox",
+    "unknown recipient",
+    "recipient unknown",
+    "user not found",
+    "mailbox not found",
+    "mailbox unavailable",
+    "does not exist",
+    "unrouteable address",
+    "mailbox full",
+    "mailbox is full",
+    "over quota",
+    "account disabled",
+    "greylist",
+    "graylist",
+    "grey-list",
+    "greyed",
+];
+/// One mailbox, which says nothing of how much this relay may send.
+pub const FULL_MAILBOX: &[&str] =
+    &["mailbox quota", "mailbox for user is full", "mailbox full", "mailbox is full", "user over quota"];
+/// Exchange's checks of who may write to a mailbox or group.
+pub const RULES_OF_THE_RECIPIENT: &[&str] =
+    &["resolver.rst", "does not accept mail from", "recipient restricted"];
+pub const SYNTAX_OF_AN_ADDRESS: &[&str] = &["address", "mailbox", "recipient", "domain", "local part"];
+pub const ORDER_OF_COMMANDS: &[&str] = &[
+    "pipelin",
+    "synchroni",
+    "protocol error",
+    "early talk",
+    "out of sequence",
+    "out of order",
+    "bad sequence",
+];
+pub const AUTHENTICATION: &[&str] = &[
+    "authentication required",
+    "authentication is required",
+    "must authenticate",
+    "not authenticated",
+    "authenticate first",
+    "proper authentication",
+    "must be authenticated",
+    "not logged in",
+    "log in first",
+    "auth first",
+    "auth required",
+    "starttls",
+    "tls required",
+    "tls is required",
+    "requires tls",
+    "encryption required",
+    "encryption needed",
+];
+pub const RELAYING: &[&str] = &["relay", "rcpthosts", "not a gateway"];
+/// Behind the content a word alone may be about the content.
+pub const RELAYING_REFUSED: &[&str] =
+    &["relay access denied", "relaying", "relay denied", "relay not", "to relay", "relay is not"];
+pub const CLIENT_REFUSED: &[&str] =
+    &["client host rejected", "client host blocked", "client host [", "sending ip", "your ip"];
+/// The account that this relay sends with.
+pub const ACCOUNT_REFUSED: &[&str] = &[
+    "sending paused",
+    "sending disabled",
+    "sending is disabled",
+    "is not authorized to perform",
+    "outboundspam",
+    "account is suspended",
+    "account suspended",
+];
+pub const OF_THE_CLIENT: &[&str] = &[
+    "client host",
+    "client address",
+    "helo command",
+    "your ip",
+    "sending ip",
+    "ip address",
+    "reverse dns",
+    "rdns",
+    "ptr record",
+    "blocked using",
+    "dnsbl",
+    "spamhaus",
+];
