@@ -165,7 +165,7 @@ def endure(lab, stream, way):
 def case_overload(args):
     """Ten times what the target takes, with auto: what is accepted is answered soon, what is not is told at once, and the target is
     kept as busy as it can be."""
-    slow = "slow=20,no-pipelining,no-chunking"
+    slow = f"slow={os.environ.get('SLOW_MS', '60')},no-pipelining,no-chunking"
     limits = {"handoff_wait": "10s", "jobs_in_flight_max": 64}
     with Ward(args.binary, args.seed, "auto", {"retry_first": "1s", "retry_max": "5s"}, limits, {SICK: slow}, connections=4) as lab:
         lab.start()
