@@ -79,7 +79,7 @@ class Run:
         serve = subprocess.Popen([self.relay, "serve", "-c", self.config], stdout=log, stderr=log)
         try:
             wait_port(self.http_port, serve)
-            check = subprocess.run([self.relay, "check", "-c", self.config], capture_output=True, text=True)
+            check = subprocess.run([self.relay, "check", "--probe-to", "probe@people0.test", "-c", self.config], capture_output=True, text=True)
             if check.returncode != 0:
                 self.problems.append(("check", check.stdout + check.stderr))
             half = PEOPLE // 2
