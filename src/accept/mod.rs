@@ -4,5 +4,6 @@
 pub mod door;
 pub mod http;
 pub mod jobs;
+mod notices;
 pub mod quota;
 pub mod smtp;

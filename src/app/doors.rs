@@ -5,7 +5,7 @@ mod socket;
 use super::Parts;
 use crate::accept::door::House;
 use crate::accept::{http, smtp};
-use crate::config::{Bind, Config, Listener, ListenerKind, TlsMode};
+use crate::config::{BareNewline, Bind, Config, Listener, ListenerKind, TlsMode};
 use crate::exit::{CliError, Exit};
 use crate::tls::ServerTls;
 use socket::Socket;
@@ -123,6 +123,10 @@ fn smtp_settings(
         tls,
         token_domains: listener.token_domains.clone(),
         quotas: parts.quotas.clone(),
+        bare_lf: match listener.bare_newline {
+            BareNewline::Normalize => smtp::BareLf::Normalize,
+            BareNewline::Refuse => smtp::BareLf::Refuse,
+        },
         limits: smtp::Limits {
             message_bytes_max: limits.message_bytes_max,
             connections_max: limits.connections_max,

@@ -5,8 +5,9 @@ mod private;
 
 use super::{CliError, Exit, WithConfig, context};
 use crate::app;
-use crate::config::Config;
+use crate::config::{Config, ListenerKind};
 use crate::inject::{ProbeEnvelope, ProbeStep, probe};
+use crate::job::Acceptance;
 use crate::render::Renderer;
 use crate::secret::SecretRef;
 use crate::tls::{ClientTls, ServerTls};
@@ -36,6 +37,10 @@ pub struct CheckArgs {
     #[arg(long)]
     json: bool,
 }
+
+/// Right as it is, but clients that send one message to several people and do not look at each answer lose mail by it.
+const ONE_RECIPIENT: &str = "accept = \"handoff\" takes one recipient a message, the others get 452: for an engine that sends one message \
+                             to several people set accept = \"auto\" or \"journal\"";
 
 /// One line of the checklist.
 #[derive(Debug, Serialize)]
@@ -131,9 +136,13 @@ fn listeners(config: &Config) -> Vec<Step> {
     let check = |listener: &crate::config::Listener| {
         let name = format!("listener {}", listener.bind);
         let load = |files| ServerTls::load_with_clients(files, listener.client_ca.clone(), &[]);
+        let told = |tls: &str| match (listener.kind, listener.accept) {
+            (ListenerKind::Smtp, Acceptance::Handoff) => format!("{tls}; {ONE_RECIPIENT}"),
+            _ => tls.to_owned(),
+        };
         match listener.identity.clone().map(load) {
-            None => Step::good(name, "no TLS, this machine only"),
-            Some(Ok(_)) => Step::good(name, "certificate and key fit"),
+            None => Step::good(name, told("no TLS, this machine only")),
+            Some(Ok(_)) => Step::good(name, told("certificate and key fit")),
             Some(Err(cause)) => Step::bad(
                 name,
                 cause,

@@ -2,7 +2,7 @@
 
 use super::read::TLS_MODES;
 use super::section::Section;
-use super::{Bind, Listener, ListenerKind, TlsMode};
+use super::{BareNewline, Bind, Listener, ListenerKind, TlsMode};
 use crate::job::Acceptance;
 use crate::tls::ServerFiles;
 
@@ -22,6 +22,15 @@ pub fn listener(section: Section<'_>) -> Option<Listener> {
     let ways =
         [("auto", Acceptance::Auto), ("handoff", Acceptance::Handoff), ("journal", Acceptance::Journal)];
     let accept = section.choice("accept", &ways).unwrap_or(Acceptance::Auto);
+    let line_ends = [("normalize", BareNewline::Normalize), ("refuse", BareNewline::Refuse)];
+    let bare_newline = section.choice("bare_newline", &line_ends);
+    if bare_newline.is_some() && kind == Some(ListenerKind::Http) {
+        section.problem(
+            "bare_newline",
+            "bare_newline is for smtp and lmtp listeners: HTTP has no line ends of content",
+        );
+    }
+    let bare_newline = bare_newline.unwrap_or_default();
     let token_domains = section.texts("token_domains").unwrap_or_default();
     if token_domains.is_empty() {
         section.problem(
@@ -40,7 +49,17 @@ pub fn listener(section: Section<'_>) -> Option<Listener> {
         check_engine(&section, (kind, bind), engine.as_deref());
     }
     section.finish();
-    Some(Listener { kind: kind?, bind: bind?, tls, identity, client_ca, accept, token_domains, engine })
+    Some(Listener {
+        kind: kind?,
+        bind: bind?,
+        tls,
+        identity,
+        client_ca,
+        accept,
+        bare_newline,
+        token_domains,
+        engine,
+    })
 }
 
 fn listener_kind(section: &Section<'_>) -> Option<ListenerKind> {
@@ -158,6 +177,11 @@ mod tests {
             ("kind = \"lmtp\"\nbind = \"unix:\"", "the path of a socket"),
             ("kind = \"lmtp\"\nbind = \"here\"", "not \"here\""),
             ("kind = \"lmtp\"\nbind = \"unix:a\"\nclient_ca = \"ca.pem\"", "with TLS"),
+            ("kind = \"smtp\"\nbind = \"unix:a\"\nbare_newline = \"keep\"", "one of normalize, refuse"),
+            (
+                "kind = \"http\"\nbind = \"127.0.0.1:80\"\ntls = \"none\"\nbare_newline = \"refuse\"",
+                "for smtp and lmtp",
+            ),
             ("kind = \"imap\"\nbind = \"unix:a\"", "one of smtp, lmtp, http"),
         ] {
             let wrong = parse(listener).unwrap_err();

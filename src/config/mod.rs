@@ -131,6 +131,16 @@ impl fmt::Display for Bind {
     }
 }
 
+/// What a bare LF in the content of a message is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BareNewline {
+    /// A line end, as CRLF is. Only CRLF.CRLF ends a message all the same.
+    #[default]
+    Normalize,
+    /// The message is refused at its end.
+    Refuse,
+}
+
 /// A door for engines.
 #[derive(Debug, Clone)]
 pub struct Listener {
@@ -143,6 +153,7 @@ pub struct Listener {
     pub client_ca: Option<PathBuf>,
     /// What a positive answer means here.
     pub accept: Acceptance,
+    pub bare_newline: BareNewline,
     pub token_domains: Vec<String>,
     /// Who submits here without AUTH. Only where nobody but this machine can connect.
     pub engine: Option<String>,

@@ -1,18 +1,19 @@
 //! Cuts message content out of a byte stream, for `DATA` (RFC 5321 §4.5.2) and `BDAT` (RFC 3030).
 //!
-//! Only CRLF.CRLF ends `DATA`. A bare CR, a bare LF or a NUL anywhere is an error after which nothing of the
-//! stream may be read as commands: whoever wrote it may have meant a program with other ideas of a line end.
+//! Only CRLF.CRLF ends `DATA`, whatever else is in it. A bare CR or a NUL anywhere, and a bare LF where it is not taken as a
+//! line end, make the content unfit; its framing goes on all the same, so that its end can be found and answered.
+//!
+//! Where a bare LF is taken as a line end, it never helps to end the content: a dot between line ends of which one is a
+//! bare LF stays content, and leaves with another dot before it. So what this relay takes for one message is one message for
+//! every reader behind it.
 
 use memchr::memmem;
 use std::sync::LazyLock;
 
-/// Bytes looked at one by one from a line that begins with a dot.
-const DOTTED_BYTES: usize = 1024;
-
 static LF_DOT: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\n."));
 
 /// Why the content is refused and the session closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum BadData {
     #[error("bare CR")]
     BareCr,
@@ -20,113 +21,183 @@ pub enum BadData {
     BareLf,
     #[error("NUL")]
     Nul,
+    /// Nothing came behind a dot that stands alone between bare line ends: it was meant as the end.
+    #[error("a dot alone on its line, but not between CR LF and CR LF,")]
+    LoneDot,
+}
+
+/// What a bare LF in the content is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BareLf {
+    /// A line end, and CRLF from here on.
+    #[default]
+    Normalize,
+    Refuse,
 }
 
 /// What one call made of its input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
-    /// Octets of the input that belong to the content (or to its end) and are done with.
+    /// Bytes of the input that belong to the content (or to its end) and are done with.
     pub octets: usize,
     /// The end of the content, or of the chunk, was reached.
     pub is_complete: bool,
 }
 
+/// What was found in the content that is no line of it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Findings {
+    bare_lf: BareLf,
+    has_bare_lf: bool,
+    fault: Option<BadData>,
+}
+
+impl Findings {
+    /// The first fault is the one that is told.
+    fn note(&mut self, fault: BadData) {
+        self.has_bare_lf |= fault == BadData::BareLf;
+        if (fault, self.bare_lf) != (BadData::BareLf, BareLf::Normalize) {
+            self.fault.get_or_insert(fault);
+        }
+    }
+}
+
+/// The line end before what comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LineEnd {
+    CrLf,
+    Lf,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
-    LineStart,
+    /// The start of a line, behind this line end. Before the content stands the CRLF of the command.
+    LineStart(LineEnd),
     Line,
     Cr,
     /// A dot at the start of a line.
-    Dot,
+    Dot(LineEnd),
     /// A dot alone so far, and a CR.
-    DotCr,
+    DotCr(LineEnd),
 }
 
 /// Frames `DATA` and undoes dot-stuffing.
 #[derive(Debug)]
 pub struct DataFramer {
     at: At,
+    findings: Findings,
+    /// The line before, if it was one dot that did not end the content.
+    is_behind_lone_dot: bool,
 }
 
 impl Default for DataFramer {
     fn default() -> Self {
-        Self { at: At::LineStart }
+        Self::new(BareLf::default())
     }
 }
 
 impl DataFramer {
-    /// Appends content to `message`, line ends included. The final dot is not part of it.
-    ///
-    /// # Errors
-    /// [`BadData`]; the framer must not be used after it.
-    pub fn take(&mut self, input: &[u8], message: &mut Vec<u8>) -> Result<Taken, BadData> {
+    pub fn new(bare_lf: BareLf) -> Self {
+        let findings = Findings { bare_lf, ..Findings::default() };
+        Self { at: At::LineStart(LineEnd::CrLf), findings, is_behind_lone_dot: false }
+    }
+
+    /// Appends content to `message`, line ends included. The final dot is not part of it. Of content with a
+    /// [`DataFramer::fault`] the message is not to be used.
+    pub fn take(&mut self, input: &[u8], message: &mut Vec<u8>) -> Taken {
         let (mut done, mut is_plain) = (0, true);
         while let Some(&next) = input.get(done) {
-            if is_plain && (self.at == At::Line || (self.at == At::LineStart && next != b'.')) {
+            let is_within_lines = match self.at {
+                At::Line => true,
+                At::LineStart(_) => next != b'.',
+                At::Cr | At::Dot(_) | At::DotCr(_) => false,
+            };
+            if is_plain && is_within_lines {
                 match take_lines(&input[done..], message) {
-                    // The rest is half a line, or breaks the rules somewhere: octet by octet from here.
+                    // The rest is half a line, or breaks the rules somewhere: byte by byte from here.
                     0 => is_plain = false,
                     lines => {
                         done += lines;
-                        self.at = At::LineStart;
+                        self.start_line(LineEnd::CrLf);
                         continue;
                     }
                 }
             }
-            if (self.at, next) == (At::LineStart, b'.') {
-                // Where one line begins with a dot others may: to search for each would cost more than to look at each byte.
-                let dotted = &input[done..input.len().min(done + DOTTED_BYTES)];
-                let taken = self.take_dotted(dotted, message)?;
-                done += taken.octets;
-                if taken.is_complete {
-                    return Ok(Taken { octets: done, is_complete: true });
+            match (self.at, next) {
+                (At::LineStart(before), b'.') => self.at = At::Dot(before),
+                (At::Dot(before), b'\r') => self.at = At::DotCr(before),
+                (At::DotCr(LineEnd::CrLf), b'\n') => return Taken { octets: done + 1, is_complete: true },
+                (At::DotCr(LineEnd::Lf), b'\n') => self.keep_lone_dot(LineEnd::CrLf, message),
+                (At::Dot(_), b'\n') => {
+                    self.findings.note(BadData::BareLf);
+                    self.keep_lone_dot(LineEnd::Lf, message);
                 }
-                continue;
-            }
-            self.at = match (self.at, next) {
-                (At::Dot, b'\r') => At::DotCr,
-                (At::DotCr, b'\n') => return Ok(Taken { octets: done + 1, is_complete: true }),
                 (At::Cr, b'\n') => {
                     message.extend_from_slice(b"\r\n");
-                    At::LineStart
+                    self.start_line(LineEnd::CrLf);
                 }
-                (At::Cr | At::DotCr, _) => return Err(BadData::BareCr),
-                (At::LineStart | At::Line | At::Dot, _) => {
-                    done += copy_line(&input[done..], message)?;
-                    if input.get(done) != Some(&b'\r') {
+                (At::Cr | At::DotCr(_), _) => {
+                    self.findings.note(BadData::BareCr);
+                    self.at = At::Line;
+                    continue;
+                }
+                (At::LineStart(_) | At::Line | At::Dot(_), _) => {
+                    let length = copy_line(&input[done..], message);
+                    done += length;
+                    let Some(&end) = input.get(done) else {
                         self.at = At::Line;
                         break;
-                    }
-                    At::Cr
+                    };
+                    self.end_line(end, message);
                 }
-            };
+            }
             done += 1;
         }
-        Ok(Taken { octets: done, is_complete: false })
+        Taken { octets: done, is_complete: false }
     }
 
-    /// Byte by byte, whatever stands there.
-    fn take_dotted(&mut self, input: &[u8], message: &mut Vec<u8>) -> Result<Taken, BadData> {
-        for (done, byte) in input.iter().enumerate() {
-            self.at = match (self.at, *byte) {
-                (At::DotCr, b'\n') => return Ok(Taken { octets: done + 1, is_complete: true }),
-                (At::Cr, b'\n') => {
-                    message.extend_from_slice(b"\r\n");
-                    At::LineStart
-                }
-                (At::Cr | At::DotCr, _) => return Err(BadData::BareCr),
-                (At::LineStart, b'.') => At::Dot,
-                (At::Dot, b'\r') => At::DotCr,
-                (At::LineStart | At::Line, b'\r') => At::Cr,
-                (_, b'\n') => return Err(BadData::BareLf),
-                (_, 0) => return Err(BadData::Nul),
-                (_, other) => {
-                    message.push(other);
-                    At::Line
-                }
-            };
+    /// What makes the content unfit, as far as it was read.
+    pub fn fault(&self) -> Option<BadData> {
+        self.findings.fault
+    }
+
+    /// Whether a bare LF was among the line ends.
+    pub fn has_bare_lf(&self) -> bool {
+        self.findings.has_bare_lf
+    }
+
+    /// Whether all that was read so far ends in a dot alone on its line that did not end the content. Nothing more may
+    /// come: to a client with other ideas of a line end it was the end.
+    pub fn is_behind_lone_dot(&self) -> bool {
+        self.is_behind_lone_dot && matches!(self.at, At::LineStart(_))
+    }
+
+    fn start_line(&mut self, behind: LineEnd) {
+        self.at = At::LineStart(behind);
+        self.is_behind_lone_dot = false;
+    }
+
+    /// No client that stuffs its dots wrote this one, so it is content as it stands.
+    fn keep_lone_dot(&mut self, end: LineEnd, message: &mut Vec<u8>) {
+        message.extend_from_slice(b".\r\n");
+        self.at = At::LineStart(end);
+        self.is_behind_lone_dot = true;
+    }
+
+    /// What stopped [`copy_line`].
+    fn end_line(&mut self, end: u8, message: &mut Vec<u8>) {
+        match end {
+            b'\r' => self.at = At::Cr,
+            b'\n' => {
+                self.findings.note(BadData::BareLf);
+                message.extend_from_slice(b"\r\n");
+                self.start_line(LineEnd::Lf);
+            }
+            _ => {
+                self.findings.note(BadData::Nul);
+                self.at = At::Line;
+            }
         }
-        Ok(Taken { octets: input.len(), is_complete: false })
     }
 }
 
@@ -136,27 +207,31 @@ impl DataFramer {
 pub struct ChunkFramer {
     left: u64,
     after_cr: bool,
+    findings: Findings,
 }
 
 impl ChunkFramer {
+    pub fn new(bare_lf: BareLf) -> Self {
+        Self { findings: Findings { bare_lf, ..Findings::default() }, ..Self::default() }
+    }
+
     pub fn begin(&mut self, octets: u64) {
         self.left = octets;
     }
 
-    /// # Errors
-    /// [`BadData`]; the framer must not be used after it.
-    pub fn take(&mut self, input: &[u8], message: &mut Vec<u8>) -> Result<Taken, BadData> {
+    /// As [`DataFramer::take`].
+    pub fn take(&mut self, input: &[u8], message: &mut Vec<u8>) -> Taken {
         let octets = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len());
         let chunk = &input[..octets];
         let (mut done, mut is_plain) = (0, true);
         while done < chunk.len() {
-            if self.after_cr {
-                if chunk[done] != b'\n' {
-                    return Err(BadData::BareCr);
+            if std::mem::take(&mut self.after_cr) {
+                if chunk[done] == b'\n' {
+                    message.extend_from_slice(b"\r\n");
+                    done += 1;
+                } else {
+                    self.findings.note(BadData::BareCr);
                 }
-                message.extend_from_slice(b"\r\n");
-                self.after_cr = false;
-                done += 1;
                 continue;
             }
             let rest = &chunk[done..];
@@ -167,29 +242,41 @@ impl ChunkFramer {
                 break;
             }
             is_plain = false;
-            done += copy_line(&chunk[done..], message)?;
-            if chunk.get(done) == Some(&b'\r') {
-                self.after_cr = true;
-                done += 1;
+            done += copy_line(rest, message);
+            match chunk.get(done) {
+                None => {}
+                Some(b'\r') => self.after_cr = true,
+                Some(b'\n') => {
+                    self.findings.note(BadData::BareLf);
+                    message.extend_from_slice(b"\r\n");
+                }
+                Some(_) => self.findings.note(BadData::Nul),
             }
+            done += 1;
         }
         self.left -= octets as u64;
-        Ok(Taken { octets, is_complete: self.left == 0 })
+        Taken { octets, is_complete: self.left == 0 }
+    }
+
+    /// As [`DataFramer::fault`].
+    pub fn fault(&self) -> Option<BadData> {
+        self.findings.fault
+    }
+
+    /// As [`DataFramer::has_bare_lf`].
+    pub fn has_bare_lf(&self) -> bool {
+        self.findings.has_bare_lf
     }
 
     /// The last chunk has been taken: a message whose last line has no end gets one, so that whoever sends it
-    /// on ends it the same way.
-    ///
-    /// # Errors
-    /// [`BadData::BareCr`] when the content ends in half a line end.
-    pub fn finish(&mut self, message: &mut Vec<u8>) -> Result<(), BadData> {
+    /// on ends it the same way. Content that ends in half a line end has a fault now.
+    pub fn finish(&mut self, message: &mut Vec<u8>) {
         if self.after_cr {
-            return Err(BadData::BareCr);
+            self.findings.note(BadData::BareCr);
         }
         if !message.is_empty() && !message.ends_with(b"\r\n") {
             message.extend_from_slice(b"\r\n");
         }
-        Ok(())
     }
 }
 
@@ -219,16 +306,11 @@ fn has_lawful_line_ends(octets: &[u8]) -> bool {
     is_broken == 0 && *first != b'\n' && *last != 0 && *last != b'\r'
 }
 
-/// Copies up to the next CR or the end of the input; how many octets that were.
-fn copy_line(input: &[u8], message: &mut Vec<u8>) -> Result<usize, BadData> {
-    let length = match memchr::memchr3(b'\r', b'\n', 0, input) {
-        None => input.len(),
-        Some(at) if input[at] == b'\r' => at,
-        Some(at) if input[at] == b'\n' => return Err(BadData::BareLf),
-        Some(_) => return Err(BadData::Nul),
-    };
+/// Copies up to the next CR, LF or NUL, or the end of the input; how many bytes that were.
+fn copy_line(input: &[u8], message: &mut Vec<u8>) -> usize {
+    let length = memchr::memchr3(b'\r', b'\n', 0, input).unwrap_or(input.len());
     message.extend_from_slice(&input[..length]);
-    Ok(length)
+    length
 }
 
 #[cfg(test)]
@@ -239,29 +321,37 @@ mod tests {
     /// The message and what follows it, or `None` for the message when it is not complete.
     type Cut = (Option<Vec<u8>>, Vec<u8>);
 
-    fn data(pieces: &[&[u8]]) -> Result<Cut, BadData> {
-        let (mut framer, mut message) = (DataFramer::default(), Vec::new());
+    fn data_with(bare_lf: BareLf, pieces: &[&[u8]]) -> Result<Cut, BadData> {
+        let (mut framer, mut message) = (DataFramer::new(bare_lf), Vec::new());
         for (at, piece) in pieces.iter().enumerate() {
-            let taken = framer.take(piece, &mut message)?;
+            let taken = framer.take(piece, &mut message);
             if taken.is_complete {
                 let mut rest = piece[taken.octets..].to_vec();
                 rest.extend(pieces[at + 1..].concat());
-                return Ok((Some(message), rest));
+                return framer.fault().map_or(Ok((Some(message), rest)), Err);
             }
             assert_eq!(taken.octets, piece.len());
         }
-        Ok((None, Vec::new()))
+        framer.fault().map_or(Ok((None, Vec::new())), Err)
+    }
+
+    fn data(pieces: &[&[u8]]) -> Result<Cut, BadData> {
+        data_with(BareLf::Refuse, pieces)
+    }
+
+    fn chunks_with(bare_lf: BareLf, pieces: &[&[u8]]) -> Result<Vec<u8>, BadData> {
+        let (mut framer, mut message) = (ChunkFramer::new(bare_lf), Vec::new());
+        for piece in pieces {
+            framer.begin(piece.len() as u64);
+            let taken = framer.take(piece, &mut message);
+            assert_eq!(taken, Taken { octets: piece.len(), is_complete: true });
+        }
+        framer.finish(&mut message);
+        framer.fault().map_or(Ok(message), Err)
     }
 
     fn chunks(pieces: &[&[u8]]) -> Result<Vec<u8>, BadData> {
-        let (mut framer, mut message) = (ChunkFramer::default(), Vec::new());
-        for piece in pieces {
-            framer.begin(piece.len() as u64);
-            let taken = framer.take(piece, &mut message)?;
-            assert_eq!(taken, Taken { octets: piece.len(), is_complete: true });
-        }
-        framer.finish(&mut message)?;
-        Ok(message)
+        chunks_with(BareLf::Refuse, pieces)
     }
 
     fn stuffed(content: &[u8]) -> Vec<u8> {
@@ -312,8 +402,64 @@ mod tests {
         assert_eq!(chunks(&[b"a\r", b"\n.\r\n", b"b"]).unwrap(), b"a\r\n.\r\nb\r\n");
         let (mut framer, mut message) = (ChunkFramer::default(), Vec::new());
         framer.begin(3);
-        let taken = framer.take(b"abcQUIT\r\n", &mut message).unwrap();
+        let taken = framer.take(b"abcQUIT\r\n", &mut message);
         assert_eq!((taken.octets, taken.is_complete, message.as_slice()), (3, true, &b"abc"[..]));
+    }
+
+    #[test]
+    fn b2_a_bare_lf_is_a_line_end_and_never_part_of_the_final_one() {
+        let taken = |stream: &[u8]| data_with(BareLf::Normalize, &[stream]).unwrap();
+        for (stream, message) in [
+            (&b"a: b\n\ntext\n\r\n.\r\n"[..], &b"a: b\r\n\r\ntext\r\n\r\n"[..]),
+            (b"a\n.\r\nb\r\n.\r\n", b"a\r\n.\r\nb\r\n"),
+            (b"a\r\n.\nb\r\n.\r\n", b"a\r\n.\r\nb\r\n"),
+            (b"a\n.\nb\r\n.\r\n", b"a\r\n.\r\nb\r\n"),
+            (b"\n.\r\n\r\n.\r\n", b"\r\n.\r\n\r\n"),
+            // Python's smtplib and every other client that knows LF stuffs the dots behind it too.
+            (b"a\n..\n..b\n.\r\n.\r\n", b"a\r\n.\r\n.b\r\n.\r\n"),
+        ] {
+            assert_eq!(taken(stream), (Some(message.to_vec()), Vec::new()), "{}", stream.escape_ascii());
+        }
+        assert_eq!(taken(b"a\n.\n"), (None, Vec::new()), "the end is still to come");
+        assert_eq!(data_with(BareLf::Normalize, &[b"a\rb\n"]), Err(BadData::BareCr));
+        assert_eq!(data_with(BareLf::Normalize, &[b"a\n\0"]), Err(BadData::Nul));
+        assert_eq!(
+            chunks_with(BareLf::Normalize, &[b"a\r", b"\n.\n", b"\nb"]).unwrap(),
+            b"a\r\n.\r\n\r\nb\r\n"
+        );
+        assert_eq!(chunks_with(BareLf::Normalize, &[b"a\r", b"b"]), Err(BadData::BareCr));
+    }
+
+    #[test]
+    fn b2_a_dot_that_somebody_else_would_take_for_the_end_is_known() {
+        for (stream, is_behind) in [
+            (&b"a\n.\n"[..], true),
+            (b"a\n.\r\n", true),
+            (b"a\r\n.\n", true),
+            (b"a\n.\nb", false),
+            (b"a\n.\nb\n", false),
+            (b"a\n", false),
+            (b"a\n..\n", false),
+        ] {
+            let mut framer = DataFramer::default();
+            framer.take(stream, &mut Vec::new());
+            assert_eq!(framer.is_behind_lone_dot(), is_behind, "{}", stream.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn b2_unfit_content_is_read_to_its_end() {
+        for content in [
+            &b"a\nb\r\n.\r\nQUIT"[..],
+            b"a\rb\r\n.\r\nQUIT",
+            b"a\0\r\n.\r\nQUIT",
+            b"a\n.\r\nb\n.\n\r.\r\r\n.\r\nQUIT",
+        ] {
+            let mut framer = DataFramer::new(BareLf::Refuse);
+            let taken = framer.take(content, &mut Vec::new());
+            assert!(taken.is_complete && framer.fault().is_some());
+            assert_eq!(&content[taken.octets..], b"QUIT", "{}", content.escape_ascii());
+        }
     }
 
     /// Line ends, NULs and dots around one dot: whatever a sender writes, at most one message comes out and
@@ -342,9 +488,29 @@ mod tests {
                 }
                 let single: Vec<&[u8]> = stream.chunks(1).collect();
                 assert_eq!(data(&single), whole);
+                normalized(&stream, is_true_end.then_some(smuggled));
                 let is_clean = chunks(&[&stream]).is_ok();
                 assert_eq!(is_clean, [before, after].iter().all(|e| **e == b"\r\n") && !dot.contains(&0));
             }
+        }
+    }
+
+    /// Where bare LFs are line ends: one message at most, in CRLF only, and up to the first CRLF.CRLF.
+    fn normalized(stream: &[u8], behind_true_end: Option<&[u8]>) {
+        let single: Vec<&[u8]> = stream.chunks(1).collect();
+        let whole = data_with(BareLf::Normalize, &[stream]);
+        assert_eq!(data_with(BareLf::Normalize, &single), whole, "{}", stream.escape_ascii());
+        match whole {
+            Ok((Some(message), rest)) => {
+                let end = memchr::memmem::find(stream, b"\r\n.\r\n").expect("the end of the case") + 5;
+                assert_eq!(rest, &stream[end..]);
+                assert!(has_lawful_line_ends(&message) && message.ends_with(b"\r\n"));
+                assert!(
+                    rest.is_empty() || rest.starts_with(behind_true_end.expect("nothing but the true end"))
+                );
+            }
+            Ok((None, _)) => panic!("{} hangs", stream.escape_ascii()),
+            Err(fault) => assert!(matches!(fault, BadData::BareCr | BadData::Nul)),
         }
     }
 
@@ -383,6 +549,9 @@ mod tests {
             prop_assert_eq!(data(&[&stream]), expected.clone());
             prop_assert_eq!(data(&[before, after]), expected);
             prop_assert_eq!(chunks(&[&stream]), chunks(&single));
+            prop_assert_eq!(chunks(&[before, after]), chunks(&single));
+            let (data, chunks) = (|p: &[&[u8]]| data_with(BareLf::Normalize, p), |p: &[&[u8]]| chunks_with(BareLf::Normalize, p));
+            prop_assert_eq!(data(&[before, after]), data(&single));
             prop_assert_eq!(chunks(&[before, after]), chunks(&single));
         }
 

@@ -26,7 +26,7 @@ impl fmt::Debug for Credentials {
 }
 
 /// Why a response cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum BadResponse {
     /// The client sent `*` (RFC 4954 §4).
     #[error("the exchange was cancelled")]
@@ -36,7 +36,7 @@ pub enum BadResponse {
     #[error("the response is not well formed")]
     Malformed,
     /// The client asked to act as somebody else, which no engine may.
-    #[error("an authorization identity is not accepted")]
+    #[error("the client asks to act as somebody else than it logs in as (authorization identity)")]
     AuthorizationIdentity,
 }
 
@@ -52,7 +52,8 @@ pub fn external(response: &[u8]) -> Result<String, BadResponse> {
     String::from_utf8(decode(response)?.to_vec()).map_err(|_| BadResponse::Malformed)
 }
 
-/// Reads `[authzid] NUL authcid NUL passwd`.
+/// Reads `[authzid] NUL authcid NUL passwd`. Who asks to act as itself asks for nothing (RFC 4616 §2): Perl's and GNU's
+/// SASL libraries always do.
 ///
 /// # Errors
 /// [`BadResponse`].
@@ -64,7 +65,7 @@ pub fn plain(response: &[u8]) -> Result<Credentials, BadResponse> {
     else {
         return Err(BadResponse::Malformed);
     };
-    if !authzid.is_empty() {
+    if !authzid.is_empty() && authzid != user {
         return Err(BadResponse::AuthorizationIdentity);
     }
     if password.is_empty() {
@@ -128,11 +129,23 @@ mod tests {
     fn plain_is_read() {
         assert_eq!(plain_of(b"\0campaigns\0s3cret"), Ok(("campaigns".into(), b"s3cret".to_vec())));
         assert_eq!(plain_of("\0דנה\0סוד".as_bytes()).unwrap().0, "דנה");
-        assert_eq!(plain_of(b"other\0campaigns\0s3cret"), Err(BadResponse::AuthorizationIdentity));
         for malformed in [&b""[..], b"a", b"\0a", b"\0a\0", b"\0\0b", b"\0a\0b\0", b"\0a\nb\0c", b"\0\xff\0c"]
         {
             assert_eq!(plain_of(malformed), Err(BadResponse::Malformed), "{}", malformed.escape_ascii());
         }
+    }
+
+    #[test]
+    fn b1_who_asks_to_act_as_itself_asks_for_nothing() {
+        let read = Ok(("campaigns".into(), b"s3cret".to_vec()));
+        assert_eq!(plain_of(b"campaigns\0campaigns\0s3cret"), read);
+        assert_eq!(plain_of("דנה\0דנה\0סוד".as_bytes()).unwrap().0, "דנה");
+        for other in
+            [&b"other\0campaigns\0s3cret"[..], b"Campaigns\0campaigns\0s3cret", b" \0campaigns\0s3cret"]
+        {
+            assert_eq!(plain_of(other), Err(BadResponse::AuthorizationIdentity));
+        }
+        assert_eq!(plain_of(b"campaigns\0\0s3cret"), Err(BadResponse::AuthorizationIdentity));
     }
 
     #[test]

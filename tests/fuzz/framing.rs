@@ -3,7 +3,7 @@
 
 use crate::{fuzz, pieces};
 use bytes::Bytes;
-use tokenrelay::wire::data::{ChunkFramer, DataFramer};
+use tokenrelay::wire::data::{BareLf, ChunkFramer, DataFramer};
 use tokenrelay::wire::dot;
 use tokenrelay::wire::line::{Framed, LineFramer, LineKind};
 use tokenrelay::wire::ndjson::{Frame, Framer};
@@ -46,10 +46,13 @@ fn data() {
 }
 
 fn data_in(pieces: &[&[u8]]) -> Cut {
-    let (mut framer, mut message, mut octets) = (DataFramer::default(), Vec::new(), 0);
+    let (mut framer, mut message, mut octets) = (DataFramer::new(BareLf::Refuse), Vec::new(), 0);
     for piece in pieces {
-        let taken = framer.take(piece, &mut message).map_err(|_| ())?;
+        let taken = framer.take(piece, &mut message);
         octets += taken.octets;
+        if framer.fault().is_some() {
+            return Err(());
+        }
         if taken.is_complete {
             return Ok(Some((message, octets)));
         }
@@ -103,22 +106,22 @@ fn bdat() {
 }
 
 fn chunks_in<'c>(chunks: &[&'c [u8]], mut cut: impl FnMut(&'c [u8]) -> Vec<&'c [u8]>) -> Result<Vec<u8>, ()> {
-    let (mut framer, mut message) = (ChunkFramer::default(), Vec::new());
+    let (mut framer, mut message) = (ChunkFramer::new(BareLf::Refuse), Vec::new());
     for chunk in chunks {
         framer.begin(chunk.len() as u64);
         let mut is_complete = chunk.is_empty();
         for piece in cut(chunk).into_iter().filter(|piece| !piece.is_empty()) {
             assert!(!is_complete);
-            let taken = framer.take(piece, &mut message).map_err(|_| ())?;
+            let taken = framer.take(piece, &mut message);
             assert_eq!(taken.octets, piece.len());
             is_complete = taken.is_complete;
         }
         assert!(is_complete);
-        let taken = framer.take(b"RSET\r\n\0\n", &mut message).map_err(|_| ())?;
+        let taken = framer.take(b"RSET\r\n\0\n", &mut message);
         assert_eq!((taken.octets, taken.is_complete), (0, true), "what stands behind the chunk is left");
     }
-    framer.finish(&mut message).map_err(|_| ())?;
-    Ok(message)
+    framer.finish(&mut message);
+    framer.fault().map_or(Ok(message), |_| Err(()))
 }
 
 #[test]

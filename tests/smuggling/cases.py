@@ -96,8 +96,8 @@ def chunked(octets, marks):
         yield f"BDAT {len(piece)}{last}\r\n".encode() + piece
 
 
-def cases(framings=FRAMINGS, cuts=CUTS):
-    """All of them, numbered."""
+def cases(framings=FRAMINGS, cuts=CUTS, first=0):
+    """All of them, numbered from `first`."""
     found = []
     for framing in framings:
         for how in cuts:
@@ -106,5 +106,5 @@ def cases(framings=FRAMINGS, cuts=CUTS):
             for before in ENDS:
                 for behind in ENDS:
                     for dot in DOTS:
-                        found.append(Case(len(found), before, dot, behind, framing, how))
+                        found.append(Case(first + len(found), before, dot, behind, framing, how))
     return found

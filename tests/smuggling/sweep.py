@@ -4,7 +4,7 @@
     sweep.py PATH-OF-TOKENRELAY
 
 Every line end but CRLF.CRLF around every kind of dot, in DATA, BDAT and XPRT, over STARTTLS, implicit TLS and LMTP, cut into writes
-in several ways (cases.py); transactions in the clear behind STARTTLS; content behind a refused DATA. Each carries a second
+in several ways (cases.py), at doors that take a bare LF for a line end and at doors that refuse it; transactions in the clear behind STARTTLS; content behind a refused DATA. Each carries a second
 transaction, to a second person. At most one message of each may arrive, and none for that person.
 
 The same cases are sent to a receiver that is known to be open. If nothing gets through there, the sweep is broken and fails.
@@ -25,7 +25,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "clients")]
 from cases import FRAMINGS, cases  # noqa: E402
-from relay import USER, Lab, environment, lmtp_doors  # noqa: E402
+from relay import IDENTITY, USER, Lab, environment, free_ports, lmtp_doors  # noqa: E402
 
 PEOPLE = [{"customer_id": name, "email": f"{name}@people.test", "first_name": name, "consent": "service"} for name in ("one", "two")]
 WORKERS, THREADS = 3, 12
@@ -175,13 +175,21 @@ def of_relay(lab):
 
 
 def sweep_relay(lab, problems):
+    """The same cases at both kinds of doors."""
     login = base64.b64encode(f"\0{USER}\0{lab.secret}".encode()).decode()
     ca = str(lab.ca)
     doors = [{"port": lab.smtp_port, "tls": "starttls", "ca": ca, "login": login},
              {"port": lab.smtps_port, "tls": "implicit", "ca": ca, "login": login}]
     if lab.lmtp:
         doors.append({"port": lab.lmtp["port"], "tls": "starttls", "ca": ca, "login": login, "hello": "LHLO"})
-    every = cases([framing for framing in FRAMINGS if framing != "XPRT" or has_merge(doors[0])])
+    first = sweep_doors(lab, "normalize", doors, 0, problems)
+    refusing = [{"port": port, "tls": tls, "ca": ca, "login": login, "hello": hello} for port, tls, hello in lab.refusing]
+    sweep_doors(lab, "refuse", refusing, first, problems)
+
+
+def sweep_doors(lab, bare_newline, doors, first, problems):
+    """Gives the number behind the last of these cases."""
+    every = cases([framing for framing in FRAMINGS if framing != "XPRT" or has_merge(doors[0])], first=first)
     to, smuggled_to = (lab.address(person) for person in lab.people)
     replies = run(every, doors, to, smuggled_to)
     for case in every:
@@ -191,15 +199,27 @@ def sweep_relay(lab, problems):
     wrong = judge(every, arrived, PEOPLE[1]["email"])
     problems += [f"{case}: {what}" for case, what in wrong.items()]
     problems += lax_reading(lab)
+    # What may be a message and was no fault is one: a door that refuses everything would be safe too.
+    brought = {sender for sender, _ in arrived}
+    lost = [case for case in every if takes(case, bare_newline) and case.sender not in brought]
+    problems += [f"{case}: bare_newline = {bare_newline}, and it did not arrive" for case in lost]
     # The end of a message has to be one, or the cases prove nothing.
     senders = Counter(sender for sender, _ in arrived)
     for case in every:
         if case.is_end_of_data and (senders[case.sender], senders[case.smuggler]) != (1, 1):
             problems.append(f"{case}: two messages were sent, {senders[case.sender]} and {senders[case.smuggler]} arrived")
     kinds = Counter(" ".join(replies[case.number]) for case in every if not isinstance(replies[case.number], str))
-    print(f"relay: {len(every)} cases, {len(arrived)} messages arrived, {len(wrong)} holes")
+    came = sum(1 for case in every if case.sender in brought)
+    print(f"relay, {bare_newline}: {len(every)} cases, {came} messages arrived, {len(wrong)} holes")
     for kind, count in kinds.most_common(8):
         print(f"    {count:5} answered {kind}")
+
+
+def takes(case, bare_newline):
+    """Whether nothing is wrong with the content at such a door."""
+    octets, _, _ = case.stream("x@case.example", "y@case.example")
+    bare = octets.replace(b"\r\n", b"")
+    return not (b"\r" in bare or b"\0" in bare or b"\n" in bare and bare_newline == "refuse")
 
 
 def has_merge(door):
@@ -350,8 +370,12 @@ def main():
         sys.exit(__doc__.strip())
     problems, began = [], time.monotonic()
     extra_doors, lmtp = lmtp_doors(sys.argv[1])
+    refusing = [(port, *rest) for port, rest in zip(free_ports(3), (("starttls", "EHLO"), ("implicit", "EHLO"), ("starttls", "LHLO")))]
+    for port, tls, hello in refusing:
+        kind = "lmtp" if hello == "LHLO" else "smtp"
+        extra_doors.append((kind, f"127.0.0.1:{port}", tls, IDENTITY + 'bare_newline = "refuse"\n'))
     with Lab(sys.argv[1], PEOPLE, doors=extra_doors, limits={"connections_per_source_max": 1000}) as lab:
-        lab.lmtp = lmtp
+        lab.lmtp, lab.refusing = lmtp, refusing
         login = base64.b64encode(f"\0{USER}\0{lab.secret}".encode()).decode()
         sweep_relay(lab, problems)
         starttls(lab, login, problems)

@@ -25,6 +25,7 @@ pub(super) async fn engine(door: &Door, peer: &Peer, headers: &HeaderMap) -> Res
     let source = peer.address.ip();
     let known = peer.known.load(Relaxed);
     if !known && let Some(wait) = door.sources.locked_for(source) {
+        KeyRefusal::Locked.tell(door, source);
         return Err(Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
             "locked-out",
@@ -32,13 +33,18 @@ pub(super) async fn engine(door: &Door, peer: &Peer, headers: &HeaderMap) -> Res
         )
         .retry_after(wait));
     }
-    let engine = bearer(headers).and_then(|key| door.settings.house.engines().by_key(key));
-    if let Some(engine) = engine {
-        peer.known.store(true, Relaxed);
-        return Ok(engine);
-    }
+    let refusal = match bearer(headers) {
+        None => KeyRefusal::Missing,
+        Some(key) => match door.settings.house.engines().by_key(key) {
+            Some(engine) => {
+                peer.known.store(true, Relaxed);
+                return Ok(engine);
+            }
+            None => KeyRefusal::Wrong,
+        },
+    };
     Counts::add(&door.settings.counts.keys_refused);
-    tracing::warn!(%source, "http: wrong or missing key");
+    refusal.tell(door, source);
     door.sources.wrong_key(source);
     sleep(door.settings.limits.wrong_key_delay).await;
     Err(Problem::new(
@@ -46,6 +52,30 @@ pub(super) async fn engine(door: &Door, peer: &Peer, headers: &HeaderMap) -> Res
         "unauthorized",
         "send 'Authorization: Bearer KEY' once, with the secret of an [[engine]]",
     ))
+}
+
+/// Why a request has no engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum KeyRefusal {
+    Missing,
+    Wrong,
+    Locked,
+}
+
+impl KeyRefusal {
+    /// One line a source, cause and minute.
+    fn tell(self, door: &Door, source: IpAddr) {
+        let Some(more) = door.notices.due((network(source), self)) else { return };
+        let (cause, fix) = match self {
+            Self::Missing => (
+                "no key, or not exactly one",
+                "send 'Authorization: Bearer KEY' with the secret of an [[engine]]",
+            ),
+            Self::Wrong => ("the key is no engine's secret", "use what [[engine]] secret points to"),
+            Self::Locked => ("too many wrong keys lately", "mend the requests that failed, and wait"),
+        };
+        tracing::warn!(%source, cause, fix, more, "http: key refused");
+    }
 }
 
 /// The key of exactly one `Authorization: Bearer` header (RFC 6750 §2.1).

@@ -1,6 +1,7 @@
 //! Connections of the HTTP door: permits, TLS, protocol, idle supervision and drain.
 
 use super::{Counts, DoorTls, Limits, Settings, auth, events, routes};
+use crate::accept::notices::Notices;
 use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
@@ -11,7 +12,7 @@ use socket2::{SockRef, TcpKeepalive};
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -40,6 +41,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Door {
     pub settings: Arc<Settings>,
     pub sources: Arc<auth::Sources>,
+    pub notices: Arc<Notices<(IpAddr, auth::KeyRefusal)>>,
     pub event_slots: Arc<events::Slots>,
     /// Cancelled when the door closes: no more jobs are read.
     pub stop: CancellationToken,
@@ -88,6 +90,7 @@ pub(super) async fn serve(
     let door = Door {
         settings: settings.clone(),
         sources: Arc::new(auth::Sources::new(limits.wrong_keys_max, limits.wrong_keys_window)),
+        notices: Arc::default(),
         event_slots: Arc::default(),
         stop: CancellationToken::new(),
         cut: CancellationToken::new(),

@@ -6,7 +6,7 @@
 
 use crate::accept::smtp::session::Unread;
 use crate::gate::{Entry, Gate};
-use crate::wire::data::{ChunkFramer, DataFramer, Taken};
+use crate::wire::data::{BadData, BareLf, ChunkFramer, DataFramer, Taken};
 use futures_util::FutureExt;
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ pub struct Incoming {
 pub struct Received {
     pub octets: Vec<u8>,
     pub entries: Vec<Entry>,
+    /// Some of its lines ended in a bare LF.
+    pub had_bare_lf: bool,
 }
 
 /// How the content is delimited.
@@ -57,7 +59,7 @@ pub enum Framing {
 }
 
 impl Incoming {
-    pub fn new(octets_max: usize, declared: Option<u64>) -> Self {
+    pub fn new(octets_max: usize, declared: Option<u64>, bare_lf: BareLf) -> Self {
         Self {
             octets: Vec::new(),
             octets_max,
@@ -67,35 +69,38 @@ impl Incoming {
             reserved: SMALL_OCTETS_MAX,
             fate: Fate::Keep,
             beginning: Vec::new(),
-            data: DataFramer::default(),
-            chunks: ChunkFramer::default(),
+            data: DataFramer::new(bare_lf),
+            chunks: ChunkFramer::new(bare_lf),
         }
     }
 
     /// Content that is for nobody: read to its end, and nothing of it is kept.
     pub fn unwanted(octets_max: usize) -> Self {
-        Self { fate: Fate::Drop(Unread::NoRecipient), ..Self::new(octets_max, None) }
+        Self { fate: Fate::Drop(Unread::NoRecipient), ..Self::new(octets_max, None, BareLf::Normalize) }
     }
 
     pub fn begin_chunk(&mut self, octets: u64) {
         self.chunks.begin(octets);
     }
 
-    /// Takes what belongs to the content; the caller made room for it first.
+    /// Takes what belongs to the content; the caller made room for it first. Unfit content is read to its end too, so that
+    /// the client hears why: one that is answered in the middle of it sees a broken connection.
     ///
     /// # Errors
-    /// [`Unread::Bad`] [`Unread::Endless`] and [`Unread::Farewell`], after which the session closes.
+    /// [`Unread::Endless`], [`Unread::Bad`] where that is endless, and [`Unread::Farewell`], after which the session closes.
     pub fn take(&mut self, input: &[u8], framing: Framing) -> Result<Taken, Unread> {
         let taken = match framing {
             Framing::Dot => self.data.take(input, &mut self.octets),
             Framing::Chunk => self.chunks.take(input, &mut self.octets),
         };
-        let taken = taken.map_err(Unread::Bad)?;
+        if let Some(fault) = self.fault() {
+            self.drop_content(Unread::Bad(fault));
+        }
         self.read += taken.octets;
         if self.read / OVERRUN_FACTOR > self.octets_max + SMALL_OCTETS_MAX {
-            return Err(Unread::Endless);
+            return Err(self.fault().map_or(Unread::Endless, Unread::Bad));
         }
-        if self.octets.len() > self.octets_max {
+        if self.fate == Fate::Keep && self.octets.len() > self.octets_max {
             self.drop_content(Unread::TooLarge);
         }
         if self.fate == Fate::Drop(Unread::NoRecipient) {
@@ -159,21 +164,38 @@ impl Incoming {
     /// # Errors
     /// [`Unread`] when it was dropped on the way, or ends in half a line end.
     pub async fn finish(&mut self, framing: Framing, gate: &Gate) -> Result<Received, Unread> {
+        if framing == Framing::Chunk {
+            self.chunks.finish(&mut self.octets);
+        }
+        if let Some(fault) = self.fault() {
+            self.drop_content(Unread::Bad(fault));
+        }
         if let Fate::Drop(reason) = self.fate {
             return Err(reason);
-        }
-        if framing == Framing::Chunk {
-            self.chunks.finish(&mut self.octets).map_err(Unread::Bad)?;
         }
         if self.entries.is_empty() {
             let entry = gate.enter_soon(self.octets.len(), Duration::MAX).await;
             self.entries.push(entry.ok_or(Unread::NoRoom)?);
         }
-        Ok(Received { octets: std::mem::take(&mut self.octets), entries: std::mem::take(&mut self.entries) })
+        let (octets, entries) = (std::mem::take(&mut self.octets), std::mem::take(&mut self.entries));
+        Ok(Received { octets, entries, had_bare_lf: self.data.has_bare_lf() || self.chunks.has_bare_lf() })
     }
 
+    /// What is wrong with the content, as far as it was read.
+    pub fn fault(&self) -> Option<BadData> {
+        self.data.fault().or(self.chunks.fault())
+    }
+
+    /// Whether the client may think that it has ended the content.
+    pub fn is_behind_lone_dot(&self) -> bool {
+        self.data.is_behind_lone_dot()
+    }
+
+    /// The first reason is the one that is told, unless the content is unfit: then the session ends with it.
     fn drop_content(&mut self, reason: Unread) {
-        self.fate = Fate::Drop(reason);
+        if self.fate == Fate::Keep || matches!(reason, Unread::Bad(_)) {
+            self.fate = Fate::Drop(reason);
+        }
         self.octets = Vec::new();
         self.entries.clear();
     }
@@ -184,7 +206,7 @@ mod tests {
     use super::*;
 
     async fn received(content: &[u8], octets_max: usize, gate: &Gate) -> Result<Received, Unread> {
-        let mut incoming = Incoming::new(octets_max, None);
+        let mut incoming = Incoming::new(octets_max, None, BareLf::Normalize);
         for piece in content.chunks(1000) {
             incoming.make_room(piece.len(), gate).await;
             if incoming.take(piece, Framing::Dot)?.is_complete {
@@ -201,7 +223,7 @@ mod tests {
     #[tokio::test]
     async fn a_small_message_enters_when_it_is_complete() {
         let gate = Gate::new(10, 1 << 20);
-        let mut incoming = Incoming::new(1 << 20, Some(500));
+        let mut incoming = Incoming::new(1 << 20, Some(500), BareLf::Normalize);
         incoming.make_room(500, &gate).await;
         incoming.take(b"a\r\n", Framing::Dot).unwrap();
         assert_eq!(gate.free(), 10);

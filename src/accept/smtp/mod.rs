@@ -17,6 +17,7 @@ mod submission;
 #[cfg(test)]
 mod tests;
 
+pub use crate::wire::data::BareLf;
 pub use guesses::GuessLimits;
 pub use serve::{DoorListener, serve};
 pub use session::Protocol;
@@ -61,6 +62,8 @@ pub struct Settings {
     pub token_domains: Vec<String>,
     /// Shared with the other doors: an engine has one rate.
     pub quotas: Arc<Quotas>,
+    /// What a bare LF in content is.
+    pub bare_lf: BareLf,
     pub limits: Limits,
 }
 

@@ -1,10 +1,11 @@
 //! Lets clients in: one task a connection, so many at a time, so many from one source.
 
 use crate::accept::door::House;
+use crate::accept::notices::Notices;
 use crate::accept::quota::{Allowance, Spent};
 use crate::accept::smtp::connection;
 use crate::accept::smtp::guesses::Guesses;
-use crate::accept::smtp::session::{Policy, Protocol};
+use crate::accept::smtp::session::{Notice, Policy, Protocol};
 use crate::accept::smtp::sources::{Admission, Source, Sources, TooMuch};
 use crate::accept::smtp::{DoorTls, Settings};
 use crate::engine::Engine;
@@ -42,6 +43,7 @@ pub(super) struct Door {
     pub policy: Arc<Policy>,
     pub house: House,
     pub guesses: Guesses,
+    pub notices: Notices<(Source, Notice)>,
     /// Connections and, apart from them, jobs: a job goes on when its client has gone.
     pub tasks: TaskTracker,
     pub stop: CancellationToken,
@@ -186,6 +188,7 @@ impl Door {
             policy: Arc::new(policy),
             house,
             guesses: Guesses::new(limits.guesses.clone()),
+            notices: Notices::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             sources: Arc::new(Sources::new(limits.connections_per_source_max)),

@@ -4,15 +4,23 @@ use super::{Conversation, Ended};
 use crate::accept::smtp::inbox::CONTENT_OCTETS;
 use crate::accept::smtp::incoming::{Framing, Incoming};
 use crate::accept::smtp::session::{Event, Step, Unread};
-use crate::wire::data::Taken;
+use crate::wire::data::{BadData, Taken};
 use std::future::poll_fn;
 use std::io;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
+/// Unfit content is read on so long, so that its sender hears the answer at its end.
+const UNFIT_CONTENT_MAX: Duration = Duration::from_secs(60);
+const UNFIT_IDLE_MAX: Duration = Duration::from_secs(10);
+/// Behind a dot alone on its line that is not the end of the content, but may be meant so.
+const LONE_DOT_IDLE_MAX: Duration = Duration::from_secs(30);
+
 impl Conversation {
     pub(super) fn begin_message(&self, declared: Option<u64>) -> Incoming {
-        Incoming::new(self.door.settings.limits.message_bytes_max, declared)
+        let settings = &self.door.settings;
+        Incoming::new(settings.limits.message_bytes_max, declared, settings.bare_lf)
     }
 
     /// Reads content to its end, or to the end of its chunk.
@@ -26,23 +34,49 @@ impl Conversation {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let limits = &self.door.settings.limits;
-        let (content_end, idle_max) = (Instant::now() + limits.content_max, limits.idle_max);
+        let mut content_end = Instant::now() + limits.content_max;
+        let mut unfit_since = None;
         let mut passed = None;
         loop {
             let outcome = timeout_at(content_end, self.take_content(passed.take(), framing, is_last)).await;
             match outcome {
-                Err(_) => return Ok(self.session.handle(Event::TimedOut)),
+                Err(_) => return Ok(self.out_of_time()),
                 Ok(Some(read)) => return Ok(self.session.handle(Event::ContentRead(read))),
                 Ok(None) => {}
             }
             self.flush(stream).await?;
-            let deadline = content_end.min(Instant::now() + idle_max);
+            if self.incoming.as_ref().is_some_and(|incoming| incoming.fault().is_some()) {
+                let since = *unfit_since.get_or_insert_with(Instant::now);
+                content_end = content_end.min(since + UNFIT_CONTENT_MAX);
+            }
+            let deadline = content_end.min(Instant::now() + self.content_idle_max());
             match timeout_at(deadline, self.read_on(&mut passed, framing, stream)).await {
                 Ok(Ok(0)) | Ok(Err(_)) => return Err(Ended::Gone),
                 Ok(Ok(_)) => {}
-                Err(_) => return Ok(self.session.handle(Event::TimedOut)),
+                Err(_) => return Ok(self.out_of_time()),
             }
         }
+    }
+
+    /// How long nothing may come of the content.
+    fn content_idle_max(&self) -> Duration {
+        let usual = self.door.settings.limits.idle_max;
+        match &self.incoming {
+            Some(incoming) if incoming.fault().is_some() => usual.min(UNFIT_IDLE_MAX),
+            Some(incoming) if incoming.is_behind_lone_dot() => usual.min(LONE_DOT_IDLE_MAX),
+            _ => usual,
+        }
+    }
+
+    /// Nothing came any more. Whose content is unfit hears that, and so does who thinks that it has ended it.
+    fn out_of_time(&mut self) -> Step {
+        let fault = match &self.incoming {
+            Some(incoming) if incoming.is_behind_lone_dot() => incoming.fault().or(Some(BadData::LoneDot)),
+            Some(incoming) => incoming.fault(),
+            None => None,
+        };
+        let bad = |fault| Event::ContentRead(Err(Unread::Bad(fault)));
+        self.session.handle(fault.map_or(Event::TimedOut, bad))
     }
 
     /// Reads once. Where the message may have what comes without waiting for room, it passes the inbox by: `passed` is

@@ -8,7 +8,7 @@ use crate::accept::smtp::DoorTls;
 use crate::accept::smtp::inbox::Inbox;
 use crate::accept::smtp::incoming::{Framing, Incoming, Received};
 use crate::accept::smtp::serve::{Door, Place};
-use crate::accept::smtp::session::{Act, Channel, Event, Login, Session, Step};
+use crate::accept::smtp::session::{Act, Channel, Event, Login, Notice, Session, Step};
 use crate::accept::smtp::sources::Source;
 use crate::fault::{Fault, Reason};
 use crate::tls::{self, ServerStream};
@@ -165,6 +165,9 @@ impl Conversation {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        if let Some(notice) = step.notice {
+            self.tell(notice);
+        }
         for reply in step.reply.iter().chain(&step.more) {
             reply.write_to(&mut self.outbox);
             if self.outbox.len() > OUTBOX_OCTETS_MAX {
@@ -310,7 +313,8 @@ impl Conversation {
         } else {
             match self.door.house.engines().by_password(user, &credentials.password) {
                 Some(engine) => Login::As(engine),
-                None => Login::Wrong,
+                None if self.door.house.engines().by_name(user).is_some() => Login::Wrong,
+                None => Login::Unknown,
             }
         };
         match &login {
@@ -318,16 +322,27 @@ impl Conversation {
                 guesses.succeeded(self.source, user);
                 tracing::debug!(source = %self.source, engine = %engine.name, "engine logged in");
             }
-            Login::Wrong | Login::Locked => {
-                let is_locked = matches!(login, Login::Locked);
-                if !is_locked {
+            Login::Unknown | Login::Wrong | Login::Locked => {
+                if !matches!(login, Login::Locked) {
                     guesses.failed(self.source, user);
                 }
-                tracing::info!(source = %self.source, is_locked, "login failed");
                 tokio::time::sleep(self.door.settings.limits.login_failure_delay).await;
             }
         }
         login
+    }
+
+    /// One line a source, cause and minute. The name that was offered is left out: it may be a password in the wrong field.
+    fn tell(&self, notice: Notice) {
+        let Some(more) = self.door.notices.due((self.source, notice)) else { return };
+        let (cause, fix) = notice.words();
+        let source = self.source;
+        match notice {
+            Notice::Login(_) => tracing::warn!(%source, cause, fix, more, "login refused"),
+            Notice::Content(_) => tracing::warn!(%source, cause, fix, more, "message refused"),
+            Notice::OneRecipient => tracing::warn!(%source, cause, fix, more, "recipients put off"),
+            Notice::BareLfTaken => tracing::info!(%source, cause, fix, more, "message mended"),
+        }
     }
 
     async fn flush<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Result<(), Ended> {

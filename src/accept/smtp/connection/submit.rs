@@ -3,7 +3,7 @@
 use super::Conversation;
 use crate::accept::smtp::Protocol;
 use crate::accept::smtp::incoming::Received;
-use crate::accept::smtp::session::{Envelope, Event, Step};
+use crate::accept::smtp::session::{Envelope, Event, Notice, Step};
 use crate::accept::smtp::submission;
 use crate::fault::{Fault, Reason};
 use crate::gate::Entry;
@@ -15,7 +15,10 @@ use std::sync::Arc;
 
 impl Conversation {
     pub(super) async fn submit(&mut self, envelope: Envelope) -> Step {
-        let Received { octets, entries } = self.received.take().expect("a message was received");
+        let Received { octets, entries, had_bare_lf } = self.received.take().expect("a message was received");
+        if had_bare_lf {
+            self.tell(Notice::BareLfTaken);
+        }
         let (engine, octets_received) = (envelope.engine.clone(), octets.len());
         let jobs = match submission::jobs(&self.door.house, envelope, octets) {
             Ok(jobs) => jobs,

@@ -1,6 +1,8 @@
 //! The session up to the point where the client has shown who it is: STARTTLS (RFC 3207) and AUTH (RFC 4954).
 
-use super::{Act, Channel, Exchange, Login, Session, State, Turn, close, read_line, reply, step};
+use super::{
+    Act, Channel, Exchange, Login, LoginRefusal, Session, State, Turn, close, read_line, reply, step,
+};
 use crate::accept::smtp::reply::Reply;
 use crate::engine::Engine;
 use crate::wire::command::Mechanism;
@@ -25,7 +27,8 @@ impl Session {
 
     pub(super) fn on_auth(&mut self, state: State, mechanism: Mechanism, initial: Option<&str>) -> Turn {
         if self.channel == Channel::Clear {
-            return self.protest(state, reply(538, (5, 7, 11), "encryption is required; use STARTTLS first"));
+            let answer = reply(538, (5, 7, 11), "encryption is required; use STARTTLS first");
+            return self.turn_down(state, answer, LoginRefusal::Unencrypted);
         }
         match state {
             State::Named => {}
@@ -40,7 +43,8 @@ impl Session {
             (Mechanism::External, Some(response)) => self.on_sasl(Exchange::External, response.as_bytes()),
             (Mechanism::External, None) => prompt(Exchange::External, ""),
             (Mechanism::Other, _) => {
-                self.protest(State::Named, reply(504, (5, 5, 4), "use AUTH PLAIN or AUTH LOGIN"))
+                let answer = reply(504, (5, 5, 4), "use AUTH PLAIN or AUTH LOGIN");
+                self.turn_down(State::Named, answer, LoginRefusal::Mechanism)
             }
         }
     }
@@ -49,6 +53,9 @@ impl Session {
         let credentials = match exchange {
             Exchange::External => match self.external(response) {
                 Ok(engine) => return self.on_password_checked(Login::As(engine)),
+                Err(BadResponse::AuthorizationIdentity) => {
+                    return self.turn_down(State::Named, not_accepted(), LoginRefusal::External);
+                }
                 Err(fault) => Err(fault),
             },
             Exchange::Plain => sasl::plain(response),
@@ -62,14 +69,13 @@ impl Session {
         };
         match credentials {
             Ok(credentials) => step(State::CheckingPassword, None, Act::CheckPassword(credentials)),
-            Err(BadResponse::Cancelled) => {
-                self.protest(State::Named, reply(501, (5, 7, 0), "authentication cancelled"))
-            }
-            Err(BadResponse::NotBase64) => {
-                self.protest(State::Named, reply(501, (5, 5, 2), "the response is not base64"))
-            }
-            Err(BadResponse::Malformed | BadResponse::AuthorizationIdentity) => {
-                self.protest(State::Named, not_accepted())
+            Err(fault) => {
+                let answer = match fault {
+                    BadResponse::Cancelled => reply(501, (5, 7, 0), "authentication cancelled"),
+                    BadResponse::NotBase64 => reply(501, (5, 5, 2), "the response is not base64"),
+                    BadResponse::Malformed | BadResponse::AuthorizationIdentity => not_accepted(),
+                };
+                self.turn_down(State::Named, answer, LoginRefusal::Response(fault))
             }
         }
     }
@@ -89,10 +95,11 @@ impl Session {
             Login::As(engine) => {
                 read_line(State::Ready(engine), Some(reply(235, (2, 7, 0), "authentication succeeded")))
             }
-            Login::Wrong => self.protest(State::Named, not_accepted()),
+            Login::Unknown => self.turn_down(State::Named, not_accepted(), LoginRefusal::UnknownEngine),
+            Login::Wrong => self.turn_down(State::Named, not_accepted(), LoginRefusal::WrongSecret),
             Login::Locked => {
                 let text = "too many failed logins from here; try again later";
-                self.protest(State::Named, reply(454, (4, 7, 0), text))
+                self.turn_down(State::Named, reply(454, (4, 7, 0), text), LoginRefusal::Locked)
             }
         }
     }

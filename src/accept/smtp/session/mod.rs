@@ -5,12 +5,14 @@ mod envelope;
 mod hello;
 mod login;
 mod merge;
+mod notice;
 #[cfg(test)]
 mod tests;
 mod transaction;
 
 pub use envelope::{Envelope, Recipient, Variables};
 pub use hello::Protocol;
+pub use notice::{LoginRefusal, Notice};
 
 use crate::accept::smtp::reply::Reply;
 use crate::engine::Engine;
@@ -85,6 +87,8 @@ pub enum Event<'a> {
 #[derive(Debug)]
 pub enum Login {
     As(Arc<Engine>),
+    /// No engine has the name.
+    Unknown,
     Wrong,
     /// Too many wrong ones lately; this one was not looked at.
     Locked,
@@ -112,6 +116,7 @@ pub struct Step {
     pub reply: Option<Reply>,
     /// LMTP answers content once for each recipient (RFC 2033 §4.2).
     pub more: Vec<Reply>,
+    pub notice: Option<Notice>,
     pub act: Act,
 }
 
@@ -332,6 +337,11 @@ impl Session {
         }
         read_line(state, Some(answer))
     }
+
+    /// As [`Session::protest`], for a login that comes to nothing.
+    fn turn_down(&mut self, state: State, answer: Reply, refusal: LoginRefusal) -> Turn {
+        noted(self.protest(state, answer), Notice::Login(refusal))
+    }
 }
 
 impl State {
@@ -399,7 +409,12 @@ fn read_line(next: State, answer: Option<Reply>) -> Turn {
 }
 
 fn step(next: State, reply: Option<Reply>, act: Act) -> Turn {
-    (next, Step { reply, more: Vec::new(), act })
+    (next, Step { reply, more: Vec::new(), notice: None, act })
+}
+
+/// The same turn, and the operator is told.
+fn noted((next, step): Turn, notice: Notice) -> Turn {
+    (next, Step { notice: Some(notice), ..step })
 }
 
 fn close(basic: u16, enhanced: (u8, u16, u16), text: &str) -> Turn {

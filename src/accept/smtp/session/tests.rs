@@ -7,6 +7,7 @@ use super::*;
 use crate::engine::Credential;
 use crate::fault::Reason;
 use crate::ticket::{Relayed, StageTimes};
+use crate::wire::sasl::BadResponse;
 use proptest::strategy::Strategy;
 
 const LOGIN: &str = "AUTH PLAIN AGNhbXBhaWducwBzM2NyZXQ=";
@@ -63,6 +64,7 @@ fn outcome_of(recipient: &Recipient) -> (SendNumber, Outcome) {
 struct Stage {
     session: Session,
     submitted: Vec<Envelope>,
+    notices: Vec<Notice>,
     content: Result<(), Unread>,
 }
 
@@ -77,7 +79,7 @@ impl Stage {
             Protocol::Lmtp => "220 relay.example LMTP",
         };
         let session = Session::new(Arc::new(policy), channel);
-        let mut stage = Self { session, submitted: Vec::new(), content: Ok(()) };
+        let mut stage = Self { session, submitted: Vec::new(), notices: Vec::new(), content: Ok(()) };
         assert!(stage.event(Event::Connected).starts_with(greeting));
         stage
     }
@@ -105,6 +107,7 @@ impl Stage {
             for reply in step.reply.iter().chain(&step.more) {
                 reply.write_to(&mut out);
             }
+            self.notices.extend(step.notice);
             step = match step.act {
                 Act::ReadLine(_) => break,
                 Act::Close => {
@@ -360,6 +363,51 @@ fn what_follows_starttls_or_a_refused_data_is_never_read() {
         assert!(is_refused && said.ends_with("[closed]"), "{script:?}: {said}");
         assert!(stage.submitted.is_empty());
     }
+}
+
+/// `AUTH PLAIN` with this message.
+fn plain(message: &[u8]) -> String {
+    format!("AUTH PLAIN {}", data_encoding::BASE64.encode(message))
+}
+
+#[test]
+fn b1_an_authorization_identity_is_the_user_or_refused() {
+    let mut stage = Stage::new(Channel::Encrypted);
+    stage.play(&[("EHLO x", "250"), (&plain(b"campaigns\0campaigns\0s3cret"), "235 2.7.0")]);
+    stage.play(&[(MAIL, "250"), (RCPT, "250")]);
+    assert!(stage.notices.is_empty());
+    let mut stage = Stage::new(Channel::Encrypted);
+    stage.play(&[("EHLO x", "250"), (&plain(b"other\0campaigns\0s3cret"), "535 5.7.8"), (LOGIN, "235")]);
+    assert_eq!(stage.notices, [Notice::Login(LoginRefusal::Response(BadResponse::AuthorizationIdentity))]);
+}
+
+#[test]
+fn b1_every_refused_login_is_told_with_its_reason() {
+    let response = LoginRefusal::Response;
+    for (script, refusal) in [
+        (&[(WRONG, "535")][..], LoginRefusal::WrongSecret),
+        (&[("AUTH PLAIN !", "501")], response(BadResponse::NotBase64)),
+        (&[("AUTH PLAIN", "334"), ("*", "501")], response(BadResponse::Cancelled)),
+        (&[("AUTH LOGIN", "334"), ("=", "535")], response(BadResponse::Malformed)),
+        (&[("AUTH CRAM-MD5", "504")], LoginRefusal::Mechanism),
+        (&[("AUTH EXTERNAL =", "535")], LoginRefusal::External),
+        (&[(MAIL, "530")], LoginRefusal::Missing),
+    ] {
+        let mut stage = Stage::new(Channel::Encrypted);
+        stage.play(&[("EHLO x", "250")]);
+        stage.play(script);
+        assert_eq!(stage.notices, [Notice::Login(refusal)], "{script:?}");
+    }
+    let mut stage = Stage::new(Channel::Clear);
+    stage.play(&[("EHLO x", "250"), (LOGIN, "538")]);
+    assert_eq!(stage.notices, [Notice::Login(LoginRefusal::Unencrypted)]);
+}
+
+#[test]
+fn b3_a_further_recipient_where_one_is_taken_is_told() {
+    let mut stage = Stage::logged_in();
+    stage.play(&[(MAIL, "250"), (RCPT, "250"), ("RCPT TO:<e_22222222@tokens.example>", "452 4.5.3")]);
+    assert_eq!(stage.notices, [Notice::OneRecipient]);
 }
 
 #[test]

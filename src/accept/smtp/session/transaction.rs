@@ -7,8 +7,8 @@
 use super::envelope::{Fit, Variables};
 use super::merge::Merge;
 use super::{
-    Act, Channel, Envelope, Protocol, Session, State, Step, Transaction, Turn, Unread, close, read_line,
-    reply, step,
+    Act, Channel, Envelope, LoginRefusal, Notice, Protocol, Session, State, Step, Transaction, Turn, Unread,
+    close, noted, read_line, reply, step,
 };
 use crate::accept::smtp::answer;
 use crate::accept::smtp::reply::Reply;
@@ -83,11 +83,18 @@ impl Session {
                 read_line(State::Addressed(transaction), Some(reply(250, (2, 1, 5), "Ok")))
             }
             Fit::Full => {
-                let text = match self.policy.recipients_max {
-                    1 => "one recipient a transaction; send this one in the next",
-                    _ => "enough recipients for one transaction; send this one in the next",
-                };
-                read_line(State::Addressed(transaction), Some(reply(452, (4, 5, 3), text)))
+                let put_off = |text: &'static str| reply(452, (4, 5, 3), text);
+                let next = State::Addressed(transaction);
+                match self.policy.recipients_max {
+                    1 => {
+                        let text = "one recipient a transaction; send this one in the next";
+                        noted(read_line(next, Some(put_off(text))), Notice::OneRecipient)
+                    }
+                    _ => {
+                        let text = "enough recipients for one transaction; send this one in the next";
+                        read_line(next, Some(put_off(text)))
+                    }
+                }
             }
         }
     }
@@ -166,7 +173,7 @@ impl Session {
         let mut replies = answered.iter().map(of);
         let reply = replies.next();
         let more = replies.collect();
-        (State::Ready(engine), Step { reply, more, act: Act::ReadLine(LineKind::Command) })
+        (State::Ready(engine), Step { reply, more, notice: None, act: Act::ReadLine(LineKind::Command) })
     }
 
     pub(super) fn on_refused(&mut self, engine: Arc<Engine>, rcpts: &[usize], fault: &Fault) -> Turn {
@@ -191,11 +198,10 @@ impl Session {
                 read_line(State::Ready(envelope.engine), Some(reply(452, (4, 3, 1), text)))
             }
             Err(Unread::Endless) => close(552, (5, 3, 4), "the message has no end; closing the connection"),
-            Err(Unread::Bad(fault)) => close(
-                554,
-                (5, 5, 2),
-                &format!("{fault} in the message; lines end in CR LF; closing the connection"),
-            ),
+            Err(Unread::Bad(fault)) => {
+                let text = format!("{fault} in the message; lines end in CR LF; closing the connection");
+                noted(close(554, (5, 5, 2), &text), Notice::Content(fault))
+            }
         };
         self.to_each(rcpts, refused)
     }
@@ -250,7 +256,7 @@ impl Session {
 
     fn not_logged_in(&mut self, state: State) -> Turn {
         let refusal = login_required(self.channel);
-        self.protest(state, refusal)
+        self.turn_down(state, refusal, LoginRefusal::Missing)
     }
 
     /// The octets of a refused chunk are content, so they are passed over (RFC 3030 §2); a client whose chunk

@@ -20,16 +20,27 @@ fn in_memory(settings: Settings) -> (FakeHouse, DuplexStream, JoinHandle<Ended>)
     (fake, client, session)
 }
 
+fn message_of(job: &Job) -> String {
+    match &job.content {
+        Content::Message(message) => String::from_utf8_lossy(message).into_owned(),
+        Content::Template(_) | Content::Inline(_) => panic!("not a message"),
+    }
+}
+
 /// The sequences of one message that try to bring in a second, as a whole and cut in two.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_smuggled_through_a_session() {
     const ENDS: [&str; 8] = ["\r\n", "\n", "\r", "\r\r", "\n\n", "\n\r", "\r\r\n", "\r\0\n"];
-    for (before, after) in ENDS.iter().flat_map(|before| ENDS.iter().map(move |after| (*before, *after))) {
+    let pairs = ENDS.iter().flat_map(|before| ENDS.iter().map(move |after| (*before, *after)));
+    let both = [BareLf::Normalize, BareLf::Refuse];
+    for ((before, after), bare_lf) in pairs.flat_map(|pair| both.map(|bare_lf| (pair, bare_lf))) {
+        let is_fit = bare_lf == BareLf::Normalize
+            && ![before, after].iter().any(|end| end.replace("\r\n", "").contains(['\r', '\0']));
         let is_true_end = before == "\r\n" && after == "\r\n";
         let smuggled = TO_DATA.replace("e_11111111", "e_22222222");
         let content = format!("Subject: x\r\n\r\ntext{before}.{after}{smuggled}Subject: y\r\n\r\n\r\n.\r\n");
         for cut in [0, 18, 19, 20, 21, 22, content.len()] {
-            let (fake, stream, session) = in_memory(settings(DoorTls::None));
+            let (fake, stream, session) = in_memory(Settings { bare_lf, ..settings(DoorTls::None) });
             let mut client = Client::greeted(stream).await;
             client.log_in().await;
             client.write(TO_DATA).await;
@@ -45,6 +56,11 @@ async fn nothing_is_smuggled_through_a_session() {
             if is_true_end {
                 // What follows the true end are commands, whoever wrote them.
                 assert!(answer.starts_with("250 2.0.0") && jobs()[0] == "e_11111111");
+            } else if is_fit {
+                assert!(answer.starts_with("250 2.0.0"), "{}: {answer}", content.escape_debug());
+                assert_eq!(jobs(), ["e_11111111"]);
+                let message = message_of(&fake.jobs.lock().unwrap()[0]);
+                assert!(!message.replace("\r\n", "").contains(['\r', '\n']));
             } else {
                 assert!(answer.starts_with("554 5.5.2"), "{}: {answer}", content.escape_debug());
                 assert_eq!(client.rest().await, "");
@@ -54,6 +70,72 @@ async fn nothing_is_smuggled_through_a_session() {
             session.await.unwrap();
         }
     }
+}
+
+/// A client in the middle of a large message: it hears the answer behind its end, not a broken connection in it.
+#[tokio::test(start_paused = true)]
+async fn b2_unfit_content_is_answered_at_its_end() {
+    for (unfit, cause) in
+        [("bare\nlf", "554 5.5.2 bare LF"), ("cr\ronly", "554 5.5.2 bare CR"), ("nul\0", "554 5.5.2 NUL")]
+    {
+        let refusing = Settings { bare_lf: BareLf::Refuse, ..settings(DoorTls::None) };
+        let (fake, stream, session) = in_memory(refusing);
+        let mut client = Client::greeted(stream).await;
+        client.log_in().await;
+        client.write(TO_DATA).await;
+        for expected in ["250", "250", "354"] {
+            assert!(client.reply().await.starts_with(expected));
+        }
+        // More than the stream holds: it is written only if it is read.
+        client.write(format!("Subject: x\r\n\r\n{unfit}\r\n{}.\r\n", "a line\r\n".repeat(15_000))).await;
+        assert!(client.reply().await.starts_with(cause));
+        assert_eq!(client.rest().await, "", "and the session is over");
+        assert!(fake.jobs.lock().unwrap().is_empty());
+        session.await.unwrap();
+    }
+}
+
+/// No end in sight: the answer comes all the same, within bounds.
+#[tokio::test(start_paused = true)]
+async fn b2_unfit_content_without_end_is_answered_soon() {
+    for (content, cause, within) in [
+        ("a\nb".to_owned(), "554 5.5.2 bare LF", 11),
+        ("a\rb\n.\n".to_owned(), "554 5.5.2 bare CR", 11),
+        ("a\nb\n.\n".to_owned(), "554 5.5.2 a dot alone", 31),
+        (format!("a\rb{}", "x\r\n".repeat(300_000)), "554 5.5.2 bare CR", 1),
+    ] {
+        let bare_lf = if cause.contains("bare LF") { BareLf::Refuse } else { BareLf::Normalize };
+        let (_, stream, session) = in_memory(Settings { bare_lf, ..settings(DoorTls::None) });
+        let mut client = Client::greeted(stream).await;
+        client.log_in().await;
+        client.write(TO_DATA).await;
+        for expected in ["250", "250", "354"] {
+            assert!(client.reply().await.starts_with(expected));
+        }
+        let began = tokio::time::Instant::now();
+        client.write(content).await;
+        let answer = client.reply().await;
+        assert!(answer.starts_with(cause), "{answer}");
+        assert!(began.elapsed() < Duration::from_secs(within), "{cause}: {:?}", began.elapsed());
+        drop(client);
+        session.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn b2_unfit_chunks_are_answered_with_the_last() {
+    let (fake, stream, session) = in_memory(settings(DoorTls::None));
+    let mut client = Client::greeted(stream).await;
+    client.log_in().await;
+    client.write(TO_DATA.replace("DATA\r\n", "")).await;
+    client.write("BDAT 5\r\na\rb\r\nBDAT 3\r\nc\r\nBDAT 0 LAST\r\n").await;
+    for expected in ["250", "250", "250", "250", "554 5.5.2 bare CR"] {
+        let answer = client.reply().await;
+        assert!(answer.starts_with(expected), "{answer}");
+    }
+    assert!(fake.jobs.lock().unwrap().is_empty());
+    drop(client);
+    session.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

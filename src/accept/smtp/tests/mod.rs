@@ -135,6 +135,7 @@ fn settings(tls: DoorTls) -> Settings {
         tls,
         token_domains: vec!["tokens.example".into()],
         quotas: Arc::default(),
+        bare_lf: BareLf::default(),
         limits,
     }
 }
