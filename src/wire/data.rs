@@ -10,6 +10,9 @@
 use memchr::memmem;
 use std::sync::LazyLock;
 
+/// Bytes looked at one by one from a line that begins with a dot.
+const DOTTED_BYTES: usize = 1024;
+
 static LF_DOT: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\n."));
 
 /// Why the content is refused and the session closed.
@@ -112,48 +115,72 @@ impl DataFramer {
                 At::LineStart(_) => next != b'.',
                 At::Cr | At::Dot(_) | At::DotCr(_) => false,
             };
-            if is_plain && is_within_lines {
-                match take_lines(&input[done..], message) {
-                    // The rest is half a line, or breaks the rules somewhere: byte by byte from here.
-                    0 => is_plain = false,
-                    lines => {
-                        done += lines;
-                        self.start_line(LineEnd::CrLf);
-                        continue;
-                    }
-                }
-            }
-            match (self.at, next) {
-                (At::LineStart(before), b'.') => self.at = At::Dot(before),
-                (At::Dot(before), b'\r') => self.at = At::DotCr(before),
-                (At::DotCr(LineEnd::CrLf), b'\n') => return Taken { octets: done + 1, is_complete: true },
-                (At::DotCr(LineEnd::Lf), b'\n') => self.keep_lone_dot(LineEnd::CrLf, message),
-                (At::Dot(_), b'\n') => {
-                    self.findings.note(BadData::BareLf);
-                    self.keep_lone_dot(LineEnd::Lf, message);
-                }
-                (At::Cr, b'\n') => {
-                    message.extend_from_slice(b"\r\n");
+            if is_within_lines && is_plain {
+                let lines = take_lines(&input[done..], message);
+                // Otherwise the rest is half a line, or breaks the rules somewhere: line by line from here.
+                is_plain = lines > 0;
+                if is_plain {
+                    done += lines;
                     self.start_line(LineEnd::CrLf);
                 }
-                (At::Cr | At::DotCr(_), _) => {
-                    self.findings.note(BadData::BareCr);
+                continue;
+            }
+            if is_within_lines {
+                let text = copy_line(&input[done..], message);
+                done += text;
+                if text > 0 {
                     self.at = At::Line;
                     continue;
                 }
-                (At::LineStart(_) | At::Line | At::Dot(_), _) => {
-                    let length = copy_line(&input[done..], message);
-                    done += length;
-                    let Some(&end) = input.get(done) else {
-                        self.at = At::Line;
-                        break;
-                    };
-                    self.end_line(end, message);
+            }
+            // Where one line begins with a dot others may: to search for each would cost more than to look at each byte.
+            let bytes = if next == b'.' { DOTTED_BYTES } else { 1 };
+            for byte in &input[done..input.len().min(done + bytes)] {
+                done += 1;
+                if self.step(*byte, message) {
+                    return Taken { octets: done, is_complete: true };
                 }
             }
-            done += 1;
         }
         Taken { octets: done, is_complete: false }
+    }
+
+    /// One byte, whatever it is; whether it is the last of the final dot.
+    fn step(&mut self, byte: u8, message: &mut Vec<u8>) -> bool {
+        match (self.at, byte) {
+            (At::DotCr(LineEnd::CrLf), b'\n') => return true,
+            (At::DotCr(LineEnd::Lf), b'\n') => self.keep_lone_dot(LineEnd::CrLf, message),
+            (At::Dot(_), b'\n') => {
+                self.findings.note(BadData::BareLf);
+                self.keep_lone_dot(LineEnd::Lf, message);
+            }
+            (At::Cr, b'\n') => {
+                message.extend_from_slice(b"\r\n");
+                self.start_line(LineEnd::CrLf);
+            }
+            (At::Cr | At::DotCr(_), _) => {
+                self.findings.note(BadData::BareCr);
+                self.at = At::Line;
+                return self.step(byte, message);
+            }
+            (At::LineStart(before), b'.') => self.at = At::Dot(before),
+            (At::Dot(before), b'\r') => self.at = At::DotCr(before),
+            (At::LineStart(_) | At::Line, b'\r') => self.at = At::Cr,
+            (At::LineStart(_) | At::Line, b'\n') => {
+                self.findings.note(BadData::BareLf);
+                message.extend_from_slice(b"\r\n");
+                self.start_line(LineEnd::Lf);
+            }
+            (At::LineStart(_) | At::Line | At::Dot(_), 0) => {
+                self.findings.note(BadData::Nul);
+                self.at = At::Line;
+            }
+            (At::LineStart(_) | At::Line | At::Dot(_), other) => {
+                message.push(other);
+                self.at = At::Line;
+            }
+        }
+        false
     }
 
     /// What makes the content unfit, as far as it was read.
@@ -182,22 +209,6 @@ impl DataFramer {
         message.extend_from_slice(b".\r\n");
         self.at = At::LineStart(end);
         self.is_behind_lone_dot = true;
-    }
-
-    /// What stopped [`copy_line`].
-    fn end_line(&mut self, end: u8, message: &mut Vec<u8>) {
-        match end {
-            b'\r' => self.at = At::Cr,
-            b'\n' => {
-                self.findings.note(BadData::BareLf);
-                message.extend_from_slice(b"\r\n");
-                self.start_line(LineEnd::Lf);
-            }
-            _ => {
-                self.findings.note(BadData::Nul);
-                self.at = At::Line;
-            }
-        }
     }
 }
 
