@@ -525,6 +525,87 @@ mod tests {
         }
     }
 
+    /// What the rules say of a whole stream, without any thought of speed: where the content ends, its lines, and what is
+    /// wrong with it first.
+    struct Ruled {
+        octets: Option<usize>,
+        message: Vec<u8>,
+        fault: Option<BadData>,
+    }
+
+    fn by_the_rules(bare_lf: BareLf, stream: &[u8]) -> Ruled {
+        // The line end of the command stands before the content.
+        let with_command = [b"\r\n", stream].concat();
+        let end = memmem::find(&with_command, b"\r\n.\r\n");
+        let content = &stream[..end.unwrap_or(stream.len())];
+        let (mut message, mut line) = (Vec::new(), Vec::new());
+        let mut fault = None;
+        for (at, byte) in content.iter().enumerate() {
+            let behind = stream.get(at + 1);
+            match byte {
+                b'\r' if behind == Some(&b'\n') => {}
+                // Half a line end is no fault yet.
+                b'\r' if behind.is_none() => {}
+                b'\r' => fault = fault.or(Some(BadData::BareCr)),
+                0 => fault = fault.or(Some(BadData::Nul)),
+                b'\n' => {
+                    let is_bare = at.checked_sub(1).is_none_or(|before| content[before] != b'\r');
+                    if is_bare && bare_lf == BareLf::Refuse {
+                        fault = fault.or(Some(BadData::BareLf));
+                    }
+                    let is_stuffed = line.starts_with(b".") && line.len() > 1;
+                    message.extend_from_slice(&line[usize::from(is_stuffed)..]);
+                    message.extend_from_slice(b"\r\n");
+                    line.clear();
+                }
+                other => line.push(*other),
+            }
+        }
+        Ruled { octets: end.map(|end| end + 3), message, fault }
+    }
+
+    /// Content with an end, or none, made of what matters to a framer.
+    fn streams() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            6 => Just(&b"\r\n"[..]), 2 => Just(&b"\n"[..]), 1 => Just(&b"\r"[..]), 1 => Just(&b"\0"[..]),
+            5 => Just(&b"."[..]), 5 => Just(&b"a"[..]), 2 => Just(&b"\r\n."[..]), 1 => Just(&b"\r\n.\r\n"[..]),
+            2 => Just(&b"a line of more bytes than one register\r\n"[..]),
+        ];
+        proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        #[test]
+        fn b2_the_framer_is_what_the_rules_say_at_any_split(
+            stream in streams(),
+            // Long runs before it make the framer look at bytes one by one, and stop doing so in the middle.
+            dotted in prop_oneof![Just(0usize), DOTTED_BYTES / 4 - 3..DOTTED_BYTES / 4 + 3],
+            cuts in proptest::collection::vec(0usize..300, 0..5),
+            bare_lf in prop_oneof![Just(BareLf::Normalize), Just(BareLf::Refuse)],
+        ) {
+            let stream = [".x\r\n".repeat(dotted).as_bytes(), &stream].concat();
+            let ruled = by_the_rules(bare_lf, &stream);
+            let from = stream.len().saturating_sub(200);
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| (from + cut).min(stream.len())).collect();
+            cuts.extend([0, stream.len()]);
+            cuts.sort_unstable();
+            let (mut framer, mut message, mut octets) = (DataFramer::new(bare_lf), Vec::new(), None);
+            for pair in cuts.windows(2) {
+                let taken = framer.take(&stream[pair[0]..pair[1]], &mut message);
+                if taken.is_complete {
+                    octets = Some(pair[0] + taken.octets);
+                    break;
+                }
+            }
+            prop_assert_eq!((octets, framer.fault()), (ruled.octets, ruled.fault), "{}", stream.escape_ascii());
+            if ruled.octets.is_some() && ruled.fault.is_none() {
+                prop_assert_eq!(message, ruled.message, "{}", stream.escape_ascii());
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn stuffing_is_undone_at_any_split(
