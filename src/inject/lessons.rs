@@ -23,6 +23,10 @@ const ACCEPTANCE_SHOWS: Duration = Duration::from_secs(600);
 const COINCIDENCE: f64 = 0.001;
 const ALIKE_MIN: u32 = 2;
 const ALIKE_MAX: u32 = 12;
+/// Errors in a row that a session survives, where nothing is learned: Postfix' smtpd_hard_error_limit.
+const ERRORS_MAX: u32 = 20;
+/// For this long after a refusal others are thought to come.
+const REFUSALS_RECUR: Duration = Duration::from_secs(600);
 /// A target that accepted somebody this recently is not down.
 const ACCEPTED_NOW: Duration = Duration::from_secs(10);
 
@@ -61,6 +65,10 @@ pub(super) struct Lessons {
     /// Messages a session takes; 0: nothing learned.
     share: AtomicU64,
     share_lapses_ms: AtomicU64,
+    /// Errors in a row behind which sessions ended; 0: nothing learned.
+    errors_max: AtomicU32,
+    /// Milliseconds after `born` until which further refusals are thought to come.
+    refusals_until_ms: AtomicU64,
     /// How many senders are remembered, so that nobody looks for theirs while there are none.
     senders_count: AtomicU32,
     /// Plain data, held for lines only; looked at while a sender is refused.
@@ -116,6 +124,8 @@ impl Lessons {
             resets_refused: AtomicBool::new(false),
             share: AtomicU64::new(0),
             share_lapses_ms: AtomicU64::new(0),
+            errors_max: AtomicU32::new(0),
+            refusals_until_ms: AtomicU64::new(0),
             senders_count: AtomicU32::new(0),
             senders: Mutex::default(),
             accepted_at_ms: AtomicU64::new(0),
@@ -186,6 +196,32 @@ impl Lessons {
         let share = self.share().map_or(taken, |before| before.min(taken)).max(1);
         self.share_lapses_ms.store(self.now_ms() + SHARE_HOLDS.as_millis() as u64, Relaxed);
         self.share.store(share, Relaxed);
+    }
+
+    /// A command was refused.
+    pub fn note_error(&self) {
+        self.refusals_until_ms.store(self.now_ms() + REFUSALS_RECUR.as_millis() as u64, Relaxed);
+    }
+
+    /// How many further errors a session survives with so many in a row behind it. `None`: none are to be thought of.
+    pub fn errors_left(&self, behind: u32) -> Option<u32> {
+        let until = self.refusals_until_ms.load(Relaxed);
+        if behind == 0 && (until == 0 || self.now_ms() >= until) {
+            return None;
+        }
+        let most = match self.errors_max.load(Relaxed) {
+            0 => ERRORS_MAX,
+            learned => learned,
+        };
+        Some(most.saturating_sub(behind))
+    }
+
+    /// A session ended behind so many errors in a row.
+    pub fn learn_errors_max(&self, errors: u32) {
+        let known = self.errors_max.load(Relaxed);
+        if errors > 0 && (known == 0 || errors < known) {
+            self.errors_max.store(errors, Relaxed);
+        }
     }
 
     /// Why this sender's messages wait, if they do.

@@ -175,14 +175,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         limit: Duration,
     ) -> Result<ReplyCode, Broken> {
         // Most replies of a group come in one piece.
-        if let Some(code) = self.talk.reply_at_hand()? {
-            return Ok(code);
+        let code = match self.talk.reply_at_hand()? {
+            Some(code) => code,
+            None => tokio::select! {
+                biased;
+                code = self.talk.reply(limit, || target.grow()) => code?,
+                () = target.halted.cancelled() => return Err(Broken::Stopping),
+            },
+        };
+        if code.basic >= 400 && code.basic != 421 {
+            self.errors += 1;
+            target.lessons.note_error();
         }
-        tokio::select! {
-            biased;
-            code = self.talk.reply(limit, || target.grow()) => code,
-            () = target.halted.cancelled() => Err(Broken::Stopping),
-        }
+        Ok(code)
     }
 
     /// `None` for a 2xx to MAIL or RCPT.

@@ -6,6 +6,7 @@
 //! front of every envelope sent behind an unanswered one, so that a transaction that failed leaves nothing behind.
 
 use super::answers::Asked;
+use super::boarding::IN_FLIGHT_MAX;
 use super::content::{EARLY_REFUSAL_LIMIT, OVERLAP_REPLY_MAX};
 use super::refusals::Refused;
 use super::{Halt, Offer, Owed, Session, Stop, stop_fault};
@@ -24,20 +25,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
-/// Messages on their way at once, at most. All of them are in doubt when the connection is lost.
-pub(in crate::inject) const IN_FLIGHT_MAX: usize = 8;
-/// The same for a target that was not seen to take one behind another yet: what is offered is not always kept.
-const IN_FLIGHT_AT_FIRST_MAX: usize = 2;
-/// Octets on their way at once: past this no further message is begun.
-const OCTETS_IN_FLIGHT_MAX: usize = 256 * 1024;
 /// RFC 3463 §3.2: addressing status, in answers to MAIL and RCPT.
 const ADDRESSING: u16 = 1;
 /// Longest look at what a target says that took a message for commands.
 const BABBLE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A message wholly handed to the stream and not answered yet.
-struct Flight {
-    parcel: Parcel,
+pub(super) struct Flight {
+    pub parcel: Parcel,
     /// RSET went in front of it.
     resets: bool,
 }
@@ -95,14 +90,6 @@ pub(super) fn says_other(code: ReplyCode) -> bool {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
-    /// Whether content may go with its envelope, without waiting for a 354: the target understands it, and has shown
-    /// a moment ago that it is there and quick.
-    pub(super) fn may_chunk(&self, target: &Target) -> bool {
-        let knows_how = self.offered.chunking && self.offered.pipelining && self.tells_apart;
-        let is_ready = self.is_brisk && !self.has_rested && self.owed == Owed::Nothing;
-        knows_how && is_ready && target.lessons.ahead() == Ahead::Messages
-    }
-
     /// Carries this parcel and what waits behind it to their answers, until nothing waits any more.
     pub(super) async fn exchange_chunks(&mut self, target: &Arc<Target>, first: Parcel) -> Result<(), Halt> {
         if self.talk.has_unread() {
@@ -118,7 +105,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 let boarding = self.board(target, next.take(), &flights);
                 torn = self.take_off(target, boarding, &mut flights).await.err();
             }
-            let Some(flight) = flights.pop_front() else { return end(course, torn) };
+            let Some(flight) = flights.pop_front() else {
+                if matches!(course, Course::Closing(_) | Course::Lost(_) | Course::Untaken(_)) {
+                    target.lessons.learn_errors_max(self.errors);
+                }
+                return end(course, torn);
+            };
             let is_sure = torn.is_none() && !matches!(course, Course::Closing(_));
             let limit = if is_sure { target.settings.deadlines.final_reply } else { EARLY_REFUSAL_LIMIT };
             let landing = self.landing(target, &flight, limit).await;
@@ -129,36 +121,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             self.is_brisk = sent_at.elapsed() < OVERLAP_REPLY_MAX;
             self.ground(target, &course, &mut flights);
         }
-    }
-
-    /// Takes what may be sent now out of the queue.
-    fn board(
-        &mut self,
-        target: &Arc<Target>,
-        first: Option<Parcel>,
-        flights: &VecDeque<Flight>,
-    ) -> Vec<Parcel> {
-        let mut octets: usize = flights.iter().map(|flight| flight.parcel.delivery.message.len()).sum();
-        let mut boarding: Vec<Parcel> = Vec::with_capacity(IN_FLIGHT_MAX);
-        if let Some(parcel) = first {
-            octets += parcel.delivery.message.len();
-            boarding.push(parcel);
-            self.envelopes += 1;
-        }
-        let most = if target.lessons.chunks_are_proven() { IN_FLIGHT_MAX } else { IN_FLIGHT_AT_FIRST_MAX };
-        while flights.len() + boarding.len() < most && octets < OCTETS_IN_FLIGHT_MAX {
-            let may_follow = self.is_brisk && target.lessons.ahead() == Ahead::Messages;
-            let is_due = may_follow && self.carried.is_empty() && !self.is_spent(target);
-            if !is_due || target.queue.is_empty() || !target.try_leave() {
-                break;
-            }
-            let Some(parcel) = self.next_that_fits(target) else { continue };
-            let Some(parcel) = self.unsuspected(parcel) else { break };
-            octets += parcel.delivery.message.len();
-            boarding.push(parcel);
-            self.envelopes += 1;
-        }
-        boarding
     }
 
     /// Writes them all. What was handed over whole is in flight, even if the stream broke behind it.

@@ -136,6 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     pub(super) fn accept(&mut self, target: &Target, parcel: Parcel, code: ReplyCode) {
         self.answered += 1;
         self.taken += 1;
+        self.errors = 0;
         target.stats.relayed.fetch_add(1, Relaxed);
         target.lessons.accepted(parcel.sent_at);
         target.note(Sign::Answered);

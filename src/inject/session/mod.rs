@@ -5,12 +5,13 @@
 //! offered elsewhere, after it the outcome is in doubt and the message is never offered again.
 
 mod answers;
+mod boarding;
 mod chunks;
 mod content;
 mod fitting;
 mod refusals;
 
-pub(super) use chunks::IN_FLIGHT_MAX;
+pub(super) use boarding::IN_FLIGHT_MAX;
 
 use super::delivery::{Delivery, Parcel};
 use super::ehlo::Capabilities;
@@ -52,6 +53,8 @@ pub(super) struct Session<S> {
     answered: u64,
     /// Messages the target took.
     taken: u64,
+    /// Commands it has refused since it took the last one.
+    errors: u32,
     /// The target's last answer to content came quickly.
     is_brisk: bool,
     /// Nothing was heard of the target for a while. It may have left without a word: the next message goes as envelope
@@ -142,6 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             envelopes: 0,
             answered: 0,
             taken: 0,
+            errors: 0,
             is_brisk: false,
             has_rested: false,
             tells_apart: false,

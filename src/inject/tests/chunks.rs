@@ -1,7 +1,11 @@
 //! Several messages in flight (BDAT), against a target that holds its answers back until it has them all.
 
+use super::jobs::{CHUNKING, count, deliver, one_session, to};
+use super::peer::{Ask, Peer, Say, text as reply};
 use super::*;
 use crate::fault::State;
+use std::collections::HashMap;
+use std::sync::Mutex;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -195,4 +199,35 @@ async fn an_acceptance_behind_a_refused_envelope_is_in_doubt() {
     let says = [odd, RESET, TAKEN, RESET, TAKEN, RESET, TAKEN].concat();
     let (outcomes, _) = outcomes(Burst::says(says)).await;
     assert!(outcomes.iter().all(|outcome| state(outcome) == State::Unknown));
+}
+
+/// Postfix counts errors since it took a message, and leaves at the twentieth with the rest unread (smtpd_hard_error_limit).
+#[tokio::test]
+async fn a4_refusals_in_a_row_put_nothing_in_doubt_that_a_reset_takes_along() {
+    let errors = Mutex::new(HashMap::<usize, u32>::new());
+    let manners = move |ask: &Ask<'_>| {
+        let mut errors = errors.lock().unwrap();
+        let errors = errors.entry(ask.session).or_default();
+        let is_large = ask.verb == "MAIL" && ask.line.contains("large@");
+        let is_behind = matches!(ask.verb, "DATA" | ".") && ask.recipient.is_empty();
+        match (is_large || is_behind || ask.is_out_of_turn, ask.verb) {
+            _ if *errors >= 20 => return Say::Reset,
+            (true, _) => *errors += 1,
+            (false, ".") => *errors = 0,
+            _ => {}
+        }
+        if is_large { reply("552 5.3.4 too large") } else { Say::Usual }
+    };
+    let peer = Peer::start(|_| CHUNKING, manners).await;
+    let injector = one_session(&peer);
+    let large = |number| number >= 1_000;
+    let numbers = (0..30).chain([1_000]).chain(30..42).chain(1_001..1_020);
+    let sends = numbers.map(|number| {
+        let sender = String::from(if large(number) { "large@relay.example" } else { "bounce@relay.example" });
+        deliver(&injector, Delivery { sender, ..to(number) })
+    });
+    let outcomes = futures_util::future::join_all(sends.collect::<Vec<_>>()).await;
+    let states: Vec<_> = outcomes.iter().map(state).collect();
+    assert_eq!(count(&states, State::Relayed), 42);
+    assert_eq!(count(&states, State::Rejected), 20, "{states:?}");
 }

@@ -23,6 +23,8 @@ pub(super) struct Ask<'a> {
     pub taken: usize,
     /// It came before the answer to the final dot was given.
     pub is_early: bool,
+    /// RCPT without MAIL.
+    pub is_out_of_turn: bool,
 }
 
 /// What the peer does instead of the usual.
@@ -32,6 +34,8 @@ pub(super) enum Say {
     TextAndClose(String),
     /// Without a word.
     Close,
+    /// With input unread: the connection is reset, and what was not sent yet is lost.
+    Reset,
     /// The usual, and whatever has come behind it is thrown away.
     Flush,
     /// This, to BDAT, and the chunk is taken for commands.
@@ -114,6 +118,7 @@ struct Talk {
     recipient: String,
     mails: usize,
     taken: usize,
+    resets: bool,
 }
 
 /// Whether the conversation goes on.
@@ -122,7 +127,7 @@ type Goes = Option<()>;
 impl Talk {
     fn new(socket: TcpStream, session: usize, shared: (Arc<Manners>, Arc<Mutex<Seen>>)) -> Self {
         let (manners, seen) = shared;
-        let (heard, says) = (Vec::new(), Vec::new());
+        let (heard, says) = (Vec::with_capacity(64 * 1024), Vec::new());
         let recipient = String::new();
         Self {
             socket,
@@ -136,12 +141,17 @@ impl Talk {
             recipient,
             mails: 0,
             taken: 0,
+            resets: false,
         }
     }
 
     async fn hold(mut self, offers: &[&str]) {
         self.says.extend_from_slice(b"220 peer.test\r\n");
         while self.step(offers).await.is_some() {}
+        if self.resets {
+            self.socket.set_zero_linger().unwrap();
+            return;
+        }
         let _ = self.socket.write_all(&self.says).await;
         let _ = self.socket.shutdown().await;
         // Unread input would turn the end into a reset, which takes the last answers with it.
@@ -175,7 +185,8 @@ impl Talk {
     fn ask(&self, verb: &str, line: &str) -> Say {
         let Self { session, mails, taken, recipient, .. } = self;
         let (session, mails, taken, is_early) = (*session, *mails, *taken, self.early > 0);
-        (self.manners)(&Ask { session, verb, recipient, line, mails, taken, is_early })
+        let is_out_of_turn = verb == "RCPT" && !self.has_sender;
+        (self.manners)(&Ask { session, verb, recipient, line, mails, taken, is_early, is_out_of_turn })
     }
 
     fn say(&mut self, said: Say, usual: &str) -> (u16, Goes) {
@@ -189,6 +200,10 @@ impl Talk {
             Say::Text(text) | Say::ChunkUnread(text) => (text, Some(())),
             Say::TextAndClose(text) => (text, None),
             Say::Close => return (0, None),
+            Say::Reset => {
+                self.resets = true;
+                return (0, None);
+            }
         };
         self.says.extend_from_slice(said.as_bytes());
         self.says.extend_from_slice(b"\r\n");
