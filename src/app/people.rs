@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::fault::{Fault, Reason};
 use crate::job::Token;
 use crate::resolve::{Known, ReadBatch, Resolver};
-use crate::vault::{Vault, VaultError, Watch};
+use crate::vault::{Vault, VaultError, Watch, Withheld};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -119,10 +119,11 @@ fn read_batch(vault: &Vault, health: Arc<VaultHealth>) -> Result<ReadBatch, Vaul
         let known = |found: crate::vault::Found| match found {
             Ok(Some(person)) => Known::Person(Arc::new(person)),
             Ok(None) => Known::Nobody,
-            Err(damaged) => {
+            Err(Withheld::Damaged(damaged)) => {
                 tracing::error!(%damaged, "a record cannot be used");
                 Known::Damaged
             }
+            Err(Withheld::Unsure) => Known::Unsure,
         };
         Ok(found.into_iter().map(known).collect())
     }))

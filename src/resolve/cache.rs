@@ -76,12 +76,12 @@ impl Cache {
         self.shard(hash).get(token, hash, Instant::now())
     }
 
-    /// Keeps what the vault said; a damaged record is asked for again every time.
+    /// Keeps what the vault said; a damaged record, and what is not sure, is asked for again every time.
     pub fn put(&self, token: Token, known: &Known) {
         let ttl = match known {
             Known::Person(_) => self.ttl,
             Known::Nobody => self.negative_ttl,
-            Known::Damaged => return,
+            Known::Damaged | Known::Unsure => return,
         };
         let hash = self.hasher.hash_one(&token);
         let now = Instant::now();
@@ -251,7 +251,7 @@ fn hash_of(slots: &[Option<Entry>], slot: u32, hasher: &RandomState) -> u64 {
 fn weight(token: &Token, known: &Known) -> u32 {
     let record = match known {
         Known::Person(person) => person.record().len(),
-        Known::Nobody | Known::Damaged => 0,
+        Known::Nobody | Known::Damaged | Known::Unsure => 0,
     };
     u32::try_from(ENTRY_OVERHEAD_BYTES + token.as_str().len() + record).unwrap_or(u32::MAX)
 }

@@ -24,6 +24,8 @@ pub enum Known {
     Nobody,
     /// There is a record, but it cannot be trusted.
     Damaged,
+    /// The vault is being written, and whether there is a record cannot be said.
+    Unsure,
 }
 
 #[derive(Debug, Clone)]
@@ -96,6 +98,9 @@ impl Resolver {
         match known {
             Known::Person(person) => Ok(person),
             Known::Nobody => Err(Fault::new(Reason::UnknownToken, "the vault knows no such token")),
+            Known::Unsure => {
+                Err(Fault::new(Reason::VaultUnavailable, "the vault is being written; try again"))
+            }
             Known::Damaged => Err(Fault::new(
                 Reason::VaultUnavailable,
                 "the vault's record for this token is damaged; run 'tokenrelay check' and restore it",

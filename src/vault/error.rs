@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The vault as a whole could not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum VaultError {
     /// The file cannot be reached or written right now; the vault itself may be whole.
     #[error("the vault {} is unavailable: {trouble}", path.display())]
@@ -20,9 +20,9 @@ pub enum VaultError {
     /// The file as a whole is damaged; nothing is served from it.
     #[error("the vault {} is damaged: {what}; restore the last backup of this file", path.display())]
     DamagedFile { path: PathBuf, what: &'static str },
-    /// One person's rows do not fit together.
+    /// One person's rows do not fit together, or cannot be looked for.
     #[error(transparent)]
-    Damaged(#[from] Damaged),
+    Withheld(#[from] Withheld),
     /// A later version of this program wrote the file.
     #[error(
         "the vault {} has format {found}, this program knows formats up to {known}; use the newer tokenrelay",
@@ -34,7 +34,7 @@ pub enum VaultError {
 impl VaultError {
     /// Whether the same call may succeed later without anybody repairing something.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { trouble: Trouble::Busy, .. })
+        matches!(self, Self::Unavailable { trouble: Trouble::Busy, .. } | Self::Withheld(Withheld::Unsure))
     }
 }
 
@@ -48,6 +48,16 @@ pub struct Damaged {
     /// The vault's own number of the person.
     pub person: i64,
     pub part: DamagedPart,
+}
+
+/// Why there is no answer to one token of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Withheld {
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    /// It was not found, which may be because the file is just being written.
+    #[error("the vault is being written; try again")]
+    Unsure,
 }
 
 /// What of a person's rows does not fit.
@@ -87,6 +97,8 @@ pub enum Trouble {
     Missing,
     /// Another file has its name since it was opened.
     Replaced,
+    /// It was written while it was open, and not by this program.
+    Overwritten,
     Io(io::ErrorKind),
     /// SQLite's extended result code, for everything that has no word of its own here.
     Sqlite(i32),
@@ -109,6 +121,10 @@ impl fmt::Display for Trouble {
             ),
             Self::Replaced => f.write_str(
                 "another vault lies in its place; put back the one that was there, or restart the relay to use this one",
+            ),
+            Self::Overwritten => f.write_str(
+                "its file was overwritten while it was open; nobody is read until it has stood still and was found whole \
+                 (write a copy under another name, then rename it to this one)",
             ),
             Self::Io(kind) => write!(f, "{kind}; check the disk and the system log"),
             Self::Sqlite(code) => {

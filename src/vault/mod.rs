@@ -5,6 +5,7 @@
 
 pub mod address;
 mod batch_index;
+mod doubt;
 pub mod draft;
 mod envelope;
 mod error;
@@ -15,6 +16,7 @@ mod person_row;
 mod place;
 mod reader;
 mod root_key;
+mod sentry;
 mod stats;
 mod store;
 mod verify;
@@ -25,7 +27,7 @@ mod writer;
 mod tests;
 
 pub use draft::{Cause, Column, Draft, Refusal};
-pub use error::{Damaged, DamagedPart, Trouble, VaultError};
+pub use error::{Damaged, DamagedPart, Trouble, VaultError, Withheld};
 pub use reader::{Found, Reader};
 pub use root_key::{BadRootKey, ROOT_KEY_BYTES, RootKey};
 pub use stats::Stats;
@@ -66,8 +68,8 @@ impl Vault {
         let path = store::file_in(&settings.dir);
         let db = store::connect(&path, store::Use::Read)?;
         let (row, keys) = store::unlock(&path, &db, &settings.root_key)?;
-        let created = row.created;
-        Ok(Self { place: Arc::new(Place::new(path, row)), keys: Arc::new(keys), created })
+        let (created, keys) = (row.created, Arc::new(keys));
+        Ok(Self { place: Arc::new(Place::new(path, row, keys.clone())), keys, created })
     }
 
     /// Opens the vault, making an empty one first when there is none.
@@ -97,7 +99,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError`] when the file cannot be opened.
     pub fn watch(&self) -> Result<Watch, VaultError> {
-        Watch::open(self.place.clone())
+        Watch::new(self.place.clone())
     }
 
     /// A connection for storing people.
@@ -127,6 +129,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError`] when the file cannot be read to its end.
     pub fn verify(&self) -> Result<Verified, VaultError> {
-        verify::verify(self.path(), &self.keys)
+        let mut db = store::connect(self.path(), store::Use::Read)?;
+        verify::verify(self.path(), &mut db, &self.keys)
     }
 }

@@ -1,119 +1,280 @@
 //! The vault's file as all who read it share it: connections follow it when it is taken away and put back. Another vault in
-//! its place is never read: its keys and tokens are others.
+//! its place is never read: its keys and tokens are others. And what was copied over the open file is read only once it has
+//! been found whole.
 
-use super::error::{Trouble, VaultError, io_error, store_error};
-use super::keyring::VaultRow;
+use super::doubt::Doubt;
+use super::error::{Trouble, VaultError, store_error};
+use super::keyring::{Keyring, VaultRow};
+use super::sentry::{Closing, Fate, Sentry, Stamp, version};
 use super::store;
 use rusqlite::Connection;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+/// How often a read is tried on a file that is another one each time.
+const TRIES: usize = 3;
+
 /// Where the vault lies, and which one it is.
-#[derive(Debug)]
 pub struct Place {
     path: PathBuf,
     row: VaultRow,
-    // Held while connections are closed and opened. Whoever holds it takes links one by one; who holds a link never takes it.
-    links: Mutex<Vec<Weak<Link>>>,
+    keys: Arc<Keyring>,
+    // Held while the file is looked at, and while connections are closed and opened. Whoever holds it takes links one by one;
+    // who holds a link never takes it.
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    links: Vec<Weak<Link>>,
+    standing: Standing,
+    /// How often the connections were opened anew.
+    openings: u64,
+}
+
+enum Standing {
+    Closed,
+    Open(Box<Sentry>),
+    /// Every connection is closed until what lies there is known to be whole.
+    Doubtful(Doubt),
 }
 
 /// A connection for reading, for one user at a time.
-#[derive(Debug)]
 pub struct Link {
     // Held for one read.
     open: Mutex<Option<Open>>,
 }
 
-#[derive(Debug)]
 struct Open {
     db: Connection,
-    file: FileId,
+    stamp: Stamp,
+    version: i64,
 }
 
-/// Device and inode: which file it is, whatever its name.
+/// What was read, and how far it may be relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileId(u64, u64);
+pub enum Read<T> {
+    Sure(T),
+    /// What was not found may be there: the file is being written.
+    Unsure(T),
+}
 
-impl FileId {
-    pub fn at(path: &Path) -> Result<Self, VaultError> {
-        let found = std::fs::metadata(path).map_err(io_error(path))?;
-        Ok(Self(found.dev(), found.ino()))
-    }
+/// What the relay's watch wants to know: these numbers differ whenever something else may be true than before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    openings: u64,
+    version: i64,
+}
+
+/// One read, before it is known what it is worth.
+struct Attempt<T> {
+    found: Result<T, VaultError>,
+    stamp: Stamp,
+    /// Something was committed since the last read.
+    is_news: bool,
 }
 
 impl Link {
     fn lock(&self) -> MutexGuard<'_, Option<Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn close(&self, closing: Closing) {
+        if let Some(open) = self.lock().take() {
+            closing.close(open.db);
+        }
+    }
 }
 
 impl Place {
-    pub fn new(path: PathBuf, row: VaultRow) -> Self {
-        Self { path, row, links: Mutex::default() }
+    pub fn new(path: PathBuf, row: VaultRow, keys: Arc<Keyring>) -> Self {
+        let inner = Inner { links: Vec::new(), standing: Standing::Closed, openings: 0 };
+        Self { path, row, keys, inner: Mutex::new(inner) }
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
 
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// One more connection.
     pub fn link(&self) -> Result<Arc<Link>, VaultError> {
-        let link = Arc::new(Link { open: Mutex::new(None) });
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        *link.lock() = Some(self.open()?);
-        links.push(Arc::downgrade(&link));
+        let mut inner = self.lock();
+        if matches!(inner.standing, Standing::Closed) {
+            self.open_all(&mut inner)?;
+        }
+        let Standing::Open(sentry) = &inner.standing else { return Err(self.is_doubtful()) };
+        let link = Arc::new(Link { open: Mutex::new(Some(self.open(sentry)?)) });
+        inner.links.push(Arc::downgrade(&link));
         Ok(link)
     }
 
-    /// Reads from the file that lies there now: an open file outlives its name, and what was removed must not be served.
+    /// Reads from the file that lies there now: an open file outlives its name, and what was removed must not be served. All
+    /// that `read` sees is of one moment.
     pub fn read<T>(
         &self,
         link: &Link,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, VaultError> {
-        let file = FileId::at(&self.path)?;
-        let mut open = link.lock();
-        if open.as_ref().is_none_or(|open| open.file != file) {
-            drop(open);
-            self.follow(file)?;
-            open = link.lock();
-        }
-        match &*open {
-            Some(open) => read(&open.db).map_err(store_error(&self.path)),
-            None => Err(self.replaced()),
-        }
-    }
-
-    /// Every connection to another file is closed before one is opened: the locks that SQLite holds on the files beside the
-    /// database are the process's, and go with the first of its connections that is closed (fcntl(2)).
-    fn follow(&self, file: FileId) -> Result<(), VaultError> {
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        links.retain(|link| link.strong_count() > 0);
-        let links: Vec<Arc<Link>> = links.iter().filter_map(Weak::upgrade).collect();
-        for link in &links {
-            link.lock().take_if(|open| open.file != file);
-        }
-        for link in &links {
-            let mut open = link.lock();
-            if open.is_none() {
-                *open = Some(self.open()?);
+        read: impl Fn(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<Read<T>, VaultError> {
+        for _ in 0..TRIES {
+            let attempt = link.lock().as_mut().map(|open| self.attempt(open, &read));
+            let now = Stamp::at(&self.path)?;
+            let attempt = match attempt {
+                Some(attempt) if attempt.stamp == now && !attempt.is_news => {
+                    return attempt.found.map(Read::Sure);
+                }
+                other => other,
+            };
+            let mut inner = self.lock();
+            let fate = self.look(&mut inner)?;
+            let Some(attempt) = attempt else { continue };
+            match (fate, &inner.standing) {
+                (Fate::Sound, Standing::Open(sentry)) => {
+                    if let Some(open) = link.lock().as_mut() {
+                        open.stamp = sentry.stamp();
+                    }
+                    return attempt.found.map(Read::Sure);
+                }
+                (Fate::Unsure, _) => return attempt.found.map(Read::Unsure),
+                _ => {}
             }
         }
+        Err(self.is_doubtful())
+    }
+
+    fn attempt<T>(&self, open: &mut Open, read: impl Fn(&Connection) -> rusqlite::Result<T>) -> Attempt<T> {
+        let mut is_news = false;
+        let found = at_one_moment(&open.db, |db| {
+            let now = version(db)?;
+            is_news = now != open.version;
+            // Another vault may be put there through SQLite too: a restore is a transaction like others.
+            if is_news && store::row(db)? != self.row {
+                return Ok(None);
+            }
+            open.version = now;
+            read(db).map(Some)
+        });
+        let found =
+            found.map_err(store_error(&self.path)).and_then(|found| found.ok_or_else(|| self.replaced()));
+        Attempt { found, stamp: open.stamp, is_news }
+    }
+
+    /// What became of the file, and what follows from that for those who read it.
+    fn look(&self, inner: &mut Inner) -> Result<Fate, VaultError> {
+        let fate = match &mut inner.standing {
+            Standing::Closed => Fate::Moved,
+            Standing::Open(sentry) => sentry.look()?,
+            Standing::Doubtful(doubt) => return Err(doubt.cause(&self.path)),
+        };
+        match fate {
+            Fate::Sound | Fate::Unsure => {}
+            Fate::Moved => {
+                close_all(inner, Closing::Tidy, Standing::Closed);
+                self.open_all(inner)?;
+            }
+            Fate::Overwritten => {
+                close_all(inner, Closing::HandsOff, Standing::Doubtful(Doubt::default()));
+                return Err(self.is_doubtful());
+            }
+        }
+        Ok(fate)
+    }
+
+    /// A look now and then, which is also what ends a doubt.
+    ///
+    /// # Errors
+    /// Why nobody can be read.
+    pub fn watch(&self) -> Result<Seen, VaultError> {
+        let mut inner = self.lock();
+        if let Standing::Doubtful(doubt) = &inner.standing {
+            let doubt = doubt.clone();
+            drop(inner);
+            // It may take long, and who wants to read is told so meanwhile.
+            let doubt = doubt.after_a_look(&self.path, &self.row, &self.keys);
+            inner = self.lock();
+            if let Some(doubt) = doubt {
+                let cause = doubt.cause(&self.path);
+                inner.standing = Standing::Doubtful(doubt);
+                return Err(cause);
+            }
+            inner.standing = Standing::Closed;
+        }
+        let fate = match (self.look(&mut inner), &mut inner.standing) {
+            (Ok(fate), _) => fate,
+            (Err(cause), Standing::Doubtful(doubt)) => {
+                doubt.begins_with(&self.path);
+                return Err(cause);
+            }
+            (Err(cause), _) => return Err(cause),
+        };
+        let openings = inner.openings;
+        let Standing::Open(sentry) = &mut inner.standing else { return Err(self.is_doubtful()) };
+        if fate == Fate::Sound {
+            sentry.empty_log()?;
+        }
+        Ok(Seen { openings, version: sentry.version() })
+    }
+
+    fn open_all(&self, inner: &mut Inner) -> Result<(), VaultError> {
+        let sentry = Sentry::post(&self.path, self.connect()?)?;
+        inner.links.retain(|link| link.strong_count() > 0);
+        for link in inner.links.iter().filter_map(Weak::upgrade) {
+            let opened = self.open(&sentry)?;
+            *link.lock() = Some(opened);
+        }
+        inner.standing = Standing::Open(Box::new(sentry));
+        inner.openings += 1;
         Ok(())
     }
 
-    fn open(&self) -> Result<Open, VaultError> {
-        // Before it is opened: a file put in its place meanwhile is then noticed at the first read.
-        let file = FileId::at(&self.path)?;
+    fn open(&self, sentry: &Sentry) -> Result<Open, VaultError> {
+        let db = self.connect()?;
+        let version = version(&db).map_err(store_error(&self.path))?;
+        Ok(Open { db, stamp: sentry.stamp(), version })
+    }
+
+    /// With the checks of a start.
+    fn connect(&self) -> Result<Connection, VaultError> {
         let db = store::connect(&self.path, store::Use::Read)?;
         if store::row(&db).map_err(store_error(&self.path))? != self.row {
             return Err(self.replaced());
         }
-        Ok(Open { db, file })
+        Ok(db)
     }
 
     fn replaced(&self) -> VaultError {
         VaultError::Unavailable { path: self.path.clone(), trouble: Trouble::Replaced }
     }
+
+    fn is_doubtful(&self) -> VaultError {
+        Doubt::default().cause(&self.path)
+    }
+}
+
+/// Every connection is closed before one is opened: the locks that SQLite holds on the files beside the database are the
+/// process's, and go with the first of its connections that is closed (fcntl(2)).
+fn close_all(inner: &mut Inner, closing: Closing, then: Standing) {
+    for link in inner.links.iter().filter_map(Weak::upgrade) {
+        link.close(closing);
+    }
+    if let Standing::Open(sentry) = std::mem::replace(&mut inner.standing, then) {
+        sentry.close(closing);
+    }
+}
+
+/// One transaction around a read. Its statements are kept prepared: for a batch of one they would cost as much as the
+/// record.
+fn at_one_moment<T>(
+    db: &Connection,
+    read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    db.prepare_cached("BEGIN")?.execute([])?;
+    let found = read(db);
+    let ended = db.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+    if ended.is_err() && !db.is_autocommit() {
+        db.execute_batch("ROLLBACK")?;
+    }
+    found
 }

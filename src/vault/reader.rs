@@ -1,16 +1,16 @@
 //! The read path: a batch of tokens to people, on a connection of its own, off the async threads.
 
-use super::error::{Damaged, DamagedPart, VaultError};
+use super::error::{Damaged, DamagedPart, VaultError, Withheld};
 use super::keyring::{Keyring, LookupHash, LookupOf};
 use super::person_row;
-use super::place::{Link, Place};
+use super::place::{Link, Place, Read};
 use crate::job::Token;
 use crate::person::Person;
 use rusqlite::{Connection, OptionalExtension};
 use std::sync::Arc;
 
-/// What one token of a batch stands for: a person, nobody, or somebody whose rows were altered.
-pub type Found = Result<Option<Person>, Damaged>;
+/// What one token of a batch stands for: a person, nobody, or somebody whose rows were altered or who cannot be looked for.
+pub type Found = Result<Option<Person>, Withheld>;
 
 /// Reads people by token. Blocks; use it from a blocking thread. One a thread: `Send`, not shared.
 pub struct Reader {
@@ -31,32 +31,29 @@ impl Reader {
     /// # Errors
     /// [`VaultError`] when the store as a whole cannot be read, or another vault lies in its place.
     pub fn read_batch(&mut self, tokens: &[Token]) -> Result<Vec<Found>, VaultError> {
-        self.place.read(&self.link, |db| read(db, &self.keys, tokens))
+        match self.place.read(&self.link, |db| read(db, &self.keys, tokens))? {
+            Read::Sure(found) => Ok(found),
+            Read::Unsure(found) => Ok(found.into_iter().map(only_if_somebody).collect()),
+        }
     }
 }
 
-/// One transaction around a batch. Its statements are kept prepared: for a batch of one they would cost as much as the
-/// record.
+/// A record that opens is the person's; only that there is none is not sure.
+fn only_if_somebody(found: Found) -> Found {
+    found?.ok_or(Withheld::Unsure).map(Some)
+}
+
 fn read(db: &Connection, keys: &Keyring, tokens: &[Token]) -> rusqlite::Result<Vec<Found>> {
-    db.prepare_cached("BEGIN")?.execute([])?;
-    let found = read_at_one_moment(db, keys, tokens);
-    let ended = db.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
-    if ended.is_err() && !db.is_autocommit() {
-        db.execute_batch("ROLLBACK")?;
-    }
-    found
-}
-
-fn read_at_one_moment(db: &Connection, keys: &Keyring, tokens: &[Token]) -> rusqlite::Result<Vec<Found>> {
     let mut found: Vec<Found> = Vec::new();
     found.resize_with(tokens.len(), || Ok(None));
     let mut select = person_row::select(db)?;
     for Located { slot, person } in locate(db, keys, tokens)? {
-        found[slot] = person_row::fetch(&mut select, keys, person)?.and_then(|opened| {
+        let opened = person_row::fetch(&mut select, keys, person)?.map_err(Withheld::from);
+        found[slot] = opened.and_then(|opened| {
             if stands_for(&opened.person, &tokens[slot]) {
                 Ok(Some(opened.person))
             } else {
-                Err(Damaged { person, part: DamagedPart::Index })
+                Err(Damaged { person, part: DamagedPart::Index }.into())
             }
         });
     }

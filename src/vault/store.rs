@@ -59,7 +59,7 @@ impl Use {
         }
     }
 
-    fn wait(self) -> Duration {
+    pub fn wait(self) -> Duration {
         match self {
             Self::Read => Duration::from_secs(1),
             Self::Write => Duration::from_secs(15),

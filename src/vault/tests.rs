@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 
 mod altered;
 mod markers;
+mod overwritten;
 
 pub(super) struct Fixture {
     pub settings: Settings,

@@ -6,10 +6,9 @@ use super::batch_index::kind_number;
 use super::error::{Damaged, DamagedPart, VaultError, store_error};
 use super::keyring::{Keyring, LookupOf};
 use super::person_row;
-use super::store;
 use crate::job::Token;
 use crate::person::{PHONE, Person};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
 use std::path::Path;
 
@@ -35,9 +34,8 @@ impl Verified {
     }
 }
 
-pub(super) fn verify(path: &Path, keys: &Keyring) -> Result<Verified, VaultError> {
+pub(super) fn verify(path: &Path, db: &mut Connection, keys: &Keyring) -> Result<Verified, VaultError> {
     let failed = store_error(path);
-    let mut db = store::connect(path, store::Use::Read)?;
     let pages: String = db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(&failed)?;
     if pages != "ok" {
         return Err(VaultError::DamagedFile {

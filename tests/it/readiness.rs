@@ -58,6 +58,30 @@ async fn c9_a_vault_that_is_gone_is_said_and_one_that_is_back_is_read_again() {
     world.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c9_a_vault_that_is_overwritten_in_place_is_said_and_refuses_nobody() {
+    let world = Stage::new().up().await;
+    let mut http = world.http().await;
+    let vault = world.config.vault_dir().join("vault.db");
+    let (good, garbage) = (fs::read(&vault).unwrap(), vec![0xA5; 50_000]);
+    for (turn, written) in [&garbage, &good[..good.len() / 2].to_vec(), &Vec::new()].into_iter().enumerate() {
+        readiness(&world, 200).await;
+        assert_eq!(http.post(&world.job(0, &format!("a-{turn}"))).await.status, 200);
+        fs::write(&vault, written).unwrap();
+        let said = readiness(&world, 503).await;
+        assert!(said.contains("vault: ") && said.contains("overwritten"), "{said}");
+        // Who was remembered is in the same case: nobody is refused for good.
+        for person in 0..world.people.len() {
+            let result = http.post(&world.job(person, &format!("b-{turn}-{person}"))).await.json();
+            assert_result(&result, "deferred", "vault-unavailable");
+        }
+        fs::write(&vault, &good).unwrap();
+        let said = readiness(&world, 200).await;
+        assert!(!said.contains("vault"), "{said}");
+    }
+    world.finish().await;
+}
+
 const DRAFT: [(&str, &str); 2] = [
     ("small/draft/template.toml", "from = \"a@shop.example\"\npurpose = \"service\"\n"),
     ("small/draft/subject.hbs", "Hello"),

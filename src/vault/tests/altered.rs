@@ -139,7 +139,7 @@ fn damage_of_one_person_leaves_the_others_served() {
     flip(&pair.fixture.raw(), "person", "record", "id = 1");
     let vault = pair.fixture.vault();
     let found = vault.reader().unwrap().read_batch(&pair.tokens).unwrap();
-    assert_eq!(found[0].as_ref().unwrap_err(), &Damaged { person: 1, part: DamagedPart::Record });
+    assert_eq!(found[0].as_ref().unwrap_err(), &Damaged { person: 1, part: DamagedPart::Record }.into());
     assert_eq!(found[1].as_ref().unwrap().as_ref().unwrap().field("first_name"), Some("eve"));
     let verified = vault.verify().unwrap();
     assert_eq!(
