@@ -5,7 +5,6 @@
 use super::error::Trouble;
 use super::shared::Shared;
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -156,9 +155,8 @@ impl Arming {
 
 /// The thread that waits for the disk; it ends when the arming is closed, or the disk fails.
 pub fn start(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
-    let log = shared.flights.file()?;
     let run = move || {
-        if catch_unwind(AssertUnwindSafe(|| sync_until_closed(&shared, &log))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| sync_until_closed(&shared))).is_err() {
             shared.break_down(Trouble::Io(io::ErrorKind::Other));
         }
         shared.arming.close();
@@ -166,10 +164,10 @@ pub fn start(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("journal-arm".into()).spawn(run)
 }
 
-fn sync_until_closed(shared: &Arc<Shared>, log: &File) {
+fn sync_until_closed(shared: &Arc<Shared>) {
     let mut looked = Instant::now();
     while let Some(waiting) = shared.arming.next() {
-        if let Err(error) = log.sync_data() {
+        if let Err(error) = shared.flights.sync() {
             tracing::error!(%error, "an fsync of the flight log failed");
             return shared.break_down(Trouble::of_io(&error));
         }

@@ -17,6 +17,8 @@ pub enum Done {
 pub struct Commit {
     /// Counted from 1 since the start.
     pub serial: u64,
+    /// When it was made, on the journal's clock.
+    pub clock: i64,
     /// Highest number that it gave to a job.
     pub last_job: Option<i64>,
     pub orders: Vec<(Order, Done)>,

@@ -55,6 +55,8 @@ pub enum Trouble {
     Missing,
     /// Its pages do not fit together.
     Damaged,
+    /// It had come further than it has now.
+    SetBack,
     Io(io::ErrorKind),
     /// SQLite's extended result code.
     Sqlite(i32),
@@ -75,6 +77,8 @@ impl Trouble {
         let failure = match error {
             rusqlite::Error::SqliteFailure(failure, _) => failure,
             rusqlite::Error::SqlInputError { error, .. } => error,
+            // Only the statement that a commit ends with minds the rows it changes.
+            rusqlite::Error::StatementChangedRows(_) => return Self::SetBack,
             // A column that holds what it never holds, or a row that must be there and is not.
             _ => return Self::Damaged,
         };
@@ -106,7 +110,12 @@ impl Trouble {
     pub fn is_of_the_disk(self) -> bool {
         match self {
             Self::ReadOnly | Self::Io(_) | Self::Sqlite(_) => true,
-            Self::Busy | Self::DiskFull | Self::Permission | Self::Missing | Self::Damaged => false,
+            Self::Busy
+            | Self::DiskFull
+            | Self::Permission
+            | Self::Missing
+            | Self::Damaged
+            | Self::SetBack => false,
         }
     }
 
@@ -120,6 +129,9 @@ impl Trouble {
             Self::Permission => "run as the user that owns the directory, or point state_dir elsewhere",
             Self::Missing => "make the directory, or point state_dir elsewhere",
             Self::Damaged => "restart the relay: it sets the damaged file aside and saves what can be read",
+            Self::SetBack => {
+                "restart the relay: it holds back what may have been sent since, until you say so (jobs release)"
+            }
             Self::Io(_) | Self::Sqlite(_) => "check the disk and the system log, then restart the relay",
         }
     }
@@ -134,6 +146,7 @@ impl fmt::Display for Trouble {
             Self::Permission => f.write_str("permission denied"),
             Self::Missing => f.write_str("it does not exist or cannot be opened"),
             Self::Damaged => f.write_str("the file is damaged"),
+            Self::SetBack => f.write_str("it was set back to an earlier time while the relay ran"),
             Self::Io(kind) => write!(f, "{kind}"),
             Self::Sqlite(code) => write!(f, "the store answered with SQLite code {code}"),
         }

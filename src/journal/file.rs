@@ -1,7 +1,7 @@
 //! The journal's files: the directory, the lock that makes one relay its owner, and connections to the database.
 
 use super::error::{JournalError, Trouble, io_error, store_error};
-use super::schema::{APPLICATION_ID, FORMAT, FORMAT_BEFORE, FROM_BEFORE, TABLES};
+use super::schema::{APPLICATION_ID, FORMAT, FORMAT_BEFORE, STEPS, TABLES};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use rustix::fs::{FlockOperation, flock};
@@ -94,8 +94,8 @@ fn which(path: &Path) -> io::Result<(u64, u64)> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     Whole,
-    /// Of the format before this one.
-    Before,
+    /// Of this format, which is brought up to the one of today.
+    Before(i64),
     Missing,
     Damaged,
 }
@@ -118,7 +118,7 @@ pub fn look(path: &Path) -> Result<Found, JournalError> {
     }
     match numbers(path) {
         Ok((APPLICATION_ID, FORMAT)) => Ok(Found::Whole),
-        Ok((APPLICATION_ID, FORMAT_BEFORE)) => Ok(Found::Before),
+        Ok((APPLICATION_ID, found)) if (FORMAT_BEFORE..FORMAT).contains(&found) => Ok(Found::Before(found)),
         Ok((APPLICATION_ID, found)) if found > FORMAT => {
             Err(JournalError::NewerFormat { path: path.to_owned(), found, known: FORMAT })
         }
@@ -134,6 +134,15 @@ fn numbers(path: &Path) -> rusqlite::Result<(i64, i64)> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let number = |name: &str| db.pragma_query_value(None, name, |row| row.get(0));
     Ok((number("application_id")?, number("user_version")?))
+}
+
+/// The format that the file's header names (SQLite's database file format, §1.3), of whatever else is there; `None` when it
+/// has none.
+pub fn format_of(path: &Path) -> Option<i64> {
+    let mut header = [0; 100];
+    File::open(path).and_then(|mut file| file.read_exact(&mut header)).ok()?;
+    let format = i64::from(u32::from_be_bytes(*header[60..].first_chunk()?));
+    (header.starts_with(b"SQLite format 3\0") && format > 0).then_some(format)
 }
 
 /// Whether there is anything in the write-ahead log: a run that has ended in order has emptied it.
@@ -173,11 +182,12 @@ fn write_new(path: &Path, wall_ms: i64) -> rusqlite::Result<()> {
     db.close().map_err(|(_, error)| error)
 }
 
-/// Brings a journal of the format before up to this one, all of it or nothing.
-pub fn upgrade(path: &Path) -> rusqlite::Result<()> {
+/// Brings a journal of a format before up to this one, all of it or nothing.
+pub fn upgrade(path: &Path, from: i64) -> rusqlite::Result<()> {
     let mut db = connect(path, Use::Write)?;
     let all = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    all.execute_batch(FROM_BEFORE)?;
+    let done = usize::try_from(from - FORMAT_BEFORE).unwrap_or_default();
+    STEPS.iter().skip(done).try_for_each(|step| all.execute_batch(step))?;
     all.commit()
 }
 
@@ -239,6 +249,21 @@ pub fn lay_out(path: &Path, header: &[u8], length: usize) -> io::Result<File> {
     }
     file.sync_all()?;
     Ok(file)
+}
+
+/// The last commit that the database's own file holds, on the journal's clock, whatever the write-ahead log adds to it.
+pub fn clock_without_log(path: &Path) -> rusqlite::Result<i64> {
+    let db = connect_uri(path, "immutable=1")?;
+    db.query_row("SELECT clock FROM journal", [], |row| row.get(0))
+}
+
+/// A connection that leaves nothing behind.
+pub fn connect_uri(path: &Path, how: &str) -> rusqlite::Result<Connection> {
+    // What has a meaning in a URI (https://sqlite.org/uri.html).
+    let name = path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(format!("file:{name}?{how}"), flags)
 }
 
 /// A connection that reads a file as it is and leaves it so.

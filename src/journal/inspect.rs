@@ -3,13 +3,14 @@
 use super::Settings;
 use super::apply::Totals;
 use super::error::{JournalError, Trouble, io_error};
-use super::file::{FILE_NAME, LOCK_NAME, with_companions};
-use super::origin::{Evidence, FileIdentity, Here, Memory, Sign, Witness};
-use super::run::{self, Run};
+use super::file::{self, FILE_NAME, LOCK_NAME, with_companions};
+use super::flight;
+use super::origin::{Evidence, FileIdentity, Here, Probe, Reach, Sign, Stamped, Witness};
+use super::run::{self, Last};
 use super::schema::{APPLICATION_ID, FORMAT};
 use super::shared::DAMAGED_MARK;
 use super::space;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use rustix::fs::{Access, FlockOperation, access, flock};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -72,7 +73,10 @@ pub fn inspect(settings: &Settings) -> Result<Inspected, JournalError> {
         && let Ok(db) = open(&path)
     {
         found.held = Totals::read(&db).map_or(0, |totals| totals.held_bytes);
-        found.copy = copy(&db, &path, owner.is_some()).unwrap_or_default();
+        // A later set-back than the one that is known counts more: nothing is parked of what came back with it.
+        let new = || copy(&db, &path, &Here::of_this_machine()).unwrap_or_default();
+        let is_owned = owner.is_some();
+        found.copy = (!is_owned).then(new).flatten().or_else(|| parked(&db).unwrap_or_default());
     }
     Ok(found)
 }
@@ -81,11 +85,7 @@ pub fn inspect(settings: &Settings) -> Result<Inspected, JournalError> {
 /// itself holds everything.
 fn open(path: &Path) -> rusqlite::Result<Connection> {
     let how = if with_companions(path).iter().all(|file| file.exists()) { "mode=ro" } else { "immutable=1" };
-    // What has a meaning in a URI (https://sqlite.org/uri.html).
-    let name = path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(format!("file:{name}?{how}"), flags)?;
+    let db = file::connect_uri(path, how)?;
     db.busy_timeout(READ_WAIT)?;
     Ok(db)
 }
@@ -109,33 +109,39 @@ fn writable_place(dir: &Path) -> Result<PathBuf, JournalError> {
     Err(JournalError::Unavailable { path: dir, trouble: Trouble::Missing })
 }
 
-/// As a start would find it. The notes beside the database are left alone: whether they are still in memory is for the
-/// start to find out.
-fn copy(db: &Connection, path: &Path, is_owned: bool) -> rusqlite::Result<Option<Copy>> {
-    let Some(run) = Run::read(db)? else { return Ok(None) };
-    let parked = run::parked(db)?;
-    if parked > 0 {
-        let sign = run.sign.unwrap_or(Sign::OtherFile);
-        return Ok(Some(Copy { sign, jobs: parked, is_parked: true }));
-    }
+/// As a start would find it, if `here` is where it is started. The flight log is looked at so that the start finds it as it is.
+fn copy(db: &Connection, path: &Path, here: &Here) -> rusqlite::Result<Option<Copy>> {
+    let last = Last::read(db)?;
+    let stamp = match &last {
+        Last::None => return Ok(None),
+        Last::Lost => Stamped::Lost,
+        Last::Run(run) => Stamped::By(&run.stamp),
+    };
     let Ok(file) = FileIdentity::of(path) else { return Ok(None) };
-    if is_owned {
-        return Ok(None);
-    }
-    let here = Here::of_this_machine();
     let dir = path.parent().unwrap_or(Path::new("."));
+    let log = dir.join(flight::FILE_NAME);
+    let probe = Probe::look(&log);
+    let log = flight::Header::peek(&log);
+    let told = Witness::of(dir, &here.witnesses).read();
     let evidence = Evidence {
-        stamp: Some(&run.stamp),
-        is_new: false,
+        stamp,
+        reach: Reach { file: file::clock_without_log(path).ok(), ..run::reach(db)? },
         file,
-        log: None,
-        memory: Memory::Unclear,
-        here: &here,
-        told: Witness::of(dir, here.witness.as_deref()).read(),
+        log: log.as_ref(),
+        memory: probe.memory(log.as_ref().and_then(|log| log.mount)),
+        here,
+        told: &told,
     };
     let Some(sign) = evidence.judge().sign() else { return Ok(None) };
     let jobs: i64 = db.query_row("SELECT held_jobs FROM journal", [], |row| row.get(0))?;
     Ok(Some(Copy { sign, jobs: jobs.unsigned_abs(), is_parked: false }))
+}
+
+/// What a start has found before and a person has not decided yet.
+fn parked(db: &Connection) -> rusqlite::Result<Option<Copy>> {
+    let jobs = run::parked(db)?;
+    let sign = Last::read(db)?.run().and_then(|run| run.sign).unwrap_or(Sign::OtherFile);
+    Ok((jobs > 0).then_some(Copy { sign, jobs, is_parked: true }))
 }
 
 struct Header {

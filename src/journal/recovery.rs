@@ -2,16 +2,20 @@
 //! begin. Looks at what was in flight only, never at all that waits.
 
 use super::Settings;
-use super::apply::{Batch, Totals};
+use super::apply::{Batch, Moment, Totals};
 use super::clock::{Clock, millis, wall_ms};
 use super::error::{JournalError, Trouble, io_error, store_error};
 use super::file::{self, Lock, Use};
 use super::flight::{self, Fate, Flights, Header, Log};
 use super::handoff::{self, HandoffLog, Note};
 use super::order::End;
-use super::origin::{self, Evidence, FileIdentity, Here, Memory, Probe, Provenance, Stamp, Told, Witness};
+use super::origin::{
+    self, Evidence, FileIdentity, Here, Mark, Memory, Notes, Probe, Provenance, Reach, Sign, Stamp, Stamped,
+    Told, Witness,
+};
 use super::outcome::Verdict;
-use super::run::{self, Run, Unsure};
+use super::recovered::Recovered;
+use super::run::{self, Last, Run, Unsure};
 use super::salvage::{self, Salvaged};
 use super::schedule::Chance;
 use super::shared::{DAMAGED_MARK, Logs, Shared};
@@ -20,77 +24,17 @@ use super::upkeep::Upkeep;
 use super::writer::Writer;
 use crate::fault::{Fault, State};
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior};
-use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the start has found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recovered {
-    /// Jobs that are held: they wait, or are held in doubt.
-    pub held: u64,
-    /// Jobs that were in flight and may have been delivered.
-    pub in_doubt: u64,
-    /// Jobs that were in flight and that the target had taken.
-    pub relayed: u64,
-    /// Jobs that were in flight and had not been offered: they wait again.
-    pub given_back: u64,
-    /// Jobs that were not held and on their way, and that the ledger did not know.
-    pub handed_off: u64,
-    /// Jobs that were refused although a failed commit left them on the disk.
-    pub refused: u64,
-    /// What was saved from a damaged file.
-    pub salvaged: Option<Salvaged>,
-    /// What happened since the last run.
-    pub provenance: Provenance,
-    /// Jobs that are not attempted until a person says so, as the state is, or was, a copy.
-    pub parked: u64,
-}
-
-impl fmt::Display for Recovered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {} jobs held", self.provenance, self.held)?;
-        for (count, what) in [
-            (self.in_doubt, "in doubt"),
-            (self.relayed, "relayed when it stopped"),
-            (self.given_back, "to be tried again"),
-            (self.refused, "taken back, as they were refused"),
-            (self.handed_off, "handed off when it stopped, now in the ledger"),
-            (self.parked, "held until a person releases or cancels them"),
-        ] {
-            if count > 0 {
-                write!(f, ", {count} {what}")?;
-            }
-        }
-        match &self.salvaged {
-            Some(salvaged) => write!(f, "; the file was damaged, or of an older format: {salvaged}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Recovered {
-    pub(super) fn of(provenance: Provenance) -> Self {
-        Self {
-            held: 0,
-            in_doubt: 0,
-            relayed: 0,
-            given_back: 0,
-            handed_off: 0,
-            refused: 0,
-            salvaged: None,
-            provenance,
-            parked: 0,
-        }
-    }
-}
-
 /// What there is before anything is changed.
 struct Found {
     salvaged: Option<Salvaged>,
     is_new: bool,
+    /// What the database's own file had reached, without its log.
+    file_clock: Option<i64>,
     log: Log,
     memory: Memory,
     handoffs: Vec<Note>,
@@ -104,6 +48,7 @@ struct Started {
     clock: Clock,
     recovered: Recovered,
     run: Run,
+    reach: Reach,
 }
 
 /// Opens the journal for its one owner.
@@ -114,7 +59,8 @@ pub fn open(settings: Settings, here: Here) -> Result<(Writer, Recovered), Journ
     let path = dir.join(file::FILE_NAME);
     let mut found = find(&dir, &path, here)?;
     let mut chance = Chance::new();
-    let Started { db, clock, mut recovered, run } = match start(&path, &settings, &found, &mut chance) {
+    let Started { db, clock, mut recovered, run, reach } = match start(&path, &settings, &found, &mut chance)
+    {
         Err(Trouble::Damaged) if found.salvaged.is_none() => {
             found.salvaged = Some(salvage::salvage(&dir, &path, wall_ms())?);
             start(&path, &settings, &found, &mut chance)
@@ -126,7 +72,7 @@ pub fn open(settings: Settings, here: Here) -> Result<(Writer, Recovered), Journ
     }
     .map_err(|trouble| JournalError::Unavailable { path: path.clone(), trouble })?;
     recovered.salvaged = found.salvaged.take();
-    let logs = begin_logs(&dir, &found, &run)?;
+    let logs = begin_logs(&dir, &found, &run, reach)?;
     let _ = fs::remove_file(dir.join(DAMAGED_MARK));
     let totals = Totals::read(&db).map_err(store_error(&path))?;
     let last_job = last_job(&db).map_err(store_error(&path))?;
@@ -143,6 +89,7 @@ pub fn open(settings: Settings, here: Here) -> Result<(Writer, Recovered), Journ
         space,
         totals,
         serial: 0,
+        written: reach.clock,
         took: Duration::ZERO,
         finish_took: Duration::ZERO,
         upkeep: Upkeep::new(),
@@ -164,95 +111,99 @@ fn find(dir: &Path, path: &Path, here: Here) -> Result<Found, JournalError> {
     }
     let memory = probe.memory(log.header.as_ref().and_then(|header| header.mount));
     let handoffs = handoff::read(&dir.join(handoff::FILE_NAME));
-    let witness = Witness::of(dir, here.witness.as_deref());
+    let witness = Witness::of(dir, &here.witnesses);
     let is_marked = dir.join(DAMAGED_MARK).exists();
-    let found = Found { salvaged: None, is_new: false, log, memory, handoffs, witness, here };
+    // Damage may keep it from being read, which is found out soon enough.
+    let file_clock = file::clock_without_log(path).ok();
+    let found = Found { salvaged: None, is_new: false, file_clock, log, memory, handoffs, witness, here };
     match file::look(path)? {
         file::Found::Missing => {
             file::create(dir, wall_ms())?;
             Ok(Found { is_new: true, ..found })
         }
         file::Found::Whole if !is_marked => Ok(found),
-        file::Found::Before if !is_marked => {
-            file::upgrade(path).map_err(store_error(path))?;
+        file::Found::Before(format) if !is_marked => {
+            file::upgrade(path, format).map_err(store_error(path))?;
             Ok(found)
         }
-        file::Found::Whole | file::Found::Before | file::Found::Damaged => {
+        file::Found::Whole | file::Found::Before(_) | file::Found::Damaged => {
             Ok(Found { salvaged: Some(salvage::salvage(dir, path, wall_ms())?), ..found })
         }
     }
 }
 
-/// Everything the old logs said is on disk now.
-fn begin_logs(dir: &Path, found: &Found, run: &Run) -> Result<Logs, JournalError> {
+/// Everything the old logs said is on disk now. What is said elsewhere comes last: it is never ahead of the logs.
+fn begin_logs(dir: &Path, found: &Found, run: &Run, reach: Reach) -> Result<Logs, JournalError> {
     let path = dir.join(flight::FILE_NAME);
     let Stamp { id, epoch, .. } = run.stamp;
-    let header = Header { id, epoch, mount: origin::mount_of(dir), ..Header::of_boot(found.here.boot) };
+    let (mount, clock) = (origin::mount_of(dir), reach.clock);
+    let header = Header { id, epoch, mount, clock, ..Header::of_boot(found.here.boot) };
     let flights = Flights::start(&path, header).map_err(io_error(&path))?;
     let path = dir.join(handoff::FILE_NAME);
     let handoffs = HandoffLog::start(&path, found.here.boot).map_err(io_error(&path))?;
     found.witness.tidy();
-    found.witness.say(Told { id, epoch, has_broken_down: false });
-    Ok(Logs { flights, handoffs, witness: found.witness.clone() })
+    let told = Told { id, boot: found.here.boot, mark: Mark { epoch, clock }, has_broken_down: false };
+    Ok(Logs { flights, handoffs, voice: found.witness.begin(&told), told })
 }
 
 fn start(path: &Path, settings: &Settings, found: &Found, chance: &mut Chance) -> Result<Started, Trouble> {
-    let now = FileIdentity::of(path).map_err(|error| Trouble::of_io(&error))?;
-    // A file that was set aside is the one the last run had.
-    let last = match &found.salvaged {
-        Some(salvaged) => FileIdentity::of(&salvaged.moved_to).map_err(|error| Trouble::of_io(&error))?,
-        None => now,
-    };
+    let file = FileIdentity::of(path).map_err(|error| Trouble::of_io(&error))?;
     let mut started = || -> rusqlite::Result<_> {
         let mut db = file::connect(path, Use::Write)?;
-        let before = Run::read(&db)?;
+        let last = Last::read(&db)?;
+        let told = found.witness.read();
         let evidence = Evidence {
-            stamp: before.as_ref().map(|run| &run.stamp),
-            is_new: found.is_new,
-            file: last,
+            stamp: stamped(&last, found.is_new),
+            reach: Reach { file: found.file_clock, ..run::reach(&db)? },
+            file,
             log: found.log.header.as_ref(),
             memory: found.memory,
             here: &found.here,
-            told: found.witness.read(),
+            told: &told,
         };
         let provenance = evidence.judge();
-        let persisted = db.query_row("SELECT clock FROM journal", [], |row| row.get(0))?;
-        let clock = Clock::start(persisted, wall_ms());
-        let run = next_run(
-            before.as_ref(),
-            (&evidence, provenance),
-            now,
-            clock.now_ms() + millis(settings.expires),
-        );
-        let judging = Judging { settings, clock, found, before: before.as_ref(), run: &run };
+        let clock = Clock::start(evidence.reach.clock, wall_ms());
+        let unsure_until = clock.now_ms() + millis(settings.expires);
+        let mut run = next_run(last.run(), &evidence, provenance);
+        run.unsure = run.unsure.after(provenance, unsure_until);
+        if found.salvaged.as_ref().is_some_and(|salvaged| !salvaged.is_complete) {
+            // Rows of the ledger are gone, nobody knows which.
+            run.unsure.all_until = run.unsure.all_until.max(unsure_until);
+        }
+        let notes = evidence.notes(provenance);
+        let judging = Judging { settings, clock, found, before: last.run(), run: &run, notes };
         let recovered = judge(&mut db, &judging, provenance, chance)?;
-        Ok(Started { db, clock, recovered, run })
+        let reach = run::reach(&db)?;
+        Ok(Started { db, clock, recovered, run, reach })
     };
     started().map_err(|error| Trouble::of_store(&error))
 }
 
-/// What this start writes of itself. A copy is a journal of its own from here on.
-fn next_run(
-    before: Option<&Run>,
-    (evidence, provenance): (&Evidence<'_>, Provenance),
-    file: FileIdentity,
-    unsure_until: i64,
-) -> Run {
+fn stamped(last: &Last, is_new: bool) -> Stamped<'_> {
+    match last {
+        Last::Run(run) => Stamped::By(&run.stamp),
+        Last::Lost => Stamped::Lost,
+        Last::None if is_new => Stamped::New,
+        Last::None => Stamped::Before,
+    }
+}
+
+/// What this start writes of itself. A copy is a journal of its own from here on. What was set back stays the one it was, with
+/// a later epoch than any: should it be set back once more, that is noticed again.
+fn next_run(before: Option<&Run>, evidence: &Evidence<'_>, provenance: Provenance) -> Run {
     let log = evidence.log.filter(|log| log.epoch > 0);
-    let id = match (before, provenance.sign(), log) {
-        (Some(run), None, _) => run.stamp.id,
-        (None, None, Some(log)) if !evidence.is_new => log.id,
+    let id = match (provenance.sign(), before, log) {
+        (Some(Sign::OtherFile), ..) => fresh_id(),
+        (_, Some(run), _) => run.stamp.id,
+        (_, None, Some(log)) if evidence.stamp != Stamped::New => log.id,
         _ => fresh_id(),
     };
-    let epochs = [
-        before.map_or(0, |run| run.stamp.epoch),
-        log.map_or(0, |log| log.epoch),
-        evidence.told.map_or(0, |told| told.epoch),
-    ];
-    let epoch = epochs.into_iter().max().unwrap_or(0) + 1;
+    let told = evidence.told.iter().map(|told| told.mark.epoch);
+    let epochs = [before.map_or(0, |run| run.stamp.epoch), log.map_or(0, |log| log.epoch)];
+    let epoch = told.chain(epochs).max().unwrap_or(0) + 1;
     let sign = provenance.sign().or(before.and_then(|run| run.sign));
-    let unsure = before.map_or_else(Unsure::default, |run| run.unsure).after(provenance, unsure_until);
-    Run { stamp: Stamp { id, epoch, file, machine: evidence.here.machine }, sign, unsure }
+    let unsure = before.map_or_else(Unsure::default, |run| run.unsure);
+    Run { stamp: Stamp { id, epoch, file: evidence.file, machine: evidence.here.machine }, sign, unsure }
 }
 
 fn fresh_id() -> [u8; 16] {
@@ -268,6 +219,8 @@ struct Judging<'a> {
     found: &'a Found,
     before: Option<&'a Run>,
     run: &'a Run,
+    /// How much of the flight log can be believed.
+    notes: Notes,
 }
 
 impl Judging<'_> {
@@ -302,7 +255,8 @@ fn judge(
 ) -> rusqlite::Result<Recovered> {
     let mut recovered = Recovered::of(provenance);
     let all = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let moment = super::apply::Moment { clock: judging.clock.now_ms(), wall: wall_ms() };
+    // Nothing that the flight log of before says is needed behind this commit.
+    let moment = Moment { clock: judging.clock.now_ms(), wall: wall_ms(), before: 0, log: 0 };
     let mut batch = Batch::new(&all, judging.settings, moment, chance);
     if let Some(last) = judging.refused_above() {
         for number in refused(&all, last)? {
@@ -339,8 +293,7 @@ fn end_of(
     // A job that was held while it was handed off was offered before the flight log knew of it.
     let was_handed_off = attempts == 0 && !is_armed_first;
     let noted = if was_handed_off { judging.handoff_of(db, number)? } else { None };
-    let trust = recovered.provenance.notes();
-    let fate = judging.found.log.fate((number, attempts + 1), trust, is_armed_first);
+    let fate = judging.found.log.fate((number, attempts + 1), judging.notes, is_armed_first);
     if let (Fate::NotOffered | Fate::InDoubt, Some(note)) = (&fate, noted) {
         let verdict = note.verdict();
         recovered.in_doubt += u64::from(verdict.state == State::Unknown);

@@ -2,6 +2,9 @@
 
 use super::error::{JournalError, Trouble, io_error, store_error};
 use super::file::{self, Use};
+use super::origin::{FileIdentity, Likeness};
+use super::run::{self, Last};
+use super::schema::FORMAT_STAMPED;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Statement, TransactionBehavior, params_from_iter};
 use std::fmt;
@@ -44,6 +47,8 @@ pub fn salvage(dir: &Path, path: &Path, wall_ms: i64) -> Result<Salvaged, Journa
         Ok(old) => copy(&old, &mut new).map_err(store_error(path))?,
         Err(_) => false,
     };
+    let is_stamped = file::format_of(&moved_to).is_none_or(|format| format >= FORMAT_STAMPED);
+    keep_stamp(&new, is_stamped, [&moved_to, path]).map_err(store_error(path))?;
     let (jobs, lost) = mend(&mut new).map_err(store_error(path))?;
     Ok(Salvaged { moved_to, jobs, lost, is_complete })
 }
@@ -72,8 +77,11 @@ fn set_aside(path: &Path, wall_ms: i64) -> Result<PathBuf, JournalError> {
 fn copy(old: &Connection, new: &mut Connection) -> rusqlite::Result<bool> {
     let all = new.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut is_complete = true;
-    if let Ok(clock) = old.query_row("SELECT clock FROM journal", [], |row| row.get::<_, i64>(0)) {
-        all.execute("UPDATE journal SET clock = max(clock, ?1)", [clock])?;
+    let clock = old.query_row("SELECT clock FROM journal", [], |row| row.get::<_, i64>(0));
+    // Until there is one, it is at 0: how far it had come is lost.
+    all.execute("UPDATE journal SET clock = ?1", [clock.as_ref().unwrap_or(&0)])?;
+    if let Ok(log) = old.query_row("SELECT log_clock FROM journal", [], |row| row.get::<_, i64>(0)) {
+        all.execute("UPDATE journal SET log_clock = ?1", [log])?;
     }
     for (table, number) in NUMBERED {
         is_complete &= copy_numbered(old, &all, table, number)?;
@@ -166,6 +174,27 @@ impl<'n> Put<'n> {
             }
         }
     }
+}
+
+/// What the damaged file said of its last run is said of the new one, if it was the file of that run. Where it did say so and
+/// cannot any more, or not how far it had come, it is left as lost.
+fn keep_stamp(new: &Connection, is_stamped: bool, [from, to]: [&Path; 2]) -> rusqlite::Result<()> {
+    if is_stamped {
+        new.execute("UPDATE journal SET log_clock = max(log_clock, 0)", [])?;
+        if run::reach(new)?.clock == 0 {
+            new.execute("DELETE FROM run", [])?;
+        }
+    }
+    let (Last::Run(mut run), Ok(old), Ok(file)) =
+        (Last::read(new)?, FileIdentity::of(from), FileIdentity::of(to))
+    else {
+        return Ok(());
+    };
+    if run.stamp.file.compare(&old) != Likeness::Other {
+        run.stamp.file = file;
+        run.write(new)?;
+    }
+    Ok(())
 }
 
 /// Makes the tables agree again. Jobs held, and jobs of which too little is left.

@@ -9,9 +9,11 @@
 //! by side; the send number finds them again.
 
 /// The format this program writes (`PRAGMA user_version`).
-pub const FORMAT: i64 = 3;
-/// The format before, which is brought up to this one where it lies ([`FROM_BEFORE`]).
+pub const FORMAT: i64 = 4;
+/// The first format of those that are brought up to this one where they lie ([`STEPS`]).
 pub const FORMAT_BEFORE: i64 = 2;
+/// The first format in which every start leaves its stamp.
+pub const FORMAT_STAMPED: i64 = 3;
 /// Marks the file as a journal (`PRAGMA application_id`, "TKNJ").
 pub const APPLICATION_ID: i64 = 0x544b_4e4a;
 
@@ -21,8 +23,10 @@ pub const APPLICATION_ID: i64 = 0x544b_4e4a;
 /// job asks for, empty when it names none: its lane; `job.target` is the one that answered last. While a job is
 /// `journaled`, `reason`, `detail`, `code` and `enhanced` say why its last attempt failed; it is tallied without them.
 /// `flight.is_armed_first`: it leaves only after a note of it is on the disk. `run.sign` says by what the parked ones were
-/// known to be a copy's; until `run.handoffs_unsure_until` and `run.all_unsure_until` (journal's clock) jobs may come that
-/// came before and that the ledger has forgotten.
+/// known to be a copy's, `run.checksum` is over all of the row; until `run.handoffs_unsure_until` and `run.all_unsure_until` (journal's clock) jobs may come that
+/// came before and that the ledger has forgotten. `journal.clock` is of the last commit. `journal.log_clock` is the last
+/// commit that the flight log was sure to know of then; 0 while nothing it says is needed, -1 until a start has left its
+/// stamp in `run`.
 pub const TABLES: &str = "
     CREATE TABLE journal (
         only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -30,9 +34,10 @@ pub const TABLES: &str = "
         clock INTEGER NOT NULL,
         held_bytes INTEGER NOT NULL,
         held_jobs INTEGER NOT NULL,
-        quarantined INTEGER NOT NULL
+        quarantined INTEGER NOT NULL,
+        log_clock INTEGER NOT NULL DEFAULT -1
     ) STRICT;
-    INSERT INTO journal VALUES (1, 0, 0, 0, 0, 0);
+    INSERT INTO journal VALUES (1, 0, 0, 0, 0, 0, -1);
     CREATE TABLE job (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         send BLOB NOT NULL,
@@ -126,7 +131,8 @@ pub const TABLES: &str = "
         machine BLOB,
         sign TEXT,
         handoffs_unsure_until INTEGER NOT NULL,
-        all_unsure_until INTEGER NOT NULL
+        all_unsure_until INTEGER NOT NULL,
+        checksum INTEGER NOT NULL DEFAULT 0
     ) STRICT;
     CREATE TABLE tally (
         engine TEXT NOT NULL,
@@ -138,8 +144,10 @@ pub const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
-/// Makes this format out of the one before.
-pub const FROM_BEFORE: &str = "
+/// Each makes the next format out of one, from [`FORMAT_BEFORE`] on.
+pub const STEPS: [&str; 2] = [FROM_2, FROM_3];
+
+const FROM_2: &str = "
     ALTER TABLE job ADD COLUMN maybe_repeated INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE flight ADD COLUMN is_armed_first INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE parked (
@@ -162,10 +170,34 @@ pub const FROM_BEFORE: &str = "
     PRAGMA user_version = 3;
 ";
 
+/// A stamp without a checksum is one of the format before.
+const FROM_3: &str = "
+    ALTER TABLE run ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE journal ADD COLUMN log_clock INTEGER NOT NULL DEFAULT -1;
+    UPDATE journal SET log_clock = 0 WHERE EXISTS (SELECT 1 FROM run);
+    PRAGMA user_version = 4;
+";
+
 /// Takes a held job (number 1) out of `due`, if it stands there.
 pub const LEAVE: &str = "DELETE FROM due WHERE job = ?1 AND is_retry IN (0, 1)
      AND target = (SELECT target FROM payload WHERE job = ?1)
      AND at = (SELECT due FROM payload WHERE job = ?1) RETURNING is_retry";
+
+/// The way back, for tests of the way here.
+#[cfg(test)]
+pub const TO_3: &str = "
+    ALTER TABLE run DROP COLUMN checksum;
+    ALTER TABLE journal DROP COLUMN log_clock;
+    PRAGMA user_version = 3;
+";
+#[cfg(test)]
+pub const TO_2: &str = "
+    ALTER TABLE job DROP COLUMN maybe_repeated;
+    ALTER TABLE flight DROP COLUMN is_armed_first;
+    DROP TABLE parked;
+    DROP TABLE run;
+    PRAGMA user_version = 2;
+";
 
 #[cfg(test)]
 mod tests {
@@ -185,20 +217,18 @@ mod tests {
     }
 
     #[test]
-    fn the_format_before_becomes_this_one() {
+    fn the_formats_before_become_this_one() {
         let (now, before) = (Connection::open_in_memory().unwrap(), Connection::open_in_memory().unwrap());
         now.execute_batch(TABLES).unwrap();
         before.execute_batch(TABLES).unwrap();
-        before
-            .execute_batch(
-                "ALTER TABLE job DROP COLUMN maybe_repeated; ALTER TABLE flight DROP COLUMN is_armed_first;
-                 DROP TABLE parked; DROP TABLE run;",
-            )
-            .unwrap();
-        assert_ne!(shape(&before), shape(&now));
-        before.execute_batch(FROM_BEFORE).unwrap();
+        before.execute_batch(&format!("{TO_3}{TO_2}")).unwrap();
+        for step in STEPS {
+            assert_ne!(shape(&before), shape(&now));
+            before.execute_batch(step).unwrap();
+        }
         assert_eq!(shape(&before), shape(&now));
         let version: i64 = before.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
         assert_eq!(version, FORMAT);
+        assert_eq!(STEPS.len() as i64, FORMAT - FORMAT_BEFORE);
     }
 }

@@ -10,7 +10,7 @@ use super::flight::{Flights, Standing};
 use super::handoff::HandoffLog;
 use super::inbox::Inbox;
 use super::known::Known;
-use super::origin::{Sign, Told, Witness};
+use super::origin::{Sign, Told, Voice};
 use super::run::Run;
 use super::space::Full;
 use super::sync::Unsynced;
@@ -39,7 +39,9 @@ pub struct Shared {
     pub run: Run,
     /// As of the last look at the lanes.
     pub has_parked: AtomicBool,
-    witness: Witness,
+    voice: Voice,
+    // Plain data, held for some lines and a few small writes: what is said last is what holds.
+    told: Mutex<Told>,
     pub known: Arc<Known>,
     pub unsynced: Unsynced,
     /// Gives out what the disk has.
@@ -57,7 +59,9 @@ pub struct Shared {
 pub struct Logs {
     pub flights: Flights,
     pub handoffs: HandoffLog,
-    pub witness: Witness,
+    pub voice: Voice,
+    /// What was said there at the start.
+    pub told: Told,
 }
 
 #[derive(Debug, Default)]
@@ -96,18 +100,19 @@ pub struct Stats {
 
 impl Shared {
     pub fn new(settings: Settings, clock: Clock, logs: Logs, run: Run, last_job: i64) -> Self {
-        let Logs { flights, handoffs, witness } = logs;
+        let Logs { flights, handoffs, voice, told } = logs;
         Self {
             settings,
             clock,
             inbox: Arc::new(Inbox::new()),
-            flights,
             handoffs: Arc::new(handoffs),
             arming: Arming::default(),
             // Until somebody has looked.
             has_parked: AtomicBool::new(run.sign.is_some()),
             run,
-            witness,
+            voice,
+            told: Mutex::new(told),
+            flights,
             known: Arc::default(),
             unsynced: Unsynced::new(last_job),
             herald: Herald::start(),
@@ -122,8 +127,23 @@ impl Shared {
         self.settings.dir.join(FILE_NAME)
     }
 
-    pub fn moment(&self) -> Moment {
-        Moment { clock: self.clock.now_ms(), wall: wall_ms() }
+    pub fn moment(&self, before: i64) -> Moment {
+        Moment { clock: self.clock.now_ms(), wall: wall_ms(), before, log: self.flights.knows_of() }
+    }
+
+    /// Everything up to this commit is on the disk; told before anybody is told so. First in the folder, then outside of
+    /// it: so what is said outside is never ahead of the folder, unless that was set back.
+    pub fn reached(&self, clock: i64) {
+        match self.flights.mark(clock) {
+            Ok(()) => self.testify(|told| told.mark.clock = told.mark.clock.max(clock)),
+            Err(error) => self.poison(Trouble::of_io(&error)),
+        }
+    }
+
+    fn testify(&self, change: impl FnOnce(&mut Told)) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut told);
+        self.voice.say(&told);
     }
 
     /// Nothing is taken on, given out or said to be written any more until the relay is restarted: after a failed
@@ -149,8 +169,7 @@ impl Shared {
         if let Err(error) = self.flights.stand(Standing::BrokenDown) {
             tracing::error!(%error, "the flight log cannot be written either");
         }
-        let Run { stamp, .. } = &self.run;
-        self.witness.say(Told { id: stamp.id, epoch: stamp.epoch, has_broken_down: true });
+        self.testify(|told| told.has_broken_down = true);
     }
 
     /// What a person has to decide.

@@ -196,6 +196,9 @@ impl Shared {
             self.unsynced.synced.send_replace(commit.serial);
         }
         drop(queue);
+        if let Some(clock) = commits.iter().map(|commit| commit.clock).max() {
+            self.reached(clock);
+        }
         let shared = self.clone();
         self.herald.tell(move || commits.into_iter().for_each(|commit| commit.answer(&shared)));
     }

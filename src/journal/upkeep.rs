@@ -2,7 +2,7 @@
 //! is too late expires, the ledger forgets, the ballast is taken on again.
 
 use super::apply::{Batch, Swept};
-use super::clock::millis;
+use super::clock::{millis, wall_ms};
 use super::error::Trouble;
 use super::file::WRITE_WAIT;
 use super::flight::Standing;
@@ -79,7 +79,7 @@ impl Writer {
     fn checkpoint_if_long(&mut self) -> rusqlite::Result<()> {
         let (pages, moved) = checkpoint(&self.db, "NOOP")?;
         if pages - moved >= LOG_PAGES_MAX {
-            checkpoint(&self.db, "PASSIVE")?;
+            self.checkpoint("PASSIVE")?;
         }
         Ok(())
     }
@@ -130,9 +130,22 @@ impl Writer {
     /// Moves the log's pages into the file and makes the log's file empty, unless somebody reads it.
     fn empty_log(&mut self) -> rusqlite::Result<()> {
         self.db.busy_timeout(EMPTY_WAIT)?;
-        let emptied = checkpoint(&self.db, "TRUNCATE");
+        let emptied = self.checkpoint("TRUNCATE");
         self.db.busy_timeout(WRITE_WAIT)?;
-        emptied.map(drop)
+        emptied
+    }
+
+    /// Moves the log's pages into the file, and notes it when all of them are there: should somebody put an older file
+    /// under the log, that is known by it.
+    fn checkpoint(&self, how: &str) -> rusqlite::Result<()> {
+        let (pages, moved) = checkpoint(&self.db, how)?;
+        if pages >= 0
+            && pages == moved
+            && let Err(error) = self.shared.flights.rest_on(self.written)
+        {
+            self.shared.break_down(Trouble::of_io(&error));
+        }
+        Ok(())
     }
 
     fn sweep_if_time(&mut self) -> rusqlite::Result<()> {
@@ -157,7 +170,7 @@ impl Writer {
 
     /// One part of what is too late ends.
     fn expire_late(&mut self) -> rusqlite::Result<()> {
-        let now = self.shared.moment().clock;
+        let now = self.shared.clock.now_ms();
         let is_any = "SELECT EXISTS (SELECT 1 FROM deadline WHERE at <= ?1)";
         if !self.db.prepare_cached(is_any)?.query_row([now], |row| row.get(0))? {
             return Ok(());
@@ -174,20 +187,20 @@ impl Writer {
         work: impl FnOnce(&mut Batch<'_>, &Upkeep) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
         let all = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let moment = self.shared.moment();
+        let moment = self.shared.moment(self.written);
         let mut batch = Batch::new(&all, &self.shared.settings, moment, &mut self.chance);
         let done = work(&mut batch, &self.upkeep)?;
         let totals = batch.finish()?;
         self.shared.unsynced.commit(self.serial + 1, || all.commit())?;
-        self.totals = totals;
+        (self.totals, self.written) = (totals, moment.clock);
         self.shared.committed(totals);
-        self.hand_over(Vec::new(), Made::default());
+        self.hand_over(Vec::new(), Made::at(moment.clock));
         Ok(done)
     }
 
     /// One part of a sweep. Whether it was the last.
     pub fn sweep(&mut self) -> rusqlite::Result<bool> {
-        let before = self.shared.moment().wall.saturating_sub(millis(self.shared.settings.retention));
+        let before = wall_ms().saturating_sub(millis(self.shared.settings.retention));
         let (swept, has_more_events) = self.in_one(|batch, upkeep| {
             Ok((batch.sweep(upkeep.swept_upto, before)?, batch.sweep_events(before)?))
         })?;
@@ -201,7 +214,7 @@ impl Writer {
     /// Everything is in the one file, and the log is empty; the next start is told so, unless something is still on its
     /// way.
     pub fn close(self) {
-        if let Err(error) = checkpoint(&self.db, "TRUNCATE") {
+        if let Err(error) = self.checkpoint("TRUNCATE") {
             tracing::warn!(%error, "the journal's log stays; the next start reads it");
         }
         let shared = &self.shared;
@@ -233,7 +246,7 @@ fn give_back_pages(db: &Connection, most: usize) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
-/// Pages in the log, and how many of them are in the file by now.
+/// Pages in the log, and how many of them are in the file by now; -1 when nobody could look.
 fn checkpoint(db: &Connection, how: &str) -> rusqlite::Result<(i64, i64)> {
     db.prepare_cached(&format!("PRAGMA wal_checkpoint({how})"))?
         .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))

@@ -28,6 +28,8 @@ pub struct Writer {
     pub totals: Totals,
     /// Commits since the start, and what the last one took: all of it but waiting, and what comes behind the last order.
     pub serial: u64,
+    /// When the last one was made, on the journal's clock.
+    pub written: i64,
     pub took: Duration,
     pub finish_took: Duration,
     pub upkeep: Upkeep,
@@ -44,6 +46,14 @@ pub struct Writer {
 pub struct Made {
     done: Vec<Done>,
     last_job: Option<i64>,
+    clock: i64,
+}
+
+impl Made {
+    /// Of no order.
+    pub fn at(clock: i64) -> Self {
+        Self { clock, ..Self::default() }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -191,7 +201,8 @@ impl Writer {
         let began = Instant::now();
         let all = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let settings = &self.shared.settings;
-        let mut batch = Batch::new(&all, settings, self.shared.moment(), &mut self.chance);
+        let moment = self.shared.moment(self.written);
+        let mut batch = Batch::new(&all, settings, moment, &mut self.chance);
         self.space.look(&all)?;
         let mut done = Vec::with_capacity(orders.len());
         for order in &*orders {
@@ -201,31 +212,31 @@ impl Writer {
         if takes_more {
             let jobs = orders.iter().map(Order::jobs).sum();
             orders.extend(self.shared.inbox.take_more(jobs, self.finish_took));
-            batch.moment = self.shared.moment();
+            batch.moment = self.shared.moment(self.written);
         }
         let resumed = Instant::now();
         for order in &orders[done.len()..] {
             done.push(apply(&mut batch, &mut self.space, self.totals, order)?);
         }
-        let (has_made_due, last_job) = (batch.has_made_due, batch.last_job);
+        let (has_made_due, last_job, clock) = (batch.has_made_due, batch.last_job, batch.moment.clock);
         let totals = batch.finish()?;
         self.shared.unsynced.commit(self.serial + 1, || all.commit())?;
         self.finish_took = resumed.elapsed();
         self.took = applied + self.finish_took;
-        self.totals = totals;
+        (self.totals, self.written) = (totals, clock);
         self.shared.committed(totals);
         self.shared.tell_full(self.space.refuses());
         if has_made_due {
             self.shared.stirred.notify_one();
         }
-        Ok(Made { done, last_job })
+        Ok(Made { done, last_job, clock })
     }
 
     /// The commit goes to the disk, and with it the answers.
     pub fn hand_over(&mut self, orders: Vec<Order>, made: Made) {
         self.serial += 1;
         let orders = orders.into_iter().zip(made.done).collect();
-        self.shared.sync(Commit { serial: self.serial, last_job: made.last_job, orders });
+        self.shared.sync(Commit { serial: self.serial, clock: made.clock, last_job: made.last_job, orders });
     }
 }
 

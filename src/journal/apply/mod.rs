@@ -27,6 +27,10 @@ use std::collections::{BTreeMap, HashMap};
 pub struct Moment {
     pub clock: i64,
     pub wall: i64,
+    /// Of the commit before it, on the journal's clock.
+    pub before: i64,
+    /// Of the last commit that the flight log is sure to know of.
+    pub log: i64,
 }
 
 /// What the whole journal holds.
@@ -123,18 +127,26 @@ impl<'a> Batch<'a> {
     }
 
     /// Writes the sums.
+    ///
+    /// # Errors
+    /// [`rusqlite::Error::StatementChangedRows`] also when the journal is not as far as the commit before has left it.
     pub fn finish(mut self) -> rusqlite::Result<Totals> {
         self.clear_ended()?;
         self.write_contents()?;
         self.write_deadlines()?;
         self.write_tally()?;
         self.write_events()?;
-        self.db
+        let Moment { clock, before, log, .. } = self.moment;
+        let changed = self
+            .db
             .prepare_cached(
-                "UPDATE journal SET clock = max(clock, ?1), held_bytes = held_bytes + ?2,
-                     held_jobs = held_jobs + ?3, quarantined = quarantined + ?4",
+                "UPDATE journal SET clock = max(clock, ?1), held_bytes = held_bytes + ?2, held_jobs = held_jobs + ?3,
+                     quarantined = quarantined + ?4, log_clock = ?5 WHERE clock >= ?6",
             )?
-            .execute(params![self.moment.clock, self.held_bytes, self.held_jobs, self.quarantined])?;
+            .execute(params![clock, self.held_bytes, self.held_jobs, self.quarantined, log, before])?;
+        if changed != 1 {
+            return Err(rusqlite::Error::StatementChangedRows(changed));
+        }
         Totals::read(self.db)
     }
 

@@ -17,6 +17,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard};
 
 pub const FILE_NAME: &str = "flight.log";
@@ -40,6 +41,9 @@ pub struct Flights {
     file: File,
     // Plain data, held for a line and one write.
     header: Mutex<Header>,
+    /// The header's clock as it is in the file, and as it is sure to be on the disk.
+    marked: AtomicI64,
+    synced: AtomicI64,
     // Plain data, held for a few lines.
     seats: Mutex<Seats>,
 }
@@ -85,16 +89,25 @@ impl Flights {
     pub fn start(path: &Path, header: Header) -> io::Result<Self> {
         let file = file::lay_out(path, &header.write(), HEADER + SEAT * SEATS as usize)?;
         let seats = Seats { flying: HashMap::new(), free: Vec::new(), next: 0 };
-        Ok(Self { file, header: Mutex::new(header), seats: Mutex::new(seats) })
+        let [marked, synced] = [header.clock; 2].map(AtomicI64::new);
+        Ok(Self { file, header: Mutex::new(header), marked, synced, seats: Mutex::new(seats) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Seats> {
         self.seats.lock().expect("no holder of this lock panics")
     }
 
-    /// The log, to be synced by somebody else.
-    pub fn file(&self) -> io::Result<File> {
-        self.file.try_clone()
+    /// Back when all that was noted by now is on the disk.
+    pub fn sync(&self) -> io::Result<()> {
+        let marked = self.marked.load(SeqCst);
+        self.file.sync_data()?;
+        self.synced.fetch_max(marked, SeqCst);
+        Ok(())
+    }
+
+    /// The last commit that the log is sure to know of after a power cut.
+    pub fn knows_of(&self) -> i64 {
+        self.synced.load(SeqCst)
     }
 
     pub fn take_off(&self, number: i64, attempt: u32, row: Option<Box<RowThen>>) {
@@ -177,11 +190,27 @@ impl Flights {
         self.say(|header| header.standing = standing)
     }
 
+    /// Notes the last commit that is known to be on the disk. Not waited for: a kill leaves it, and a power cut no later one.
+    pub fn mark(&self, clock: i64) -> io::Result<()> {
+        self.put(|header| header.clock = clock)
+    }
+
+    /// Likewise the last that the database's own file holds.
+    pub fn rest_on(&self, clock: i64) -> io::Result<()> {
+        self.put(|header| header.base = clock)
+    }
+
     fn say(&self, change: impl FnOnce(&mut Header)) -> io::Result<()> {
+        self.put(change)?;
+        self.sync()
+    }
+
+    fn put(&self, change: impl FnOnce(&mut Header)) -> io::Result<()> {
         let mut header = self.header.lock().expect("no holder of this lock panics");
         change(&mut header);
         self.file.write_all_at(&header.write(), 0)?;
-        self.file.sync_data()
+        self.marked.store(header.clock, SeqCst);
+        Ok(())
     }
 
     fn write(&self, seat: u32, note: &Note) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! The flight log as it lies on the disk: a header that says whose it is, and a note a message.
 
-use super::super::origin::{BootId, Notes};
+use super::super::origin::{BootId, Mark, Notes, peek};
 use super::super::record::checksum;
 use crate::fault::{Enhanced, ReplyCode};
 use std::collections::HashMap;
@@ -43,6 +43,10 @@ pub struct Header {
     /// Jobs with higher numbers were refused to their engines because their commit failed, though the disk may have
     /// kept it.
     pub refused_above: Option<i64>,
+    /// The last commit that was known to be on the disk, on the journal's clock.
+    pub clock: i64,
+    /// Likewise, the last that was known to be in the database's own file.
+    pub base: i64,
 }
 
 impl Default for Header {
@@ -54,6 +58,8 @@ impl Default for Header {
             mount: None,
             standing: Standing::Running,
             refused_above: None,
+            clock: 0,
+            base: 0,
         }
     }
 }
@@ -61,6 +67,11 @@ impl Default for Header {
 impl Header {
     pub fn of_boot(boot: BootId) -> Self {
         Self { boot: boot.unwrap_or([0; BOOT_OCTETS]), ..Self::default() }
+    }
+
+    /// How far the journal had come when it was written last.
+    pub fn mark(&self) -> Mark {
+        Mark { epoch: self.epoch, clock: self.clock }
     }
 
     pub fn write(&self) -> [u8; HEADER] {
@@ -72,8 +83,15 @@ impl Header {
         header[68..76].copy_from_slice(&self.epoch.to_le_bytes());
         header[76..84].copy_from_slice(&self.mount.unwrap_or(0).to_le_bytes());
         header[84] = self.standing as u8;
+        header[85..93].copy_from_slice(&self.clock.to_le_bytes());
+        header[93..101].copy_from_slice(&self.base.to_le_bytes());
         seal(&mut header);
         header
+    }
+
+    /// The header of the log that lies there, looked at without leaving a trace.
+    pub fn peek(path: &Path) -> Option<Self> {
+        peek(path).as_ref().and_then(Self::read)
     }
 
     fn read(header: &[u8; HEADER]) -> Option<Self> {
@@ -92,6 +110,8 @@ impl Header {
                 1 => Standing::Ended,
                 _ => Standing::BrokenDown,
             },
+            clock: number(85).cast_signed(),
+            base: number(93).cast_signed(),
         })
     }
 
@@ -151,7 +171,9 @@ impl Log {
 
     /// How far an attempt got. `is_armed_first`: it left only after a note of it was on the disk.
     pub fn fate(&self, (number, attempt): (i64, u32), trust: Notes, is_armed_first: bool) -> Fate {
-        let Some(notes) = &self.notes else { return Fate::InDoubt };
+        let Some(notes) = self.notes.as_ref().filter(|_| trust != Notes::Foreign) else {
+            return Fate::InDoubt;
+        };
         let note = notes.get(&number).filter(|note| note.attempt == attempt);
         match (note.map(|note| note.kind), trust) {
             (Some(Kind::Relayed), _) => note
@@ -159,7 +181,7 @@ impl Log {
             (Some(Kind::Refused), Notes::Exact | Notes::Synced) => Fate::Refused,
             (Some(Kind::Armed) | None, Notes::Exact) => Fate::NotOffered,
             (None, Notes::Synced) if is_armed_first => Fate::NotOffered,
-            (Some(Kind::Offered), _) | (_, Notes::Synced | Notes::Stray) => Fate::InDoubt,
+            (Some(Kind::Offered), _) | (_, Notes::Synced | Notes::Stray | Notes::Foreign) => Fate::InDoubt,
         }
     }
 }
@@ -286,10 +308,11 @@ mod tests {
         #[test]
         fn a_header_reads_as_written_and_no_bit_of_it_may_flip(
             id: [u8; 16], epoch: u64, mount in proptest::option::of(1u64..), refused in proptest::option::of(0..i64::MAX),
-            standing in 0..3usize, flip in 0..HEADER * 8,
+            standing in 0..3usize, clock: i64, base: i64, flip in 0..HEADER * 8,
         ) {
             let standing = [Standing::Running, Standing::Ended, Standing::BrokenDown][standing];
-            let header = Header { boot: [b'7'; 36], id, epoch, mount, standing, refused_above: refused };
+            let boot = [b'7'; 36];
+            let header = Header { boot, id, epoch, mount, standing, refused_above: refused, clock, base };
             let mut written = header.write();
             prop_assert_eq!(Header::read(&written), Some(header));
             written[flip / 8] ^= 1 << (flip % 8);
@@ -332,6 +355,13 @@ mod tests {
             assert_eq!(told(&log(kinds), Notes::Stray, true), Fate::InDoubt);
         }
         assert_eq!(Log::default().fate((1, 2), Notes::Exact, true), Fate::InDoubt);
+    }
+
+    #[test]
+    fn c12_notes_of_another_journal_say_nothing_of_a_job_with_the_same_number() {
+        for kind in KINDS {
+            assert_eq!(told(&log(&[kind]), Notes::Foreign, true), Fate::InDoubt);
+        }
     }
 
     #[test]

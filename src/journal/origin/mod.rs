@@ -4,8 +4,8 @@
 mod place;
 mod witness;
 
-pub use place::{BootId, FileIdentity, Here, Likeness, Probe, mount_of};
-pub use witness::{Told, Witness};
+pub use place::{BootId, FileIdentity, Here, Likeness, Probe, mount_of, peek};
+pub use witness::{Told, Voice, Witness};
 
 use super::flight::{Header, Standing};
 use std::fmt;
@@ -19,6 +19,37 @@ pub struct Stamp {
     pub epoch: u64,
     pub file: FileIdentity,
     pub machine: Option<[u8; 16]>,
+}
+
+/// Who had the database last, by its own word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stamped<'a> {
+    /// Nobody: it was made by this start.
+    New,
+    /// It is of a format that did not say.
+    Before,
+    /// It did say, and that is damaged or gone.
+    Lost,
+    By(&'a Stamp),
+}
+
+/// How far a journal had come. It moves with every commit, and so within a run too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    pub epoch: u64,
+    /// Of the last commit, on the journal's clock.
+    pub clock: i64,
+}
+
+/// How far the database has come, on the journal's clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Its last commit.
+    pub clock: i64,
+    /// What the flight log was sure to say on the disk by then; 0 while nothing it says is still needed.
+    pub log: i64,
+    /// The last commit that its own file holds, without the write-ahead log. `None` where that cannot be told.
+    pub file: Option<i64>,
 }
 
 /// What has happened since the last run, as far as can be known.
@@ -43,17 +74,23 @@ pub enum Provenance {
 pub enum Sign {
     /// The database is not the file that the last run wrote: it was copied or restored.
     OtherFile,
-    /// A later run than the database knows of has had it: it was set back.
+    /// The database, or its file below the write-ahead log, had come further than it has now: it was set back.
     SetBack,
+    /// The same of the flight log.
+    LogSetBack,
+    /// Nobody can say: the database's own word of it is damaged or gone.
+    Unreadable,
 }
 
 impl Sign {
-    pub const ALL: [Self; 2] = [Self::OtherFile, Self::SetBack];
+    pub const ALL: [Self; 4] = [Self::OtherFile, Self::SetBack, Self::LogSetBack, Self::Unreadable];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OtherFile => "copied",
             Self::SetBack => "set-back",
+            Self::LogSetBack => "log-set-back",
+            Self::Unreadable => "unreadable",
         }
     }
 
@@ -67,6 +104,10 @@ impl fmt::Display for Sign {
         f.write_str(match self {
             Self::OtherFile => "the state folder was copied or restored from a backup",
             Self::SetBack => "the state folder was set back to an earlier time",
+            Self::LogSetBack => "the flight log in the state folder was set back to an earlier time",
+            Self::Unreadable => {
+                "it cannot be read any more which run had the state folder last, so it may be a copy"
+            }
         })
     }
 }
@@ -80,6 +121,8 @@ pub enum Notes {
     Synced,
     /// A note that is there is true; that none is there says nothing.
     Stray,
+    /// They may be of other jobs with the same numbers.
+    Foreign,
 }
 
 /// Which jobs that come may have come before, and been carried, without the ledger knowing.
@@ -131,18 +174,23 @@ impl fmt::Display for Provenance {
 }
 
 /// All that a start can find out before it changes anything.
+///
+/// While nothing is done to them, the database has come as far as the flight log says or further, and that as far as is
+/// said elsewhere: each is told only what the one before has, the flight log and what is said elsewhere of nothing that is
+/// not on the disk ([`super::sync`]). So a kill leaves none of them ahead of the one before, and a power cut neither of the
+/// two ahead of the database; the flight log may then be behind what is said elsewhere, but not behind what the database
+/// knows of it.
 #[derive(Debug, Clone)]
 pub struct Evidence<'a> {
-    /// `None` in a database that no run of this format has had.
-    pub stamp: Option<&'a Stamp>,
-    pub is_new: bool,
+    pub stamp: Stamped<'a>,
+    pub reach: Reach,
     /// The file that lies there now.
     pub file: FileIdentity,
     pub log: Option<&'a Header>,
     pub memory: Memory,
     pub here: &'a Here,
-    /// What was said outside of the state folder since the system was started.
-    pub told: Option<Told>,
+    /// What was said outside of the state folder.
+    pub told: &'a [Told],
 }
 
 /// Whether what was written to the flight log and not synced can still be read.
@@ -156,23 +204,52 @@ pub enum Memory {
 
 impl Evidence<'_> {
     pub fn judge(&self) -> Provenance {
-        let Some(stamp) = self.stamp else {
-            return if self.is_new { Provenance::New } else { self.of_log(self.log) };
+        match self.stamp {
+            Stamped::New => Provenance::New,
+            Stamped::Before => self.of_log(self.log),
+            Stamped::Lost => Provenance::Copied(Sign::Unreadable),
+            Stamped::By(stamp) => self.of_stamp(stamp),
+        }
+    }
+
+    /// How much of the flight log can be believed, if that is what has happened.
+    pub fn notes(&self, provenance: Provenance) -> Notes {
+        let is_foreign = match (self.stamp, self.log) {
+            (Stamped::Lost, _) => true,
+            (Stamped::By(stamp), Some(log)) => log.id != stamp.id || log.mark().epoch > stamp.epoch,
+            _ => false,
         };
+        if is_foreign { Notes::Foreign } else { provenance.notes() }
+    }
+
+    fn of_stamp(&self, stamp: &Stamp) -> Provenance {
         if self.likeness(stamp) == Likeness::Other {
             return Provenance::Copied(Sign::OtherFile);
         }
+        let reached = Mark { epoch: stamp.epoch, clock: self.reach.clock };
         // One of a journal that lay here before says nothing.
         let log = self.log.filter(|log| log.id == stamp.id);
-        let told = self.told.filter(|told| told.id == stamp.id);
-        let latest = log.map_or(0, |log| log.epoch).max(told.map_or(0, |told| told.epoch));
-        if latest > stamp.epoch {
+        let told = self.told.iter().filter(|told| told.id == stamp.id).max_by_key(|told| told.mark);
+        let latest = log.map(Header::mark).max(told.map(|told| told.mark));
+        let has_old_file = matches!((self.reach.file, log), (Some(file), Some(log)) if file < log.base);
+        if latest > Some(reached) || has_old_file {
             return Provenance::Copied(Sign::SetBack);
         }
+        if told.is_some_and(|told| told.mark.epoch == stamp.epoch && told.has_broken_down) {
+            return Provenance::BrokeDown;
+        }
+        if log.is_some_and(|log| self.is_log_behind(log, stamp, told)) {
+            return Provenance::Copied(Sign::LogSetBack);
+        }
         // A start that was cut short before it had begun the new log has dealt with what the old one says.
-        let log = log.filter(|log| log.epoch + 1 >= stamp.epoch);
-        let has_broken = told.is_some_and(|told| told.epoch == stamp.epoch && told.has_broken_down);
-        if has_broken { Provenance::BrokeDown } else { self.of_log(log) }
+        self.of_log(log.filter(|log| log.epoch + 1 >= stamp.epoch))
+    }
+
+    fn is_log_behind(&self, log: &Header, stamp: &Stamp, told: Option<&Told>) -> bool {
+        let known = Mark { epoch: stamp.epoch, clock: self.reach.log };
+        let is_same_boot = |told: &&Told| told.boot.is_some() && told.boot == self.here.boot;
+        let told = told.filter(is_same_boot).filter(|_| self.memory == Memory::Kept);
+        (known.clock > 0 && log.mark() < known) || told.is_some_and(|told| log.mark() < told.mark)
     }
 
     fn likeness(&self, stamp: &Stamp) -> Likeness {
@@ -201,119 +278,4 @@ impl Evidence<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BOOT: [u8; 36] = [b'7'; 36];
-
-    fn file(inode: u64) -> FileIdentity {
-        FileIdentity { inode, born: Some(5), volume: None, is_lasting: true }
-    }
-
-    fn header() -> Header {
-        Header { boot: BOOT, id: [1; 16], epoch: 9, ..Header::default() }
-    }
-
-    fn here() -> Here {
-        Here { boot: Some(BOOT), machine: Some([3; 16]), witness: None }
-    }
-
-    struct Case {
-        stamp: Stamp,
-        file: FileIdentity,
-        log: Option<Header>,
-        here: Here,
-        memory: Memory,
-        told: Option<Told>,
-    }
-
-    impl Case {
-        /// Killed, and started again.
-        fn new() -> Self {
-            let stamp = Stamp { id: [1; 16], epoch: 9, file: file(7), machine: Some([3; 16]) };
-            let log = Some(header());
-            Self { stamp, file: file(7), log, here: here(), memory: Memory::Kept, told: None }
-        }
-
-        fn judged(change: impl FnOnce(&mut Self)) -> Provenance {
-            let mut case = Self::new();
-            change(&mut case);
-            let Self { stamp, file, log, here, memory, told } = &case;
-            let evidence = Evidence {
-                stamp: Some(stamp),
-                is_new: false,
-                file: *file,
-                log: log.as_ref(),
-                memory: *memory,
-                here,
-                told: *told,
-            };
-            evidence.judge()
-        }
-    }
-
-    fn told(epoch: u64, has_broken_down: bool) -> Option<Told> {
-        Some(Told { id: [1; 16], epoch, has_broken_down })
-    }
-
-    fn standing(standing: Standing) -> Option<Header> {
-        Some(Header { standing, ..header() })
-    }
-
-    #[test]
-    fn c7_notes_are_trusted_only_when_nothing_broke_in_between() {
-        assert_eq!(Case::judged(|_| {}), Provenance::Killed);
-        assert_eq!(Case::judged(|case| case.log = standing(Standing::Ended)), Provenance::Ended);
-        assert_eq!(Case::judged(|case| case.memory = Memory::Unclear), Provenance::Unsynced, "mounted anew");
-        assert_eq!(Case::judged(|case| case.memory = Memory::Lost), Provenance::BrokeDown);
-        assert_eq!(Case::judged(|case| case.log = standing(Standing::BrokenDown)), Provenance::BrokeDown);
-        // The disk refused even that, and it was said elsewhere.
-        assert_eq!(Case::judged(|case| case.told = told(9, true)), Provenance::BrokeDown);
-        assert_eq!(Case::judged(|case| case.told = told(8, true)), Provenance::Killed, "dealt with since");
-        assert_eq!(Case::judged(|case| case.log = None), Provenance::BrokeDown);
-        let other_boot = |case: &mut Case| case.here.boot = Some([b'8'; 36]);
-        assert_eq!(Case::judged(other_boot), Provenance::Unsynced);
-        assert_eq!(Case::judged(|case| case.here.boot = None), Provenance::Unsynced);
-        let ended_then_booted = |case: &mut Case| {
-            case.log = standing(Standing::Ended);
-            case.here.boot = Some([b'8'; 36]);
-        };
-        assert_eq!(Case::judged(ended_then_booted), Provenance::Ended);
-    }
-
-    #[test]
-    fn c12_a_copy_is_known_and_a_container_or_a_reboot_is_none() {
-        let copied = Provenance::Copied(Sign::OtherFile);
-        let set_back = Provenance::Copied(Sign::SetBack);
-        assert_eq!(Case::judged(|case| case.file = file(8)), copied);
-        assert_eq!(Case::judged(|case| case.file.born = Some(6)), copied);
-        // A container with the same volume gets a new machine id at each start.
-        assert_eq!(Case::judged(|case| case.here.machine = Some([4; 16])), Provenance::Killed);
-        assert_eq!(Case::judged(|case| case.here.machine = None), Provenance::Killed);
-        let only_number = |case: &mut Case| {
-            (case.file.born, case.stamp.file.born) = (None, None);
-            case.here.machine = Some([4; 16]);
-        };
-        assert_eq!(Case::judged(only_number), copied, "the same number on another machine's disk");
-        // The numbers of such a file system change by themselves.
-        let passing = |case: &mut Case| case.file = FileIdentity { is_lasting: false, ..file(8) };
-        assert_eq!(Case::judged(passing), Provenance::Killed);
-        let subvolume = |case: &mut Case| {
-            (case.stamp.file.volume, case.file.volume) = (Some(1), Some(2));
-        };
-        assert_eq!(Case::judged(subvolume), copied, "a snapshot of btrfs keeps all numbers but this");
-        assert_eq!(Case::judged(|case| case.log = Some(Header { epoch: 10, ..header() })), set_back);
-        assert_eq!(Case::judged(|case| case.told = told(10, false)), set_back);
-        assert_eq!(Case::judged(|case| case.told = told(9, false)), Provenance::Killed);
-        let other_id =
-            |case: &mut Case| case.told = Some(Told { id: [2; 16], epoch: 99, has_broken_down: true });
-        assert_eq!(Case::judged(other_id), Provenance::Killed);
-    }
-
-    #[test]
-    fn a_start_that_was_cut_short_is_no_breakdown() {
-        let at = |epoch| move |case: &mut Case| case.log = Some(Header { epoch, ..header() });
-        assert_eq!(Case::judged(at(8)), Provenance::Killed);
-        assert_eq!(Case::judged(at(7)), Provenance::BrokeDown, "the notes of the last run are gone");
-    }
-}
+mod tests;

@@ -4,10 +4,11 @@
 use super::Memory;
 use super::witness;
 use aws_lc_rs::digest;
-use rustix::fs::{AtFlags, CWD, StatxFlags, StatxTimestamp, statfs, statvfs, statx};
+use rustix::fs::{Advice, AtFlags, CWD, StatxFlags, StatxTimestamp, fadvise, statfs, statvfs, statx};
 use rustix::io::{ReadWriteFlags, preadv2};
 use std::fs::File;
 use std::io::{self, IoSliceMut};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 pub const BOOT_OCTETS: usize = 36;
@@ -31,12 +32,12 @@ pub struct Here {
     /// Not the machine id itself, which is nobody's business (machine-id(5)).
     pub machine: Option<[u8; 16]>,
     /// Where to say what the state folder may not be able to say any more.
-    pub witness: Option<PathBuf>,
+    pub witnesses: Vec<PathBuf>,
 }
 
 impl Here {
     pub fn of_this_machine() -> Self {
-        Self { boot: boot_id(), machine: machine(), witness: witness::place() }
+        Self { boot: boot_id(), machine: machine(), witnesses: witness::places() }
     }
 }
 
@@ -113,6 +114,19 @@ fn kind_of(path: &Path) -> io::Result<u64> {
     Ok((statfs(path)?.f_type as u64) & 0xffff_ffff)
 }
 
+/// The first bytes of a file, read so that they are in memory afterwards only if they were before ([`Probe`]).
+pub fn peek<const LENGTH: usize>(path: &Path) -> Option<[u8; LENGTH]> {
+    let file = File::open(path).ok()?;
+    let mut bytes = [0; LENGTH];
+    let read = preadv2(&file, &mut [IoSliceMut::new(&mut bytes)], 0, ReadWriteFlags::NOWAIT);
+    if read != Ok(LENGTH) {
+        file.read_exact_at(&mut bytes, 0).ok()?;
+        // The advice may be ignored; then the start takes what was not synced for kept.
+        let _ = fadvise(&file, 0, None, Advice::DontNeed);
+    }
+    Some(bytes)
+}
+
 /// The mount that a file is reached through; `None` where the kernel has no number for it that never comes again.
 pub fn mount_of(path: &Path) -> Option<u64> {
     let found = statx(CWD, path, AtFlags::empty(), MOUNT_UNIQUE).ok()?;
@@ -128,7 +142,19 @@ pub struct Probe {
 }
 
 impl Probe {
+    /// For the start.
     pub fn of(path: &Path) -> Self {
+        // What the system could not write since the last fsync is told by the next (errseq_t, Linux 4.13), and only once.
+        let is_lost = |file: &File| file.sync_all().is_err();
+        Self::with(path, is_lost)
+    }
+
+    /// For whoever only looks, and leaves the start what it has to know.
+    pub fn look(path: &Path) -> Self {
+        Self::with(path, |_| false)
+    }
+
+    fn with(path: &Path, is_lost: impl FnOnce(&File) -> bool) -> Self {
         let Ok(file) = File::open(path) else {
             return Self { mount: None, is_in_memory: false, is_lost: false };
         };
@@ -137,9 +163,7 @@ impl Probe {
         let read = preadv2(&file, &mut [IoSliceMut::new(&mut octet)], 0, ReadWriteFlags::NOWAIT);
         // Of a file system in memory nothing is left when it goes.
         let is_memory = kind_of(path).is_ok_and(|kind| kind == TMPFS);
-        // What the system could not write since the last fsync is told by the next (errseq_t, Linux 4.13).
-        let is_lost = file.sync_all().is_err();
-        Self { mount: mount_of(path), is_in_memory: read == Ok(1) || is_memory, is_lost }
+        Self { mount: mount_of(path), is_in_memory: read == Ok(1) || is_memory, is_lost: is_lost(&file) }
     }
 
     /// Whether what was written to it through that mount, and not synced, is still there. Through the same mount it is. A

@@ -1,35 +1,46 @@
-//! What is said of a journal outside of its folder, in a place that lasts as long as the run of the kernel: that the disk
-//! refuses to be written, when the folder cannot say it any more; and how often the journal was started, which a folder
-//! that is set back to an earlier time has forgotten.
+//! What is said of a journal outside of its folder, in places that last as long as the run of the kernel: that the disk
+//! refuses to be written, when the folder cannot say it any more; and how far the journal had come, which a folder that is
+//! set back to an earlier time has forgotten.
 
+use super::{BootId, Mark};
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Witnesses looked at when those of folders that are gone are taken away.
 const LOOKED_AT_MAX: usize = 256;
+/// A file is as many of these as its first text takes, and a bit: so a later one, whose numbers are longer, fits.
+const BLOCK: usize = 512;
+const ROOM_LEFT: usize = 64;
 
 /// What is said of one journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Told {
     pub id: [u8; 16],
-    pub epoch: u64,
+    /// When it was said: some places last longer.
+    pub boot: BootId,
+    pub mark: Mark,
     pub has_broken_down: bool,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Written {
-    dir: PathBuf,
+struct Written<'a> {
+    dir: std::borrow::Cow<'a, Path>,
     id: [u8; 16],
+    #[serde(default)]
+    boot: String,
     epoch: u64,
+    #[serde(default)]
+    clock: i64,
     has_broken_down: bool,
 }
 
-/// The first place of its kind that this process may write to.
-pub fn place() -> Option<PathBuf> {
+/// The places of this kind that this process may write to. Which one a relay had depends on how it was started, so it is
+/// said in all of them, and any of them is listened to.
+pub fn places() -> Vec<PathBuf> {
     let user = rustix::process::geteuid().as_raw();
     let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let places = [
@@ -39,7 +50,13 @@ pub fn place() -> Option<PathBuf> {
         Some(PathBuf::from("/run/tokenrelay")),
         Some(PathBuf::from(format!("/dev/shm/tokenrelay-{user}"))),
     ];
-    places.into_iter().flatten().find(|place| is_ours(place, user))
+    let mut ours: Vec<PathBuf> = Vec::new();
+    for place in places.into_iter().flatten() {
+        if !ours.contains(&place) && is_ours(&place, user) {
+            ours.push(place);
+        }
+    }
+    ours
 }
 
 /// Made when it is missing. Nobody else may have put it there, or a link in its place.
@@ -55,45 +72,54 @@ fn is_ours(place: &Path, user: u32) -> bool {
     })
 }
 
-/// The witness of the journal in one folder.
-#[derive(Debug, Clone)]
+/// What is said of the journal in one folder, wherever there is a place for it.
+#[derive(Debug)]
 pub struct Witness {
     dir: PathBuf,
-    /// `None` where there is no place for it.
-    path: Option<PathBuf>,
+    paths: Vec<PathBuf>,
 }
 
 impl Witness {
-    pub fn of(dir: &Path, place: Option<&Path>) -> Self {
+    pub fn of(dir: &Path, places: &[PathBuf]) -> Self {
         let dir = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
         let hash = digest::digest(&digest::SHA256, dir.as_os_str().as_encoded_bytes());
-        let name: String = hash.as_ref()[..16].iter().map(|octet| format!("{octet:02x}")).collect();
-        Self { path: place.map(|place| place.join(name)), dir }
+        let name: String = hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { paths: places.iter().map(|place| place.join(&name)).collect(), dir }
     }
 
-    pub fn read(&self) -> Option<Told> {
-        let written: Written = serde_json::from_slice(&fs::read(self.path.as_ref()?).ok()?).ok()?;
-        let Written { id, epoch, has_broken_down, .. } = written;
-        Some(Told { id, epoch, has_broken_down })
+    pub fn read(&self) -> Vec<Told> {
+        let read = |path: &PathBuf| {
+            let text = fs::read(path).ok()?;
+            let Written { id, boot, epoch, clock, has_broken_down, .. } =
+                serde_json::from_slice(&text).ok()?;
+            let boot = boot.as_bytes().first_chunk().copied();
+            Some(Told { id, boot, mark: Mark { epoch, clock }, has_broken_down })
+        };
+        self.paths.iter().filter_map(read).collect()
     }
 
     /// As well as may be: a start does not fail for want of a witness.
-    pub fn say(&self, told: Told) {
-        let Some(path) = &self.path else { return };
-        let Told { id, epoch, has_broken_down } = told;
-        let written = Written { dir: self.dir.clone(), id, epoch, has_broken_down };
-        if let Err(error) = write(path, &written) {
-            tracing::warn!(%error, path = %path.display(), "a note outside of the state folder could not be written");
-        }
+    pub fn begin(&self, told: &Told) -> Voice {
+        let text = text(&self.dir, told, 0);
+        let length = (text.len() + ROOM_LEFT).next_multiple_of(BLOCK);
+        let open = |path: &PathBuf| match write_anew(path, &padded(text.clone(), length)) {
+            Ok(file) => Some(file),
+            Err(error) => {
+                let path = path.display();
+                tracing::warn!(%error, %path, "a note outside of the state folder could not be written");
+                None
+            }
+        };
+        Voice { dir: self.dir.clone(), files: self.paths.iter().filter_map(open).collect(), length }
     }
 
     /// Takes away what is said of folders that are not there any more.
     pub fn tidy(&self) {
-        let Some(place) = self.path.as_ref().and_then(|path| path.parent()) else { return };
-        let Ok(entries) = fs::read_dir(place) else { return };
-        for entry in entries.flatten().take(LOOKED_AT_MAX) {
-            let written =
-                fs::read(entry.path()).ok().and_then(|text| serde_json::from_slice::<Written>(&text).ok());
+        let of_place = |path: &PathBuf| fs::read_dir(path.parent()?).ok();
+        for entry in self.paths.iter().filter_map(of_place).flat_map(|all| all.flatten().take(LOOKED_AT_MAX))
+        {
+            let text = fs::read(entry.path()).unwrap_or_default();
+            let written: Option<Written<'_>> = serde_json::from_slice(&text).ok();
             if written.is_some_and(|written| !written.dir.exists()) {
                 let _ = fs::remove_file(entry.path());
             }
@@ -101,34 +127,88 @@ impl Witness {
     }
 }
 
+/// Says of a journal how it goes on, while it is open.
+#[derive(Debug)]
+pub struct Voice {
+    dir: PathBuf,
+    files: Vec<File>,
+    /// Of each file.
+    length: usize,
+}
+
+impl Voice {
+    /// In one write each, of some microseconds: it is done for every commit. As well as may be.
+    pub fn say(&self, told: &Told) {
+        if self.files.is_empty() {
+            return;
+        }
+        let text = text(&self.dir, told, self.length);
+        for file in &self.files {
+            // Without it a set-back is noticed less well; there is nobody who could mend it while the relay runs.
+            let _ = file.write_all_at(&text, 0);
+        }
+    }
+}
+
+fn text(dir: &Path, told: &Told, length: usize) -> Vec<u8> {
+    let Told { id, boot, mark: Mark { epoch, clock }, has_broken_down } = *told;
+    let boot = boot.map(|boot| String::from_utf8_lossy(&boot).into_owned()).unwrap_or_default();
+    let written = Written { dir: dir.into(), id, boot, epoch, clock, has_broken_down };
+    padded(serde_json::to_vec(&written).unwrap_or_default(), length)
+}
+
+fn padded(mut text: Vec<u8>, length: usize) -> Vec<u8> {
+    text.resize(length.max(text.len()), b' ');
+    text
+}
+
 /// Whole or not at all.
-fn write(path: &Path, written: &Written) -> io::Result<()> {
+fn write_anew(path: &Path, text: &[u8]) -> io::Result<File> {
     let new = path.with_extension("new");
     let mut options = fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(&serde_json::to_vec(written)?)?;
-    fs::rename(&new, path)
+    file.write_all(text)?;
+    fs::rename(&new, path)?;
+    Ok(file)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn told(clock: i64) -> Told {
+        Told { id: [1; 16], boot: Some([b'7'; 36]), mark: Mark { epoch: 7, clock }, has_broken_down: true }
+    }
+
     #[test]
     fn what_is_said_is_read_and_goes_with_its_folder() {
-        let place = tempfile::tempdir().unwrap();
+        let places = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let paths = places.each_ref().map(|place| place.path().to_owned());
         let dir = tempfile::tempdir().unwrap();
-        let witness = Witness::of(dir.path(), Some(place.path()));
-        assert_eq!(witness.read(), None);
-        let told = Told { id: [1; 16], epoch: 7, has_broken_down: true };
-        witness.say(told);
-        assert_eq!(witness.read(), Some(told));
+        let witness = Witness::of(dir.path(), &paths);
+        assert_eq!(witness.read(), []);
+        let voice = witness.begin(&told(0));
+        assert_eq!(witness.read(), [told(0); 2]);
+        for clock in [i64::MAX, 5, i64::MIN] {
+            voice.say(&told(clock));
+            assert_eq!(witness.read(), [told(clock); 2], "however long the text");
+        }
         witness.tidy();
-        assert_eq!(witness.read(), Some(told));
+        assert_eq!(witness.read().len(), 2);
         drop(dir);
         witness.tidy();
-        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
-        assert_eq!(Witness::of(place.path(), None).read(), None);
+        assert!(paths.iter().all(|place| fs::read_dir(place).unwrap().count() == 0));
+        assert_eq!(Witness::of(places[0].path(), &[]).read(), []);
+    }
+
+    #[test]
+    fn what_the_version_before_said_is_read() {
+        let (place, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let witness = Witness::of(dir.path(), &[place.path().to_owned()]);
+        let id = [1; 16].map(|byte: u8| byte.to_string()).join(",");
+        let text = format!("{{\"dir\":\"/x\",\"id\":[{id}],\"epoch\":7,\"has_broken_down\":true}}");
+        fs::write(&witness.paths[0], text).unwrap();
+        assert_eq!(witness.read(), [Told { boot: None, ..told(0) }]);
     }
 
     #[test]

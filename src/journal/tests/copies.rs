@@ -138,7 +138,7 @@ async fn c12_a_database_older_than_its_notes_was_set_back() {
 #[tokio::test]
 async fn c12_a_folder_set_back_as_a_whole_is_known_by_what_was_said_elsewhere() {
     let elsewhere = tempfile::tempdir().unwrap();
-    let machine = || Here { witness: Some(elsewhere.path().to_owned()), ..here(BOOT) };
+    let machine = || Here { witnesses: vec![elsewhere.path().to_owned()], ..here(BOOT) };
     let mut place = Place::new();
     place.close().await;
     place.open_at(machine());
@@ -185,10 +185,7 @@ async fn a_journal_of_the_format_before_is_brought_up_where_it_lies_without_alar
         place.close().await;
         place
             .db()
-            .execute_batch(
-                "ALTER TABLE job DROP COLUMN maybe_repeated; ALTER TABLE flight DROP COLUMN is_armed_first;
-                 DROP TABLE parked; DROP TABLE run; PRAGMA user_version = 2; PRAGMA wal_checkpoint(TRUNCATE);",
-            )
+            .execute_batch(&format!("{}{}PRAGMA wal_checkpoint(TRUNCATE);", schema::TO_3, schema::TO_2))
             .unwrap();
         // What it wrote beside it.
         let mut log = std::fs::read(place.settings.dir.join(flight::FILE_NAME)).unwrap();

@@ -35,7 +35,7 @@ pub const BOOT: origin::BootId = Some([b'7'; 36]);
 
 /// A machine in this run of its kernel.
 pub fn here(boot: origin::BootId) -> origin::Here {
-    origin::Here { boot, machine: Some([1; 16]), witness: None }
+    origin::Here { boot, machine: Some([1; 16]), witnesses: Vec::new() }
 }
 
 /// A journal in a directory of its own, that can be killed and opened again.
