@@ -57,6 +57,10 @@ pub enum Found {
 /// # Errors
 /// What would keep a relay from starting, or from writing.
 pub fn inspect(settings: &Settings) -> Result<Inspected, JournalError> {
+    inspect_at(settings, &Here::of_this_machine())
+}
+
+pub(super) fn inspect_at(settings: &Settings, here: &Here) -> Result<Inspected, JournalError> {
     let dir = &settings.dir;
     let place = writable_place(dir)?;
     let path = dir.join(FILE_NAME);
@@ -74,7 +78,7 @@ pub fn inspect(settings: &Settings) -> Result<Inspected, JournalError> {
     {
         found.held = Totals::read(&db).map_or(0, |totals| totals.held_bytes);
         // A later set-back than the one that is known counts more: nothing is parked of what came back with it.
-        let new = || copy(&db, &path, &Here::of_this_machine()).unwrap_or_default();
+        let new = || copy(&db, &path, here).unwrap_or_default();
         let is_owned = owner.is_some();
         found.copy = (!is_owned).then(new).flatten().or_else(|| parked(&db).unwrap_or_default());
     }

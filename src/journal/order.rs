@@ -37,6 +37,9 @@ pub enum Order {
     },
     #[cfg(test)]
     Run(String, oneshot::Sender<rusqlite::Result<()>>),
+    /// The write-ahead log goes into the file, as it does when it has become long.
+    #[cfg(test)]
+    Checkpoint(oneshot::Sender<()>),
     /// The writer's thread ends at once, as if the process were killed.
     #[cfg(test)]
     Crash,

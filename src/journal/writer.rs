@@ -113,6 +113,11 @@ impl Writer {
                 let _ = answer.send(self.db.execute_batch(&sql));
                 None
             }
+            Order::Checkpoint(answer) => {
+                self.make_room();
+                let _ = answer.send(());
+                None
+            }
             Order::Crash => {
                 next = Next::Stop;
                 None
@@ -257,6 +262,6 @@ fn apply(batch: &mut Batch<'_>, space: &mut Space, totals: Totals, order: &Order
             batch.settle(*number, end, row.as_deref()).map(|()| Done::Written)
         }
         #[cfg(test)]
-        Order::Run(..) | Order::Crash => Ok(Done::Written),
+        Order::Run(..) | Order::Checkpoint(_) | Order::Crash => Ok(Done::Written),
     }
 }

@@ -7,7 +7,7 @@ use crate::journal::origin::{Here, Provenance, Sign};
 use std::path::Path;
 
 /// As a backup does: every file anew.
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
         std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
@@ -15,7 +15,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// As one does that writes into the files that are there.
-fn set_back(from: &Path, to: &Path) {
+pub fn set_back(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(to).unwrap().map(Result::unwrap) {
         if !from.join(entry.file_name()).exists() {
             std::fs::remove_file(entry.path()).unwrap();
@@ -53,7 +53,7 @@ async fn change(place: &Place, jobs: &[Number], ask: Ask) -> Vec<Done> {
     tokio::task::spawn_blocking(change).await.unwrap()
 }
 
-async fn release(place: &Place) -> u64 {
+pub async fn release(place: &Place) -> u64 {
     let dir = place.settings.dir.clone();
     tokio::task::spawn_blocking(move || Desk::open(&dir).unwrap().release_all().unwrap()).await.unwrap()
 }

@@ -7,6 +7,7 @@ mod disks;
 mod handoffs;
 mod model;
 mod rules;
+mod set_back;
 mod together;
 
 use super::order::Order;

@@ -63,6 +63,7 @@ fn how(kind: u8) -> How {
 
 struct Lives {
     place: Place,
+    elsewhere: tempfile::TempDir,
     sends: HashMap<Number, SendNumber>,
     seen: HashMap<Number, Seen>,
     flying: Vec<Number>,
@@ -136,7 +137,10 @@ impl Lives {
     }
 
     async fn reopen(&mut self, was_cut: bool) {
-        self.place.open_after(Some([self.boot; 36]));
+        // As in a container, whose folders last longer than a run of the kernel.
+        let witnesses = vec![self.elsewhere.path().to_owned()];
+        let found = self.place.open_at(origin::Here { witnesses, ..here(Some([self.boot; 36])) });
+        assert_eq!(found.provenance.sign(), None, "c12: nothing was set back");
         self.place.check();
         self.flying.clear();
         assert_eq!(self.place.number("SELECT count(*) FROM job"), self.sends.len() as i64, "none is lost");
@@ -174,6 +178,7 @@ proptest! {
             place.open_after(Some([0; 36]));
             let mut lives = Lives {
                 place,
+                elsewhere: tempfile::tempdir().unwrap(),
                 sends: HashMap::new(),
                 seen: HashMap::new(),
                 flying: Vec::new(),
