@@ -211,6 +211,15 @@ pub struct Fault {
     pub target: Option<std::sync::Arc<str>>,
     state: State,
     circumstance: Circumstance,
+    repeat: Repeat,
+}
+
+/// Whether a job that the ledger does not know may have been carried before, and have been forgotten.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Repeat {
+    #[default]
+    No,
+    Maybe,
 }
 
 /// What a door says in a code of its own though the reason has a wider meaning.
@@ -232,6 +241,7 @@ impl Fault {
             target: None,
             state: reason.state(),
             circumstance: Circumstance::Usual,
+            repeat: Repeat::No,
         }
     }
 
@@ -284,6 +294,15 @@ impl Fault {
     /// The same cause with another outcome: what was temporary has gone on for too long, or is called off.
     pub fn into_state(self, state: State) -> Self {
         Self { state, ..self }
+    }
+
+    /// The same, of a job that may have been carried before, or not.
+    pub fn of_repeat(self, repeat: Repeat) -> Self {
+        Self { repeat, ..self }
+    }
+
+    pub fn repeat(&self) -> Repeat {
+        self.repeat
     }
 
     pub fn at(mut self, target: &std::sync::Arc<str>) -> Self {

@@ -1,6 +1,7 @@
 //! The nouns of the flow: a token, a send number, and a job (one message for one recipient token).
 
 use crate::engine::Engine;
+pub use crate::fault::Repeat;
 use crate::fault::{Fault, Reason};
 use aws_lc_rs::hmac;
 use bytes::Bytes;
@@ -96,14 +97,6 @@ impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// Whether a job that the ledger does not know may have been carried before, and have been forgotten.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Repeat {
-    #[default]
-    No,
-    Maybe,
 }
 
 /// Random bits for so many send numbers are drawn in one call, which costs about as much as drawing for one.

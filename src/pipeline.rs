@@ -70,7 +70,7 @@ impl Pipeline {
         let mut times = StageTimes::default();
         let outcome = match self.walk(job, way, &mut times).await {
             Ok(relayed) => Outcome::Relayed(Relayed { times, ..relayed }),
-            Err(fault) => Outcome::Failed(fault),
+            Err(fault) => Outcome::Failed(fault.of_repeat(job.repeat)),
         };
         self.stages.observe(&times);
         outcome

@@ -1,8 +1,8 @@
 //! The one-outcome obligation. Whoever holds a [`Ticket`] must settle it; dropping it unsettled reports
 //! [`State::Lost`], which the board counts and every test treats as a failure.
 
-use crate::fault::{Fault, ReplyCode, State};
-use crate::job::{Repeat, SendNumber};
+use crate::fault::{Fault, Repeat, ReplyCode, State};
+use crate::job::SendNumber;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub enum Outcome {
     Relayed(Relayed),
     Failed(Fault),
     /// On disk: it will be delivered, and the ledger says what becomes of it.
-    Journaled,
+    Journaled(Repeat),
     /// On disk because its message may have been delivered: it is not sent again unless somebody says so.
     HeldInDoubt(Fault),
     /// The ticket was dropped without a word: a defect of the relay.
@@ -48,7 +48,7 @@ impl Outcome {
         match self {
             Self::Relayed(_) => State::Relayed,
             Self::Failed(fault) | Self::HeldInDoubt(fault) => fault.state(),
-            Self::Journaled => State::Journaled,
+            Self::Journaled(_) => State::Journaled,
             Self::Lost => State::Lost,
         }
     }
@@ -57,7 +57,20 @@ impl Outcome {
     pub fn of_repeat(self, repeat: Repeat) -> Self {
         match self {
             Self::Relayed(relayed) => Self::Relayed(Relayed { repeat, ..relayed }),
-            outcome => outcome,
+            Self::Failed(fault) => Self::Failed(fault.of_repeat(repeat)),
+            Self::Journaled(_) => Self::Journaled(repeat),
+            Self::HeldInDoubt(fault) => Self::HeldInDoubt(fault.of_repeat(repeat)),
+            Self::Lost => Self::Lost,
+        }
+    }
+
+    /// Whether the job may have been carried before, and arrive twice.
+    pub fn repeat(&self) -> Repeat {
+        match self {
+            Self::Relayed(relayed) => relayed.repeat,
+            Self::Failed(fault) | Self::HeldInDoubt(fault) => fault.repeat(),
+            Self::Journaled(repeat) => *repeat,
+            Self::Lost => Repeat::No,
         }
     }
 }

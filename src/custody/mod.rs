@@ -70,7 +70,7 @@ impl Custody {
         let entries = jobs.iter().zip(hows).map(|(job, how)| (job.clone(), Body::of(job), how)).collect();
         let held = journal.hold(entries).await;
         let outcomes: Vec<Outcome> = match &held {
-            Ok(held) => held.iter().map(|held| outcome_of(held.clone())).collect(),
+            Ok(held) => held.iter().zip(&jobs).map(|(held, job)| outcome_of(held.clone(), job)).collect(),
             Err(fault) => jobs.iter().map(|_| Outcome::Failed(fault.clone())).collect(),
         };
         for (ticket, outcome) in tickets.into_iter().zip(&outcomes) {
@@ -169,7 +169,7 @@ impl Custody {
         match self.how_to_hold(job) {
             Ok(how) => hold(journal, job, body, how).await,
             Err(fault) => {
-                let outcome = Outcome::Failed(fault);
+                let outcome = Outcome::Failed(fault.of_repeat(job.repeat));
                 journal.record(job.clone(), body, outcome.clone()).await;
                 outcome
             }
@@ -206,7 +206,7 @@ impl Custody {
             Err(_) => match journal.hold(vec![(job.clone(), body, How::InFlight)]).await.map(only) {
                 Ok(Held::New(number)) => {
                     self.afterwards.spawn(settle_afterwards(journal, number, attempt));
-                    return Outcome::Journaled;
+                    return Outcome::Journaled(job.repeat);
                 }
                 // It cannot be held: the engine stays responsible, and waits.
                 Ok(_) | Err(_) => attempt.await,
@@ -253,10 +253,10 @@ async fn hold(journal: &Journal, job: &Arc<Job>, body: Body, how: How) -> Outcom
         How::InDoubt(fault) => Some(fault.clone()),
         _ => None,
     };
-    match journal.hold(vec![(job.clone(), body, how)]).await.map(only) {
-        Ok(Held::New(_)) => doubt.map_or(Outcome::Journaled, Outcome::HeldInDoubt),
-        Ok(held) => outcome_of(held),
-        Err(fault) => Outcome::Failed(fault),
+    match (journal.hold(vec![(job.clone(), body, how)]).await.map(only), doubt) {
+        (Ok(Held::New(_)), Some(doubt)) => Outcome::HeldInDoubt(doubt.of_repeat(job.repeat)),
+        (Ok(held), _) => outcome_of(held, job),
+        (Err(fault), _) => Outcome::Failed(fault.of_repeat(job.repeat)),
     }
 }
 
@@ -272,9 +272,9 @@ fn only(held: Vec<Held>) -> Held {
     held.into_iter().next().expect("one job in, one answer out")
 }
 
-fn outcome_of(held: Held) -> Outcome {
+fn outcome_of(held: Held, job: &Job) -> Outcome {
     match held {
-        Held::New(_) => Outcome::Journaled,
+        Held::New(_) => Outcome::Journaled(job.repeat),
         Held::Before(outcome) => outcome,
         Held::Other => Outcome::Failed(Fault::other_body()),
     }
@@ -289,7 +289,7 @@ fn log(job: &Job, outcome: &Outcome) {
     let (send, engine) = (&job.send, &*job.engine.name);
     match outcome {
         Outcome::Relayed(relayed) => tracing::debug!(%send, engine, target = %relayed.target, "relayed"),
-        Outcome::Journaled => tracing::debug!(%send, engine, "journaled"),
+        Outcome::Journaled(_) => tracing::debug!(%send, engine, "journaled"),
         // The same for every job while it lasts: the line names none, so that equal ones can be counted.
         Outcome::Failed(fault) if fault.is_transient() => {
             let (reason, target) = (fault.reason.as_str(), fault.target.as_deref());

@@ -126,7 +126,7 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::{Fault, Reason};
+    use crate::fault::{Fault, Reason, Repeat};
 
     const BODY: Body = Body([1; 16]);
 
@@ -143,9 +143,9 @@ mod tests {
         let guard = first(&recent, &send);
         let Begun::Under(waiting) = recent.begin(&send, BODY) else { panic!() };
         assert!(matches!(recent.begin(&send, Body([2; 16])), Begun::Other));
-        guard.end(&Outcome::Journaled);
-        assert_eq!(waiting.outcome().await, Outcome::Journaled);
-        assert!(matches!(recent.begin(&send, BODY), Begun::Before(Outcome::Journaled)));
+        guard.end(&Outcome::Journaled(Repeat::No));
+        assert_eq!(waiting.outcome().await, Outcome::Journaled(Repeat::No));
+        assert!(matches!(recent.begin(&send, BODY), Begun::Before(Outcome::Journaled(_))));
         assert!(matches!(recent.begin(&send, Body([2; 16])), Begun::Other));
     }
 
@@ -165,7 +165,7 @@ mod tests {
     fn memory_is_bounded() {
         let recent = Recent::default();
         for _ in 0..ENDED_MAX * 2 {
-            first(&recent, &SendNumber::fresh()).end(&Outcome::Journaled);
+            first(&recent, &SendNumber::fresh()).end(&Outcome::Journaled(Repeat::No));
         }
         let kept: usize = recent.shards.iter().map(|shard| shard.lock().jobs.len()).sum();
         assert!(kept <= ENDED_MAX);

@@ -114,14 +114,18 @@ impl Arming {
     /// Waits until what is written to the log by now is on the disk. False when that will not be.
     pub async fn synced(&self) -> bool {
         let (answer, answered) = oneshot::channel();
-        {
+        let is_first = {
             let mut queue = self.queue();
             if queue.is_closed {
                 return false;
             }
             queue.waiting.push(answer);
+            queue.waiting.len() == 1
+        };
+        // Where others wait, the thread has been called, or is at the disk and looks afterwards.
+        if is_first {
+            self.more.notify_one();
         }
-        self.more.notify_one();
         answered.await.is_ok()
     }
 

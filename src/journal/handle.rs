@@ -286,7 +286,7 @@ impl Journal {
                 Reason::TargetUnavailable,
                 "the attempt was dropped before the message was on its way",
             ))),
-            Outcome::Journaled => End::GivenBack,
+            Outcome::Journaled(_) => End::GivenBack,
             Outcome::Failed(fault) if fault.state() == State::Journaled => End::GivenBack,
             outcome => End::Known(Verdict::of(outcome)),
         };

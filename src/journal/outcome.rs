@@ -33,7 +33,7 @@ impl Verdict {
                 ..Self::plain(State::Relayed)
             },
             Outcome::Failed(fault) | Outcome::HeldInDoubt(fault) => Self::failed(fault),
-            Outcome::Journaled => Self::plain(State::Journaled),
+            Outcome::Journaled(_) => Self::plain(State::Journaled),
             Outcome::Lost => Self::plain(State::Lost),
         }
     }
@@ -87,7 +87,7 @@ impl Verdict {
                 times: StageTimes::default(),
                 repeat: Repeat::No,
             }),
-            State::Journaled => Outcome::Journaled,
+            State::Journaled => Outcome::Journaled(Repeat::No),
             State::Lost => Outcome::Lost,
             state => {
                 let detail = self.detail.unwrap_or(Cow::Borrowed("the ledger says no more"));
@@ -128,7 +128,7 @@ mod tests {
             Outcome::Failed(refused.into_state(State::Cancelled)),
             Outcome::Failed(Fault::expired()),
             Outcome::HeldInDoubt(Fault::in_doubt("gone").at(&target)),
-            Outcome::Journaled,
+            Outcome::Journaled(Repeat::No),
             Outcome::Lost,
         ];
         for outcome in outcomes {

@@ -145,7 +145,7 @@ impl Answer {
         let fault = match &self.outcome {
             Outcome::Relayed(_) => return StatusCode::OK,
             Outcome::Lost => return StatusCode::INTERNAL_SERVER_ERROR,
-            Outcome::Journaled | Outcome::HeldInDoubt(_) => return StatusCode::ACCEPTED,
+            Outcome::Journaled(_) | Outcome::HeldInDoubt(_) => return StatusCode::ACCEPTED,
             Outcome::Failed(fault) => fault,
         };
         match fault.circumstance() {
@@ -173,7 +173,7 @@ impl Answer {
         let (relayed, fault) = match &self.outcome {
             Outcome::Relayed(relayed) => (Some(relayed), None),
             Outcome::Failed(fault) | Outcome::HeldInDoubt(fault) => (None, Some(fault)),
-            Outcome::Journaled | Outcome::Lost => (None, None),
+            Outcome::Journaled(_) | Outcome::Lost => (None, None),
         };
         let reply = relayed.map(|relayed| relayed.code).or(fault.and_then(|fault| fault.reply));
         let target = relayed.map(|relayed| &relayed.target).or(fault.and_then(|fault| fault.target.as_ref()));
@@ -189,7 +189,7 @@ impl Answer {
             enhanced: reply.and_then(|reply| reply.enhanced),
             attempt: relayed.map(|relayed| relayed.attempt),
             ms: relayed.map(|relayed| StageMs::of(&relayed.times)),
-            maybe_repeated: relayed.is_some_and(|relayed| relayed.repeat == Repeat::Maybe),
+            maybe_repeated: self.outcome.repeat() == Repeat::Maybe,
         }
     }
 }
@@ -285,6 +285,30 @@ mod tests {
             serde_json::json!({"job_id":"c42-17","send":"s_aaaaaaaaaaaaaaaaaaaaaaaaaa","line":3,"state":"rejected",
                 "reason":"target-rejected","detail":"no such user","target":"mta1","code":550,"enhanced":"5.1.1"})
         );
+    }
+
+    #[test]
+    fn c8_what_may_be_a_repeat_is_said_whatever_came_of_it() {
+        let doubt = Fault::in_doubt("gone");
+        let outcomes = [
+            Outcome::Journaled(Repeat::No),
+            Outcome::HeldInDoubt(doubt.clone()),
+            Outcome::Failed(doubt),
+            Outcome::Failed(Fault::new(Reason::TargetUnavailable, "down")),
+            Outcome::Failed(Fault::refused(ReplyCode::new(550, 5, 1, 1), "no such user")),
+        ];
+        for outcome in outcomes {
+            for (repeat, expected) in [(Repeat::Maybe, Some(true)), (Repeat::No, None)] {
+                let mut line = BytesMut::new();
+                answer(outcome.clone().of_repeat(repeat)).write_line(&mut line);
+                let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
+                assert_eq!(
+                    value.get("maybe_repeated").and_then(serde_json::Value::as_bool),
+                    expected,
+                    "{value}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -2,23 +2,29 @@
 //! is the reason's word, its cause and the send number.
 
 use crate::accept::smtp::reply::Reply;
-use crate::fault::{Circumstance, Enhanced, Fault, Reason, ReplyCode, State};
+use crate::fault::{Circumstance, Enhanced, Fault, Reason, Repeat, ReplyCode, State};
 use crate::job::SendNumber;
 use crate::ticket::Outcome;
 
 /// Longest cause shown, so that the send number always fits behind it.
 const DETAIL_OCTETS_MAX: usize = 300;
 
+/// Said of a job that may have been carried before; the word that results and the ledger have for it.
+const MAYBE_REPEATED: &str = "; maybe_repeated";
+
 /// The answer to a message that was submitted.
 pub fn to_outcome(send: &SendNumber, outcome: &Outcome) -> Reply {
+    let send = match outcome.repeat() {
+        Repeat::No => send.to_string(),
+        Repeat::Maybe => format!("{send}{MAYBE_REPEATED}"),
+    };
+    let ok = |what| Reply::new(ReplyCode::new(250, 2, 0, 0), format!("Ok: {what} as {send}"));
     match outcome {
-        Outcome::Relayed(_) => Reply::new(ReplyCode::new(250, 2, 0, 0), format!("Ok: relayed as {send}")),
-        Outcome::Journaled => Reply::new(ReplyCode::new(250, 2, 0, 0), format!("Ok: journaled as {send}")),
+        Outcome::Relayed(_) => ok("relayed"),
+        Outcome::Journaled(_) => ok("journaled"),
         // It is ours now: the engine has nothing to repeat.
-        Outcome::HeldInDoubt(_) => {
-            Reply::new(ReplyCode::new(250, 2, 0, 0), format!("Ok: outcome unknown, held as {send}"))
-        }
-        Outcome::Failed(fault) => Reply::new(code(fault), text(fault, Some(send))),
+        Outcome::HeldInDoubt(_) => ok("outcome unknown, held"),
+        Outcome::Failed(fault) => Reply::new(code(fault), text(fault, Some(&send))),
         Outcome::Lost => Reply::new(
             ReplyCode::new(451, 4, 3, 0),
             format!("the relay could not say what became of it; see {send}"),
@@ -31,7 +37,7 @@ pub fn to_refusal(fault: &Fault) -> Reply {
     Reply::new(code(fault), text(fault, None))
 }
 
-fn text(fault: &Fault, send: Option<&SendNumber>) -> String {
+fn text(fault: &Fault, send: Option<&str>) -> String {
     let word = match fault.state() {
         State::Unknown => "outcome unknown, not sent again",
         _ => fault.reason.as_str(),
@@ -94,7 +100,6 @@ fn passed_on(fault: &Fault) -> ReplyCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::Repeat;
     use crate::ticket::{Relayed, StageTimes};
 
     fn line(outcome: &Outcome) -> String {
@@ -150,6 +155,20 @@ mod tests {
         assert!(line(&Outcome::Relayed(relayed)).starts_with("250 2.0.0 Ok: relayed as s_"));
         assert!(line(&Outcome::Lost).starts_with("451 4.3.0 "));
         assert!(line(&Outcome::Failed(Fault::in_doubt("gone"))).starts_with("554 5.4.2 outcome unknown"));
+    }
+
+    #[test]
+    fn c8_what_may_be_a_repeat_is_said_whatever_came_of_it() {
+        let doubt = || Fault::in_doubt("gone").of_repeat(Repeat::Maybe);
+        for (outcome, expected) in [
+            (Outcome::Journaled(Repeat::Maybe), "250 2.0.0 Ok: journaled as s_"),
+            (Outcome::HeldInDoubt(doubt()), "250 2.0.0 Ok: outcome unknown, held as s_"),
+            (Outcome::Failed(doubt()), "554 5.4.2 outcome unknown, not sent again: gone (s_"),
+        ] {
+            let line = line(&outcome);
+            assert!(line.starts_with(expected) && line.contains("; maybe_repeated"), "{line}");
+        }
+        assert!(!line(&Outcome::Journaled(Repeat::No)).contains("maybe_repeated"));
     }
 
     #[test]

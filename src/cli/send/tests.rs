@@ -102,7 +102,7 @@ fn house(jobs: Arc<AtomicU32>, round: Arc<AtomicU32>) -> House {
                     Some("later") if first_round => fault(Reason::TargetUnavailable),
                     Some("never") => fault(Reason::UnknownToken),
                     Some("hang") if first_round => std::future::pending().await,
-                    Some("held") => Outcome::Journaled,
+                    Some("held") => Outcome::Journaled(crate::fault::Repeat::No),
                     Some("doubt") => Outcome::HeldInDoubt(Fault::in_doubt("as scripted")),
                     _ => Outcome::Relayed(Relayed {
                         target: "mta1".into(),

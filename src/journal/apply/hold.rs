@@ -91,6 +91,7 @@ impl Batch<'_> {
             // here is what it was made of.
             before.row.attempts = attempts;
             before.row.is_resent |= is_resent;
+            before.row.may_repeat(draft.job.repeat);
             self.update(before.number, &before.row, &verdict)?;
             self.keep(before.number, draft)?;
             return Ok(Held::New(Number(before.number)));
@@ -111,6 +112,7 @@ impl Batch<'_> {
             return Ok(());
         }
         before.row.attempts += 1;
+        before.row.may_repeat(ended.job.repeat);
         self.update(before.number, &before.row, &verdict)?;
         self.event(before.number, &verdict, before.row.attempts);
         Ok(())

@@ -98,6 +98,15 @@ struct JobRow {
     was: Verdict,
 }
 
+impl JobRow {
+    /// It comes again: what the ledger knows of it may not be all that became of it.
+    fn may_repeat(&mut self, repeat: Repeat) {
+        if repeat == Repeat::Maybe {
+            self.repeat = repeat;
+        }
+    }
+}
+
 /// Where a held job goes to and until when it may.
 #[derive(Debug)]
 struct Way {
@@ -197,7 +206,7 @@ impl<'a> Batch<'a> {
         self.db
             .prepare_cached(
                 "UPDATE job SET changed = ?2, state = ?3, reason = ?4, detail = ?5, target = ?6, code = ?7,
-                     enhanced = ?8, attempts = ?9, is_resent = ?10 WHERE id = ?1",
+                     enhanced = ?8, attempts = ?9, is_resent = ?10, maybe_repeated = ?11 WHERE id = ?1",
             )?
             .execute(params![
                 number,
@@ -209,7 +218,8 @@ impl<'a> Batch<'a> {
                 verdict.code,
                 verdict.enhanced_text(),
                 job.attempts,
-                job.is_resent
+                job.is_resent,
+                job.repeat == Repeat::Maybe
             ])?;
         self.count((&job.engine, &job.campaign), &job.was, -1);
         self.count((&job.engine, &job.campaign), verdict, 1);

@@ -1,6 +1,7 @@
 //! What a start finds after the last run ended anyhow.
 
 use super::*;
+use crate::fault::State;
 use crate::job::Acceptance;
 use crate::journal::origin::{BootId, Provenance};
 
@@ -34,9 +35,9 @@ async fn the_flight_log_says_how_far_each_came() {
     assert_eq!((found.given_back, found.in_doubt, found.relayed), (2, 1, 1));
     assert_eq!(found.held, 3);
     place.check();
-    assert_eq!(place.outcome(&sends[0]).await, Outcome::Journaled);
+    assert_eq!(place.outcome(&sends[0]).await, Outcome::Journaled(Repeat::No));
     assert!(matches!(place.outcome(&sends[1]).await, Outcome::HeldInDoubt(_)));
-    assert_eq!(place.outcome(&sends[2]).await, Outcome::Journaled);
+    assert_eq!(place.outcome(&sends[2]).await, Outcome::Journaled(Repeat::No));
     assert_eq!(place.outcome(&sends[3]).await, relayed());
     assert_eq!(place.claim(false).await.len(), 2);
 }
@@ -136,6 +137,86 @@ async fn c8_a_repeat_after_a_power_cut_is_flagged_for_as_long_as_it_may_come() {
     place.db().execute("UPDATE journal SET clock = clock + 1000001", []).unwrap();
     place.open_after(NEXT_BOOT);
     assert_eq!(flagged(&place), [Repeat::No; 3], "no engine repeats a job for longer");
+}
+
+#[tokio::test]
+async fn c8_what_may_be_a_repeat_stays_so_whatever_becomes_of_it() {
+    let place = Place::new();
+    let doubt = Fault::in_doubt("gone");
+    let maybe = || Job { repeat: Repeat::Maybe, ..job() };
+    for (how, state) in [
+        (How::Queued, State::Journaled),
+        (How::Failed(busy()), State::Journaled),
+        (How::InDoubt(doubt), State::Unknown),
+    ] {
+        let job = maybe();
+        let send = job.send.clone();
+        place.held(job, how).await;
+        let told = place.outcome(&send).await;
+        assert_eq!(
+            (told.state(), told.repeat()),
+            (state, Repeat::Maybe),
+            "it comes once more, and is told so"
+        );
+    }
+    let (job, plain) = (Arc::new(maybe()), Arc::new(super::job()));
+    let held = |job: &Arc<Job>| place.journal().hold(vec![(job.clone(), Body::of(job), How::Queued)]);
+    held(&job).await.unwrap();
+    let again = held(&job).await.unwrap();
+    assert!(matches!(&again[..], [Held::Before(outcome)] if outcome.repeat() == Repeat::Maybe));
+    held(&plain).await.unwrap();
+    let again = held(&plain).await.unwrap();
+    assert!(matches!(&again[..], [Held::Before(outcome)] if outcome.repeat() == Repeat::No));
+    for claimed in place.claim(false).await {
+        place.settle(claimed.number, Outcome::Failed(refused())).await;
+    }
+    let told = place.outcome(&job.send).await;
+    assert_eq!((told.state(), told.repeat()), (State::Rejected, Repeat::Maybe));
+    let ledger = crate::journal::ledger::Ledger::open(&place.settings.dir).unwrap();
+    let events = ledger.events(None, 0, 100).unwrap().events;
+    assert!(events.iter().all(|event| event.maybe_repeated == (event.send != plain.send)));
+}
+
+/// Its row says that nothing was held; what was handed off afterwards a power cut may have taken from the ledger.
+#[tokio::test]
+async fn c8_a_job_that_was_deferred_may_have_been_carried_since() {
+    let place = Place::new();
+    let (first, second) = (Arc::new(job()), Arc::new(job()));
+    for job in [&first, &second] {
+        let deferred = Outcome::Failed(busy());
+        place.journal().record(job.clone(), Body::of(job), deferred).await;
+    }
+    let again = |job: &Job| Arc::new(Job { repeat: Repeat::Maybe, ..super::rules::copy(job) });
+    place.journal().record(again(&first), Body::of(&first), relayed()).await;
+    let job = again(&second);
+    place.journal().hold(vec![(job.clone(), Body::of(&job), How::Queued)]).await.unwrap();
+    for job in [&first, &second] {
+        assert_eq!(place.outcome(&job.send).await.repeat(), Repeat::Maybe);
+    }
+}
+
+#[tokio::test]
+async fn c8_outcomes_of_handoffs_reach_the_disk_in_groups_within_50_ms() {
+    const AT_ONCE: usize = 200;
+    let place = Place::new();
+    let (mut soonest, mut fewest) = (Duration::MAX, u64::MAX);
+    // The best of some, as the machine may have other things to do.
+    for _ in 0..20 {
+        let jobs: Vec<Arc<Job>> = (0..AT_ONCE).map(|_| Arc::new(job())).collect();
+        let (commits, began) = (place.journal().stats().commits, std::time::Instant::now());
+        for job in &jobs {
+            place.journal().record(job.clone(), Body::of(job), relayed()).await;
+        }
+        let last = &jobs[AT_ONCE - 1].send;
+        // A look-up that finds it waits until it is on the disk.
+        while place.journal().look_up(last).await.unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+        soonest = soonest.min(began.elapsed());
+        fewest = fewest.min(place.journal().stats().commits - commits);
+    }
+    assert!(fewest <= AT_ONCE as u64 / 4, "{fewest} commits for {AT_ONCE} outcomes");
+    assert!(soonest <= Duration::from_millis(50), "{soonest:?}");
 }
 
 #[tokio::test]

@@ -187,7 +187,7 @@ async fn after_a_failed_write_nothing_is_taken_on_nor_given_out_until_the_next_s
     place.close().await;
     let found = place.open();
     assert_eq!((found.held, found.relayed), (1, 1), "the flight log knew");
-    assert_eq!(place.outcome(&sends[0]).await, Outcome::Journaled);
+    assert_eq!(place.outcome(&sends[0]).await, Outcome::Journaled(Repeat::No));
     assert_eq!(place.outcome(&sends[1]).await, relayed());
     place.check();
 }

@@ -19,7 +19,7 @@ async fn a_held_job_comes_back_as_it_was_and_ends() {
     for job in [job(), inline("hello"), odd, latin, headless] {
         let (send, expected) = (job.send.clone(), same(&job));
         let number = place.held(job, How::Queued).await;
-        assert_eq!(place.outcome(&send).await, Outcome::Journaled);
+        assert_eq!(place.outcome(&send).await, Outcome::Journaled(Repeat::No));
         let mut claimed = place.claim(false).await;
         let claimed = claimed.pop().unwrap();
         assert_eq!((claimed.number, claimed.attempt, &*claimed.engine), (number, 1, "campaigns"));
@@ -37,7 +37,7 @@ async fn a_held_job_comes_back_as_it_was_and_ends() {
     assert_eq!(place.number("SELECT count(*) FROM event"), 10);
 }
 
-fn copy(job: &Job) -> Job {
+pub fn copy(job: &Job) -> Job {
     Job {
         send: job.send.clone(),
         job_id: job.job_id.clone(),
@@ -64,7 +64,7 @@ async fn the_same_job_is_known_and_another_body_is_told_apart() {
     let (again, mut other) = (copy(&first), copy(&first));
     other.locale = None;
     place.held(first, How::Queued).await;
-    assert!(matches!(place.hold(copy(&again), How::Queued).await, Ok(Held::Before(Outcome::Journaled))));
+    assert!(matches!(place.hold(copy(&again), How::Queued).await, Ok(Held::Before(Outcome::Journaled(_)))));
     assert!(matches!(place.hold(other, How::Queued).await, Ok(Held::Other)));
     let claimed = place.claim(false).await.pop().unwrap();
     place.settle(claimed.number, Outcome::Failed(refused())).await;
@@ -99,7 +99,7 @@ async fn what_fails_for_now_is_tried_again_until_its_time_is_over() {
         let claimed = place.claim_retry().await;
         assert_eq!((claimed.number, claimed.attempt), (number, attempt));
         place.settle(number, Outcome::Failed(busy())).await;
-        assert_eq!(place.outcome(&send).await, Outcome::Journaled);
+        assert_eq!(place.outcome(&send).await, Outcome::Journaled(Repeat::No));
         assert_eq!(place.number("SELECT count(*) FROM attempt"), i64::from(attempt));
     }
     place.claim_retry().await;
@@ -117,7 +117,7 @@ async fn a_retry_that_comes_too_late_ends_with_the_reason_it_had() {
     let send = job.send.clone();
     place.held(job, How::Failed(busy())).await;
     place.db().execute("UPDATE payload SET expires = 0", []).unwrap();
-    while place.outcome(&send).await == Outcome::Journaled {
+    while place.outcome(&send).await == Outcome::Journaled(Repeat::No) {
         assert!(place.claim(true).await.is_empty());
     }
     assert_eq!(place.outcome(&send).await, Outcome::Failed(busy().into_state(State::Expired)));
@@ -172,7 +172,7 @@ async fn jobs_that_nobody_takes_expire_by_themselves() {
     assert_eq!(place.number("SELECT count(*) FROM due"), 1, "the young one");
     assert_eq!(place.number("SELECT count(*) FROM deadline"), 1, "likewise");
     // What was in flight meanwhile is not looked at again: it ends when it comes back.
-    place.settle(flying, Outcome::Journaled).await;
+    place.settle(flying, Outcome::Journaled(Repeat::No)).await;
     assert_eq!(state(flying), "expiredbad-job");
     place.check();
 }
@@ -193,7 +193,8 @@ async fn in_doubt_is_held_or_sent_again_and_flagged() {
         assert_eq!(place.number("SELECT count(*) FROM attempt WHERE state = 'unknown'"), 2);
         assert_eq!(place.number("SELECT sum(is_resent) FROM job"), if is_held { 0 } else { 2 });
         for send in &sends {
-            let expected = if is_held { Outcome::HeldInDoubt(doubt.clone()) } else { Outcome::Journaled };
+            let expected =
+                if is_held { Outcome::HeldInDoubt(doubt.clone()) } else { Outcome::Journaled(Repeat::No) };
             assert_eq!(place.outcome(send).await, expected);
         }
         if !is_held {
@@ -214,10 +215,10 @@ async fn a_dropped_attempt_is_in_doubt_once_it_was_offered() {
     place.settle(offered, Outcome::Lost).await;
     place.settle(waiting, Outcome::Lost).await;
     assert!(matches!(place.outcome(&sends[0]).await, Outcome::HeldInDoubt(_)));
-    assert_eq!(place.outcome(&sends[1]).await, Outcome::Journaled);
+    assert_eq!(place.outcome(&sends[1]).await, Outcome::Journaled(Repeat::No));
     let again = place.claim_retry().await;
     assert_eq!((again.number, again.attempt), (waiting, 2));
-    place.settle(waiting, Outcome::Journaled).await;
+    place.settle(waiting, Outcome::Journaled(Repeat::No)).await;
     let again = place.claim_retry().await;
     assert_eq!((again.number, again.attempt), (waiting, 2), "given back, it has not been attempted");
     assert!(place.journal().offered(offered).is_err(), "it is settled");
@@ -251,7 +252,11 @@ async fn outcomes_of_jobs_never_held_are_in_the_ledger_and_a_deferred_one_may_co
     place.check();
     place.journal().record(job.clone(), body, relayed()).await;
     place.settle(Number(0), Outcome::Lost).await;
-    assert_eq!(place.outcome(&job.send).await, Outcome::Journaled, "what is held is not overwritten");
+    assert_eq!(
+        place.outcome(&job.send).await,
+        Outcome::Journaled(Repeat::No),
+        "what is held is not overwritten"
+    );
     assert_eq!(place.number("SELECT count(*) FROM job"), 1);
     place.check();
 }

@@ -9,7 +9,7 @@ async fn jobs_of_one_call_may_repeat_each_other() {
     let body = Body::of(&first);
     let jobs = vec![(first.clone(), body, How::Queued), (first, body, How::Queued)];
     let held = place.journal().hold(jobs).await.unwrap();
-    assert!(matches!(held[..], [Held::New(_), Held::Before(Outcome::Journaled)]));
+    assert!(matches!(held[..], [Held::New(_), Held::Before(Outcome::Journaled(_))]));
     place.check();
 }
 
@@ -27,7 +27,7 @@ async fn what_ends_in_one_commit_ends_once_each_and_leaves_its_neighbours_alone(
         place.journal().settle(*number, relayed()).await;
     }
     place.journal().settle(ended[3], Outcome::Failed(refused())).await;
-    place.settle(kept[0], Outcome::Journaled).await;
+    place.settle(kept[0], Outcome::Journaled(Repeat::No)).await;
     let in_state = |state| place.number(&format!("SELECT count(*) FROM job WHERE state = '{state}'"));
     assert_eq!((in_state("relayed"), in_state("journaled")), (ended.len() as i64, kept.len() as i64));
     assert_eq!(place.number("SELECT count(*) FROM event WHERE state = 'relayed'"), ended.len() as i64);

@@ -326,5 +326,5 @@ fn login_required(channel: Channel) -> Reply {
 }
 
 fn is_taken(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Relayed(_) | Outcome::Journaled | Outcome::HeldInDoubt(_))
+    matches!(outcome, Outcome::Relayed(_) | Outcome::Journaled(_) | Outcome::HeldInDoubt(_))
 }
