@@ -13,6 +13,19 @@ use std::time::{Instant, SystemTime};
 /// Merge data sent by the engine with the job. Not personal by contract, yet never logged.
 pub type Data = serde_json::Map<String, serde_json::Value>;
 
+/// A number of JSON that is no machine word comes to a visitor as an object of this key and its digits, so that none is lost (serde_json with
+/// `arbitrary_precision`).
+pub const NUMBER_KEY: &str = "$serde_json::private::Number";
+
+/// Longest name that an engine gives a job, in bytes.
+pub const JOB_ID_BYTES_MAX: usize = 255;
+
+/// Whether an engine may name a job so, at whichever door: 1 to 255 bytes of text without control characters, and no blank at
+/// either end, which a header field would lose.
+pub fn is_job_id(id: &str) -> bool {
+    (1..=JOB_ID_BYTES_MAX).contains(&id.len()) && id.trim() == id && !id.chars().any(char::is_control)
+}
+
 /// What a token stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenKind {

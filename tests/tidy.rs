@@ -13,7 +13,19 @@ const FUNCTION_LINES_MAX: usize = 70;
 const ARCHITECTURE_LINES_MAX: usize = 150;
 
 const NOUNS: &[&str] = &[
-    "engine", "exit", "fault", "gate", "herald", "job", "message", "person", "personal", "secret", "ticket",
+    "address",
+    "engine",
+    "exit",
+    "fault",
+    "gate",
+    "herald",
+    "job",
+    "media_type",
+    "message",
+    "person",
+    "personal",
+    "secret",
+    "ticket",
 ];
 
 /// Room -> rooms it may name beside the nouns and itself. A stage never names another stage.
@@ -21,7 +33,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("tls", &[]),
     ("process", &[]),
-    ("vault", &[]),
+    ("table", &[]),
+    ("vault", &["table"]),
     ("journal", &[]),
     ("resolve", &[]),
     ("render", &[]),

@@ -4,16 +4,14 @@ mod text;
 
 use crate::engine::Engine;
 use crate::fault::{Fault, Reason};
-use crate::job::{Content, InlineContent, Job, Repeat, SendNumber, Token};
+use crate::job::{Content, InlineContent, Job, Repeat, SendNumber, Token, is_job_id};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use text::JobText;
 
-pub use text::DATA_VALUES_MAX;
+pub use crate::accept::data::DATA_VALUES_MAX;
 
-/// Longest `job_id`, in bytes.
-pub const JOB_ID_BYTES_MAX: usize = 128;
 /// Longest `template`, `locale`, `campaign`, `purpose` and `target`, in bytes.
 pub const LABEL_BYTES_MAX: usize = 128;
 /// Longest header value sent as `content`, in bytes (RFC 5322 §2.1.1 bounds a line).
@@ -61,7 +59,9 @@ impl JobReader {
             return Err(bad(fault));
         }
         let job_id = job_id.ok_or_else(|| {
-            bad_job("'job_id' is missing or not 1 to 128 visible ASCII characters; give each job its own")
+            bad_job(
+                "'job_id' is missing or not 1 to 255 bytes without control characters; give each job its own",
+            )
         });
         let job_id = Box::<str>::from(job_id.map_err(bad)?);
         match self.job(text, &job_id, |engine| number(engine, &job_id)) {
@@ -116,11 +116,6 @@ impl JobReader {
     }
 }
 
-/// Whether an engine may name a job so: 1 to 128 visible ASCII characters.
-pub fn is_job_id(id: &str) -> bool {
-    (1..=JOB_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
 fn bad_job(detail: impl Into<Cow<'static, str>>) -> Fault {
     Fault::new(Reason::BadJob, detail)
 }
@@ -168,7 +163,7 @@ fn checked_content(content: InlineContent) -> Result<Arc<InlineContent>, Fault> 
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::engine::Credential;
 
@@ -185,7 +180,7 @@ mod tests {
         JobReader::new(Arc::new(engine), vec![String::from("tokens.example")].into())
     }
 
-    fn read(json: &[u8]) -> Result<(Box<str>, Job), BadJob> {
+    pub fn read(json: &[u8]) -> Result<(Box<str>, Job), BadJob> {
         reader().read(json, |_, _| SendNumber::from_bits([7; 16]))
     }
 
@@ -239,7 +234,7 @@ mod tests {
         assert_eq!(bad.fault.detail, "'template' is of the wrong type (column 61): it takes a string");
         let bad = refusal(br#"{"job_id":"c1","to":"dana@example.test","template":"x"}"#);
         assert_eq!((bad.job_id.as_deref(), bad.fault.reason), (Some("c1"), Reason::NotAToken));
-        assert_eq!(refusal(br#"{"job_id":"c 1","to":5}"#).job_id, None);
+        assert_eq!(refusal(br#"{"job_id":" c1","to":5}"#).job_id, None);
         assert_eq!(refusal(br#"{"to":5,"job_id":"c1"}"#).job_id.as_deref(), Some("c1"));
     }
 

@@ -12,6 +12,7 @@ use super::context::engine_key;
 use super::{CliError, Exit};
 use crate::load::client::Endpoint;
 use crate::secret::SecretRef;
+use crate::table;
 use crate::tls::{ClientTls, Trust};
 use input::{Filling, Rows};
 use results::{Earlier, ResultsFile};
@@ -124,15 +125,11 @@ fn open_rows(args: &SendArgs, defaults: &SendDefaults) -> Result<Rows, CliError>
     }
     let cannot = |error: io::Error| CliError::failed(format!("cannot read {}: {error}", args.file.display()));
     let file = Box::new(File::open(&args.file).map_err(cannot)?);
-    if is_csv(&args.file) {
-        input::csv(file, filling).map_err(cannot)
+    if table::is_named_so(&args.file) {
+        input::table(file, filling).map_err(cannot)
     } else {
         Ok(input::ndjson(file, filling))
     }
-}
-
-fn is_csv(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
 }
 
 /// From the file's name, so that the same row has the same `job_id` in every run. Standard input has no name: its rows
@@ -159,7 +156,9 @@ fn rows_expected(path: &Path) -> Option<u64> {
     let mut lines = 0u64;
     loop {
         match file.read(&mut chunk).ok()? {
-            0 => return Some(lines.saturating_sub(u64::from(is_csv(path)))),
+            // Rows that end otherwise are not counted beforehand.
+            0 if lines == 0 => return None,
+            0 => return Some(lines.saturating_sub(u64::from(table::is_named_so(path)))),
             count => lines += memchr::memchr_iter(b'\n', &chunk[..count]).count() as u64,
         }
     }

@@ -1,6 +1,7 @@
 //! `tokenrelay template list|lint|preview`: what templates there are, what is wrong with them, how they look.
 
 use super::{CliError, Exit};
+use crate::accept::data;
 use crate::fault::Fault;
 use crate::job::{Content, Data, SendNumber, Token};
 use crate::load::reading::Reading;
@@ -242,10 +243,9 @@ fn read_data(file: &std::path::Path) -> Result<Data, CliError> {
         return Err(CliError::failed(format!("{place} is larger than {DATA_BYTES_MAX} bytes")));
     }
     let bytes = std::fs::read(file).map_err(unreadable)?;
-    serde_json::from_slice(&bytes).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        CliError::new(Exit::Usage, format!("{place}:{line}:{column}: this is not one JSON object"))
-            .fix("write the job's data as {\"order\": \"A-17\"}")
+    data::from_json(&bytes).map_err(|error| {
+        CliError::new(Exit::Usage, format!("{place}: {error}"))
+            .fix("write the job's data as {\"order\": \"A-17\"}, each key once")
     })
 }
 

@@ -1,6 +1,7 @@
 //! What a job is made of, as a number: a job that comes again under the same id must be the same.
 
 use crate::job::{Content, Job};
+use crate::media_type;
 use aws_lc_rs::digest;
 use memchr::memmem;
 
@@ -181,33 +182,12 @@ fn starts_with(line: &[u8], name: &[u8]) -> bool {
     line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
 }
 
-/// Where the value of a multipart's boundary stands in its Content-Type field, without quotes (RFC 2046 §5.1.1).
+/// Where the boundary stands in a Content-Type field of a multipart.
 fn boundary(field: &[u8]) -> Option<std::ops::Range<usize>> {
-    const NAME: &[u8] = b"boundary";
-    let value = starts_with(field, b"content-type:").then(|| &field[b"content-type:".len()..])?;
-    if !starts_with(value.trim_ascii_start(), b"multipart/") {
-        return None;
-    }
-    let mut is_quoted = false;
-    let at = (1..field.len()).find(|at| {
-        is_quoted ^= field[*at] == b'"';
-        !is_quoted && b"; \t\r\n".contains(&field[at - 1]) && starts_with(&field[*at..], NAME)
-    })?;
-    let is_blank = |octet: &&u8| octet.is_ascii_whitespace();
-    let blanks = |at: usize| field[at..].iter().take_while(is_blank).count();
-    let sign = at + NAME.len() + blanks(at + NAME.len());
-    let start = sign + 1 + blanks((sign + 1).min(field.len()));
-    (field.get(sign) == Some(&b'=')).then_some(())?;
-    let (start, end) = match field.get(start)? {
-        b'"' => {
-            (start + 1, memchr::memchr(b'"', &field[start + 1..]).map_or(field.len(), |at| start + 1 + at))
-        }
-        _ => {
-            let octets = field[start..].iter().take_while(|octet| !b"; \t\r\n".contains(octet)).count();
-            (start, start + octets)
-        }
-    };
-    (start < end).then_some(start..end)
+    const NAME: &[u8] = b"content-type:";
+    let value = starts_with(field, NAME).then(|| &field[NAME.len()..])?;
+    let found = media_type::boundary(value)?;
+    Some(found.start + NAME.len()..found.end + NAME.len())
 }
 
 #[cfg(test)]

@@ -36,8 +36,9 @@ impl<'a> Value<'a> {
         match self.shape() {
             Shape::Null => false,
             Shape::Bool(truth) => truth,
-            Shape::Number(number) if include_zero => number.as_f64().is_some_and(|float| !float.is_nan()),
-            Shape::Number(number) => number.as_f64().is_some_and(f64::is_normal),
+            Shape::Number(_) if include_zero => true,
+            // Beyond what a float holds is surely not zero.
+            Shape::Number(number) => number.as_f64().is_none_or(f64::is_normal),
             Shape::Text(text) => !text.is_empty(),
             Shape::Array(items) => !items.is_empty(),
             Shape::Object(map) => !map.is_empty(),
@@ -48,7 +49,7 @@ impl<'a> Value<'a> {
         match (self.shape(), other.shape()) {
             (Shape::Null, Shape::Null) => true,
             (Shape::Bool(a), Shape::Bool(b)) => a == b,
-            (Shape::Number(a), Shape::Number(b)) => a == b,
+            (Shape::Number(a), Shape::Number(b)) => a == b || order_numbers(&a, &b) == Some(Ordering::Equal),
             (Shape::Text(a), Shape::Text(b)) => a == b,
             (Shape::Array(a), Shape::Array(b)) => a == b,
             (Shape::Object(a), Shape::Object(b)) => a == b,
@@ -171,7 +172,7 @@ fn order_numbers(a: &Number, b: &Number) -> Option<Ordering> {
 }
 
 fn whole(number: &Number) -> Option<i128> {
-    number.as_u64().map(i128::from).or_else(|| number.as_i64().map(i128::from))
+    number.as_str().parse().ok()
 }
 
 fn order_whole_and_float(whole: i128, float: f64) -> Option<Ordering> {

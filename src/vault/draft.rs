@@ -123,8 +123,8 @@ pub enum Cause {
     NotAnObject,
     #[error("a list or object; values are text, numbers, true, false or null")]
     Nested,
-    #[error("a number too long to be kept exactly; write it as text, in quotation marks")]
-    Number,
+    #[error("{0}")]
+    Row(crate::table::RowFlaw),
     #[error("longer than 1 MiB")]
     LineLength,
     #[error(
@@ -216,6 +216,11 @@ impl Draft {
     pub(super) fn consent(&self, purpose: &str) -> Consent {
         let stated = self.consents.iter().find(|(known, _)| **known == *purpose);
         stated.map_or(Consent::Unstated, |(_, said)| *said)
+    }
+
+    /// What it says of purposes, about nobody in particular.
+    pub(super) fn consents_only(&self) -> Self {
+        Self { consents: self.consents.clone(), ..Self::default() }
     }
 
     fn take(&mut self, column: &Column, value: &str) -> Result<(), Cause> {

@@ -3,7 +3,6 @@
 
 mod csv_rows;
 mod ndjson_rows;
-mod source;
 mod tokens_out;
 
 pub use tokens_out::TokensOut;
@@ -11,10 +10,10 @@ pub use tokens_out::TokensOut;
 use super::draft::{Draft, Refusal};
 use super::error::VaultError;
 use super::writer::{AddressChange, Change, Put, Stored, Writer};
+use crate::table::{self, TableFault};
 use csv_rows::CsvRows;
 use ndjson_rows::NdjsonRows;
 use serde::Serialize;
-use source::Source;
 use std::io::{self, Read};
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -37,8 +36,10 @@ pub enum Format {
 impl Format {
     /// Tells the format by the file's extension.
     pub fn of(path: &Path) -> Option<Self> {
+        if table::is_named_so(path) {
+            return Some(Self::Csv);
+        }
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "csv" => Some(Self::Csv),
             "ndjson" | "jsonl" => Some(Self::Ndjson),
             _ => None,
         }
@@ -94,10 +95,8 @@ pub enum ImportError {
     Header(HeaderFault),
     #[error("the file cannot be read on: {}", .0.kind())]
     Read(io::Error),
-    #[error(
-        "the row that starts at line {line} is longer than 1 MiB; most often a quotation mark is missing there"
-    )]
-    RowLength { line: u64 },
+    #[error(transparent)]
+    Table(#[from] TableFault),
     #[error("the list of tokens cannot be written: {}", .0.kind())]
     TokensOut(io::Error),
     #[error(transparent)]
@@ -151,6 +150,14 @@ impl<R: Read> Rows<R> {
             Self::Ndjson(rows) => rows.next(),
         }
     }
+
+    /// Bytes of the file that were read so far.
+    fn position(&self) -> u64 {
+        match self {
+            Self::Csv(rows) => rows.position(),
+            Self::Ndjson(rows) => rows.position(),
+        }
+    }
 }
 
 /// Stores every good row of `input`.
@@ -163,11 +170,9 @@ pub fn import(
     options: &Options,
     observer: &mut dyn Observer,
 ) -> Result<Summary, ImportError> {
-    let source = Source::new(input);
-    let position = source.position();
     let mut rows = match options.format {
-        Format::Csv => Rows::Csv(CsvRows::open(source, options.match_column.as_deref())?),
-        Format::Ndjson => Rows::Ndjson(NdjsonRows::open(source, options.match_column.clone())),
+        Format::Csv => Rows::Csv(CsvRows::open(input, options.match_column.as_deref())?),
+        Format::Ndjson => Rows::Ndjson(NdjsonRows::open(input, options.match_column.clone())),
     };
     let mut summary = Summary::default();
     let mut batch =
@@ -179,15 +184,15 @@ pub fn import(
             Err(error) => break Err(error),
         };
         batch.add(row, &mut summary, observer);
-        if batch.drafts.len() == BATCH_ROWS_MAX || position.get() - batch.from >= BATCH_BYTES_MAX {
+        if batch.drafts.len() == BATCH_ROWS_MAX || rows.position() - batch.from >= BATCH_BYTES_MAX {
             batch.store(writer, &mut summary, observer)?;
-            batch.from = position.get();
-            observer.progress(position.get(), &summary);
+            batch.from = rows.position();
+            observer.progress(rows.position(), &summary);
         }
     };
     // The good rows before an unreadable place are kept.
     batch.store(writer, &mut summary, observer)?;
-    observer.progress(position.get(), &summary);
+    observer.progress(rows.position(), &summary);
     writer.settle()?;
     ended.map(|()| summary)
 }

@@ -54,9 +54,10 @@ impl Modify for EngineKey {
     "locale": "he", "data": {"order": "A-17"}, "campaign": "c42", "purpose": "marketing"}))]
 #[expect(dead_code, reason = "read by the description only; jobs are read by hand")]
 pub(super) struct JobDoc {
-    /// The engine's own id of this job: 1 to 128 visible ASCII characters. The same id gives the same send number
-    /// and Message-ID.
-    #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+    /// The engine's own id of this job: 1 to 255 bytes without control characters. The same id gives the same send number
+    /// and Message-ID, over HTTP and over an SMTP door with `accept = "handoff"`. Elsewhere over SMTP and LMTP one message may
+    /// have several recipients, so the number there is made of id and token, and a job submitted over HTTP is another one.
+    #[schema(min_length = 1, max_length = 255)]
     job_id: String,
     /// The token address of the recipient.
     to: String,

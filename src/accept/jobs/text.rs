@@ -1,15 +1,12 @@
 //! The job as the engine wrote it: every key at most once, of the right type, strings borrowed where they can be.
 
+use crate::accept::data::{DATA_VALUES_MAX, DataFlaw, OptionalData, StrictData};
 use crate::fault::{Fault, Reason};
 use crate::job::{Data, InlineContent};
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
 use std::borrow::Cow;
 use std::fmt;
-
-/// Most values in `data`, nested ones included: a value in memory is many times its text.
-pub const DATA_VALUES_MAX: usize = 10_000;
 
 /// What could be read of a job; all of it, when no fault came with it.
 #[derive(Debug, Default)]
@@ -58,8 +55,7 @@ const KEYS: [&str; 10] =
 enum Flaw {
     UnknownKey { nearest: Option<&'static str> },
     KeyTwice,
-    DataKeyTwice,
-    DataTooMany,
+    Data(DataFlaw),
 }
 
 #[derive(Debug, Default)]
@@ -78,8 +74,11 @@ impl<'de> Reading<'de> {
         }
         if key == "data" {
             let mut left = DATA_VALUES_MAX;
-            let strict = StrictData { left: &mut left, flaw: &mut self.flaw };
-            self.text.data = map.next_value_seed(OptionalData(strict))?;
+            let mut flaw = None;
+            let strict = StrictData { left: &mut left, flaw: &mut flaw };
+            let read = map.next_value_seed(OptionalData(strict));
+            self.flaw = flaw.map(Flaw::Data).or(self.flaw);
+            self.text.data = read?;
             return Ok(());
         }
         let text = map.next_value_seed(Text)?;
@@ -150,8 +149,8 @@ impl Flaw {
                 format!("unknown key (column {column}); known are {}", KEYS.join(", "))
             }
             Self::KeyTwice => format!("'{key}' is there twice (column {column})"),
-            Self::DataKeyTwice => format!("'data' holds a key twice (column {column})"),
-            Self::DataTooMany => format!("'data' holds more than {DATA_VALUES_MAX} values"),
+            Self::Data(DataFlaw::KeyTwice) => format!("'data' holds a key twice (column {column})"),
+            Self::Data(DataFlaw::TooMany) => format!("'data' holds more than {DATA_VALUES_MAX} values"),
         }
     }
 }
@@ -213,121 +212,5 @@ impl<'de> Visitor<'de> for Text {
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
         Ok(None)
-    }
-}
-
-struct OptionalData<'a>(StrictData<'a>);
-
-impl<'de> DeserializeSeed<'de> for OptionalData<'_> {
-    type Value = Option<Data>;
-
-    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Self::Value, D::Error> {
-        source.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for OptionalData<'_> {
-    type Value = Option<Data>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_map<M: MapAccess<'de>>(mut self, map: M) -> Result<Self::Value, M::Error> {
-        self.0.object(map).map(Some)
-    }
-}
-
-/// Any JSON value, but no key twice in one object, and no more values than `left`.
-struct StrictData<'a> {
-    left: &'a mut usize,
-    flaw: &'a mut Option<Flaw>,
-}
-
-impl StrictData<'_> {
-    fn again(&mut self) -> StrictData<'_> {
-        StrictData { left: self.left, flaw: self.flaw }
-    }
-
-    fn count<E: de::Error>(&mut self) -> Result<(), E> {
-        let Some(left) = self.left.checked_sub(1) else {
-            *self.flaw = Some(Flaw::DataTooMany);
-            return Err(E::custom("too many values"));
-        };
-        *self.left = left;
-        Ok(())
-    }
-
-    fn object<'de, M: MapAccess<'de>>(&mut self, mut map: M) -> Result<Data, M::Error> {
-        let mut object = Data::new();
-        while let Some(key) = map.next_key::<String>()? {
-            let value = map.next_value_seed(self.again())?;
-            if object.insert(key, value).is_some() {
-                *self.flaw = Some(Flaw::DataKeyTwice);
-                return Err(de::Error::custom("key twice"));
-            }
-        }
-        Ok(object)
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for StrictData<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(mut self, source: D) -> Result<Value, D::Error> {
-        self.count()?;
-        source.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for StrictData<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<S: SeqAccess<'de>>(mut self, mut seq: S) -> Result<Value, S::Error> {
-        let mut values = Vec::new();
-        while let Some(value) = seq.next_element_seed(self.again())? {
-            values.push(value);
-        }
-        Ok(Value::Array(values))
-    }
-
-    fn visit_map<M: MapAccess<'de>>(mut self, map: M) -> Result<Value, M::Error> {
-        self.object(map).map(Value::Object)
     }
 }

@@ -1,8 +1,9 @@
 //! Takes the `X-TokenRelay-` fields off a message: what the engine asks of the relay, never part of what is
 //! sent on.
 
+use crate::accept::data::{self, BadData};
 use crate::fault::{Fault, Reason};
-use crate::job::Data;
+use crate::job::{Data, is_job_id};
 use crate::wire::encoded_word;
 use bytes::{Buf, Bytes};
 use std::ops::Range;
@@ -13,8 +14,6 @@ pub const FIELDS_MAX: usize = 1000;
 pub const HEADER_OCTETS_MAX: usize = 256 * 1024;
 const PREFIX: &[u8] = b"X-TokenRelay-";
 const WORD_OCTETS_MAX: usize = 128;
-/// Job ids are the engine's own, so they may be longer than names.
-const JOB_ID_OCTETS_MAX: usize = 255;
 /// RFC 5646 §4.4.1 asks for 35.
 const LOCALE_OCTETS_MAX: usize = 35;
 
@@ -65,10 +64,12 @@ impl Asked {
             () if is("Campaign") => put(&mut self.campaign, word(&text, WORD_OCTETS_MAX)),
             () if is("Purpose") => put(&mut self.purpose, word(&text, WORD_OCTETS_MAX)),
             () if is("Target") => put(&mut self.target, word(&text, WORD_OCTETS_MAX)),
-            () if is("Job-Id") => put(&mut self.job_id, word(&text, JOB_ID_OCTETS_MAX)),
+            () if is("Job-Id") => {
+                put(&mut self.job_id, Some(&*text).filter(|id| is_job_id(id)).map(Into::into))
+            }
             () if is("Locale") => put(&mut self.locale, locale(&text)),
             () if is("Expires") => put(&mut self.expires, time(&text)),
-            () if is("Data") => put(&mut self.data, data(&text)),
+            () if is("Data") => put(&mut self.data, Some(data(&text)?)),
             () => Err(unusable(
                 "there is no such field; known are Template, Data, Campaign, Job-Id, Locale, Purpose, Target, Expires",
             )),
@@ -152,12 +153,18 @@ fn time(text: &str) -> Option<SystemTime> {
 }
 
 /// A JSON object, as it is or as `base64:...`.
-fn data(text: &str) -> Option<Data> {
-    let Some(encoded) = text.strip_prefix("base64:") else {
-        return serde_json::from_str(text).ok();
+fn data(text: &str) -> Result<Data, Fault> {
+    let read = |json: &[u8]| {
+        data::from_json(json).map_err(|bad| match bad {
+            BadData::Json(_) => unusable("its value is not one JSON object"),
+            BadData::KeyTwice { .. } => unusable("its value holds a key twice"),
+            BadData::TooMany => unusable("its value holds more than 10000 values"),
+        })
     };
+    let Some(encoded) = text.strip_prefix("base64:") else { return read(text.as_bytes()) };
     let encoded: Vec<u8> = encoded.bytes().filter(|octet| !octet.is_ascii_whitespace()).collect();
-    serde_json::from_slice(&data_encoding::BASE64.decode(&encoded).ok()?).ok()
+    let json = data_encoding::BASE64.decode(&encoded).map_err(|_| unusable("its value is not base64"))?;
+    read(&json)
 }
 
 /// `before` is the header in front of the line that is no field.
@@ -232,6 +239,39 @@ mod tests {
     }
 
     #[test]
+    fn b6_numbers_keep_their_digits_in_a_header_too() {
+        let json = r#"{"order":420941119400111899223197428099,"price":10.00}"#;
+        let (asked, _) = taken(&format!("X-TokenRelay-Data: {json}\n\nx\n")).unwrap();
+        assert_eq!(serde_json::to_string(&asked.data.unwrap()).unwrap(), json);
+    }
+
+    proptest::proptest! {
+        /// What one door takes for the name of a job, the other takes too.
+        #[test]
+        fn b6_a_job_id_is_one_at_every_door(id in "[ -~éדנ\u{301}]{0,20}|[!-~]{120,300}|[a-z\u{0}\u{7f}\u{85}\t]{1,9}") {
+            let json = serde_json::json!({"job_id": id, "to": "e_684384628@tokens.example", "template": "x"}).to_string();
+            let over_http = crate::accept::jobs::tests::read(json.as_bytes());
+            // What looks like an encoded word is written as one.
+            let field = match id.contains("=?") {
+                true => format!("=?utf-8?B?{}?=", data_encoding::BASE64.encode(id.as_bytes())),
+                false => id.clone(),
+            };
+            let over_smtp = taken(&format!("X-TokenRelay-Job-Id: {field}\n\nx\n"));
+            match over_http {
+                Ok((http, _)) => {
+                    proptest::prop_assert!(is_job_id(&id) && *http == *id);
+                    let (asked, _) = over_smtp.unwrap();
+                    proptest::prop_assert_eq!(asked.job_id.as_deref(), Some(id.as_str()));
+                }
+                Err(_) => {
+                    let smtp = over_smtp.ok().and_then(|(asked, _)| asked.job_id);
+                    proptest::prop_assert!(!is_job_id(&id) && smtp.is_none_or(|smtp| *smtp == *id.trim()));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_message_without_our_fields_keeps_every_octet() {
         let message = "Received: a\n\tb\nX-Tokenrelayed: y\nSubject : x\n\nbody\n";
         assert_eq!(taken(message).unwrap(), (Asked::default(), String::from(message)));
@@ -278,6 +318,7 @@ mod tests {
             "X-TokenRelay-Template:\n\n",
             "X-TokenRelay-Tempalte: a\n\n",
             "X-TokenRelay-Data: [1]\n\n",
+            "X-TokenRelay-Data: {\"a\":1,\"a\":1}\n\n",
             "X-TokenRelay-Data: {\n\n",
             "X-TokenRelay-Data: base64:!\n\n",
             "X-TokenRelay-Locale: ../etc\n\n",

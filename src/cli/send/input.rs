@@ -1,6 +1,7 @@
 //! Rows of the input file as jobs: NDJSON passed on as it is, CSV turned into job JSON.
 
-use crate::accept::jobs::is_job_id;
+use crate::job::is_job_id;
+use crate::table::{self, Decoded, Key, Table, TableFault};
 use crate::wire::ndjson::{Frame, Framer};
 use bytes::{Bytes, BytesMut};
 use serde::de::{Deserializer, IgnoredAny};
@@ -38,40 +39,69 @@ pub(super) type Rows = Box<dyn Iterator<Item = io::Result<Row>> + Send>;
 /// Rows of newline-delimited JSON.
 pub(super) fn ndjson(source: Box<dyn Read + Send>, filling: Filling) -> Rows {
     let framer = Framer::new(filling.line_bytes_max);
-    Box::new(Ndjson { source, framer, ended: false, filling })
+    Box::new(Ndjson { source: Decoded::new(source), framer, ended: false, filling })
 }
 
-/// Rows of CSV with a header line.
+/// Rows of a table (CSV) with a header line.
 ///
 /// # Errors
-/// [`io::ErrorKind::InvalidData`] when the header names neither `to` nor `token`.
-pub(super) fn csv(source: Box<dyn Read + Send>, filling: Filling) -> io::Result<Rows> {
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(source);
-    let columns: Vec<Column> = reader
-        .headers()?
-        .iter()
-        .map(|name| Column::named(name.trim_start_matches('\u{feff}').trim()))
-        .collect();
-    if !columns.contains(&Column::Recipient) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the CSV header has no column 'to' or 'token'",
-        ));
+/// When the header cannot be read, or names neither `to` nor `token`.
+pub(super) fn table(source: Box<dyn Read + Send>, filling: Filling) -> io::Result<Rows> {
+    let mut table = Table::open(source, filling.line_bytes_max).map_err(unreadable)?;
+    let columns: Vec<Column> = table.header().iter().map(|name| Column::named(name)).collect();
+    let twice = |at: &usize| columns[..*at].contains(&columns[*at]);
+    if let Some(at) = (0..columns.len()).find(twice) {
+        return Err(invalid(format!("column {} of the CSV header has the name of an earlier one", at + 1)));
     }
-    let rows = reader.into_records().map(move |record| match record {
-        Ok(record) => Ok(csv_row(&record, &columns, &filling)),
-        Err(error) if error.is_io_error() => Err(io::Error::from(error)),
-        Err(error) => {
-            let line = error.position().map_or(0, csv::Position::line);
-            let detail = "the row is not UTF-8 text".to_owned();
-            Ok(Row::Bad { job_id: id_of_line(&filling, line), line, detail })
+    let Some(column) = columns.iter().position(|column| *column == Column::Recipient) else {
+        return Err(invalid("the CSV header has no column 'to' or 'token'"));
+    };
+    table.known_by(Key { column, is_one: is_like_recipient });
+    Ok(Box::new(TableRows { table, columns, filling, has_ended: false }))
+}
+
+fn is_like_recipient(cell: &[u8]) -> bool {
+    cell.starts_with(b"e_") || cell.starts_with(b"m_") || cell.contains(&b'@') && !cell.contains(&b' ')
+}
+
+fn unreadable(fault: TableFault) -> io::Error {
+    match fault {
+        TableFault::Read(error) => error,
+        fault => invalid(fault.to_string()),
+    }
+}
+
+fn invalid(cause: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, cause.into())
+}
+
+struct TableRows {
+    table: Table<Box<dyn Read + Send>>,
+    columns: Vec<Column>,
+    filling: Filling,
+    has_ended: bool,
+}
+
+impl Iterator for TableRows {
+    type Item = io::Result<Row>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.has_ended {
+            return None;
         }
-    });
-    Ok(Box::new(rows))
+        match self.table.next_row() {
+            Ok(Some(row)) => Some(Ok(table_row(row, &self.columns, &self.filling))),
+            Ok(None) => None,
+            Err(fault) => {
+                self.has_ended = true;
+                Some(Err(unreadable(fault)))
+            }
+        }
+    }
 }
 
 struct Ndjson {
-    source: Box<dyn Read + Send>,
+    source: Decoded<Box<dyn Read + Send>>,
     framer: Framer,
     ended: bool,
     filling: Filling,
@@ -159,7 +189,8 @@ fn json_row(bytes: &Bytes, line: u64, filling: &Filling) -> Result<Row, String> 
         Some(Some(id)) if is_job_id(&id) => Some(id.into_owned()),
         Some(_) => {
             return Err(
-                "'job_id' is not 1 to 128 visible ASCII characters; correct it or leave it out".into()
+                "'job_id' is not 1 to 255 bytes without control characters; correct it or leave it out"
+                    .into(),
             );
         }
         None => None,
@@ -227,11 +258,17 @@ struct CsvJob<'a> {
     data: Map<String, Value>,
 }
 
-fn csv_row(record: &csv::StringRecord, columns: &[Column], filling: &Filling) -> Row {
-    let line = record.position().map_or(0, csv::Position::line);
+fn table_row(row: table::Row<'_>, columns: &[Column], filling: &Filling) -> Row {
+    let line = row.line;
+    let bad = |detail: String| Row::Bad { job_id: id_of_line(filling, line), line, detail };
+    let cells = match row.cells {
+        Ok(cells) => cells,
+        Err(flaw) => return bad(flaw.to_string()),
+    };
     let mut own_id = None;
     let mut job = CsvJob::default();
-    for (cell, column) in record.iter().zip(columns).filter(|(cell, _)| !cell.is_empty()) {
+    for (cell, column) in cells.iter().zip(columns).filter(|(cell, _)| !cell.is_empty()) {
+        let Ok(cell) = std::str::from_utf8(cell) else { return bad("the row is not UTF-8 text".to_owned()) };
         match column {
             Column::Recipient => job.to = with_domain(cell.trim(), filling.token_domain.as_deref()),
             Column::JobId => own_id = Some(cell.to_owned()),
@@ -243,12 +280,8 @@ fn csv_row(record: &csv::StringRecord, columns: &[Column], filling: &Filling) ->
             }
         }
     }
-    let bad = |detail: &str| Row::Bad { job_id: id_of_line(filling, line), line, detail: detail.to_owned() };
-    if record.len() > columns.len() {
-        return bad("the row has more cells than the header");
-    }
     if own_id.as_deref().is_some_and(|id| !is_job_id(id)) {
-        return bad("'job_id' is not 1 to 128 visible ASCII characters");
+        return bad("'job_id' is not 1 to 255 bytes without control characters".to_owned());
     }
     for (key, value) in
         [("template", &filling.template), ("campaign", &filling.campaign), ("purpose", &filling.purpose)]
@@ -321,9 +354,9 @@ mod tests {
         let input = "\u{feff}token,job_id,locale,order,first\n\
                      e_684384628,j1,he,A-17,\n\
                      e_684384629@other.example,,,\"B,\n18\",x\n\
-                     e_684384630,j 3,,,\n\
+                     e_684384630,j\u{7}3,,,\n\
                      e_684384631,j4,,,,one too many\n";
-        let rows = text(csv(Box::new(io::Cursor::new(input)), filling()).unwrap());
+        let rows = text(table(Box::new(io::Cursor::new(input)), filling()).unwrap());
         let json = |row: &str| serde_json::from_str::<Value>(row.split_once(' ').unwrap().1).unwrap();
         assert_eq!(
             json(&rows[0]),
@@ -336,11 +369,45 @@ mod tests {
             (&"may-3".into(), &"e_684384629@other.example".into())
         );
         assert_eq!(second["data"]["order"], "B,\n18");
-        assert!(rows[2].contains("'job_id' is not") && rows[3].contains("more cells"), "{rows:?}");
+        assert!(
+            rows[2].contains("'job_id' is not") && rows[3].contains("6 columns where the header has 5"),
+            "{rows:?}"
+        );
+    }
+
+    #[test]
+    fn b6_a_table_of_jobs_is_read_as_a_table_of_people_is() {
+        let utf_16: Vec<u8> = "\u{feff}token\torder\r\ne_684384628\tA-17\r\n"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        for file in [
+            &b"token;order\r\ne_684384628;A-17\r\n"[..],
+            b"sep=;\r\ntoken;order;;\r\ne_684384628;A-17;;\r\n",
+            b"token,order\re_684384628,A-17\r",
+            &utf_16,
+        ] {
+            let rows = text(table(Box::new(io::Cursor::new(file.to_vec())), filling()).unwrap());
+            let job: Value = serde_json::from_str(rows[0].split_once(' ').unwrap().1).unwrap();
+            assert_eq!(
+                (rows.len(), &job["to"], &job["data"]["order"]),
+                (1, &"e_684384628@tokens.example".into(), &"A-17".into())
+            );
+        }
+        let open = "token,order\ne_684384628,A-17\ne_684384629,\"A-18\ne_684384630,A-19\n";
+        let mut rows = table(Box::new(io::Cursor::new(open)), filling()).unwrap();
+        assert!(matches!(rows.next(), Some(Ok(Row::Job { .. }))));
+        assert!(rows.next().unwrap().unwrap_err().to_string().contains("opened in line 3"));
+        assert!(rows.next().is_none());
+        let swallowed = "token,order\ne_684384628,\"A-17\ne_684384629,A-18\"\ne_684384630,A-19\n";
+        let rows = text(table(Box::new(io::Cursor::new(swallowed)), filling()).unwrap());
+        assert!(rows[0].contains("holds what looks like further rows") && rows.len() == 2, "{rows:?}");
     }
 
     #[test]
     fn a_csv_without_recipients_is_refused() {
-        assert!(csv(Box::new(io::Cursor::new("email,name\n")), filling()).is_err());
+        assert!(table(Box::new(io::Cursor::new("to,order,order\n")), filling()).is_err());
+        assert!(table(Box::new(io::Cursor::new("to,token\n")), filling()).is_err());
+        assert!(table(Box::new(io::Cursor::new("email,name\n")), filling()).is_err());
     }
 }

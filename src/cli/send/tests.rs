@@ -308,6 +308,6 @@ async fn no_relay_is_a_temporary_failure_with_a_fix() {
 fn rows_without_an_id_get_one_from_the_name_of_their_file() {
     assert_eq!(id_prefix(Path::new("/tmp/may.csv")), "may.csv");
     let odd = id_prefix(Path::new("מאי 2031.csv"));
-    assert!(crate::accept::jobs::is_job_id(&odd) && odd != id_prefix(Path::new("יוני 2031.csv")), "{odd}");
+    assert!(crate::job::is_job_id(&odd) && odd != id_prefix(Path::new("יוני 2031.csv")), "{odd}");
     assert_ne!(id_prefix(Path::new("-")), id_prefix(Path::new("-")));
 }

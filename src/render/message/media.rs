@@ -211,6 +211,26 @@ mod tests {
         MediaType::of(&split.fields, false)
     }
 
+    proptest::proptest! {
+        /// Who only looks for the parts of a message (crate::media_type) finds the same ones.
+        #[test]
+        fn b6_a_boundary_is_the_same_for_every_reader(
+            before in proptest::collection::vec("; (x|name|Charset)=([a-z]{1,5}|\"[a-z ;=]{0,4}; boundary=[a-z]{1,3}\")|; \\(boundary=[a-z]{1,3}\\)|;\r\n\tq=1", 0..4),
+            boundary in "[a-zA-Z0-9'+_.,:?-]{1,20}",
+            quote in "\"?",
+            name in "boundary|Boundary|BOUNDARY",
+            sign in "=| = |= ",
+            after in "|; x=y|;| \\(boundary=no\\)",
+        ) {
+            let value = format!(" multipart/mixed{}; {name}{sign}{quote}{boundary}{quote}{after}", before.concat());
+            let found = crate::media_type::boundary(value.as_bytes()).map(|range| value[range].to_owned());
+            proptest::prop_assert_eq!(found.as_deref(), Some(boundary.as_str()), "{}", value);
+            let media = media(&format!("Content-Type:{value}\r\n"));
+            let read = media.boundaries();
+            proptest::prop_assert_eq!(read.first().map(|first| &**first), Some(boundary.as_str()), "{}", value);
+        }
+    }
+
     #[test]
     fn types_are_read_leniently() {
         for (header, name, charset) in [

@@ -1,20 +1,17 @@
 //! Rows of NDJSON: one JSON object a line, its keys named as the columns of a CSV file. A line that cannot be
 //! read is refused by its number and the next one is taken.
 
-use super::source::{READ_BYTES, Source};
 use super::{ImportError, ROW_BYTES_MAX, Row};
+use crate::job::NUMBER_KEY;
+use crate::table::Decoded;
 use crate::vault::draft::{Cause, Column, Draft, Refusal};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, Read};
 use zeroize::Zeroizing;
 
-/// 2^53: above it not every integer has a double of its own.
-const EXACT_INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
 pub struct NdjsonRows<R: Read> {
-    input: BufReader<Source<R>>,
+    input: Decoded<R>,
     match_column: Option<String>,
     /// Has its full capacity from the start, so it never moves and leaves no copy behind.
     line: Zeroizing<Vec<u8>>,
@@ -29,13 +26,17 @@ enum Line {
 }
 
 impl<R: Read> NdjsonRows<R> {
-    pub fn open(source: Source<R>, match_column: Option<String>) -> Self {
+    pub fn open(input: R, match_column: Option<String>) -> Self {
         Self {
-            input: BufReader::with_capacity(READ_BYTES, source),
+            input: Decoded::new(input),
             match_column,
             line: Zeroizing::new(Vec::with_capacity(ROW_BYTES_MAX)),
             number: 0,
         }
+    }
+
+    pub fn position(&self) -> u64 {
+        self.input.position()
     }
 
     /// The next row that is not blank.
@@ -61,7 +62,6 @@ impl<R: Read> NdjsonRows<R> {
         loop {
             let chunk = match self.input.fill_buf() {
                 Ok(chunk) => chunk,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(ImportError::Read(error)),
             };
             let ended = chunk.is_empty();
@@ -83,10 +83,7 @@ impl<R: Read> NdjsonRows<R> {
     }
 
     fn row(&self) -> Row {
-        let mut text = self.line.as_slice();
-        if self.number == 1 {
-            text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-        }
+        let text = self.line.as_slice();
         let mut reading = Reading { match_column: self.match_column.as_deref(), ..Reading::default() };
         let mut json = serde_json::Deserializer::from_slice(text);
         let parsed = DeserializeSeed::deserialize(&mut reading, &mut json).and_then(|()| json.end());
@@ -221,15 +218,6 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         self.visit_str(&Zeroizing::new(value.to_string()))
     }
 
-    /// An integer that fits no machine word arrives here rounded: better refused than stored wrong.
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
-        if value.fract() == 0.0 && value.abs() > EXACT_INTEGER_MAX {
-            self.reading.refuse(self.column, Cause::Number);
-            return Ok(());
-        }
-        self.visit_str(&Zeroizing::new(value.to_string()))
-    }
-
     /// Only `consent` may be a list of words.
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         if *self.column != Column::Consent {
@@ -243,7 +231,16 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         Ok(())
     }
 
+    /// A number that is no machine word, with its digits as they were written, or an object.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        match map.next_key::<String>()? {
+            Some(key) if key == NUMBER_KEY => {
+                let digits = Zeroizing::new(map.next_value::<String>()?);
+                return self.visit_str(&digits);
+            }
+            Some(_) => _ = map.next_value::<IgnoredAny>()?,
+            None => {}
+        }
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         self.reading.refuse(self.column, Cause::Nested);
         Ok(())

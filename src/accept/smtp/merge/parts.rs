@@ -2,6 +2,7 @@
 //! 2046).
 
 use crate::accept::smtp::headers::{field_end, split};
+use crate::media_type::boundary;
 use std::ops::Range;
 
 /// Multiparts within each other or side by side.
@@ -93,7 +94,7 @@ fn read_header(message: &[u8], mut at: usize) -> Option<(Entity, usize)> {
     let body = if message[at..].starts_with(b"\r\n") { at + 2 } else { at };
     let lower = media_type.to_ascii_lowercase();
     let entity = if lower.starts_with(b"multipart/") {
-        Entity::Multipart(boundary(&media_type, &lower)?)
+        Entity::Multipart(media_type[boundary(&media_type)?].to_vec())
     } else if lower.starts_with(b"message/rfc822") && !is_attachment && !encoding.starts_with(b"base64") {
         Entity::Message
     } else if is_attachment || !(lower.is_empty() || lower.starts_with(b"text/")) {
@@ -111,16 +112,6 @@ fn read_header(message: &[u8], mut at: usize) -> Option<(Entity, usize)> {
 fn unfolded(value: &[u8]) -> Vec<u8> {
     let octets = value.iter().copied().filter(|octet| !matches!(octet, b'\r' | b'\n'));
     octets.collect::<Vec<u8>>().trim_ascii().to_vec()
-}
-
-fn boundary(media_type: &[u8], lower: &[u8]) -> Option<Vec<u8>> {
-    let start = memchr::memmem::find(lower, b"boundary=")? + b"boundary=".len();
-    let value = &media_type[start..];
-    let boundary = match value.strip_prefix(b"\"") {
-        Some(quoted) => &quoted[..memchr::memchr(b'"', quoted)?],
-        None => value.split(|octet| matches!(octet, b';' | b' ' | b'\t')).next()?,
-    };
-    (!boundary.is_empty()).then(|| boundary.to_vec())
 }
 
 /// The next line that delimits a part, with its line end.

@@ -1,0 +1,191 @@
+//! A table in a text file as people's programs save it: RFC 4180, and what Excel, LibreOffice and Numbers make of it. Every
+//! file with rows and columns is read here, so that what one command understands every other does.
+//!
+//! Taken: comma, semicolon, tab or bar between the columns, `sep=` in the first line; UTF-8 or UTF-16; CR LF, LF or CR;
+//! blank rows, and empty columns behind the last name. Not taken is what may hide a row in another row's value: a quotation
+//! mark that is not closed, or closed in the middle of a value.
+
+mod decode;
+mod record;
+#[cfg(test)]
+mod tests;
+
+pub use decode::Decoded;
+
+use record::{LINES_IN_FIELD_MAX, Reader};
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Why a table cannot be read on. Lines are counted from 1.
+#[derive(Debug, thiserror::Error)]
+pub enum TableFault {
+    #[error("the file cannot be read on: {}", .0.kind())]
+    Read(#[from] io::Error),
+    #[error("the file is empty; the first line names the columns")]
+    Empty,
+    #[error("column {0} has no name in the first line")]
+    Nameless(usize),
+    #[error("the name of column {0} is not UTF-8; save the file as UTF-8")]
+    NotText(usize),
+    #[error(
+        "the quotation mark opened in line {line} is never closed; close it there, or write it twice and the value in \
+         quotation marks if it belongs to the value"
+    )]
+    QuoteOpen { line: u64 },
+    #[error(
+        "the quotation mark opened in line {line} is not closed within {LINES_IN_FIELD_MAX} lines; most often its end is missing"
+    )]
+    FieldLines { line: u64 },
+    #[error("the row that starts at line {line} is too long; most often a quotation mark is missing there")]
+    RowLength { line: u64 },
+}
+
+/// Why one row cannot be used, while the next one may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RowFlaw {
+    #[error(
+        "the value that opens with a quotation mark in line {line} goes on behind its end; write quotation marks within \
+         a value twice"
+    )]
+    BehindQuote { line: u64 },
+    #[error(
+        "the value that opens with a quotation mark in line {line} holds what looks like further rows; most often its end is \
+         missing"
+    )]
+    HoldsRows { line: u64 },
+    #[error("{found} columns where the header has {expected}")]
+    ColumnCount { found: usize, expected: usize },
+}
+
+/// What a row is known by, to tell a row from a line of a value.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    pub column: usize,
+    pub is_one: fn(&[u8]) -> bool,
+}
+
+/// A table with its header read.
+pub struct Table<R> {
+    reader: Reader<R>,
+    header: Vec<String>,
+    /// Columns of the header with those that have no name, behind the last that has one.
+    width: usize,
+    key: Option<Key>,
+}
+
+/// One row that is not blank.
+#[derive(Debug)]
+pub struct Row<'a> {
+    /// Where it starts.
+    pub line: u64,
+    /// The values in the order of the header, as many.
+    pub cells: Result<Cells<'a>, RowFlaw>,
+}
+
+/// The values of a row; not necessarily UTF-8.
+#[derive(Debug, Clone, Copy)]
+pub struct Cells<'a> {
+    bytes: &'a [u8],
+    ends: &'a [usize],
+}
+
+/// Whether a file of this name is a table.
+pub fn is_named_so(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    ["csv", "tsv", "tab"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+}
+
+impl<R: Read> Table<R> {
+    /// Reads up to the header.
+    ///
+    /// # Errors
+    /// [`TableFault`].
+    pub fn open(input: R, row_bytes_max: usize) -> Result<Self, TableFault> {
+        let mut reader = Reader::open(input, row_bytes_max)?;
+        loop {
+            if !reader.read()? {
+                return Err(TableFault::Empty);
+            }
+            if !reader.cells().is_blank() {
+                break;
+            }
+        }
+        let width = reader.cells().ends.len();
+        let header = names(reader.cells())?;
+        Ok(Self { reader, header, width, key: None })
+    }
+
+    /// The names of the columns.
+    pub fn header(&self) -> &[String] {
+        &self.header
+    }
+
+    pub fn known_by(&mut self, key: Key) {
+        self.key = Some(key);
+    }
+
+    /// Bytes of the file that were read so far.
+    pub fn position(&self) -> u64 {
+        self.reader.position()
+    }
+
+    /// The next row that is not blank.
+    ///
+    /// # Errors
+    /// [`TableFault`], after which there are no more.
+    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, TableFault> {
+        loop {
+            if !self.reader.read()? {
+                return Ok(None);
+            }
+            if !self.reader.cells().is_blank() {
+                break;
+            }
+        }
+        let columns = self.header.len();
+        let flaw = self.reader.flaw(self.key, columns);
+        let cells = self.reader.cells();
+        let cells = flaw.map_or_else(|| cells.of_header(columns, self.width), Err);
+        Ok(Some(Row { line: self.reader.row_line(), cells }))
+    }
+}
+
+/// Empty columns behind the last name are no columns: spreadsheets write them.
+fn names(cells: Cells<'_>) -> Result<Vec<String>, TableFault> {
+    let mut names = Vec::new();
+    for (at, name) in cells.iter().enumerate() {
+        let name = std::str::from_utf8(name).map_err(|_| TableFault::NotText(at + 1))?;
+        names.push(name.trim().to_owned());
+    }
+    let named = names.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1);
+    names.truncate(named);
+    match names.iter().position(String::is_empty) {
+        Some(at) => Err(TableFault::Nameless(at + 1)),
+        None => Ok(names),
+    }
+}
+
+impl<'a> Cells<'a> {
+    pub fn get(self, at: usize) -> Option<&'a [u8]> {
+        let end = *self.ends.get(at)?;
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        Some(&self.bytes[start..end])
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
+        (0..self.ends.len()).filter_map(move |at| self.get(at))
+    }
+
+    fn is_blank(self) -> bool {
+        self.bytes.iter().all(u8::is_ascii_whitespace)
+    }
+
+    fn of_header(self, columns: usize, width: usize) -> Result<Self, RowFlaw> {
+        let is_empty = |cell: &[u8]| cell.iter().all(u8::is_ascii_whitespace);
+        let found = self.ends.len();
+        if !(columns..=width).contains(&found) || !self.iter().skip(columns).all(is_empty) {
+            return Err(RowFlaw::ColumnCount { found, expected: columns });
+        }
+        Ok(Self { ends: &self.ends[..columns], ..self })
+    }
+}
