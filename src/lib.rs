@@ -5,6 +5,7 @@
 //! ARCHITECTURE.md has the map.
 
 pub mod accept;
+pub mod address;
 pub mod app;
 pub mod cli;
 pub mod config;

@@ -1,7 +1,7 @@
 //! What a person looks like after a draft: the draft's values over those already known, tokens kept.
 
-use super::draft::Draft;
-use crate::job::Token;
+use super::draft::{Cause, Draft, Refusal};
+use crate::job::{Token, TokenKind};
 use crate::person::{Consent, EMAIL, PHONE, Person, PersonBuilder};
 
 /// The tokens a person has or is given now.
@@ -9,6 +9,50 @@ use crate::person::{Consent, EMAIL, PHONE, Person, PersonBuilder};
 pub struct Tokens {
     pub email: Option<Token>,
     pub mobile: Option<Token>,
+}
+
+/// Those that a person has.
+pub fn tokens_in(person: &Person) -> Tokens {
+    let token = |local: Option<&str>| local.and_then(|local| Token::from_local(local).ok());
+    Tokens { email: token(person.email_token()), mobile: token(person.mobile_token()) }
+}
+
+/// The tokens after the draft: those the person has, else those given, else fresh ones for each address.
+pub fn tokens_of(known: Option<&Person>, draft: &Draft) -> Result<Tokens, Refusal> {
+    let has = |field: &str| draft.field(field).is_some() || known.is_some_and(|p| p.field(field).is_some());
+    if !has(EMAIL) && !has(PHONE) {
+        return Err(Cause::NoAddress.into());
+    }
+    let email_token = known.and_then(Person::email_token);
+    let mobile_token = known.and_then(Person::mobile_token);
+    Ok(Tokens {
+        email: token_of(TokenKind::Email, email_token, draft.email_token.as_ref(), has(EMAIL))?,
+        mobile: token_of(TokenKind::Mobile, mobile_token, draft.mobile_token.as_ref(), has(PHONE))?,
+    })
+}
+
+fn token_of(
+    kind: TokenKind,
+    known: Option<&str>,
+    given: Option<&Token>,
+    has_address: bool,
+) -> Result<Option<Token>, Refusal> {
+    let refused = |cause| Err(Refusal { column: Some("token".into()), cause });
+    match (known, given) {
+        (Some(known), Some(given)) if known != given.as_str() => refused(Cause::OtherToken),
+        (None, Some(_)) if !has_address => refused(Cause::TokenWithoutAddress),
+        (_, Some(given)) => Ok(Some(given.clone())),
+        (Some(known), None) => Ok(Token::from_local(known).ok()),
+        (None, None) => Ok(has_address.then(|| fresh_token(kind))),
+    }
+}
+
+/// 128 random bits, in lower-case base32.
+fn fresh_token(kind: TokenKind) -> Token {
+    let mut bits = [0u8; 16];
+    aws_lc_rs::rand::fill(&mut bits).expect("the system's random source works");
+    let local = format!("{}{}", kind.prefix(), crate::base32_lower(&bits));
+    Token::from_local(&local).expect("prefix and base32 make a token")
 }
 
 /// `known` with the draft's values over it. A field the draft does not name stays; so does what was said about
@@ -27,6 +71,40 @@ pub fn merged(known: Option<&Person>, draft: &Draft, tokens: &Tokens) -> Person 
         person.keep_until(day);
     }
     if known.is_some_and(Person::is_restricted) {
+        person.restricted();
+    }
+    person.build()
+}
+
+/// One of several people with the same address: as it is, but what one of them refused all refused, and where one is
+/// restricted all are.
+pub fn in_common<'a>(one: &Person, all: impl Iterator<Item = &'a Person> + Clone) -> Person {
+    let mut person = PersonBuilder::default();
+    if let Some(token) = one.email_token() {
+        person.email_token(token);
+    }
+    if let Some(token) = one.mobile_token() {
+        person.mobile_token(token);
+    }
+    for (name, value) in one.fields() {
+        person.field(name, value);
+    }
+    let is_refused = |purpose: &str| all.clone().any(|other| other.consent(purpose) == Consent::Refused);
+    for (purpose, said) in one.consents() {
+        person.consent(purpose, if is_refused(purpose) { Consent::Refused } else { said });
+    }
+    let mut added: Vec<&str> = Vec::new();
+    for (purpose, said) in all.clone().flat_map(Person::consents) {
+        let is_new = one.consent(purpose) == Consent::Unstated && !added.contains(&purpose);
+        if said == Consent::Refused && is_new {
+            person.consent(purpose, said);
+            added.push(purpose);
+        }
+    }
+    if let Some(day) = one.keep_until() {
+        person.keep_until(day);
+    }
+    if all.clone().any(Person::is_restricted) {
         person.restricted();
     }
     person.build()
@@ -108,6 +186,26 @@ mod tests {
         let before = merged(None, &draft(&values), &Tokens::default());
         let after = merged(Some(&before), &draft(&values[1..]), &Tokens::default());
         assert_eq!(before.record(), after.record());
+    }
+
+    #[test]
+    fn b8_people_with_one_address_refused_and_are_restricted_together() {
+        let person = |consent| {
+            merged(None, &draft(&[("email", "a@x.test"), ("consent", consent)]), &Tokens::default())
+        };
+        let mut restricted = PersonBuilder::default();
+        restricted.field("email", "a@x.test").consent("polls", Consent::Refused).restricted();
+        let all = [person("service news"), person("-news service"), restricted.build()];
+        for one in &all {
+            let after = in_common(one, all.iter());
+            assert!(after.is_restricted());
+            assert_eq!([after.consent("news"), after.consent("polls")], [Consent::Refused; 2]);
+            assert_eq!(
+                after.consent("service"),
+                one.consent("service"),
+                "what was given to one is not given to all"
+            );
+        }
     }
 
     #[test]

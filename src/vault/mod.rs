@@ -15,10 +15,12 @@ mod merge;
 mod person_row;
 mod place;
 mod reader;
+mod reindex;
 mod root_key;
 mod sentry;
 mod stats;
 mod store;
+mod twins;
 mod verify;
 mod watch;
 mod writer;
@@ -35,6 +37,7 @@ pub use verify::Verified;
 pub use watch::Watch;
 pub use writer::{AddressChange, Change, Put, Stored, Writer};
 
+use error::store_error;
 use keyring::Keyring;
 use place::Place;
 use std::path::{Path, PathBuf};
@@ -60,7 +63,7 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// Opens the vault that is there.
+    /// Opens the vault that is there. One of an older format is brought up to date first.
     ///
     /// # Errors
     /// [`VaultError`]: missing, wrong root key, damaged, or of a newer format.
@@ -68,6 +71,9 @@ impl Vault {
         let path = store::file_in(&settings.dir);
         let db = store::connect(&path, store::Use::Read)?;
         let (row, keys) = store::unlock(&path, &db, &settings.root_key)?;
+        if store::format_of(&db).map_err(store_error(&path))? < store::FORMAT {
+            reindex::bring_up_to_date(&path, &keys)?;
+        }
         let (created, keys) = (row.created, Arc::new(keys));
         Ok(Self { place: Arc::new(Place::new(path, row, keys.clone())), keys, created })
     }

@@ -6,7 +6,7 @@ use super::error::{Damaged, DamagedPart};
 use super::keyring::Keyring;
 use super::store::is_corruption;
 use crate::person::Person;
-use rusqlite::{CachedStatement, Connection, Row};
+use rusqlite::{CachedStatement, Connection, Row, params};
 
 /// The numbers of a row that lie in the clear and are authenticated with key and record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +96,14 @@ pub fn fetch(
         Err(error) if is_corruption(&error) => Ok(Err(damaged(DamagedPart::Row))),
         Err(error) => Err(error),
     }
+}
+
+/// Puts the next version of a person in the place of this one.
+pub fn update(db: &Connection, known: &Opened, after: &Person) -> rusqlite::Result<()> {
+    let (head, record) = known.reseal(after);
+    db.prepare_cached("UPDATE person SET version = ?2, restricted = ?3, record = ?4 WHERE id = ?1")?
+        .execute(params![head.id, head.version, head.restricted, record])?;
+    Ok(())
 }
 
 fn open(row: &Row<'_>, keys: &Keyring, id: i64) -> rusqlite::Result<Result<Opened, DamagedPart>> {

@@ -3,6 +3,7 @@
 use super::error::{VaultError, io_error, store_error};
 use super::keyring::{Keyring, KeyringFault, VaultRow, WrappedKey};
 use super::root_key::RootKey;
+use super::twins;
 use rusqlite::{Connection, OpenFlags, params};
 use std::fs;
 use std::io;
@@ -13,7 +14,9 @@ use std::time::Duration;
 /// Name of the file within the vault's directory.
 pub const FILE_NAME: &str = "vault.db";
 /// The format this program writes (`PRAGMA user_version`).
-pub const FORMAT: i64 = 1;
+pub const FORMAT: i64 = 2;
+/// The oldest format that is brought up to date when it is opened.
+const FORMAT_OLDEST: i64 = 1;
 /// Marks the file as a vault (`PRAGMA application_id`, "TKNR").
 const APPLICATION_ID: i64 = 0x544b_4e52;
 
@@ -103,6 +106,7 @@ fn write_new(path: &Path, root: &RootKey, now: i64) -> rusqlite::Result<()> {
     all.pragma_update(None, "application_id", APPLICATION_ID)?;
     all.pragma_update(None, "user_version", FORMAT)?;
     all.execute_batch(TABLES)?;
+    all.execute_batch(twins::TABLE)?;
     all.execute(
         "INSERT INTO vault VALUES (?1, ?2, ?3, 1)",
         params![vault.id, vault.created, vault.key_check],
@@ -136,7 +140,7 @@ pub fn connect(path: &Path, purpose: Use) -> Result<Connection, VaultError> {
         return Err(VaultError::DamagedFile { path: path.to_owned(), what: "it is not a vault file" });
     }
     match number("user_version")? {
-        FORMAT => {}
+        FORMAT_OLDEST..=FORMAT => {}
         found if found > FORMAT => {
             return Err(VaultError::NewerFormat { path: path.to_owned(), found, known: FORMAT });
         }
@@ -144,6 +148,10 @@ pub fn connect(path: &Path, purpose: Use) -> Result<Connection, VaultError> {
     }
     set_up(&db, purpose).map_err(&failed)?;
     Ok(db)
+}
+
+pub fn format_of(db: &Connection) -> rusqlite::Result<i64> {
+    db.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 fn flags() -> OpenFlags {

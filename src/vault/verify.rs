@@ -4,13 +4,15 @@
 use super::address;
 use super::batch_index::kind_number;
 use super::error::{Damaged, DamagedPart, VaultError, store_error};
-use super::keyring::{Keyring, LookupOf};
+use super::keyring::{Keyring, LookupHash, LookupOf};
 use super::person_row;
+use super::{reindex, store, twins};
 use crate::job::Token;
 use crate::person::{PHONE, Person};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
 use std::path::Path;
+use zeroize::Zeroizing;
 
 /// Most damaged people that are listed one by one.
 const LISTED_MAX: usize = 1000;
@@ -46,7 +48,45 @@ pub(super) fn verify(path: &Path, db: &mut Connection, keys: &Keyring) -> Result
     db.transaction().and_then(|moment| walk(&moment, keys)).map_err(failed)
 }
 
+/// How the index was made: a backup of an older format may lie there, which is brought up to date when somebody writes it.
+#[derive(Debug, Clone, Copy)]
+enum Index {
+    Before,
+    Now,
+}
+
+impl Index {
+    fn of(db: &Connection) -> rusqlite::Result<Self> {
+        Ok(if store::format_of(db)? < store::FORMAT { Self::Before } else { Self::Now })
+    }
+
+    fn form(self, email: &str) -> Zeroizing<String> {
+        match self {
+            Self::Before => reindex::form_before(email),
+            Self::Now => address::normalised(email),
+        }
+    }
+
+    /// Several people of a time when one address had several forms: the index leads to the first.
+    fn is_twin(self, db: &Connection, hash: &LookupHash, person: i64) -> rusqlite::Result<bool> {
+        match self {
+            Self::Before => Ok(false),
+            Self::Now => twins::is_one(db, hash, person),
+        }
+    }
+
+    fn rows(self) -> &'static str {
+        match self {
+            Self::Before => "SELECT (SELECT count(*) FROM token) + (SELECT count(*) FROM address)",
+            Self::Now => {
+                "SELECT (SELECT count(*) FROM token) + (SELECT count(*) FROM address) + (SELECT count(*) FROM twin)"
+            }
+        }
+    }
+}
+
 fn walk(db: &Transaction<'_>, keys: &Keyring) -> rusqlite::Result<Verified> {
+    let index = Index::of(db)?;
     let mut found = Verified::default();
     let mut sound_index_rows = 0;
     let mut select = person_row::select(db)?;
@@ -56,7 +96,7 @@ fn walk(db: &Transaction<'_>, keys: &Keyring) -> rusqlite::Result<Verified> {
         after = id;
         found.people += 1;
         let whole = match person_row::fetch(&mut select, keys, id)? {
-            Ok(opened) => index_rows(db, keys, id, &opened.person)?,
+            Ok(opened) => index_rows(db, keys, index, id, &opened.person)?,
             Err(damaged) => Err(damaged),
         };
         match whole {
@@ -65,7 +105,7 @@ fn walk(db: &Transaction<'_>, keys: &Keyring) -> rusqlite::Result<Verified> {
         }
     }
     let total = |query: &str| db.query_row(query, [], |row| row.get::<_, i64>(0));
-    let rows = total("SELECT (SELECT count(*) FROM token) + (SELECT count(*) FROM address)")?;
+    let rows = total(index.rows())?;
     // A damaged person's own rows cannot be told from stray ones, so they are counted as such.
     found.stray_index_rows = rows.saturating_sub(sound_index_rows).unsigned_abs();
     let below = total("SELECT count(*) FROM person WHERE id <= 0")?;
@@ -84,6 +124,7 @@ fn note(found: &mut Verified, damaged: Damaged) {
 fn index_rows(
     db: &Transaction<'_>,
     keys: &Keyring,
+    index: Index,
     id: i64,
     person: &Person,
 ) -> rusqlite::Result<Result<i64, Damaged>> {
@@ -100,7 +141,7 @@ fn index_rows(
         }
         rows += 1;
     }
-    let email = person.email().map(|email| keys.lookup_hash(LookupOf::Email, &address::normalised(email)));
+    let email = person.email().map(|email| keys.lookup_hash(LookupOf::Email, &index.form(email)));
     let phone =
         person.field(PHONE).map(|phone| keys.lookup_hash(LookupOf::Phone, &address::normalised_phone(phone)));
     for (hash, shared) in [(email, false), (phone, true)] {
@@ -109,6 +150,7 @@ fn index_rows(
             Some(owner) if owner == id => rows += 1,
             // A shared phone leads to one of those who have it, or to none when that one has a new number.
             _ if shared => {}
+            Some(_) if index.is_twin(db, &hash, id)? => rows += 1,
             _ => return gone,
         }
     }

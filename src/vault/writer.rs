@@ -4,13 +4,13 @@ use super::batch_index::BatchIndex;
 use super::draft::{Cause, Draft, Refusal};
 use super::error::{Damaged, DamagedPart, VaultError, store_error};
 use super::keyring::{Keyring, LookupHash, LookupOf};
-use super::merge::{Tokens, merged};
+use super::merge::{Tokens, merged, tokens_in, tokens_of};
 use super::person_row::{self, Opened};
 use super::reader::stands_for;
-use super::{address, store};
-use crate::job::{Token, TokenKind};
+use super::{address, reindex, store, twins};
+use crate::job::Token;
 use crate::person::{EMAIL, PHONE, Person};
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -54,6 +54,10 @@ pub struct Writer {
 impl Writer {
     pub(super) fn open(path: &Path, keys: Arc<Keyring>) -> Result<Self, VaultError> {
         let db = store::connect(path, store::Use::Write)?;
+        // A backup of an older format may have been put in the place of the file that was opened.
+        if store::format_of(&db).map_err(store_error(path))? < store::FORMAT {
+            reindex::bring_up_to_date(path, &keys)?;
+        }
         Ok(Self { path: path.to_owned(), keys, db })
     }
 
@@ -98,6 +102,7 @@ impl Writer {
             keys,
             index: BatchIndex::read_ahead(&db, tokens, addresses)?,
             next: db.query_row("SELECT next_person FROM vault", [], |row| row.get(0))?,
+            has_twins: twins::are_there(&db)?,
             db: &db,
             address_change,
         };
@@ -147,6 +152,8 @@ struct Batch<'db> {
     index: BatchIndex,
     /// Number of the next new person.
     next: i64,
+    /// Whether any two people share an address; most vaults have none, and need no further look-up.
+    has_twins: bool,
     address_change: AddressChange,
 }
 
@@ -172,6 +179,9 @@ impl Batch<'_> {
             self.index_tokens(person, &tokens, id);
             self.index_addresses(person, named, id)?;
         }
+        if self.has_twins && !draft.consents.is_empty() {
+            self.tell_twins(id, &after, draft)?;
+        }
         Ok(Ok(Stored { id, email_token: tokens.email, mobile_token: tokens.mobile, change }))
     }
 
@@ -184,7 +194,9 @@ impl Batch<'_> {
             ((Some(one), Some(other)), _) if one != other => {
                 return refused("mobile_token", Cause::TokenTaken);
             }
-            ((Some(id), _) | (None, Some(id)), Some(other)) if id != other => {
+            ((Some(id), _) | (None, Some(id)), Some(other))
+                if id != other && !self.is_twin(id, named.email)? =>
+            {
                 return refused(EMAIL, Cause::AddressTaken);
             }
             ((Some(id), _) | (None, Some(id)), _) | ((None, None), Some(id)) => id,
@@ -251,11 +263,41 @@ impl Batch<'_> {
     }
 
     fn update(&self, known: &Opened, after: &Person) -> rusqlite::Result<i64> {
-        let (head, record) = known.reseal(after);
-        self.db
-            .prepare_cached("UPDATE person SET version = ?2, restricted = ?3, record = ?4 WHERE id = ?1")?
-            .execute(params![head.id, head.version, head.restricted, record])?;
-        Ok(head.id)
+        person_row::update(self.db, known, after)?;
+        Ok(known.head.id)
+    }
+
+    fn is_twin(&self, id: i64, email: Option<LookupHash>) -> rusqlite::Result<bool> {
+        let Some(hash) = email.filter(|_| self.has_twins) else { return Ok(false) };
+        twins::is_one(self.db, &hash, id)
+    }
+
+    /// What was said about mail to an address holds for everybody who has it.
+    fn tell_twins(&self, id: i64, person: &Person, draft: &Draft) -> rusqlite::Result<()> {
+        let Some(email) = person.email() else { return Ok(()) };
+        let hash = self.keys.lookup_hash(LookupOf::Email, &address::normalised(email));
+        let said = draft.consents_only();
+        for other in self.index_owner(&hash)?.into_iter().chain(twins::others(self.db, &hash)?) {
+            let known = if other == id { continue } else { self.open(other)? };
+            let Ok(known) = known else { continue };
+            let after = merged(Some(&known.person), &said, &tokens_in(&known.person));
+            if after.record() != known.person.record() {
+                person_row::update(self.db, &known, &after)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whom the index of addresses leads to, where the batch did not read it ahead too.
+    fn index_owner(&self, hash: &LookupHash) -> rusqlite::Result<Option<i64>> {
+        match self.index.person(hash) {
+            Some(person) => Ok(Some(person)),
+            None => self
+                .db
+                .prepare_cached("SELECT person FROM address WHERE hash = ?1")?
+                .query_row([hash], |row| row.get(0))
+                .optional(),
+        }
     }
 
     fn index_tokens(&mut self, before: Option<&Person>, tokens: &Tokens, id: i64) {
@@ -265,6 +307,21 @@ impl Batch<'_> {
             let hash = self.keys.lookup_hash(LookupOf::Token, token.as_str());
             self.index.add_token(hash, token.kind(), id);
         }
+    }
+
+    /// A person has another address from now on. One who shared the old one is who has it now.
+    fn free_address(&mut self, old: LookupHash, id: i64) -> rusqlite::Result<()> {
+        if self.has_twins && twins::remove(self.db, &old, id)? {
+            return Ok(());
+        }
+        self.index.remove_address(self.db, &old, id)?;
+        if self.has_twins
+            && self.index_owner(&old)?.is_none()
+            && let Some(twin) = twins::take_first(self.db, &old)?
+        {
+            self.index.add_address(old, twin);
+        }
+        Ok(())
     }
 
     fn index_addresses(&mut self, before: Option<&Person>, named: &Named, id: i64) -> rusqlite::Result<()> {
@@ -277,7 +334,7 @@ impl Batch<'_> {
         for (new, old) in [named.email, named.phone].into_iter().zip(old) {
             let Some(new) = new.filter(|new| old != Some(*new)) else { continue };
             if let Some(old) = old {
-                self.index.remove_address(self.db, &old, id)?;
+                self.free_address(old, id)?;
             }
             // A shared phone stays with the first who had it.
             if self.index.person(&new).is_none() {
@@ -307,44 +364,6 @@ fn moves_token(person: &Person, draft: &Draft) -> bool {
 
 fn same_email(person: &Person, draft: &Draft) -> bool {
     person.email().map(address::normalised) == draft.email.as_ref().map(|email| email.normalised())
-}
-
-/// The tokens after the draft: those the person has, else those given, else fresh ones for each address.
-fn tokens_of(known: Option<&Person>, draft: &Draft) -> Result<Tokens, Refusal> {
-    let has = |field: &str| draft.field(field).is_some() || known.is_some_and(|p| p.field(field).is_some());
-    if !has(EMAIL) && !has(PHONE) {
-        return Err(Cause::NoAddress.into());
-    }
-    let email_token = known.and_then(Person::email_token);
-    let mobile_token = known.and_then(Person::mobile_token);
-    Ok(Tokens {
-        email: token_of(TokenKind::Email, email_token, draft.email_token.as_ref(), has(EMAIL))?,
-        mobile: token_of(TokenKind::Mobile, mobile_token, draft.mobile_token.as_ref(), has(PHONE))?,
-    })
-}
-
-fn token_of(
-    kind: TokenKind,
-    known: Option<&str>,
-    given: Option<&Token>,
-    has_address: bool,
-) -> Result<Option<Token>, Refusal> {
-    let refused = |cause| Err(Refusal { column: Some("token".into()), cause });
-    match (known, given) {
-        (Some(known), Some(given)) if known != given.as_str() => refused(Cause::OtherToken),
-        (None, Some(_)) if !has_address => refused(Cause::TokenWithoutAddress),
-        (_, Some(given)) => Ok(Some(given.clone())),
-        (Some(known), None) => Ok(Token::from_local(known).ok()),
-        (None, None) => Ok(has_address.then(|| fresh_token(kind))),
-    }
-}
-
-/// 128 random bits, in lower-case base32.
-fn fresh_token(kind: TokenKind) -> Token {
-    let mut bits = [0u8; 16];
-    aws_lc_rs::rand::fill(&mut bits).expect("the system's random source works");
-    let local = format!("{}{}", kind.prefix(), crate::base32_lower(&bits));
-    Token::from_local(&local).expect("prefix and base32 make a token")
 }
 
 #[cfg(test)]

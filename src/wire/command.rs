@@ -254,7 +254,7 @@ mod tests {
             (b"MAIL FROM:<x@y.example>SIZE=1", BadCommand::Params(BadParams::Syntax)),
             (b"MAIL FROM:<x@y.example> X=1", BadCommand::Params(BadParams::Unknown)),
             (b"RCPT TO:<>", BadCommand::Recipient(BadPath::LocalPart)),
-            (b"RCPT TO:<\"x> SIZE=1\"@y.example", BadCommand::Recipient(BadPath::NoBrackets)),
+            (b"RCPT TO:<\"x> SIZE=1\"@y.example", BadCommand::Recipient(BadPath::LocalPart)),
             (b"XPRT LAST", BadCommand::Arguments("XPRT")),
             (b"XMRG FROM:<x@y.example> VERP", BadCommand::Params(BadParams::Unknown)),
             (b"BDAT", BadCommand::Arguments("BDAT")),

@@ -217,9 +217,9 @@ impl Pair {
 #[test]
 fn a_newer_format_and_foreign_files_are_refused() {
     let pair = Pair::new();
-    pair.fixture.raw().execute_batch("PRAGMA user_version = 2").unwrap();
+    pair.fixture.raw().execute_batch("PRAGMA user_version = 3").unwrap();
     let error = Vault::open(&pair.fixture.settings).err().unwrap();
-    assert!(matches!(error, VaultError::NewerFormat { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, VaultError::NewerFormat { found: 3, known: 2, .. }), "{error}");
     fs::write(pair.fixture.file(), "not a vault at all, just some text that is long enough".repeat(100))
         .unwrap();
     let error = Vault::open(&pair.fixture.settings).err().unwrap();
