@@ -254,3 +254,15 @@ def environment(requirements):
             raise LabError(f"pip failed: {done.stderr[-800:]}")
         stamp.write_text(requirements.read_text())
     return folder / "bin" / "python"
+
+
+def npm_package(name, version):
+    """The folder that holds a package of Node's, installed once and kept until its version changes."""
+    folder = Path(__file__).resolve().parents[2] / "target" / "tmp" / f"{name}-{version}"
+    if not (folder / "node_modules" / name / "package.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(["npm", "install", "--prefix", folder, "--no-audit", "--no-fund", "--no-save", "--ignore-scripts",
+                               f"{name}@{version}"], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise LabError(f"npm failed: {done.stderr[-800:]}")
+    return folder / "node_modules"

@@ -25,7 +25,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(HERE.parent / "postfix")]
 from postfix_engine import PostfixEngine  # noqa: E402
-from relay import USER, Lab, LabError, environment, lmtp_doors  # noqa: E402
+import programs  # noqa: E402
+from relay import IDENTITY, USER, Lab, LabError, environment, free_ports, lmtp_doors, npm_package  # noqa: E402
 from verify import Delivered, one_line, verify  # noqa: E402
 
 NODEMAILER = "7.0.6"
@@ -82,6 +83,8 @@ class Message:
 
 
 class Run:
+    sender, refusals = SENDER, REFUSALS
+
     def __init__(self, lab):
         self.lab, self.expected, self.problems = lab, [], []
 
@@ -144,7 +147,7 @@ def client_aiosmtplib(run):
 
 
 def client_nodemailer(run):
-    packages = node_packages()
+    packages = npm_package("nodemailer", NODEMAILER)
     for mode, count in (("plain", 6), ("pooled", MANY)):
         made = run.messages(f"nodemailer-{mode}", count)
         refused = [{"from": SENDER, "to": to, "subject": "x", "text": "x"} for to, _ in REFUSALS]
@@ -297,7 +300,8 @@ def through_postfix(run, name, protocol, door):
 
 
 CLIENTS = {"smtplib": client_smtplib, "aiosmtplib": client_aiosmtplib, "nodemailer": client_nodemailer, "swaks": client_swaks,
-           "curl": client_curl, "msmtp": client_msmtp, "postfix": client_postfix, "lmtp": client_lmtp}
+           "curl": client_curl, "msmtp": client_msmtp, "postfix": client_postfix, "lmtp": client_lmtp,
+           **programs.CLIENTS}
 
 # ---- What clients have in common -------------------------------------------------------------------------------------
 
@@ -343,18 +347,6 @@ def check_results(run, who, results, refusals, accepted):
         run.problem(who, f"{len(told)} of {refusals} refusals were told")
     for result in told:
         run.refused(who, result["to"], wanted[result["to"]], f"{result.get('responseCode')} {result.get('response')}")
-
-
-def node_packages():
-    """nodemailer, installed once and kept until its version changes."""
-    folder = ROOT / "target" / "tmp" / f"nodemailer-{NODEMAILER}"
-    if not (folder / "node_modules" / "nodemailer" / "package.json").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(["npm", "install", "--prefix", folder, "--no-audit", "--no-fund", "--no-save", "--ignore-scripts",
-                               f"nodemailer@{NODEMAILER}"], capture_output=True, text=True)
-        if done.returncode != 0:
-            raise LabError(f"npm failed: {done.stderr[-800:]}")
-    return folder / "node_modules"
 
 
 # ---- What arrived ----------------------------------------------------------------------------------------------------
@@ -417,8 +409,10 @@ def main():
     people = [{"customer_id": f"c{at}", "email": f"person.{at}@people{at % 3}.test", "first_name": first, "last_name": last,
                "consent": "service"} for at, (first, last) in enumerate(NAMES)]
     doors, lmtp = lmtp_doors(binary) if "lmtp" in chosen else ([], None)
+    [http_port] = free_ports(1)
+    doors.append(("http", f"127.0.0.1:{http_port}", "implicit", IDENTITY))
     with Lab(binary, people, doors=doors) as lab:
-        lab.lmtp = lmtp
+        lab.lmtp, lab.http_port = lmtp, http_port
         run = Run(lab)
         for name in chosen:
             began, before, wrong = time.monotonic(), len(run.expected), len(run.problems)
