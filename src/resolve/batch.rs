@@ -4,7 +4,7 @@
 //! Waking costs as much as a record: a further thread is called only for many misses, and the answers of a read
 //! enter the runtime together.
 
-use super::cache::Cache;
+use super::cache::{Cache, Generation};
 use super::{Known, ResolveStats};
 use crate::fault::{Fault, Reason};
 use crate::herald::Herald;
@@ -133,10 +133,10 @@ impl Shared {
     }
 
     /// Into the cache first: who asks from now on finds it there or is among those that wait.
-    fn answer(&self, tokens: Vec<Token>, answers: impl Fn(usize) -> Answer) {
+    fn answer(&self, tokens: Vec<Token>, asked: Generation, answers: impl Fn(usize) -> Answer) {
         for (index, token) in tokens.iter().enumerate() {
             if let Ok(known) = answers(index) {
-                self.cache.put(token.clone(), &known);
+                self.cache.put(token.clone(), &known, asked);
             }
         }
         let waiting: Vec<_> = {
@@ -154,11 +154,12 @@ impl Shared {
 fn read_until_closed(shared: &Shared, mut read: ReadBatch) {
     while let Some(tokens) = shared.take() {
         shared.stats.batches.fetch_add(1, Relaxed);
+        let asked = shared.cache.generation();
         match read_safely(&mut read, &tokens) {
-            Ok(found) => shared.answer(tokens, |index| Ok(found[index].clone())),
+            Ok(found) => shared.answer(tokens, asked, |index| Ok(found[index].clone())),
             Err(fault) => {
                 shared.stats.faults.fetch_add(1, Relaxed);
-                shared.answer(tokens, |_| Err(fault.clone()));
+                shared.answer(tokens, asked, |_| Err(fault.clone()));
             }
         }
     }
@@ -285,6 +286,29 @@ mod tests {
         for asked in asked {
             asked.await.unwrap().unwrap();
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a12_what_was_read_before_everything_was_forgotten_is_not_kept() {
+        let (read, batches, leave) = gated_reader();
+        let resolver = Resolver::start(&Settings::default(), vec![read]);
+        let ask = || {
+            let resolver = resolver.clone();
+            tokio::spawn(async move { resolver.person(&token(1)).await.map(drop) })
+        };
+        let asked = ask();
+        assert_eq!(batches.recv().unwrap(), [token(1)]);
+        // The vault was changed while it was read: erased, perhaps.
+        resolver.forget_all();
+        leave.send(Ok(())).unwrap();
+        asked.await.unwrap().unwrap();
+        let asked = ask();
+        let again = batches.recv_timeout(std::time::Duration::from_secs(10));
+        assert_eq!(again.unwrap(), [token(1)], "it is read anew");
+        leave.send(Ok(())).unwrap();
+        asked.await.unwrap().unwrap();
+        ask().await.unwrap().unwrap();
+        assert!(batches.try_recv().is_err(), "and kept then");
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use crate::job::Token;
 use hashbrown::HashTable;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -24,9 +25,15 @@ const SHARD_BYTES_MIN: u64 = 1 << 20;
 /// Entries looked at for their age with each one that is put.
 const SWEPT_PER_PUT: usize = 2;
 
+/// Between two times that everything was forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Generation(u64);
+
 pub struct Cache {
     /// Plain data; held for a look-up or an insertion, never across an await.
     shards: Box<[Mutex<Shard>]>,
+    /// Counts how often everything was forgotten.
+    generation: AtomicU64,
     hasher: RandomState,
     ttl: Duration,
     negative_ttl: Duration,
@@ -65,6 +72,7 @@ impl Cache {
         let shard = || Mutex::new(Shard { bytes_max, ..Shard::default() });
         Self {
             shards: (0..count).map(|_| shard()).collect(),
+            generation: AtomicU64::new(0),
             hasher: RandomState::new(),
             ttl: settings.ttl,
             negative_ttl: settings.negative_ttl.min(settings.ttl),
@@ -76,8 +84,14 @@ impl Cache {
         self.shard(hash).get(token, hash, Instant::now())
     }
 
-    /// Keeps what the vault said; a damaged record, and what is not sure, is asked for again every time.
-    pub fn put(&self, token: Token, known: &Known) {
+    /// To be asked for before the vault is.
+    pub fn generation(&self) -> Generation {
+        Generation(self.generation.load(SeqCst))
+    }
+
+    /// Keeps what the vault said when it was asked in this generation: what was read before everything was forgotten may be
+    /// true no more. A damaged record, and what is not sure, is asked for again every time.
+    pub fn put(&self, token: Token, known: &Known, asked: Generation) {
         let ttl = match known {
             Known::Person(_) => self.ttl,
             Known::Nobody => self.negative_ttl,
@@ -94,7 +108,11 @@ impl Cache {
             hits: 0,
             is_newcomer: true,
         };
-        self.shard(hash).put(entry, hash, (now, &self.hasher));
+        let mut shard = self.shard(hash);
+        // Looked at under the lock under which it is forgotten, which comes after the count.
+        if asked == self.generation() {
+            shard.put(entry, hash, (now, &self.hasher));
+        }
     }
 
     pub fn forget(&self, token: &Token) {
@@ -103,6 +121,7 @@ impl Cache {
     }
 
     pub fn forget_all(&self) {
+        self.generation.fetch_add(1, SeqCst);
         for shard in &self.shards {
             let mut shard = shard.lock().expect("no holder of this lock panics");
             *shard = Shard { bytes_max: shard.bytes_max, ..Shard::default() };
@@ -273,7 +292,7 @@ mod tests {
     }
 
     fn put(cache: &Cache, number: usize) {
-        cache.put(token(number), &Known::Nobody);
+        cache.put(token(number), &Known::Nobody, cache.generation());
     }
 
     fn has(cache: &Cache, number: usize) -> bool {

@@ -39,6 +39,8 @@ class Engine:
         self.again = {door: [] for door in doors}
         # By job: the answer, and how often it was submitted.
         self.answers, self.submitted = {}, [0] * jobs
+        # Send numbers whose answer said that the job may have come before.
+        self.told_repeated = set()
         self.allowed = jobs
         self.deferred, self.broken, self.refused = 0, 0, []
         self.lock, self.is_over = threading.Lock(), threading.Event()
@@ -168,6 +170,8 @@ class Engine:
             raise ValueError(f"an answer to no question: {result}")
         if result["state"] in POSITIVE:
             found.append((number, result["send"], result["state"]))
+            if result.get("maybe_repeated"):
+                self.told_repeated.add(result["send"])
         elif result["state"] == "deferred":
             self.deferred += 1
             return
@@ -210,6 +214,8 @@ class Engine:
         if positive:
             state = {b"relayed": "relayed", b"journaled": "journaled"}.get(positive[1], "unknown")
             found.append((number, positive[2].decode(), state))
+            if b"maybe_repeated" in answer:
+                self.told_repeated.add(positive[2].decode())
         elif in_doubt := SMTP_IN_DOUBT.match(answer):
             found.append((number, in_doubt[1].decode(), "unknown"))
         elif answer.startswith(b"4"):

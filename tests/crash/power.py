@@ -171,6 +171,11 @@ def cut_and_cut(args, accept, loses_syncs=False, cuts=CUTS):
         problems += found + ledger.problems() + leaks(lab)
         if lacking:
             problems.append(f"{len(lacking)} jobs relayed {ROW_SECONDS_MAX} s before a cut have no row")
+        flagged = {send for send, row in ledger.rows.items() if row["maybe_repeated"]}
+        untold = flagged - engine.told_repeated
+        print(f"  {len(flagged)} jobs may have come before, by the ledger")
+        if untold:
+            problems.append(f"{len(untold)} of them had an answer that does not say so ({', '.join(sorted(untold)[:5])})")
         in_doubt = figures["in doubt"] / cuts
         print(f"  {in_doubt:.1f} jobs in doubt a cut, {figures['in doubt and not arrived'] / cuts:.1f} of them never left")
         if accept == "journal" and in_doubt > DOUBT_MAX:

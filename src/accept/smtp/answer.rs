@@ -14,17 +14,17 @@ const MAYBE_REPEATED: &str = "; maybe_repeated";
 
 /// The answer to a message that was submitted.
 pub fn to_outcome(send: &SendNumber, outcome: &Outcome) -> Reply {
-    let send = match outcome.repeat() {
-        Repeat::No => send.to_string(),
-        Repeat::Maybe => format!("{send}{MAYBE_REPEATED}"),
+    let repeated = match outcome.repeat() {
+        Repeat::No => "",
+        Repeat::Maybe => MAYBE_REPEATED,
     };
-    let ok = |what| Reply::new(ReplyCode::new(250, 2, 0, 0), format!("Ok: {what} as {send}"));
+    let ok = |what| Reply::new(ReplyCode::new(250, 2, 0, 0), format!("Ok: {what} as {send}{repeated}"));
     match outcome {
         Outcome::Relayed(_) => ok("relayed"),
         Outcome::Journaled(_) => ok("journaled"),
         // It is ours now: the engine has nothing to repeat.
         Outcome::HeldInDoubt(_) => ok("outcome unknown, held"),
-        Outcome::Failed(fault) => Reply::new(code(fault), text(fault, Some(&send))),
+        Outcome::Failed(fault) => Reply::new(code(fault), text(fault, Some(send)) + repeated),
         Outcome::Lost => Reply::new(
             ReplyCode::new(451, 4, 3, 0),
             format!("the relay could not say what became of it; see {send}"),
@@ -37,7 +37,7 @@ pub fn to_refusal(fault: &Fault) -> Reply {
     Reply::new(code(fault), text(fault, None))
 }
 
-fn text(fault: &Fault, send: Option<&str>) -> String {
+fn text(fault: &Fault, send: Option<&SendNumber>) -> String {
     let word = match fault.state() {
         State::Unknown => "outcome unknown, not sent again",
         _ => fault.reason.as_str(),
@@ -166,7 +166,7 @@ mod tests {
             (Outcome::Failed(doubt()), "554 5.4.2 outcome unknown, not sent again: gone (s_"),
         ] {
             let line = line(&outcome);
-            assert!(line.starts_with(expected) && line.contains("; maybe_repeated"), "{line}");
+            assert!(line.starts_with(expected) && line.ends_with("; maybe_repeated\r\n"), "{line}");
         }
         assert!(!line(&Outcome::Journaled(Repeat::No)).contains("maybe_repeated"));
     }
@@ -188,8 +188,8 @@ mod tests {
 
     #[test]
     fn a_long_cause_leaves_room_for_the_send_number() {
-        let fault = Fault::new(Reason::BadTemplate, "x".repeat(5000));
+        let fault = Fault::new(Reason::BadTemplate, "x".repeat(5000)).of_repeat(Repeat::Maybe);
         let line = line(&Outcome::Failed(fault));
-        assert!(line.len() < 420 && line.contains("(s_"));
+        assert!(line.len() < 420 && line.contains("(s_") && line.ends_with("; maybe_repeated\r\n"));
     }
 }

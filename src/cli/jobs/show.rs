@@ -175,5 +175,10 @@ pub fn write_event(out: &mut dyn Write, event: &Event, json: bool) -> std::io::R
     }
     let job_id = event.job_id.as_deref().map_or_else(|| "-".into(), plain);
     let (engine, what) = (plain(&event.engine), verdict(&event.verdict));
-    writeln!(out, "{:<8}  {}  {}  {engine:<12}  {job_id:<20}  {what}", event.seq, event.at, event.send)
+    let repeated = flag(event.maybe_repeated, "  maybe_repeated");
+    writeln!(
+        out,
+        "{:<8}  {}  {}  {engine:<12}  {job_id:<20}  {what}{repeated}",
+        event.seq, event.at, event.send
+    )
 }
