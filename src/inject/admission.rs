@@ -201,7 +201,7 @@ impl Target {
     /// Gives back what was not offered yet: another target may have it.
     fn turn_away(&self, cause: &Fault) {
         self.turned.notify_waiters();
-        while let Some(parcel) = self.queue.try_next() {
+        while let Some(parcel) = self.queue.take() {
             parcel.give_back(cause.clone());
         }
     }

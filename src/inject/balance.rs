@@ -203,9 +203,7 @@ impl Injector {
 
     /// Why targets that are up do not take everything: a sender that one of them refuses now.
     pub fn refused_senders(&self) -> impl Iterator<Item = (&Arc<str>, Fault)> {
-        self.targets
-            .iter()
-            .filter_map(|target| Some((&target.settings.name, target.lessons.any_sender_cause()?)))
+        self.targets.iter().filter_map(|target| Some((&target.settings.name, target.senders.any_cause()?)))
     }
 
     /// What sessions have learned of each target by its replies.

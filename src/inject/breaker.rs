@@ -116,6 +116,14 @@ impl Breaker {
         Look::Attempt(outage.kind, outage.cause.clone())
     }
 
+    /// Whoever took the attempt that was due found nothing out: it is due again.
+    pub fn give_back_attempt(&self) {
+        if let Some(outage) = self.lock().as_mut() {
+            outage.failures = outage.failures.saturating_sub(1).max(1);
+            outage.try_again_at = Instant::now();
+        }
+    }
+
     /// When the next attempt is due.
     pub fn try_again_at(&self) -> Option<Instant> {
         self.lock().as_ref().map(|outage| outage.try_again_at)

@@ -2,6 +2,7 @@
 
 use super::auth::{Unavailable, authenticate};
 use super::ehlo::Capabilities;
+use super::machines::Machines;
 use super::session::Session;
 use super::settings::{TargetSettings, TlsMode};
 use super::stream::Stream;
@@ -11,10 +12,11 @@ use crate::fault::ReplyCode;
 use crate::report::scrub::scrub;
 use rustls_pki_types::ServerName;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 /// A session that is ready for MAIL, and whether its TLS was resumed. What the target says is counted in `pulse`, and
@@ -23,8 +25,21 @@ pub(super) async fn establish(
     settings: &TargetSettings,
     unavailable: &Unavailable,
     pulse: &Arc<AtomicU64>,
+    machines: &Machines,
 ) -> Result<(Session<Stream>, bool), Trouble> {
-    let tcp = open_tcp(settings).await?;
+    let (tcp, peer) = open_tcp(settings, machines).await?;
+    let made = open_session(settings, unavailable, pulse, tcp).await;
+    let (talk, offered) = made.inspect_err(|_| machines.leave(peer))?;
+    let (is_tls, is_resumed) = (talk.stream().is_tls(), talk.stream().is_resumed());
+    Ok((Session::new(talk, offered, is_tls, peer), is_resumed))
+}
+
+async fn open_session(
+    settings: &TargetSettings,
+    unavailable: &Unavailable,
+    pulse: &Arc<AtomicU64>,
+    tcp: TcpStream,
+) -> Result<(Talk<Stream>, Capabilities), Trouble> {
     let mut talk = match settings.tls {
         TlsMode::Implicit => Talk::new(start_tls(settings, tcp).await?),
         TlsMode::StartTls | TlsMode::None => Talk::new(Stream::Clear(tcp)),
@@ -38,31 +53,37 @@ pub(super) async fn establish(
         offered = say_ehlo(settings, &mut talk).await?;
     }
     authenticate(settings, &mut talk, offered, unavailable).await?;
-    let (is_tls, is_resumed) = (talk.stream().is_tls(), talk.stream().is_resumed());
-    Ok((Session::new(talk, offered, is_tls), is_resumed))
+    Ok((talk, offered))
 }
 
-pub(super) async fn open_tcp(settings: &TargetSettings) -> Result<TcpStream, Trouble> {
-    let limit = settings.deadlines.connect;
-    let opened = timeout(limit, async {
-        let mut addresses = tokio::net::lookup_host((settings.host.as_str(), settings.port))
-            .await
-            .map_err(|_| Trouble::NameNotResolved)?
-            .peekable();
-        if addresses.peek().is_none() {
-            return Err(Trouble::NameNotResolved);
-        }
-        let addresses: Vec<_> = addresses.collect();
-        TcpStream::connect(addresses.as_slice()).await.map_err(|error| match error.kind() {
-            io::ErrorKind::ConnectionRefused => Trouble::ConnectRefused,
-            kind => Trouble::Connect(kind),
-        })
-    });
-    let tcp = opened.await.map_err(|_| Trouble::ConnectTimeout(limit))??;
+/// A connection to the first machine that takes one, and which that is.
+pub(super) async fn open_tcp(
+    settings: &TargetSettings,
+    machines: &Machines,
+) -> Result<(TcpStream, SocketAddr), Trouble> {
+    let until = Instant::now() + settings.deadlines.connect;
+    let late = || Trouble::ConnectTimeout(settings.deadlines.connect);
+    let found = timeout_at(until, tokio::net::lookup_host((settings.host.as_str(), settings.port)));
+    let found = found.await.map_err(|_| late())?.map_err(|_| Trouble::NameNotResolved)?;
+    let addresses = machines.in_order(found.collect());
+    let mut trouble = Trouble::NameNotResolved;
+    for (at, address) in addresses.iter().enumerate() {
+        // One that swallows what it is sent must not take the others' time.
+        let share = (until - Instant::now()) / (addresses.len() - at) as u32;
+        trouble = match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => return Ok((prepared(settings, tcp, *address)?, *address)),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Trouble::ConnectRefused,
+            Ok(Err(error)) => Trouble::Connect(error.kind()),
+            Err(_) => late(),
+        };
+    }
+    Err(trouble)
+}
+
+fn prepared(settings: &TargetSettings, tcp: TcpStream, peer: SocketAddr) -> Result<TcpStream, Trouble> {
     // Without this, Nagle's algorithm waits for delayed ACKs after every command group.
     tcp.set_nodelay(true).map_err(|error| Trouble::Connect(error.kind()))?;
-    let is_loopback = tcp.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
-    if settings.tls == TlsMode::None && !is_loopback {
+    if settings.tls == TlsMode::None && !peer.ip().to_canonical().is_loopback() {
         return Err(Trouble::ClearTextOffLoopback);
     }
     Ok(tcp)

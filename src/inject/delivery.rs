@@ -2,6 +2,7 @@
 
 use super::breaker::Kind;
 use super::flow::Pass;
+use super::unclear::Doubt;
 use crate::fault::{Fault, Reason, ReplyCode};
 use crate::message::Message;
 use crate::person::Person;
@@ -159,8 +160,8 @@ pub(super) struct Parcel {
     pub detours: u32,
     /// Sessions that lacked what it needs.
     pub misfits: u32,
-    /// The messages the target had taken when it first refused this one without telling whose that is.
-    pub unclear_at: Option<u64>,
+    /// What sessions said of it without telling whose that is.
+    pub doubt: Doubt,
     waiting: oneshot::Sender<Settled>,
     claim: Claim,
     is_taken: bool,
@@ -222,7 +223,7 @@ impl Parcel {
             strikes: 0,
             detours: 0,
             misfits: 0,
-            unclear_at: None,
+            doubt: Doubt::default(),
             waiting,
             claim: claim.clone(),
             is_taken: false,

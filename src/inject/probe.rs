@@ -3,6 +3,7 @@
 use super::auth::{Unavailable, authenticate};
 use super::connect;
 use super::ehlo::Capabilities;
+use super::machines::Machines;
 use super::settings::{TargetSettings, TlsMode};
 use super::stream::Stream;
 use super::talk::Talk;
@@ -62,7 +63,8 @@ async fn walk(
     steps: &mut Vec<ProbeStep>,
 ) -> Result<(), Failed> {
     let mut passed = |name, found| steps.push(ProbeStep { name, result: Ok(found) });
-    let tcp = connect::open_tcp(target).await.map_err(|trouble| ("tcp", trouble))?;
+    let (tcp, _) =
+        connect::open_tcp(target, &Machines::default()).await.map_err(|trouble| ("tcp", trouble))?;
     passed("tcp", tcp.peer_addr().map(|peer| format!("connected to {peer}")).unwrap_or_default());
     let mut talk = if target.tls == TlsMode::Implicit {
         let stream = connect::start_tls(target, tcp).await.map_err(|trouble| ("tls", trouble))?;
@@ -139,7 +141,7 @@ fn is_about_recipient(whose: Whose, refusal: &Refusal) -> bool {
         Whose::Recipient | Whose::Message | Whose::Unclear => true,
         Whose::Throttle => true,
         Whose::Target => refusal.code.is_transient() && refusal.blame() == Blame::Unsaid,
-        Whose::Sender | Whose::SessionFull | Whose::Session | Whose::Order => false,
+        Whose::Sender | Whose::UnclearSender | Whose::SessionFull | Whose::Session | Whose::Order => false,
     }
 }
 
@@ -160,7 +162,7 @@ async fn ask_for(
 
 /// Whether a port that says nothing waits for TLS to begin: only a further connection can tell.
 async fn speaks_tls(target: &TargetSettings) -> bool {
-    let Ok(tcp) = connect::open_tcp(target).await else { return false };
+    let Ok((tcp, _)) = connect::open_tcp(target, &Machines::default()).await else { return false };
     match connect::start_tls(target, tcp).await {
         Ok(_) => true,
         // It answered in TLS, if not as wanted.

@@ -4,12 +4,22 @@
 //! ago, and those that are not needed any more get their rest.
 
 use super::delivery::Parcel;
+use super::unclear::Witness;
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore};
 
 /// Parcels that may wait. More would only be memory: the pipeline's own bound comes first.
 const PARCELS_MAX: usize = 1024;
+
+/// What one look has found.
+enum Look {
+    Found(Parcel),
+    /// Only what another session has to see.
+    Others,
+    Empty,
+}
 
 pub(super) struct Queue {
     /// Plain data, held to put one in or take one out, never across an await.
@@ -44,26 +54,60 @@ impl Queue {
         Ok(())
     }
 
-    /// Cancel-safe. `None` when the queue is closed and empty.
-    pub async fn next(&self) -> Option<Parcel> {
+    /// What the session of this witness may look at. Cancel-safe. `None` when the queue is closed and empty, or holds
+    /// only what another one has to see.
+    pub async fn next(&self, witness: &Arc<Witness>) -> Option<Parcel> {
         loop {
             // Made first: whatever arrives behind the look is not missed.
-            let arrived = self.arrived.notified();
+            let mut arrived = pin!(self.arrived.notified());
+            arrived.as_mut().enable();
             let is_closed = self.is_closed();
-            if let Some(parcel) = self.try_next() {
-                return Some(parcel);
-            }
-            if is_closed {
-                return None;
+            match self.look(witness) {
+                Look::Found(parcel) => return Some(parcel),
+                Look::Others => return None,
+                Look::Empty if is_closed => return None,
+                Look::Empty => {}
             }
             arrived.await;
         }
     }
 
-    pub fn try_next(&self) -> Option<Parcel> {
+    /// The first that the session of this witness may look at.
+    pub fn try_next(&self, witness: &Arc<Witness>) -> Option<Parcel> {
+        match self.look(witness) {
+            Look::Found(parcel) => Some(parcel),
+            Look::Others | Look::Empty => None,
+        }
+    }
+
+    fn look(&self, witness: &Arc<Witness>) -> Look {
+        let mut parcels = self.parcels();
+        let at = parcels.iter().position(|parcel| parcel.doubt.is_for(witness));
+        match at.and_then(|at| parcels.remove(at)) {
+            Some(parcel) => {
+                self.room.add_permits(1);
+                Look::Found(parcel)
+            }
+            None if parcels.is_empty() => Look::Empty,
+            None => Look::Others,
+        }
+    }
+
+    /// Whatever is first, to be given back.
+    pub fn take(&self) -> Option<Parcel> {
         let parcel = self.parcels().pop_front()?;
         self.room.add_permits(1);
         Some(parcel)
+    }
+
+    /// Whether it holds anything for the session of this witness.
+    pub fn has_for(&self, witness: &Arc<Witness>) -> bool {
+        self.parcels().iter().any(|parcel| parcel.doubt.is_for(witness))
+    }
+
+    /// Whether it holds anything that another session has to see.
+    pub fn has_for_others(&self, witness: &Arc<Witness>) -> bool {
+        self.parcels().iter().any(|parcel| !parcel.doubt.is_for(witness))
     }
 
     pub fn is_empty(&self) -> bool {

@@ -11,14 +11,18 @@ use super::ehlo::Capabilities;
 use super::flow::Flow;
 use super::health::{Health, Sign};
 use super::lessons::Lessons;
+use super::machines::Machines;
 use super::offers::Offers;
 use super::pace::Pace;
 use super::queue::Queue;
 use super::rate::Rate;
-use super::session::{Ended, IN_FLIGHT_MAX};
+use super::senders::Senders;
+use super::session::{Ended, IN_FLIGHT_MAX, Session};
 use super::settings::TargetSettings;
 use super::stats::TargetStats;
+use super::stream::Stream;
 use super::trouble::Trouble;
+use super::unclear::Unclear;
 use crate::fault::{Fault, Reason};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -31,6 +35,8 @@ use tokio_util::sync::CancellationToken;
 const QUEUE_WAIT: Duration = Duration::from_millis(100);
 /// After a connection failed beside working ones, no other is tried for this long.
 const GROWTH_PAUSE: Duration = Duration::from_secs(1);
+/// Connections that are tried right behind one that came to no session.
+const MACHINES_TRIED_MORE: u32 = 1;
 
 pub(super) struct Target {
     pub settings: TargetSettings,
@@ -41,6 +47,9 @@ pub(super) struct Target {
     pub flow: Arc<Flow>,
     pub pace: Pace,
     pub lessons: Lessons,
+    pub senders: Senders,
+    pub unclear: Unclear,
+    pub machines: Machines,
     pub offers: Offers,
     /// Counts what shows that the target is there.
     pub pulse: Arc<AtomicU64>,
@@ -87,6 +96,9 @@ impl Target {
             breaker: Breaker::default(),
             health: Health::default(),
             lessons: Lessons::new(),
+            senders: Senders::default(),
+            unclear: Unclear::new(),
+            machines: Machines::default(),
             offers: Offers::default(),
             learned: watch::Sender::new(Learned::default()),
             workers: AtomicUsize::new(0),
@@ -128,7 +140,8 @@ impl Target {
     fn hire(self: &Arc<Self>, max: usize) {
         let one_more = |workers| (workers < max).then_some(workers + 1);
         if self.workers.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok() {
-            let contract = Contract { target: self.clone(), carried: Vec::new(), fault: None };
+            let contract =
+                Contract { target: self.clone(), carried: Vec::new(), fault: None, failed_tries: 0 };
             tokio::spawn(contract.work());
         }
     }
@@ -215,6 +228,8 @@ struct Contract {
     carried: Vec<Parcel>,
     /// Why no session could be made, or none that takes anything.
     fault: Option<(Kind, Fault)>,
+    /// Connections in a row that came to no session.
+    failed_tries: u32,
 }
 
 impl Contract {
@@ -224,12 +239,14 @@ impl Contract {
             let established = tokio::select! {
                 biased;
                 () = target.halted.cancelled() => return,
-                established = target.watched(establish(&target.settings, &target.unavailable_auth, &target.pulse)) => established,
+                established = target.watched(self.establish()) => established,
             };
             let (session, is_resumed) = match established {
                 Ok(established) => established,
+                Err(trouble) if self.tries_another(&trouble) => continue,
                 Err(trouble) => return self.give_up(Kind::Unreachable, &trouble),
             };
+            self.failed_tries = 0;
             let open = Open::new(&target);
             target.stats.tls_resumed.fetch_add(u64::from(is_resumed), Ordering::Relaxed);
             let offered = session.offered();
@@ -248,6 +265,19 @@ impl Contract {
                 return;
             }
         }
+    }
+
+    async fn establish(&self) -> Result<(Session<Stream>, bool), Trouble> {
+        let Target { settings, unavailable_auth, pulse, machines, .. } = &*self.target;
+        establish(settings, unavailable_auth, pulse, machines).await
+    }
+
+    /// What one machine behind the name said says nothing of another. Once only, and not for a target that is down: a
+    /// password that is wrong is not tried on and on.
+    fn tries_another(&mut self, trouble: &Trouble) -> bool {
+        self.failed_tries += 1;
+        let is_new = self.failed_tries <= MACHINES_TRIED_MORE && self.target.breaker.shut().is_none();
+        is_new && trouble.is_of_one_machine()
     }
 
     /// Keeps what is to be offered again.
@@ -299,7 +329,7 @@ impl Drop for Contract {
             }
         }
         if is_last && (target.breaker.cause().is_some() || target.halted.is_cancelled()) {
-            while let Some(parcel) = target.queue.try_next() {
+            while let Some(parcel) = target.queue.take() {
                 parcel.give_back(fault.clone());
             }
         } else if is_last && !target.queue.is_empty() && tokio::runtime::Handle::try_current().is_ok() {

@@ -96,7 +96,7 @@ impl AuthRefusal {
     }
 }
 
-/// What the target said to an envelope that no recipient can be blamed for.
+/// What the target said to an envelope or a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub command: &'static str,
@@ -258,6 +258,27 @@ impl Trouble {
             Self::Fruitless(_) | Self::Talk(_) => {
                 format!("check the target's log; is it an SMTP server that listens on {host}:{port}?")
             }
+        }
+    }
+
+    /// Whether another machine behind the name may do better, and at once: somebody answered, and not too late.
+    pub(super) fn is_of_one_machine(&self) -> bool {
+        match self {
+            Self::NameNotResolved
+            | Self::ConnectRefused
+            | Self::ConnectTimeout(_)
+            | Self::Connect(_)
+            | Self::ClearTextOffLoopback
+            | Self::NoTrust
+            | Self::BadServerName
+            | Self::NoGreeting(_)
+            | Self::SpeaksTls
+            | Self::Refuses(_)
+            | Self::Fruitless(_)
+            | Self::Tls(TlsTrouble::Timeout(_) | TlsTrouble::NotTls) => false,
+            Self::Tls(_) | Self::StartTlsNotOffered | Self::StartTlsRefused(_) => true,
+            Self::InjectedBeforeTls | Self::GreetingRefused { .. } | Self::EhloRefused(_) => true,
+            Self::AuthNotOffered | Self::AuthRefused(_) | Self::Talk(_) => true,
         }
     }
 

@@ -68,10 +68,12 @@ impl Heard<'_> {
 pub(super) enum Whose {
     Recipient,
     Message,
-    /// The person's or message's as long as the target takes others; the target's when it takes nobody.
+    /// The person's or message's as long as others are taken; the session's or the target's when it takes nobody.
     Unclear,
     /// This sender's messages wait, those of others go on.
     Sender,
+    /// The sender's if another session says so too: nothing else was named yet.
+    UnclearSender,
     /// The session has had its share: the message goes on another one.
     SessionFull,
     /// The session is over, or good for nothing any more.
@@ -196,6 +198,10 @@ static TABLE: &[Row] = &[
     // Rules of the recipient's own, which name authentication and senders too.
     row(&[Rcpt], REFUSED, Any, RULES_OF_THE_RECIPIENT, Whose::Recipient),
     row(&[Content], REFUSED, Any, RULES_OF_THE_RECIPIENT, Whose::Message),
+    // What it says of our account, also with a mailbox's code.
+    row(ALL_BUT_RESET, REFUSED, Any, OUR_ACCOUNT, Whose::Target),
+    // The reputation of the machine we send from, which names the sending domain too.
+    row(ALL_BUT_RESET, REFUSED, Any, REPUTATION, Whose::Target),
     // The recipient's own codes, before any word: the text may quote what another server said of somebody else.
     row(&[Rcpt], REFUSED, Of(1, &[1..=6]), &[], Whose::Recipient),
     row(&[Rcpt], REFUSED, Of(2, &[1..=2]), &[], Whose::Recipient),
@@ -220,10 +226,12 @@ static TABLE: &[Row] = &[
     row(ALL_BUT_RCPT, REFUSED, Of(2, &[3..=3]), &[], Whose::Message),
     row(ALL_BUT_RESET, REFUSED, Subject(6), &[], Whose::Message),
     row(ALL_BUT_RESET, REFUSED, Of(7, &[30..=30]), &[], Whose::Message),
-    row(ALL_BUT_RCPT, 552..=552, Detail::Absent, &[], Whose::Message),
+    row(ALL_BUT_RCPT, PERMANENT, Any, SIZE, Whose::Message),
+    // "Exceeded storage allocation" (RFC 5321 §4.2.3): the message's size, or the target's own disk.
+    row(ALL_BUT_RCPT, 552..=552, Detail::Absent, &[], Whose::Unclear),
     // The recipient.
-    row(&[Rcpt], REFUSED, Of(1, &[0..=0, 9..=89, 91..=999]), &[], Whose::Recipient),
-    row(&[Rcpt], REFUSED, Subject(2), &[], Whose::Recipient),
+    row(&[Rcpt], REFUSED, Of(1, &[9..=89, 91..=999]), &[], Whose::Recipient),
+    row(&[Rcpt], REFUSED, Of(2, &[3..=999]), &[], Whose::Recipient),
     row(&[Rcpt], REFUSED, Of(7, &[13..=13, 17..=19, 124..=136, 504..=505, 513..=513]), &[], Whose::Recipient),
     row(&[Rcpt], REFUSED, Any, OF_THE_RECIPIENT, Whose::Recipient),
     row(&[Rcpt], 501..=501, Any, SYNTAX_OF_AN_ADDRESS, Whose::Recipient),
@@ -251,13 +259,17 @@ static TABLE: &[Row] = &[
     // What is left.
     row(&[Reset], TRANSIENT, Any, &[], Whose::Session),
     row(&[Mail], TRANSIENT, Any, &[], Whose::Session).on_a_used_session(),
-    row(&[Mail], REFUSED, Any, &[], Whose::Target),
+    row(&[Mail], TRANSIENT, Any, &[], Whose::Target),
+    // It takes no mail at all (RFC 7504), or not with these parameters (RFC 5321 §4.1.1.11).
+    row(&[Mail], 521..=521, Any, &[], Whose::Target),
+    row(&[Mail], 555..=556, Any, &[], Whose::Target),
+    row(&[Mail], PERMANENT, Any, &[], Whose::UnclearSender),
     row(&[Rcpt], REFUSED, Any, &[], Whose::Unclear),
     // Nothing but the envelope was seen, and its recipient was taken: never the end of a job.
     row(&[Data], PERMANENT, Any, &[], Whose::Target),
     row(&[Data], TRANSIENT, Any, &[], Whose::Unclear),
-    row(&[Content], TRANSIENT, Any, &[], Whose::Unclear),
-    row(&[Content], PERMANENT, Any, &[], Whose::Message),
+    // The content's, of which others are taken; or a filter that refuses everything.
+    row(&[Content], REFUSED, Any, &[], Whose::Unclear),
 ];
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         while flights.len() + boarding.len() < most && octets < OCTETS_IN_FLIGHT_MAX {
             let may_follow = self.is_brisk && target.lessons.ahead() == Ahead::Messages;
             let is_due = may_follow && self.carried.is_empty() && !self.is_spent(target);
-            if !is_due || target.queue.is_empty() || !target.try_leave() {
+            if !is_due || !target.queue.has_for(&self.witness) || !target.try_leave() {
                 break;
             }
             let Some(parcel) = self.next_that_fits(target) else { continue };

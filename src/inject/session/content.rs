@@ -135,10 +135,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
 
     pub(super) fn accept(&mut self, target: &Target, parcel: Parcel, code: ReplyCode) {
         self.answered += 1;
-        self.taken += 1;
         self.errors = 0;
+        self.witness.took();
         target.stats.relayed.fetch_add(1, Relaxed);
-        target.lessons.accepted(parcel.sent_at);
+        target.unclear.accepted(parcel.sent_at);
+        target.senders.taken(&parcel.delivery.sender);
         target.note(Sign::Answered);
         parcel.accept(&target.settings.name, code);
     }

@@ -2,7 +2,7 @@
 
 use super::Session;
 use crate::fault::{Fault, Reason};
-use crate::inject::delivery::{DeliverError, Parcel};
+use crate::inject::delivery::{DeliverError, Errand, Parcel};
 use crate::inject::envelope::{Misfit, judge};
 use crate::inject::offers::Outlook;
 use crate::inject::target::Target;
@@ -18,7 +18,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         if !parcel.take() {
             return None;
         }
-        if let Some(cause) = target.lessons.sender_cause(&parcel.delivery.sender) {
+        if let Some(cause) = target.senders.cause(&parcel.delivery.sender) {
+            if parcel.errand == Errand::Attempt {
+                // It finds nothing out about the target: somebody else may.
+                target.breaker.give_back_attempt();
+            }
             parcel.pass_on(cause);
             return None;
         }
@@ -55,7 +59,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     }
 
     pub(super) fn next_that_fits(&mut self, target: &Arc<Target>) -> Option<Parcel> {
-        let parcel = target.queue.try_next()?;
+        let parcel = target.queue.try_next(&self.witness)?;
         target.note_wait(&parcel);
         self.fitting(parcel, target)
     }

@@ -19,9 +19,11 @@ use super::envelope::Group;
 use super::lessons::Ahead;
 use super::talk::{Broken, Talk};
 use super::target::Target;
+use super::unclear::Witness;
 use crate::fault::{Fault, Reason};
 use answers::{Asked, Envelope};
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -51,10 +53,13 @@ pub(super) struct Session<S> {
     made_at: Instant,
     envelopes: u64,
     answered: u64,
-    /// Messages the target took.
-    taken: u64,
     /// Commands it has refused since it took the last one.
     errors: u32,
+    /// The machine it is with.
+    peer: SocketAddr,
+    witness: Arc<Witness>,
+    /// When it makes way for a session that looks anew at what it refused, if nobody else has by then.
+    makes_way_at: Option<Instant>,
     /// The target's last answer to content came quickly.
     is_brisk: bool,
     /// Nothing was heard of the target for a while. It may have left without a word: the next message goes as envelope
@@ -131,7 +136,7 @@ impl Halt {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
-    pub fn new(talk: Talk<S>, offered: Capabilities, is_tls: bool) -> Self {
+    pub fn new(talk: Talk<S>, offered: Capabilities, is_tls: bool, peer: SocketAddr) -> Self {
         Self {
             talk,
             offered,
@@ -144,8 +149,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             made_at: Instant::now(),
             envelopes: 0,
             answered: 0,
-            taken: 0,
             errors: 0,
+            peer,
+            witness: Arc::default(),
+            makes_way_at: None,
             is_brisk: false,
             has_rested: false,
             tells_apart: false,
@@ -224,7 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         }
     }
 
-    fn is_spent(&self, target: &Arc<Target>) -> bool {
+    fn is_spent(&mut self, target: &Arc<Target>) -> bool {
         if self.misfits.len() + self.envelopes as usize == 0 {
             // A session that offered nothing yet is not spent: it would only be made again.
             return false;
@@ -232,22 +239,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         let share = target.settings.messages_per_connection_max;
         let share = target.lessons.share().map_or(share, |learned| learned.min(share));
         let share = self.offered.messages_max.map_or(share, |said| said.min(share));
-        let is_stuck = || self.owed != Owed::Nothing && target.lessons.resets_are_refused();
+        let is_stuck = self.owed != Owed::Nothing && target.lessons.resets_are_refused();
         let is_old = || self.made_at.elapsed() >= target.settings.connection_age_max;
-        !self.misfits.is_empty() || self.envelopes >= share || is_stuck() || is_old()
+        !self.misfits.is_empty() || self.envelopes >= share || is_stuck || is_old() || self.makes_way(target)
+    }
+
+    /// Whether another session has to look at what this one refused, and none has come for it.
+    fn makes_way(&mut self, target: &Target) -> bool {
+        if self.makes_way_at.is_none_or(|at| Instant::now() < at) {
+            return false;
+        }
+        self.makes_way_at = None;
+        target.queue.has_for_others(&self.witness)
     }
 
     /// Waits for work. `None`: the session is over without anybody's fault. Cancel-safe parts only: the queue loses
     /// nothing, and what the target says while idle stays in the buffer.
     async fn next_parcel(&mut self, target: &Arc<Target>) -> Option<Parcel> {
-        if let Some(parcel) = target.queue.try_next() {
+        if let Some(parcel) = target.queue.try_next(&self.witness) {
             return Some(parcel);
         }
         let idle_since = Instant::now();
         let idle_until = idle_since + target.settings.idle_max;
         tokio::select! {
             biased;
-            parcel = target.queue.next() => {
+            parcel = target.queue.next(&self.witness) => {
                 self.has_rested |= idle_since.elapsed() >= REST;
                 parcel
             }
@@ -331,7 +347,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         }
         if !self.carried.is_empty()
             || self.may_chunk(target)
-            || target.queue.is_empty()
+            || !target.queue.has_for(&self.witness)
             || !target.try_leave()
         {
             return None;

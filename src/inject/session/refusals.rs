@@ -3,24 +3,32 @@
 use super::answers::{Asked, Envelope};
 use super::{Offer, Owed, STRIKES_MAX, Session, Stop, set_apart};
 use crate::fault::{Fault, Reason, ReplyCode};
-use crate::inject::delivery::Parcel;
+use crate::inject::delivery::{Errand, Parcel};
 use crate::inject::health::Sign;
-use crate::inject::lessons::{Ahead, Clearer};
+use crate::inject::lessons::Ahead;
+use crate::inject::senders::Follows;
 use crate::inject::target::Target;
+use crate::inject::trouble::{Blame, Refusal};
+use crate::inject::unclear::Clearer;
 use crate::inject::verdict::{Command, Heard, Sent, Whose, whose};
 use crate::report::scrub::scrub;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 /// Times a message may be put off for reasons that are not its own before it is given back.
 const DETOURS_MAX: u32 = 8;
+/// For so long a session that has others to serve leaves it to others to look at what it refused.
+const MAKES_WAY: Duration = Duration::from_millis(300);
 
 /// A refusal and whose it is.
 pub(super) struct Refused {
     pub whose: Whose,
     pub command: Command,
     pub offer: Offer,
+    said: Refusal,
     /// As the outcome of the message, if it is about it.
     pub fault: Fault,
 }
@@ -40,11 +48,21 @@ impl Refused {
     /// As the state of the target: the message may go elsewhere, or later.
     pub fn targets_fault(&self) -> Fault {
         let advice = match self.whose {
-            Whose::Sender => "its messages wait; let the target take this sender, or send from another",
+            Whose::Sender | Whose::UnclearSender => {
+                "its messages wait; let the target take this sender, or send from another"
+            }
             Whose::Throttle => "the relay sends it less; raise the target's limit or lower rate_max",
             Whose::Session | Whose::SessionFull | Whose::Order => "it was not taken and can be sent again",
             _ if self.fault.is_transient() => "the target takes no messages now; see its log",
-            _ => "not about the recipient: let this relay send through the target (relaying, auth, TLS)",
+            _ => match self.said.blame() {
+                Blame::Encryption => "not about the recipient: the target wants TLS; see tls of this target",
+                Blame::Authentication => "not about the recipient: see auth of this target",
+                Blame::Relaying => {
+                    "not about the recipient: let this relay send through the target (relaying, auth)"
+                }
+                Blame::Sender => "not about the recipient: let the target take this sender",
+                Blame::Unsaid => "not about the recipient: see the target's log for why it takes nothing",
+            },
         };
         let detail = format!("{}; {advice}", self.fault.detail);
         let mut fault = Fault::new(Reason::TargetUnavailable, detail);
@@ -69,16 +87,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             sent: if offer == Offer::Stepwise { Sent::InTurn } else { Sent::Ahead },
             code,
             text: &text.to_lowercase(),
-            taken_before: self.taken,
+            taken_before: self.witness.taken(),
         };
         let whose = whose(&heard);
         let name = &target.settings.name;
-        let mut said = code.basic.to_string();
-        if let Some(enhanced) = code.enhanced {
-            said = format!("{said} {enhanced}");
-        }
-        let detail = format!("target {name} refused {}: {said} {text}", command.name());
-        Refused { whose, command, offer, fault: Fault::refused(code, detail).at(name) }
+        let said = Refusal { command: command.name(), sender: String::new(), code, text };
+        let detail = format!("target {name} refused {}: {}", command.name(), said.said());
+        Refused { whose, command, offer, said, fault: Fault::refused(code, detail).at(name) }
     }
 
     /// Settles a refused message, or keeps it to be offered again. What it gives ends the session.
@@ -89,28 +104,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         refused: Refused,
     ) -> Option<Stop> {
         match refused.whose {
-            Whose::Recipient | Whose::Message => self.refuse(target, parcel, refused),
+            Whose::Recipient | Whose::Message => {
+                self.refuse(target, parcel, refused);
+                None
+            }
             Whose::Unclear => self.clear_up(target, parcel, refused),
-            Whose::Sender => self.refuse_sender(target, parcel, &refused),
-            Whose::Target => self.decline(target, parcel, &refused),
+            Whose::UnclearSender => self.clear_sender_up(target, parcel, &refused),
+            Whose::Sender => {
+                self.refuse_sender(target, parcel, &refused);
+                None
+            }
+            Whose::Target => self.declined_here(target, parcel, &refused),
             Whose::Throttle => {
                 target.note(Sign::Throttled(refused.targets_fault()));
                 let stop = refused.is_closing().then(|| Stop::Closing(refused.targets_fault()));
                 self.put_off(target, parcel, &refused);
-                return stop;
+                stop
             }
             Whose::SessionFull => {
-                target.lessons.learn_share(self.taken);
+                target.lessons.learn_share(self.witness.taken());
                 self.put_off(target, parcel, &refused);
-                return Some(Stop::Closing(refused.targets_fault()));
+                Some(Stop::Closing(refused.targets_fault()))
             }
             Whose::Session => {
                 self.put_off(target, parcel, &refused);
-                return Some(Stop::Closing(refused.targets_fault()));
+                Some(Stop::Closing(refused.targets_fault()))
             }
-            Whose::Order => return self.learn_order(target, parcel, &refused),
+            Whose::Order => self.learn_order(target, parcel, &refused),
         }
-        None
     }
 
     fn refuse(&mut self, target: &Target, parcel: Parcel, refused: Refused) {
@@ -134,43 +155,85 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         parcel.pass_on(refused.targets_fault());
     }
 
+    /// A refusal that is the target's, if it is not one machine's behind the name: another session sees it, once.
+    fn declined_here(&mut self, target: &Arc<Target>, mut parcel: Parcel, refused: &Refused) -> Option<Stop> {
+        self.witness.refused();
+        let stop = self.witness.takes_nobody().then(|| self.leave(target, refused));
+        if parcel.doubt.is_none() && parcel.errand != Errand::Attempt && !parcel.is_overdue() {
+            parcel.doubt.add(&self.witness);
+            self.look_again(target, parcel);
+        } else {
+            self.decline(target, parcel, refused);
+        }
+        stop
+    }
+
     fn refuse_sender(&mut self, target: &Target, parcel: Parcel, refused: &Refused) {
         let fault = refused.targets_fault();
-        if target.lessons.refuse_sender(&parcel.delivery.sender, fault.clone()) {
-            tracing::warn!(target_mta = %target.settings.name, cause = %fault.detail, "a sender is refused");
+        match target.senders.refuse(&parcel.delivery.sender, refused.command, fault.clone()) {
+            Follows::Targets => return self.decline(target, parcel, refused),
+            Follows::Waits => {
+                tracing::warn!(target_mta = %target.settings.name, cause = %fault.detail, "a sender is refused");
+            }
+            Follows::Nothing => {}
         }
         self.pass_on(target, parcel, refused);
     }
 
-    /// Whether a refusal is the person's shows in what becomes of others: a permanent one is looked at twice.
-    fn clear_up(&mut self, target: &Arc<Target>, mut parcel: Parcel, refused: Refused) {
-        let taken = target.stats.relayed();
-        let taken_at_first = match parcel.unclear_at {
-            Some(taken_at_first) => taken_at_first,
-            None => {
-                target.lessons.note_unclear(taken);
-                parcel.unclear_at = Some(taken);
-                if !refused.fault.is_transient() && !parcel.is_overdue() {
-                    target.stats.offered_again.fetch_add(1, Relaxed);
-                    self.look_again(target, parcel);
-                    return;
-                }
-                taken
-            }
-        };
-        match target.lessons.clear_up(taken_at_first, taken) {
-            Clearer::Persons => self.refuse(target, parcel, refused),
-            // It takes others: whatever this one is about, the target is not down.
-            Clearer::Targets if target.lessons.accepts_now() => self.pass_on(target, parcel, &refused),
-            Clearer::Targets => self.decline(target, parcel, &refused),
+    /// Refused before anything but its sender was named, for a reason that may be this session's.
+    fn clear_sender_up(
+        &mut self,
+        target: &Arc<Target>,
+        mut parcel: Parcel,
+        refused: &Refused,
+    ) -> Option<Stop> {
+        self.witness.refused();
+        if parcel.doubt.judge_sender(&self.witness) == Clearer::LookAgain && !parcel.is_overdue() {
+            self.look_again(target, parcel);
+        } else {
+            self.refuse_sender(target, parcel, refused);
         }
+        self.is_useless(target).then(|| self.leave(target, refused))
     }
 
-    /// Behind whatever waits, so that others come in between.
+    /// Whether a refusal is the person's shows in what becomes of others.
+    fn clear_up(&mut self, target: &Arc<Target>, mut parcel: Parcel, refused: Refused) -> Option<Stop> {
+        let taken = target.stats.relayed();
+        self.witness.refused();
+        let stop = self.is_useless(target).then(|| self.leave(target, &refused));
+        let clearer = match refused.fault.is_transient() {
+            true => target.unclear.judge_transient(taken),
+            false => target.unclear.judge(&mut parcel.doubt, &self.witness, taken),
+        };
+        match clearer {
+            Clearer::Persons => self.refuse(target, parcel, refused),
+            Clearer::LookAgain if !parcel.is_overdue() => self.look_again(target, parcel),
+            // It takes others: whatever this one is about, the target is not down.
+            _ if target.unclear.accepts_now() && !target.unclear.refuses_all(taken) => {
+                self.pass_on(target, parcel, &refused)
+            }
+            Clearer::LookAgain | Clearer::Targets => self.decline(target, parcel, &refused),
+        }
+        stop
+    }
+
+    fn is_useless(&self, target: &Target) -> bool {
+        target.unclear.is_useless(&self.witness, target.stats.relayed())
+    }
+
+    /// This session is of no use, and so may its machine be.
+    fn leave(&self, target: &Target, refused: &Refused) -> Stop {
+        target.machines.leave(self.peer);
+        Stop::Closing(refused.targets_fault())
+    }
+
+    /// By another session, behind whatever waits.
     fn look_again(&mut self, target: &Arc<Target>, mut parcel: Parcel) {
+        target.stats.offered_again.fetch_add(1, Relaxed);
+        self.makes_way_at = Some(Instant::now() + MAKES_WAY);
         parcel.release();
         if let Err(parcel) = target.queue.try_push(parcel) {
-            self.carry(*parcel);
+            self.misfits.push(*parcel);
         }
     }
 
@@ -179,7 +242,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         let is_first = self.answered == 0 && refused.is_closing();
         parcel.detours += 1;
         parcel.strikes += u32::from(is_first);
-        if parcel.strikes >= STRIKES_MAX {
+        if parcel.strikes >= STRIKES_MAX && !target.unclear.accepts_now() {
+            // It says good-bye to everybody.
+            self.decline(target, parcel, refused);
+        } else if parcel.strikes >= STRIKES_MAX {
             target.stats.set_apart.fetch_add(1, Relaxed);
             parcel.pass_on(set_apart(&refused.targets_fault()));
         } else if is_first && refused.command == Command::Content {

@@ -159,8 +159,15 @@ async fn each_unanswered_one_is_in_doubt_and_is_not_sent_again() {
 #[tokio::test]
 async fn a_refusal_is_that_messages_alone() {
     let refused = "250 2.1.0 ok\r\n550 5.1.1 no such user\r\n503 5.5.1 no valid recipients\r\n";
-    let says =
-        [TAKEN, RESET, refused, RESET, TAKEN, RESET, "250 2.1.0 ok\r\n250 2.1.5 ok\r\n554 5.7.1 spam\r\n"];
+    let says = [
+        TAKEN,
+        RESET,
+        refused,
+        RESET,
+        TAKEN,
+        RESET,
+        "250 2.1.0 ok\r\n250 2.1.5 ok\r\n554 5.6.0 not MIME\r\n",
+    ];
     let (outcomes, injector) = outcomes(Burst::says(says.concat())).await;
     let states: Vec<_> = outcomes.iter().map(state).collect();
     assert_eq!(states, [State::Relayed, State::Rejected, State::Relayed, State::Rejected]);

@@ -48,7 +48,7 @@ fn erratic(seed: u64) -> impl Fn(&Ask<'_>) -> Say + Send + Sync {
     let dice = std::sync::Mutex::new(Dice(seed));
     move |ask| {
         let mut dice = dice.lock().unwrap();
-        if dice.below(12) > 0 {
+        if dice.below(12) > 0 || ask.verb == "CONNECT" {
             return Say::Usual;
         }
         let code = CODES[dice.below(CODES.len() as u64) as usize];

@@ -43,27 +43,43 @@ async fn a_refused_recipient_costs_no_connection_and_echoes_nothing() {
 
 #[tokio::test]
 async fn every_refusal_keeps_its_code_and_its_session() {
-    let (rejected, unavailable) = (Reason::TargetRejected, Reason::TargetUnavailable);
     let cases = [
-        // Whether it takes content says nothing about the message.
-        ("refuse-data=2,no-chunking", 554, State::Deferred, unavailable),
-        ("refuse-content=2", 554, State::Rejected, rejected),
-        ("refuse-content=2,no-chunking", 554, State::Rejected, rejected),
-        ("tempfail=2", 451, State::Deferred, rejected),
-        ("refuse-data=2,no-pipelining", 554, State::Deferred, unavailable),
-        ("refuse-content=2,no-pipelining", 554, State::Rejected, rejected),
-        ("refuse-content=2,long-replies", 554, State::Rejected, rejected),
+        ("", "554 5.6.0 not MIME", State::Rejected),
+        ("no-chunking", "554 5.6.0 not MIME", State::Rejected),
+        ("no-pipelining", "554 5.6.0 not MIME", State::Rejected),
+        ("no-chunking", "451 4.3.0 not now", State::Deferred),
     ];
-    for (profile, code, state, reason) in cases {
-        let pair = pair(profile).await;
+    for (profile, said, state) in cases {
+        let script = if profile.is_empty() { Script::default() } else { Script::profile(profile).unwrap() };
+        let pair =
+            pair_with(script.with(Step::Content, When::Every(2), Act::Reply(said.into())), |_| {}).await;
         for number in 0..3 {
             pair.deliver(&message(number)).await.unwrap();
             let fault = pair.fault(&message(number)).await;
-            assert_eq!((fault.reply.unwrap().basic, fault.state()), (code, state), "{profile}");
-            assert_eq!(fault.reason, reason, "{profile}");
+            assert_eq!((fault.reply.unwrap().basic.to_string(), fault.state()), (said[..3].into(), state));
+            assert_eq!(fault.reason, Reason::TargetRejected, "{profile}");
             assert_clean(&fault);
         }
         assert_eq!((pair.sink.stats().sessions, pair.sink.messages().len()), (1, 3), "{profile}");
+    }
+}
+
+/// What does not tell whose it is another session is asked about.
+#[tokio::test]
+async fn a_refusal_that_another_session_does_not_repeat_is_a_detour() {
+    for profile in [
+        "refuse-data=2,no-chunking",
+        "refuse-data=2,no-pipelining",
+        "refuse-content=2",
+        "refuse-content=2,no-chunking",
+        "refuse-content=2,no-pipelining",
+        "refuse-content=2,long-replies",
+    ] {
+        let pair = pair(profile).await;
+        for number in 0..6 {
+            pair.deliver(&message(number)).await.unwrap();
+        }
+        assert_eq!(pair.sink.messages().len(), 6, "{profile}");
     }
 }
 
@@ -277,7 +293,7 @@ async fn an_unsafe_envelope_or_content_never_reaches_a_target() {
 async fn a_wait_that_is_dropped_does_not_shift_the_answers_of_others() {
     let script = Script::default()
         .with(Step::Content, When::Always, Act::Delay(Duration::from_millis(30)))
-        .with(Step::Content, When::Every(2), Act::Reply("554 5.0.0 every second one".into()));
+        .with(Step::Content, When::Every(2), Act::Reply("554 5.6.0 every second one".into()));
     let pair = pair_with(script, |target| target.connections_max = 1).await;
     // Dropped in the middle of its dialogue: it is message one, and would have been accepted.
     {

@@ -6,12 +6,14 @@ mod erratic;
 mod handshake;
 mod health;
 mod jobs;
+mod machines;
 mod misbehaviour;
 mod outage;
 mod peer;
 mod policies;
 mod throughput;
 mod trust;
+mod whose;
 
 use super::*;
 use crate::fault::Fault;

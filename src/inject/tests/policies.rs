@@ -66,7 +66,9 @@ async fn a3_the_messages_of_a_refused_sender_wait_and_those_of_others_go_on() {
             assert_eq!((fault.reason, fault.state()), (Reason::TargetUnavailable, State::Deferred), "{at}");
             assert!(deliver(&injector, to(100 + number)).await.is_ok(), "{at}");
         }
-        assert_eq!(peer.seen().mails, 21, "{at}: the sender is tried once");
+        // Behind MAIL one recipient is not enough.
+        let mails = if at == "MAIL" { 21 } else { 22 };
+        assert_eq!(peer.seen().mails, mails, "{at}: the sender is not tried on and on");
     }
 }
 
@@ -90,9 +92,11 @@ async fn a3_an_unclear_refusal_is_the_persons_while_others_are_taken() {
 #[tokio::test]
 async fn a3_a_target_that_begins_to_refuse_everybody_rejects_nobody() {
     for offers in [PLAIN, PIPELINING, CHUNKING] {
-        let manners = |ask: &Ask<'_>| match ask.verb == "RCPT" && ask.taken >= 20 {
-            true => text("550 5.7.1 Access denied"),
-            false => Say::Usual,
+        let taken = std::sync::atomic::AtomicUsize::new(0);
+        let manners = move |ask: &Ask<'_>| {
+            let is_taken = ask.verb == "." && ask.recipient.starts_with('p');
+            let taken = taken.fetch_add(usize::from(is_taken), std::sync::atomic::Ordering::Relaxed);
+            if ask.verb == "RCPT" && taken >= 20 { text("550 5.7.1 Access denied") } else { Say::Usual }
         };
         let peer = Peer::start(move |_| offers, manners).await;
         let injector = one_session(&peer);

@@ -99,6 +99,46 @@ pub const FULL_MAILBOX: &[&str] =
 /// Exchange's checks of who may write to a mailbox or group.
 pub const RULES_OF_THE_RECIPIENT: &[&str] =
     &["resolver.rst", "does not accept mail from", "recipient restricted"];
+pub const SIZE: &[&str] = &[
+    "message size",
+    "message too large",
+    "message is too large",
+    "message too big",
+    "message is too big",
+    "message too long",
+    "size limit",
+    "maximum size",
+    "exceeds size",
+];
+/// What only the account that this relay sends with can be told.
+pub const OUR_ACCOUNT: &[&str] = &[
+    "your account",
+    "your organization",
+    "your subscription",
+    "your plan",
+    "sending paused",
+    "sending disabled",
+    "sending is disabled",
+    "sending has been disabled",
+    "disabled from sending",
+    "blocked from sending",
+    "suspended from sending",
+    "not allowed to send mail",
+    "not allowed to send email",
+    "is not authorized to perform",
+    "outboundspam",
+    "bad outbound sender",
+];
+pub const REPUTATION: &[&str] = &[
+    "sending ip",
+    "ip reputation",
+    "originating from your ip",
+    "sent from your ip",
+    "reputation of your ip",
+    "reputation of the sending",
+    "ptr record",
+    "ipv6 sending guidelines",
+];
 pub const SYNTAX_OF_AN_ADDRESS: &[&str] = &["address", "mailbox", "recipient", "domain", "local part"];
 pub const ORDER_OF_COMMANDS: &[&str] = &[
     "pipelin",
@@ -135,15 +175,7 @@ pub const RELAYING_REFUSED: &[&str] =
 pub const CLIENT_REFUSED: &[&str] =
     &["client host rejected", "client host blocked", "client host [", "sending ip", "your ip"];
 /// The account that this relay sends with.
-pub const ACCOUNT_REFUSED: &[&str] = &[
-    "sending paused",
-    "sending disabled",
-    "sending is disabled",
-    "is not authorized to perform",
-    "outboundspam",
-    "account is suspended",
-    "account suspended",
-];
+pub const ACCOUNT_REFUSED: &[&str] = &["account is suspended", "account suspended"];
 pub const OF_THE_CLIENT: &[&str] = &[
     "client host",
     "client address",

@@ -1,0 +1,131 @@
+//! Several machines behind one name, of which one does not work: the others do the work, and nobody is refused.
+
+use super::jobs::*;
+use super::peer::{Ask, Peer, Say, text};
+use super::*;
+use crate::fault::State;
+
+/// What a sick machine says to everybody, and to what. None of it tells whose it is.
+const SICK: [(&str, &str); 8] = [
+    ("MAIL", "550 5.7.1 Access denied"),
+    ("MAIL", "554 5.7.1 Relay access denied"),
+    ("MAIL", "552 exceeded storage allocation"),
+    ("RCPT", "550 5.7.1 Access denied"),
+    ("RCPT", "550 Administrative prohibition"),
+    ("RCPT", "554 5.7.1 Relay access denied"),
+    (".", "554 5.7.1 rejected by our filter"),
+    (".", "554 5.3.5 system incorrectly configured"),
+];
+
+const OFFERS: [&[&str]; 3] = [PLAIN, PIPELINING, CHUNKING];
+
+/// Sessions of a machine behind a balancer: every second one, or as a die falls.
+const SPREADS: [fn(usize) -> bool; 3] = [
+    |session| session.is_multiple_of(2),
+    |session| session % 2 == 1,
+    |session| session.wrapping_mul(0x9E37_79B9) & 0x8000 == 0,
+];
+
+#[tokio::test]
+async fn a6_one_of_two_machines_that_refuses_everybody_refuses_nobody() {
+    for (at, said) in SICK {
+        for offers in OFFERS {
+            for is_sick in SPREADS {
+                one_of_two_is_sick((at, said), offers, is_sick).await;
+            }
+        }
+    }
+}
+
+async fn one_of_two_is_sick(
+    (at, said): (&'static str, &'static str),
+    offers: &'static [&'static str],
+    is_sick: fn(usize) -> bool,
+) {
+    let manners = move |ask: &Ask<'_>| match ask.verb == at && is_sick(ask.session) {
+        true => text(said),
+        false => Say::Usual,
+    };
+    let peer = Peer::start(move |_| offers, manners).await;
+    for connections_max in [1, 16] {
+        let injector = Injector::start(vec![TargetSettings { connections_max, ..peer.settings("mta1") }]);
+        let states = send(&injector, connections_max * 1000..connections_max * 1000 + 100).await;
+        let relayed = count(&states, State::Relayed);
+        let what = format!("{at} {said} {offers:?} {connections_max}");
+        assert_eq!(count(&states, State::Rejected), 0, "{what}");
+        assert!(relayed >= 90, "{what}: {relayed} of 100");
+    }
+}
+
+/// It was well, and half of the open sessions turn sick.
+#[tokio::test]
+async fn a6_a_machine_that_turns_sick_is_left() {
+    for (at, said) in SICK {
+        for offers in OFFERS {
+            let is_sick =
+                |ask: &Ask<'_>| ask.session.is_multiple_of(2) && (ask.taken >= 10 || ask.session > 20);
+            let manners = move |ask: &Ask<'_>| match ask.verb == at && is_sick(ask) {
+                true => text(said),
+                false => Say::Usual,
+            };
+            let peer = Peer::start(move |_| offers, manners).await;
+            let injector = Injector::start(vec![peer.settings("mta1")]);
+            let states = send(&injector, 0..400).await;
+            let relayed = count(&states, State::Relayed);
+            assert_eq!(count(&states, State::Rejected), 0, "{at} {said} {offers:?}");
+            assert!(relayed >= 380, "{at} {said} {offers:?}: {relayed} of 400");
+        }
+    }
+}
+
+/// One person is refused by both machines, in words that do not tell, while one of the machines is sick.
+#[tokio::test]
+async fn a6_a_person_refused_by_all_machines_is_refused() {
+    for at in ["RCPT", "."] {
+        let manners = move |ask: &Ask<'_>| {
+            let is_refused = ask.session.is_multiple_of(2) || ask.recipient == address(20);
+            if ask.verb == at && is_refused { text("550 5.7.1 Access denied") } else { Say::Usual }
+        };
+        let peer = Peer::start(|_| PIPELINING, manners).await;
+        let injector = Injector::start(vec![peer.settings("mta1")]);
+        let states = send(&injector, 0..100).await;
+        assert_eq!((states[20], count(&states, State::Rejected)), (State::Rejected, 1), "{at}");
+        assert!(count(&states, State::Relayed) >= 95, "{at}: {states:?}");
+    }
+}
+
+/// A refused connection, greeting or password is that of one machine until another says so too.
+#[tokio::test]
+async fn a3_a_connection_that_one_machine_refuses_is_made_to_another_at_once() {
+    for (at, said) in [
+        ("CONNECT", "554 5.7.1 no service for you"),
+        ("CONNECT", "421 4.3.2 too busy"),
+        ("AUTH", "535 5.7.8 credentials invalid"),
+        ("AUTH", "454 4.7.0 temporary failure"),
+    ] {
+        let manners = move |ask: &Ask<'_>| match ask.verb == at && ask.session.is_multiple_of(2) {
+            true => text(said),
+            false => Say::Usual,
+        };
+        let peer = Peer::start(|_| &["PIPELINING", "AUTH PLAIN"], manners).await;
+        let auth = Some(TargetAuth { user: "relay".into(), password: String::from("s3cret").into() });
+        let injector = Injector::start(vec![TargetSettings { auth, ..peer.settings("mta1") }]);
+        let states = send(&injector, 0..40).await;
+        assert_eq!(count(&states, State::Relayed), 40, "{at} {said}: {states:?}");
+    }
+}
+
+/// A password that is wrong everywhere is tried twice, and then not for every job.
+#[tokio::test]
+async fn a3_what_all_machines_refuse_is_tried_twice() {
+    let manners = |ask: &Ask<'_>| match ask.verb == "AUTH" {
+        true => text("535 5.7.8 credentials invalid"),
+        false => Say::Usual,
+    };
+    let peer = Peer::start(|_| &["PIPELINING", "AUTH PLAIN"], manners).await;
+    let auth = Some(TargetAuth { user: "relay".into(), password: String::from("s3cret").into() });
+    let injector = Injector::start(vec![TargetSettings { auth, ..peer.settings("mta1") }]);
+    assert_eq!(fault(deliver(&injector, to(0)).await).state(), State::Deferred);
+    assert_eq!(fault(deliver(&injector, to(1)).await).state(), State::Deferred);
+    assert_eq!(peer.seen().sessions, 2);
+}

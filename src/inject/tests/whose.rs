@@ -1,0 +1,191 @@
+//! Refusals that do not tell whose they are: everybody's are the target's, one's are the person's, and a sender's stop
+//! nobody else.
+
+use super::jobs::*;
+use super::peer::{Ask, Peer, Say, text};
+use super::*;
+use crate::fault::State;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Behind the dot, and bare 552: what says nothing of its cause.
+const UNCLEAR: [(&str, &str); 6] = [
+    ("RCPT", "550 5.7.1 Access denied"),
+    ("RCPT", "550 5.2.0 not now"),
+    ("MAIL", "552 exceeded storage allocation"),
+    (".", "554 5.7.1 rejected by our filter"),
+    (".", "550 spam"),
+    (".", "552 exceeded storage allocation"),
+];
+
+/// Refuses everybody from some message on.
+fn refuses_from(
+    (at, said): (&'static str, &'static str),
+    from: usize,
+) -> impl Fn(&Ask<'_>) -> Say + Send + Sync {
+    let taken = AtomicUsize::new(0);
+    move |ask| {
+        let is_sick = taken.load(Relaxed) >= from;
+        taken.fetch_add(usize::from(ask.verb == "." && !is_sick), Relaxed);
+        if ask.verb == at && is_sick { text(said) } else { Say::Usual }
+    }
+}
+
+/// One after the other.
+async fn trickle(injector: &Injector, numbers: std::ops::Range<usize>) -> Vec<State> {
+    let mut states = Vec::new();
+    for number in numbers {
+        states.push(state(&deliver(injector, to(number)).await));
+    }
+    states
+}
+
+/// At once, in a campaign, and one at a time.
+#[tokio::test]
+async fn a3_a_target_that_refuses_all_alike_refuses_hardly_anybody() {
+    for (offers, good_before) in [(PLAIN, 0), (PIPELINING, 0), (CHUNKING, 0), (PLAIN, 30), (CHUNKING, 30)] {
+        for refusal in UNCLEAR {
+            let peer = Peer::start(move |_| offers, refuses_from(refusal, good_before)).await;
+            let injector = Injector::start(vec![peer.settings("mta1")]);
+            let mut states = send(&injector, 0..100).await;
+            states.extend(trickle(&injector, 100..120).await);
+            let rejected = count(&states, State::Rejected);
+            assert!(
+                rejected <= good_before.min(2),
+                "{refusal:?} {offers:?} {good_before}: {rejected} rejected"
+            );
+        }
+    }
+}
+
+/// One after the other from the start of the outage on.
+#[tokio::test]
+async fn a3_a_target_that_begins_to_refuse_all_in_a_trickle_refuses_hardly_anybody() {
+    for refusal in UNCLEAR {
+        let peer = Peer::start(|_| PIPELINING, refuses_from(refusal, 30)).await;
+        let injector = Injector::start(vec![peer.settings("mta1")]);
+        let states = trickle(&injector, 0..100).await;
+        let rejected = count(&states, State::Rejected);
+        assert!(rejected <= 2 && count(&states, State::Relayed) == 30, "{refusal:?}: {rejected} rejected");
+    }
+}
+
+/// Says this to one recipient, or sender, only.
+fn refuses_one((at, said): (&'static str, &'static str)) -> impl Fn(&Ask<'_>) -> Say + Send + Sync {
+    let senders = std::sync::Mutex::new(std::collections::BTreeMap::new());
+    move |ask| {
+        let mut senders = senders.lock().unwrap();
+        if ask.verb == "MAIL" {
+            senders.insert(ask.session, ask.line.contains("bad@"));
+        }
+        let is_bad = ask.recipient == address(20) || senders.get(&ask.session) == Some(&true);
+        if ask.verb == at && is_bad { text(said) } else { Say::Usual }
+    }
+}
+
+/// Among others, and when it is the only one that there is.
+#[tokio::test]
+async fn a3_one_message_that_is_refused_is_refused_soon() {
+    for (offers, connections_max) in [(PLAIN, 1), (PIPELINING, 16), (CHUNKING, 4)] {
+        for refusal in UNCLEAR {
+            let peer = Peer::start(move |_| offers, refuses_one(refusal)).await;
+            let settings = TargetSettings { connections_max, ..peer.settings("mta1") };
+            refused_soon(&Injector::start(vec![settings]), &format!("{refusal:?} {offers:?}")).await;
+        }
+    }
+}
+
+async fn refused_soon(injector: &Injector, what: &str) {
+    if !what.contains("MAIL") {
+        let states = send(injector, 0..60).await;
+        assert_eq!((states[20], count(&states, State::Relayed)), (State::Rejected, 59), "{what}");
+    }
+    assert!(deliver(injector, to(100)).await.is_ok());
+    let from = Instant::now();
+    let bad = Delivery { sender: String::from("bad@relay.example"), ..to(20) };
+    assert_eq!(fault(deliver(injector, bad).await).state(), State::Rejected, "{what}");
+    assert!(from.elapsed() < Duration::from_secs(2), "{what}: {:?}", from.elapsed());
+    assert!(deliver(injector, to(101)).await.is_ok());
+    assert!(injector.targets().next().unwrap().2.is_none(), "{what}: it is up");
+}
+
+/// Its own words at MAIL, which could be about anything: 40 jobs of others go on at once.
+#[tokio::test]
+async fn a3_a_sender_refused_in_plain_words_stops_nobody_else() {
+    for said in
+        ["550 5.7.1 Access denied", "550 no", "554 5.7.1 <bad@relay.example>: Sender address rejected"]
+    {
+        for offers in [PLAIN, PIPELINING, CHUNKING] {
+            let manners = move |ask: &Ask<'_>| match ask.verb == "MAIL" && ask.line.contains("bad@") {
+                true => text(said),
+                false => Say::Usual,
+            };
+            let peer = Peer::start(move |_| offers, manners).await;
+            one_sender_is_refused(&one_session(&peer), &format!("{said} {offers:?}")).await;
+        }
+    }
+}
+
+async fn one_sender_is_refused(injector: &Injector, what: &str) {
+    let from = Instant::now();
+    let bad = async {
+        for number in 100..120 {
+            let bad = Delivery { sender: String::from("bad@relay.example"), ..to(number) };
+            assert_eq!(fault(deliver(injector, bad).await).state(), State::Deferred);
+        }
+    };
+    let (states, ()) = tokio::join!(send(injector, 0..40), bad);
+    assert_eq!(count(&states, State::Relayed), 40, "{what}: {states:?}");
+    assert!(from.elapsed() < Duration::from_secs(2), "{what}: {:?}", from.elapsed());
+    assert!(injector.targets().next().unwrap().2.is_none(), "{what}: it is up");
+    assert!(injector.refused_senders().next().is_some(), "{what}: it looks well");
+}
+
+/// A recipient's own rule about a sender.
+#[tokio::test]
+async fn a7_one_recipient_that_does_not_want_a_sender_stops_nobody_else() {
+    for at in ["RCPT", "."] {
+        let manners = move |ask: &Ask<'_>| match ask.verb == at && ask.recipient == address(7) {
+            true => text("550 5.7.1 <[address]>: Sender address rejected: not welcome here"),
+            false => Say::Usual,
+        };
+        let peer = Peer::start(|_| PIPELINING, manners).await;
+        let injector = one_session(&peer);
+        let mut states = Vec::new();
+        for number in 0..40 {
+            states.push(state(&deliver(&injector, to(number)).await));
+        }
+        assert_eq!((count(&states, State::Relayed), states[7]), (39, State::Deferred), "{at}: {states:?}");
+    }
+}
+
+/// 421 to every recipient is no fault of the message that came third.
+#[tokio::test]
+async fn a3_a_good_bye_to_everybody_is_not_the_messages() {
+    let manners = |ask: &Ask<'_>| match ask.verb == "RCPT" {
+        true => Say::TextAndClose("421 4.3.2 not now".into()),
+        false => Say::Usual,
+    };
+    let peer = Peer::start(|_| PIPELINING, manners).await;
+    let injector = one_session(&peer);
+    let fault = fault(deliver(&injector, to(0)).await);
+    assert!(!fault.detail.contains("3 sessions ended with this message"), "{fault}");
+    assert_eq!(stats(&injector).set_apart(), 0);
+}
+
+/// Advice names what the reply blames and nothing else.
+#[tokio::test]
+async fn a3_a_refusal_that_blames_nothing_gets_no_advice_about_relaying() {
+    for (at, said, advice) in [
+        ("MAIL", "500 what", "see the target's log"),
+        ("DATA", "554 no data today", "see the target's log"),
+        ("RCPT", "554 5.7.1 Relay access denied", "let this relay send through the target"),
+        ("RCPT", "530 5.7.0 Authentication required", "see auth of this target"),
+        ("MAIL", "530 5.7.0 Must issue a STARTTLS command first", "see tls of this target"),
+    ] {
+        let manners = move |ask: &Ask<'_>| if ask.verb == at { text(said) } else { Say::Usual };
+        let peer = Peer::start(|_| PLAIN, manners).await;
+        let fault = fault(deliver(&one_session(&peer), to(0)).await);
+        assert!(fault.detail.contains(advice), "{at} {said}: {fault}");
+    }
+}
