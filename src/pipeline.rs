@@ -221,8 +221,8 @@ impl Pipeline {
                 Err(fault) => fault,
             };
             let is_last = tried > self.injector.targets().count();
-            let other = if is_last { None } else { self.injector.choose_for(named, errand).ok() };
-            target = other.filter(|other| other.may_follow(&target)).ok_or(fault)?;
+            let other = if is_last { None } else { self.injector.choose_after(&target) };
+            target = other.ok_or(fault)?;
             tried += 1;
         }
     }

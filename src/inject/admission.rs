@@ -12,8 +12,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// A target with work of ours that says nothing for this long is late, if it is not known to be slow.
-const LATE: Duration = Duration::from_secs(1);
 /// Looks within that time.
 const LOOKS: u32 = 4;
 /// Times its usual answer after which a slow target is late.
@@ -155,7 +153,7 @@ impl Target {
         let mut heard = self.pulse.load(Relaxed);
         let mut looks = 0;
         loop {
-            let late = LATE.max(self.flow.usual() * LATE_TIMES);
+            let late = self.late_min.max(self.flow.usual() * LATE_TIMES);
             tokio::select! {
                 biased;
                 done = &mut work => return done,
@@ -196,6 +194,11 @@ impl Target {
         if kind == Kind::Ungreeted {
             self.learn_silence(&cause);
         }
+    }
+
+    /// It says nothing, and may be slow and nothing worse.
+    pub fn is_silent(&self) -> bool {
+        self.breaker.shut().is_some_and(|(kind, _)| kind.is_silence())
     }
 
     /// Gives back what was not offered yet: another target may have it.

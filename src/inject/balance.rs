@@ -19,6 +19,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// Longest wait for a session of a message that has another way.
 const SESSION_WAIT: Duration = Duration::from_millis(300);
+/// The same where there is no session yet.
+const FIRST_SESSION_WAIT: Duration = Duration::from_secs(1);
 
 /// The stage that sends. Sessions are made when they are needed and belong to the runtime that delivers.
 pub struct Injector {
@@ -64,9 +66,8 @@ impl TargetHandle {
         &self.target().settings.name
     }
 
-    /// Whether a job that `before` could not serve may go on with this one.
-    pub fn may_follow(&self, before: &Self) -> bool {
-        self.errand == Errand::Patient || !Arc::ptr_eq(self.target(), before.target())
+    fn is_at(&self, target: &Arc<Target>) -> bool {
+        Arc::ptr_eq(self.target(), target)
     }
 
     fn target(&self) -> &Arc<Target> {
@@ -86,7 +87,8 @@ pub enum Standing {
 impl Injector {
     /// Connects nowhere yet.
     pub fn start(targets: Vec<TargetSettings>) -> Self {
-        let mut targets: Vec<_> = targets.into_iter().map(Target::new).collect();
+        let others = targets.len().saturating_sub(1);
+        let mut targets: Vec<_> = targets.into_iter().map(|settings| Target::new(settings, others)).collect();
         targets.sort_by_key(|target| target.settings.priority);
         Self { targets, turn: AtomicU32::new(0), share: usize::MAX }
     }
@@ -111,7 +113,7 @@ impl Injector {
     /// # Errors
     /// `bad-job` for a name that is not configured; `target-unavailable` when no target is up.
     pub fn choose_for(&self, named: Option<&str>, wants: Errand) -> Result<TargetHandle, Fault> {
-        let Some(name) = named else { return self.choose_any(wants) };
+        let Some(name) = named else { return self.choose_among(wants, |_| true) };
         let target = self.targets.iter().find(|target| &*target.settings.name == name);
         let target = target.ok_or_else(|| self.unknown_target())?;
         let handle = |errand| TargetHandle { seat: Seat::take(target), is_named: true, wants, errand };
@@ -121,6 +123,18 @@ impl Injector {
             Look::Down(kind, _) if wants.bears(kind) && self.has_share(target) => Ok(handle(wants)),
             Look::Down(_, cause) => Err(cause),
         }
+    }
+
+    /// The target for a job that `before` could not serve. Whoever has patience may go on waiting for the same one. A
+    /// target that will not be taken is not asked: it would give away the attempt that is due.
+    pub fn choose_after(&self, before: &TargetHandle) -> Option<TargetHandle> {
+        let chosen = match (before.wants, before.is_named) {
+            (Errand::Patient, true) => self.choose_for(Some(before.name()), before.wants),
+            (Errand::Patient, false) => self.choose_among(before.wants, |_| true),
+            (_, true) => return None,
+            (_, false) => self.choose_among(before.wants, |target| !before.is_at(target)),
+        };
+        chosen.ok()
     }
 
     /// How the named target stands, or the best one. A name that is not configured counts as up: the message that
@@ -171,18 +185,12 @@ impl Injector {
                     continue;
                 }
             };
-            let named = handle.is_named.then(|| handle.name().clone());
-            let other = if tried > self.targets.len() {
-                None
-            } else {
-                self.choose_for(named.as_deref(), handle.wants).ok()
-            };
-            match other.filter(|other| other.may_follow(&handle)) {
-                Some(other) => handle = other,
-                None => return Err(fault.into()),
-            }
-            delivery = *unsent;
-            tried += 1;
+            let other = if tried > self.targets.len() { None } else { self.choose_after(&handle) };
+            let Some(other) = other else { return Err(fault.into()) };
+            // Who waits on for a target that is silent has not tried in vain: its patience has a bound of its own.
+            let waits_on = other.is_at(handle.target()) && other.target().is_silent();
+            tried += usize::from(!waits_on);
+            (handle, delivery) = (other, *unsent);
         }
     }
 
@@ -211,7 +219,7 @@ impl Injector {
         self.targets.iter().map(|target| (&target.settings.name, target.lessons.learned()))
     }
 
-    /// Another target for a message that these did not take: the usual choice, or the first by priority that is up.
+    /// Another target for a message that these did not take.
     ///
     /// # Errors
     /// `fault`, when there is none. When it is a permanent one and a target that is down might take the message, why
@@ -223,25 +231,11 @@ impl Injector {
         fault: Fault,
     ) -> Result<TargetHandle, Fault> {
         let is_passed = |target: &Arc<Target>| passed.iter().any(|passed| Arc::ptr_eq(passed, target));
-        let others = || self.targets.iter().filter(|target| !is_passed(target));
-        if before.is_named || others().next().is_none() {
+        if before.is_named || self.targets.iter().all(is_passed) {
             return Err(fault);
         }
-        let usual = self.choose_for(None, before.wants).ok();
-        if let Some(usual) = usual.filter(|usual| !is_passed(usual.target())) {
-            return Ok(usual);
-        }
-        let mut down = None;
-        for target in others() {
-            match target.breaker.cause() {
-                None => {
-                    let seat = Seat::take(target);
-                    return Ok(TargetHandle { seat, errand: before.wants, ..before.clone() });
-                }
-                Some(cause) => down = down.or(Some(cause)),
-            }
-        }
-        Err(if fault.is_transient() { fault } else { down.unwrap_or(fault) })
+        self.choose_among(before.wants, |target| !is_passed(target))
+            .map_err(|down| if fault.is_transient() { fault } else { down })
     }
 
     /// Every target, and what it gets if it asked for less.
@@ -283,13 +277,17 @@ impl Injector {
     }
 
     /// Each target is looked at once, and what was seen decides: between two looks it may have gone down or come back.
-    fn choose_any(&self, wants: Errand) -> Result<TargetHandle, Fault> {
+    fn choose_among(
+        &self,
+        wants: Errand,
+        is_eligible: impl Fn(&Arc<Target>) -> bool,
+    ) -> Result<TargetHandle, Fault> {
         let handle =
             |target, errand| TargetHandle { seat: Seat::take(target), is_named: false, wants, errand };
         let mut seen = Seen::default();
         for group in self.targets.chunk_by(|a, b| a.settings.priority == b.settings.priority) {
             seen.up.clear();
-            for target in group {
+            for target in group.iter().filter(|target| is_eligible(target)) {
                 let may_wait = |kind| wants.bears(kind) && self.has_share(target);
                 if seen.add(target, target.ask(), may_wait) {
                     return Ok(handle(target, Errand::Attempt));
@@ -351,8 +349,9 @@ async fn deliver_to(handle: &TargetHandle, mut delivery: Delivery) -> Settled {
         _ => {}
     }
     let name = &target.settings.name;
-    if handle.errand == Errand::Hasty && target.established() > 0 {
-        let soon = Instant::now() + SESSION_WAIT;
+    if handle.errand == Errand::Hasty {
+        let wait = if target.established() > 0 { SESSION_WAIT } else { FIRST_SESSION_WAIT };
+        let soon = Instant::now() + wait;
         delivery.give_up_at = Some(delivery.give_up_at.map_or(soon, |at| at.min(soon)));
     }
     let give_up_at = delivery.give_up_at;

@@ -12,6 +12,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Where each attempt may put a message in doubt: some four in the first minute, and few behind that.
 const DOUBTFUL_PAUSE_MIN: Duration = Duration::from_secs(2);
 const DOUBTFUL_PAUSE_MAX: Duration = Duration::from_secs(600);
+/// Where each attempt did: three times as long each time, so that a whole hour costs seven or eight.
+const LOSING_PAUSE_MAX: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
@@ -172,11 +174,12 @@ impl Breaker {
 
 /// Half of the doubling pause is fixed, the other half is drawn, so that relays do not come back in step.
 fn pause(kind: Kind, failures: u32, share: f64) -> Duration {
-    let (min, max) = match kind.is_doubtful() {
-        true => (DOUBTFUL_PAUSE_MIN, DOUBTFUL_PAUSE_MAX),
-        false => (PAUSE_MIN, PAUSE_MAX),
+    let (min, factor, max) = match kind {
+        Kind::Unreachable | Kind::Ungreeted | Kind::Failing => (PAUSE_MIN, 2u32, PAUSE_MAX),
+        Kind::Silent => (DOUBTFUL_PAUSE_MIN, 2, DOUBTFUL_PAUSE_MAX),
+        Kind::Losing => (DOUBTFUL_PAUSE_MIN, 3, LOSING_PAUSE_MAX),
     };
-    let whole = min.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(max);
+    let whole = min.saturating_mul(factor.pow(failures.saturating_sub(1).min(10))).min(max);
     whole.mul_f64(0.5 + share / 2.0)
 }
 
@@ -250,7 +253,7 @@ mod tests {
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         let in_a_minute = attempts.iter().filter(|second| **second < 60).count();
-        assert!((3..=5).contains(&in_a_minute) && attempts.len() <= 20, "{attempts:?}");
+        assert!((3..=5).contains(&in_a_minute) && attempts.len() <= 9, "{attempts:?}");
     }
 
     proptest! {
@@ -258,7 +261,8 @@ mod tests {
         fn the_pause_stays_in_its_bounds_and_never_shrinks(failures in 1u32..100, share in 0.0..=1.0f64) {
             for (kind, min, max) in [
                 (Kind::Failing, PAUSE_MIN, PAUSE_MAX),
-                (Kind::Losing, DOUBTFUL_PAUSE_MIN, DOUBTFUL_PAUSE_MAX),
+                (Kind::Silent, DOUBTFUL_PAUSE_MIN, DOUBTFUL_PAUSE_MAX),
+                (Kind::Losing, DOUBTFUL_PAUSE_MIN, LOSING_PAUSE_MAX),
             ] {
                 let this = pause(kind, failures, share);
                 prop_assert!(this >= min / 2 && this <= max);

@@ -13,12 +13,11 @@ use tokio::sync::{Notify, Semaphore};
 /// Parcels that may wait. More would only be memory: the pipeline's own bound comes first.
 const PARCELS_MAX: usize = 1024;
 
-/// What one look has found.
-enum Look {
-    Found(Parcel),
-    /// Only what another session has to see.
-    Others,
-    Empty,
+/// Why a look has found nothing.
+enum Nothing {
+    /// There is only what another session has to see.
+    ForThisOne,
+    AtAll,
 }
 
 pub(super) struct Queue {
@@ -63,10 +62,10 @@ impl Queue {
             arrived.as_mut().enable();
             let is_closed = self.is_closed();
             match self.look(witness) {
-                Look::Found(parcel) => return Some(parcel),
-                Look::Others => return None,
-                Look::Empty if is_closed => return None,
-                Look::Empty => {}
+                Ok(parcel) => return Some(parcel),
+                Err(Nothing::ForThisOne) => return None,
+                Err(Nothing::AtAll) if is_closed => return None,
+                Err(Nothing::AtAll) => {}
             }
             arrived.await;
         }
@@ -74,23 +73,16 @@ impl Queue {
 
     /// The first that the session of this witness may look at.
     pub fn try_next(&self, witness: &Arc<Witness>) -> Option<Parcel> {
-        match self.look(witness) {
-            Look::Found(parcel) => Some(parcel),
-            Look::Others | Look::Empty => None,
-        }
+        self.look(witness).ok()
     }
 
-    fn look(&self, witness: &Arc<Witness>) -> Look {
+    fn look(&self, witness: &Arc<Witness>) -> Result<Parcel, Nothing> {
         let mut parcels = self.parcels();
         let at = parcels.iter().position(|parcel| parcel.doubt.is_for(witness));
-        match at.and_then(|at| parcels.remove(at)) {
-            Some(parcel) => {
-                self.room.add_permits(1);
-                Look::Found(parcel)
-            }
-            None if parcels.is_empty() => Look::Empty,
-            None => Look::Others,
-        }
+        let nothing = if parcels.is_empty() { Nothing::AtAll } else { Nothing::ForThisOne };
+        let parcel = at.and_then(|at| parcels.remove(at)).ok_or(nothing)?;
+        self.room.add_permits(1);
+        Ok(parcel)
     }
 
     /// Whatever is first, to be given back.

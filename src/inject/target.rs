@@ -35,6 +35,11 @@ use tokio_util::sync::CancellationToken;
 const QUEUE_WAIT: Duration = Duration::from_millis(100);
 /// After a connection failed beside working ones, no other is tried for this long.
 const GROWTH_PAUSE: Duration = Duration::from_secs(1);
+/// A target with work of ours that says nothing for this long is late, if it is not known to be slow: what it was not
+/// offered yet goes to others.
+const LATE: Duration = Duration::from_secs(1);
+/// The same where there are no others: nobody is helped by giving up on it any sooner.
+const LATE_ALONE: Duration = Duration::from_millis(3500);
 /// Connections that are tried right behind one that came to no session.
 const MACHINES_TRIED_MORE: u32 = 1;
 
@@ -53,6 +58,8 @@ pub(super) struct Target {
     pub offers: Offers,
     /// Counts what shows that the target is there.
     pub pulse: Arc<AtomicU64>,
+    /// How long it may say nothing, at least.
+    pub late_min: Duration,
     /// Told when the target is left alone.
     pub turned: Notify,
     /// Messages that wait in a session's hand until the target, which is silent, answers.
@@ -81,12 +88,14 @@ struct Learned {
 }
 
 impl Target {
-    pub fn new(settings: TargetSettings) -> Arc<Self> {
+    /// Beside so many others.
+    pub fn new(settings: TargetSettings, others: usize) -> Arc<Self> {
         Arc::new(Self {
             rate: settings.rate_per_second_max.map(Rate::new),
             flow: Flow::new(settings.connections_max.saturating_mul(IN_FLIGHT_MAX)),
             pace: Pace::default(),
             pulse: Arc::default(),
+            late_min: if others == 0 { LATE_ALONE } else { LATE },
             turned: Notify::new(),
             in_hand: AtomicUsize::new(0),
             seats: AtomicUsize::new(0),
@@ -140,8 +149,12 @@ impl Target {
     fn hire(self: &Arc<Self>, max: usize) {
         let one_more = |workers| (workers < max).then_some(workers + 1);
         if self.workers.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok() {
-            let contract =
-                Contract { target: self.clone(), carried: Vec::new(), fault: None, failed_tries: 0 };
+            let contract = Contract {
+                target: self.clone(),
+                carried: Vec::new(),
+                fault: None,
+                progress: Progress::Hired,
+            };
             tokio::spawn(contract.work());
         }
     }
@@ -228,13 +241,22 @@ struct Contract {
     carried: Vec<Parcel>,
     /// Why no session could be made, or none that takes anything.
     fault: Option<(Kind, Fault)>,
+    progress: Progress,
+}
+
+/// How far a worker has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// It never ran. One that ends like that was made by a runtime that is shutting down: another would fare no better.
+    Hired,
     /// Connections in a row that came to no session.
-    failed_tries: u32,
+    Tried(u32),
 }
 
 impl Contract {
     async fn work(mut self) {
         let target = self.target.clone();
+        self.progress = Progress::Tried(0);
         loop {
             let established = tokio::select! {
                 biased;
@@ -246,7 +268,7 @@ impl Contract {
                 Err(trouble) if self.tries_another(&trouble) => continue,
                 Err(trouble) => return self.give_up(Kind::Unreachable, &trouble),
             };
-            self.failed_tries = 0;
+            self.progress = Progress::Tried(0);
             let open = Open::new(&target);
             target.stats.tls_resumed.fetch_add(u64::from(is_resumed), Ordering::Relaxed);
             let offered = session.offered();
@@ -275,8 +297,12 @@ impl Contract {
     /// What one machine behind the name said says nothing of another. Once only, and not for a target that is down: a
     /// password that is wrong is not tried on and on.
     fn tries_another(&mut self, trouble: &Trouble) -> bool {
-        self.failed_tries += 1;
-        let is_new = self.failed_tries <= MACHINES_TRIED_MORE && self.target.breaker.shut().is_none();
+        let tries = match self.progress {
+            Progress::Hired => 0,
+            Progress::Tried(before) => before,
+        };
+        self.progress = Progress::Tried(tries + 1);
+        let is_new = tries < MACHINES_TRIED_MORE && self.target.breaker.shut().is_none();
         is_new && trouble.is_of_one_machine()
     }
 
@@ -328,7 +354,8 @@ impl Drop for Contract {
                 parcel.give_back(fault.clone());
             }
         }
-        if is_last && (target.breaker.cause().is_some() || target.halted.is_cancelled()) {
+        let is_over = target.halted.is_cancelled() || self.progress == Progress::Hired;
+        if is_last && (target.breaker.cause().is_some() || is_over) {
             while let Some(parcel) = target.queue.take() {
                 parcel.give_back(fault.clone());
             }

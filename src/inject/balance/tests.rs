@@ -87,3 +87,23 @@ async fn a10_who_has_no_room_gets_nothing_while_another_has() {
         assert_eq!(&**injector.choose(None).unwrap().name(), "mta2");
     }
 }
+
+/// Both are down and due for an attempt: whoever cannot use the one leaves it to others.
+#[tokio::test(start_paused = true)]
+async fn a12_an_attempt_that_nobody_can_use_is_not_given_away() {
+    let injector = injector();
+    let [first, second] = &injector.targets[..] else { panic!() };
+    let handle = injector.choose_for(None, Errand::Usual).unwrap();
+    let (passed, other) = match handle.is_at(first) {
+        true => (first, second),
+        false => (second, first),
+    };
+    passed.breaker.open(Kind::Failing, cause("passed"));
+    other.breaker.open(Kind::Losing, cause("other"));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(passed.breaker.is_due(), Some(true));
+    assert!(injector.choose_after(&handle).is_none());
+    assert!(injector.other_than(std::slice::from_ref(passed), &handle, cause("passed")).is_err());
+    assert_eq!(passed.breaker.is_due(), Some(true), "it is still to be had");
+    assert!(injector.choose_for(None, Errand::Usual).is_ok());
+}

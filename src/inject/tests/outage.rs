@@ -274,3 +274,25 @@ async fn a_message_that_must_stay_within_tls_goes_to_a_target_that_promises_it()
     );
     assert_eq!((plain_sink.stats().messages, promising_sink.stats().messages), (1, 3));
 }
+
+/// Workers that the runtime drops unrun hire no others in their place, one within the other.
+#[test]
+fn a_runtime_that_shuts_down_with_messages_in_the_queue_ends() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let injector = runtime.block_on(async {
+        let (sink, port) = sink(SinkSettings {
+            script: Script::profile("hang-after-data").unwrap(),
+            ..SinkSettings::default()
+        })
+        .await;
+        let injector = Arc::new(Injector::start(vec![clear("mta1", port)]));
+        for number in 0..64 {
+            let injector = injector.clone();
+            tokio::spawn(async move { send(&injector, None, &message(number)).await });
+        }
+        sink.wait_until(|stats| stats.contents >= 4).await;
+        injector
+    });
+    drop(runtime);
+    assert_eq!(injector.targets().next().unwrap().1.sessions_open(), 0);
+}

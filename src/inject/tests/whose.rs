@@ -189,3 +189,26 @@ async fn a3_a_refusal_that_blames_nothing_gets_no_advice_about_relaying() {
         assert!(fault.detail.contains(advice), "{at} {said}: {fault}");
     }
 }
+
+/// It may work, and take its time: where no other target is there, nothing is said of silence for a while.
+#[tokio::test]
+async fn a10_a_target_that_takes_seconds_is_not_called_silent_where_it_is_alone() {
+    let pair = pair("hang-after-data").await;
+    let text = message(0);
+    let mut waiting = Box::pin(pair.deliver(&text));
+    tokio::select! {
+        done = &mut waiting => panic!("too early: {done:?}"),
+        () = pair.sink.wait_until(|stats| stats.contents == 1) => {}
+    }
+    tokio::time::pause();
+    let is_down = || pair.injector.targets().next().unwrap().2.is_some();
+    let mut down = Vec::new();
+    for _ in 0..20 {
+        tokio::time::advance(Duration::from_millis(250)).await;
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        down.push(is_down());
+    }
+    assert!(down[..12].iter().all(|is_down| !is_down) && down[19], "{down:?}");
+}
