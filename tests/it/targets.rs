@@ -12,7 +12,8 @@ const MISBEHAVIOURS: [(&str, &str, &str, &str); 18] = [
     ("refuse-mail", "deferred 550 5.7.1", "target-unavailable", "451 4.4.1"),
     ("refuse-rcpt", "rejected 550 5.1.1", "target-rejected", "550 5.1.1"),
     ("refuse-data", "deferred 554 5.7.0", "target-unavailable", "451 4.4.1"),
-    ("refuse-content", "rejected 554 5.7.1", "target-rejected", "554 5.7.1"),
+    // It takes nobody, and says nothing that only the message could be told.
+    ("refuse-content", "deferred 554 5.7.1", "target-unavailable", "451 4.4.1"),
     ("tempfail", "deferred 451 4.7.1", "target-rejected", "451 4.7.1"),
     ("354-after-refused-rcpt", "rejected 550 5.1.1", "target-rejected", "550 5.1.1"),
     ("421-final", "deferred 421 4.3.2", "target-unavailable", "451 4.4.1"),
