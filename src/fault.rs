@@ -314,6 +314,14 @@ impl Fault {
         self.state
     }
 
+    /// Whether the relay refused the job itself, with nothing of it offered to a target by then: what was wrong may be mended,
+    /// so that the same job is judged anew when it comes again.
+    pub fn is_before_any_offer(&self) -> bool {
+        matches!(self.state, State::Rejected | State::Suppressed)
+            && self.reply.is_none()
+            && !matches!(self.reason, Reason::TargetRejected | Reason::Duplicate)
+    }
+
     /// Whether the same job may succeed later.
     pub fn is_transient(&self) -> bool {
         self.state == State::Deferred

@@ -9,11 +9,11 @@ mod window;
 use crate::fault::{Fault, Reason, State};
 use crate::inject::Errand;
 use crate::job::{Acceptance, Job, Repeat, SendNumber};
-use crate::journal::{Body, Held, How, Journal, Number};
+use crate::journal::{Body, Earlier, Held, How, Journal, Number};
 use crate::pipeline::{Pipeline, Way};
 use crate::ticket::{Board, Outcome};
 use futures_util::FutureExt;
-use recent::{Begun, Recent};
+use recent::{Begun, Guard, Recent};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,11 +100,9 @@ impl Custody {
         if job.job_id.is_none() {
             return self.take_on(job, body, acceptance).await;
         }
-        let guard = match self.recent.begin(&job.send, body) {
-            Begun::First(guard) => guard,
-            Begun::Before(outcome) => return outcome,
-            Begun::Under(waiting) => return waiting.outcome().await,
-            Begun::Other => return Outcome::Failed(Fault::other_body()),
+        let guard = match self.begin(job, body).await {
+            Ok(guard) => guard,
+            Err(outcome) => return outcome,
         };
         let known = match (&self.journal, acceptance) {
             (Some(journal), Acceptance::Auto) => journal.look_up(&job.send).await,
@@ -120,20 +118,55 @@ impl Custody {
         outcome
     }
 
+    /// Whether the job is to be taken on, or what became of it, or is becoming.
+    async fn begin(&self, job: &Job, body: Body) -> Result<Guard, Outcome> {
+        let mut begun = self.recent.begin(&job.send, body);
+        if let Begun::Before(outcome) = &begun
+            && self.is_judged_anew(job, body, outcome).await
+        {
+            begun = self.recent.begin_again(&job.send, body);
+        }
+        match begun {
+            Begun::First(guard) => Ok(guard),
+            Begun::Before(outcome) => Err(outcome),
+            Begun::Under(waiting) => Err(waiting.outcome().await),
+            Begun::Other => Err(Outcome::Failed(Fault::other_body())),
+        }
+    }
+
+    /// Whether a job that ended so may have been refused for what is mended by now. Of one that was held, the ledger knows
+    /// what became of it since; where there is a ledger it has the last word on the others too.
+    async fn is_judged_anew(&self, job: &Job, body: Body, outcome: &Outcome) -> bool {
+        match (outcome, &self.journal) {
+            (Outcome::Failed(fault), _) => fault.is_before_any_offer(),
+            (Outcome::Journaled(_), Some(journal)) => {
+                let known = journal.look_up(&job.send).await;
+                known.is_ok_and(|known| {
+                    known.is_some_and(|known| known.body == body && known.is_judged_anew())
+                })
+            }
+            _ => false,
+        }
+    }
+
     /// With what is `known` of the same job submitted before.
     async fn go_on(
         self: &Arc<Self>,
         job: &Arc<Job>,
         body: Body,
         acceptance: Acceptance,
-        known: Option<(Body, Outcome)>,
+        known: Option<Earlier>,
     ) -> Outcome {
         match known {
-            // Its engine was told that nothing is held and to submit it again: that is what this is.
-            Some((before, outcome)) if before == body && outcome.state() == State::Deferred => {
+            // Its engine was told that nothing is held and to submit it again: that is what this is. Or what it was
+            // refused for may be mended.
+            Some(earlier)
+                if earlier.body == body
+                    && (earlier.outcome.state() == State::Deferred || earlier.is_judged_anew()) =>
+            {
                 self.take_on(job, body, acceptance).await
             }
-            Some((before, outcome)) if before == body => self.again(job, body, outcome).await,
+            Some(earlier) if earlier.body == body => self.again(job, body, earlier.outcome).await,
             Some(_) => Outcome::Failed(Fault::other_body()),
             None => self.take_on(job, body, acceptance).await,
         }
@@ -329,7 +362,7 @@ mod tests {
         settle_afterwards(journal.clone(), number, async { panic!("on purpose") }).await;
         // Committed behind the one that settles it.
         journal.hold(Vec::new()).await.unwrap();
-        let (_, outcome) = journal.look_up(&job.send).await.unwrap().unwrap();
+        let outcome = journal.look_up(&job.send).await.unwrap().unwrap().outcome;
         assert!(
             matches!(&outcome, Outcome::HeldInDoubt(fault) if fault.detail.contains("broke off")),
             "{outcome:?}"

@@ -86,6 +86,17 @@ impl Recent {
             }
         }
     }
+
+    /// As [`Recent::begin`], for a job that ended in a way that lets it be judged anew.
+    pub fn begin_again(&self, send: &SendNumber, body: Body) -> Begun {
+        let key = send.bits();
+        let mut known = self.shards[usize::from(key[0]) % SHARDS].lock();
+        if matches!(known.jobs.get(&key), Some((before, Standing::Ended(_))) if *before == body) {
+            known.jobs.remove(&key);
+        }
+        drop(known);
+        self.begin(send, body)
+    }
 }
 
 impl Guard {
@@ -102,6 +113,8 @@ impl Guard {
         known.ended.push_back(self.key);
         if known.ended.len() > ENDED_MAX / SHARDS
             && let Some(oldest) = known.ended.pop_front()
+            // One that was judged anew may be under way again.
+            && matches!(known.jobs.get(&oldest), Some((_, Standing::Ended(_))))
         {
             known.jobs.remove(&oldest);
         }
@@ -159,6 +172,22 @@ mod tests {
         assert_eq!(waiting.outcome().await, deferred);
         drop(first(&recent, &send));
         drop(first(&recent, &send));
+    }
+
+    #[tokio::test]
+    async fn b10_one_that_is_judged_anew_is_carried_once_and_keeps_its_body() {
+        let (recent, send) = (Recent::default(), SendNumber::fresh());
+        let refused = Outcome::Failed(Fault::new(Reason::NoConsent, "no"));
+        first(&recent, &send).end(&refused);
+        assert!(matches!(recent.begin_again(&send, Body([2; 16])), Begun::Other));
+        let Begun::First(guard) = recent.begin_again(&send, BODY) else { panic!() };
+        assert!(matches!(recent.begin_again(&send, BODY), Begun::Under(_)), "the other waits for it");
+        for _ in 0..ENDED_MAX {
+            first(&recent, &SendNumber::fresh()).end(&Outcome::Journaled(Repeat::No));
+        }
+        assert!(matches!(recent.begin(&send, BODY), Begun::Under(_)), "and it is not forgotten meanwhile");
+        guard.end(&Outcome::Journaled(Repeat::No));
+        assert!(matches!(recent.begin(&send, BODY), Begun::Before(Outcome::Journaled(_))));
     }
 
     #[test]

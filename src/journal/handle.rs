@@ -20,7 +20,7 @@ use super::shared::{Shared, Stats};
 use super::space::Full;
 use super::sync::Syncing;
 use super::writer::Writer;
-use super::{Claimed, Handoff, Held, How, Lane, Number, Settings};
+use super::{Claimed, Earlier, Handoff, Held, How, Lane, Number, Settings};
 use crate::fault::{Fault, Reason, State};
 use crate::job::{Acceptance, Job, Repeat, SendNumber};
 use crate::ticket::Outcome;
@@ -132,7 +132,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn look_up(&self, send: &SendNumber) -> Result<Option<(Body, Outcome)>, Fault> {
+    pub async fn look_up(&self, send: &SendNumber) -> Result<Option<Earlier>, Fault> {
         let bits = send.bits();
         if self.0.shared.known.is_new(&bits) {
             return Ok(None);

@@ -74,6 +74,11 @@ impl Note {
         }
     }
 
+    /// Whether what became of it was noted too.
+    pub fn is_answered(&self) -> bool {
+        self.answer.is_some()
+    }
+
     /// What the ledger is to say of it.
     pub fn verdict(&self) -> Verdict {
         let Some(answer) = &self.answer else {

@@ -96,6 +96,31 @@ pub enum How {
     Failed(Fault),
 }
 
+/// What the ledger knows of a job that comes again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Earlier {
+    pub body: Body,
+    pub outcome: Outcome,
+    pub offer: Offer,
+}
+
+/// Whether a target may have got a job at an attempt that did not end it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    Never,
+    Maybe,
+}
+
+impl Earlier {
+    /// Whether the same job goes on when it comes again: it was refused, and no target can have it.
+    pub fn is_judged_anew(&self) -> bool {
+        match &self.outcome {
+            Outcome::Failed(fault) => self.offer == Offer::Never && fault.is_before_any_offer(),
+            _ => false,
+        }
+    }
+}
+
 /// What the journal answers to a job that is to be held.
 #[derive(Debug, Clone)]
 pub enum Held {

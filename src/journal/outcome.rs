@@ -103,6 +103,10 @@ impl Verdict {
     }
 }
 
+/// Of a row of `job`: whether a target may have got it at an attempt that did not end it, or by another run of the relay.
+pub const MAYBE_OFFERED: &str = "(is_resent OR maybe_repeated
+     OR EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.id AND attempt.state = 'unknown'))";
+
 /// The columns of `job` that [`Verdict::read`] reads.
 pub const COLUMNS: &str = "state, reason, detail, target, code, enhanced";
 

@@ -2,11 +2,10 @@
 
 use super::body::Body;
 use super::error::Trouble;
-use super::outcome::{COLUMNS, Verdict};
+use super::outcome::{COLUMNS, MAYBE_OFFERED, Verdict};
 use super::shared::{Shared, unwritable};
-use super::{Lane, file};
+use super::{Earlier, Lane, Offer, file};
 use crate::fault::Fault;
-use crate::ticket::Outcome;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,7 +19,7 @@ const QUESTIONS_MAX: usize = 1_024;
 type Answer<T> = oneshot::Sender<Result<T, Fault>>;
 
 pub enum Question {
-    LookUp([u8; 16], Answer<Option<(Body, Outcome)>>),
+    LookUp([u8; 16], Answer<Option<Earlier>>),
     /// Each lane with the time its first job is due on the journal's clock.
     Lanes(Answer<Vec<(Lane, i64)>>),
 }
@@ -71,14 +70,18 @@ fn told(shared: &Shared) -> impl Fn(rusqlite::Error) -> Fault + '_ {
     }
 }
 
-fn look_up(db: &Connection, send: &[u8; 16]) -> rusqlite::Result<Option<(Body, Outcome)>> {
+fn look_up(db: &Connection, send: &[u8; 16]) -> rusqlite::Result<Option<Earlier>> {
     let mut select = db.prepare_cached(&format!(
-        "SELECT body, attempts, EXISTS (SELECT 1 FROM payload WHERE payload.job = job.id), maybe_repeated, {COLUMNS}
-             FROM job WHERE send = ?1"
+        "SELECT body, attempts, EXISTS (SELECT 1 FROM payload WHERE payload.job = job.id), maybe_repeated, {MAYBE_OFFERED},
+             {COLUMNS} FROM job WHERE send = ?1"
     ))?;
     let read = |row: &rusqlite::Row<'_>| {
-        let outcome = Verdict::read(row, 4)?.into_outcome(row.get(1)?, row.get(2)?);
-        Ok((Body(row.get(0)?), outcome.of_repeat(super::apply::repeat(row.get(3)?))))
+        let outcome = Verdict::read(row, 5)?.into_outcome(row.get(1)?, row.get(2)?);
+        Ok(Earlier {
+            body: Body(row.get(0)?),
+            outcome: outcome.of_repeat(super::apply::repeat(row.get(3)?)),
+            offer: if row.get(4)? { Offer::Maybe } else { Offer::Never },
+        })
     };
     select.query_row([send], read).optional()
 }

@@ -184,6 +184,32 @@ async fn a_target_that_takes_its_time_delays_no_answer_and_gets_no_second_messag
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b10_a_job_runs_again_when_what_it_was_refused_for_is_mended() {
+    for (accept, first) in [("auto", told(422, "suppressed")), ("journal", told(202, "journaled"))] {
+        let mut world = Stage::new().accept(accept).column(0, "consent", "-service").up().await;
+        let job = world.job(0, "a");
+        for _ in 0..2 {
+            assert_eq!(state_of(&world, &job).await, first);
+            world.ends("a", "suppressed").await;
+        }
+        world.consent(0, "service");
+        // Held ones look the person up anew; of the others the cache is asked.
+        if accept == "auto" {
+            world.restart().await;
+        }
+        let last = state_of(&world, &job).await;
+        world.ends("a", "relayed").await;
+        assert_eq!(state_of(&world, &job).await.1, last.1, "and what a target has is not sent again");
+        assert_eq!(world.sink().stats().messages, 1);
+        let sums = "SELECT sum(jobs), (SELECT count(*) FROM attempt WHERE reason = 'no-consent') FROM tally";
+        let sums =
+            world.journal().query_row(sums, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
+        assert_eq!(sums.unwrap(), (1, 2), "the refusals are attempts, and not in the totals");
+        world.finish().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_given_back_may_come_again() {
     let mut world = Stage::new().accept("auto").up().await;
     assert_eq!(state_of(&world, &world.job(0, "a")).await, told(200, "relayed"));

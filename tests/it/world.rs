@@ -156,11 +156,16 @@ impl World {
 
     /// The person says no to a purpose from now on.
     pub fn refuse(&self, person: usize, purpose: &str) {
+        self.consent(person, &format!("-{purpose}"));
+    }
+
+    /// As an import of a list with this in its column `consent` would.
+    pub fn consent(&self, person: usize, said: &str) {
         let vault = Vault::open(&vault_settings(&self.config).unwrap()).unwrap();
         let mut writer = vault.writer().unwrap();
         let mut draft = Draft::default();
         draft.set_named("email", self.people[person].value("email")).unwrap();
-        draft.set_named("consent", &format!("-{purpose}")).unwrap();
+        draft.set_named("consent", said).unwrap();
         writer.put(&draft.checked().unwrap()).unwrap().unwrap();
         writer.settle().unwrap();
     }

@@ -17,6 +17,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const JOBS_AT_ONCE: u64 = 2000;
 /// Jobs shown before `--yes` is given.
 const PREVIEW_MAX: u64 = 20;
+/// For whoever looks for refused jobs among those that can be attempted.
+const REFUSED: &str = "what was refused is not kept: mend the person's data or consent and submit the same job again, under its \
+                       job_id; what no target has seen is judged anew";
 
 #[derive(Debug, Args)]
 pub struct ChangeArgs {
@@ -109,7 +112,8 @@ fn held(filter: Filter) -> Result<Filter, CliError> {
     }
     Err(usage(
         "only journaled and unknown jobs can be changed: what the others were made from is gone",
-        "leave --state out, or give journaled, unknown or both; submit ended jobs again under a new job_id",
+        "leave --state out, or give journaled, unknown or both; submit ended jobs again: under the same job_id where no target \
+         has seen them and what they were refused for is mended, otherwise under a new one",
     ))
 }
 
@@ -158,6 +162,9 @@ fn by_filter(filter: Filter, ask: Ask, place: &Place, (json, output): Show<'_, '
         }
     }
     counts.print((json, output))?;
+    if counts.asked == 0 && ask == Ask::Retry {
+        writeln!(output.errors, "{REFUSED}")?;
+    }
     Ok(counts.exit())
 }
 
@@ -182,6 +189,9 @@ fn preview(filter: &Filter, ask: Ask, place: &Place, (json, output): Show<'_, '_
         Ask::Retry => "would be attempted now; those in doubt may arrive twice, under one Message-ID",
     };
     writeln!(output.errors, "{count} jobs {what}. Nothing was changed: add --yes")?;
+    if count == 0 && ask == Ask::Retry {
+        writeln!(output.errors, "{REFUSED}")?;
+    }
     Ok(Exit::Ok)
 }
 
@@ -216,8 +226,13 @@ fn sentence(done: Done) -> String {
         Done::SentAgain => "due now, flagged as sent again: it may arrive twice, under one Message-ID".into(),
         Done::InFlight => "left: an attempt is under way; ask again when it has ended".into(),
         Done::Ended(state) => format!(
-            "left: it has ended ({}), and what it was made from is gone; submit it again under a new job_id",
-            state.as_str()
+            "left: it has ended ({}), and what it was made from is gone; submit it again, under {}",
+            state.as_str(),
+            match state {
+                State::Rejected | State::Suppressed =>
+                    "the same job_id if no target has seen it and what it was refused for is mended, else under a new one",
+                _ => "a new job_id",
+            }
         ),
         Done::NotThere => "left: the ledger has no such job".into(),
     }

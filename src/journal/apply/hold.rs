@@ -6,8 +6,8 @@ use crate::job::{Job, Repeat};
 use crate::journal::body::Body;
 use crate::journal::handoff::Note;
 use crate::journal::order::{Draft, Ended};
-use crate::journal::outcome::Verdict;
-use crate::journal::{Held, How, Number, WhenUnknown};
+use crate::journal::outcome::{MAYBE_OFFERED, Verdict};
+use crate::journal::{Earlier, Held, How, Number, Offer, WhenUnknown};
 use rusqlite::params;
 use std::collections::HashSet;
 
@@ -39,9 +39,38 @@ impl<'a> Row<'a> {
 /// A row that was there before.
 struct Before {
     number: i64,
-    body: Vec<u8>,
+    body: [u8; 16],
     is_held: bool,
+    offer: Offer,
+    /// Milliseconds of Unix time.
+    changed: i64,
     row: JobRow,
+}
+
+/// How a job goes on that came before, now that it comes again with the same body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// From the start: its engine was told that nothing is held and to submit it again.
+    Anew,
+    /// What refused it may have been mended. The refusal stays, as one of its attempts.
+    BehindRefusal,
+    /// Not at all.
+    Not,
+}
+
+impl Before {
+    fn again(&self) -> Again {
+        let was = &self.row.was;
+        if self.is_held {
+            return Again::Not;
+        }
+        if was.state == State::Deferred {
+            return Again::Anew;
+        }
+        let (outcome, body) = (was.clone().into_outcome(self.row.attempts, self.is_held), Body(self.body));
+        let earlier = Earlier { body, outcome, offer: self.offer };
+        if earlier.is_judged_anew() { Again::BehindRefusal } else { Again::Not }
+    }
 }
 
 impl Batch<'_> {
@@ -78,47 +107,68 @@ impl Batch<'_> {
         if let Some(number) =
             self.insert(&Row::of(&draft.job, draft.body), &verdict, (attempts, is_resent))?
         {
-            self.keep(number, draft)?;
+            self.keep(number, draft, 0)?;
             return Ok(Held::New(Number(number)));
         }
-        let mut before = self.before(&draft.job)?;
+        let mut before = self.before(draft.job.send.bits())?;
         if before.body != draft.body.0 {
             return Ok(Held::Other);
         }
         let is_in_doubt = matches!(draft.how, How::InDoubt(_)) && before.row.was.state == State::Unknown;
-        if !before.is_held && (before.row.was.state == State::Deferred || is_in_doubt) {
-            // Its engine was told that nothing is held and to submit it again; or a handoff was left in doubt and
-            // here is what it was made of.
-            before.row.attempts = attempts;
-            before.row.is_resent |= is_resent;
-            before.row.may_repeat(draft.job.repeat);
-            self.update(before.number, &before.row, &verdict)?;
-            self.keep(before.number, draft)?;
-            return Ok(Held::New(Number(before.number)));
+        let earlier = match before.again() {
+            Again::Anew => 0,
+            Again::BehindRefusal => self.put_behind(&before)?,
+            // A handoff was left in doubt, and here is what it was made of.
+            Again::Not if !before.is_held && is_in_doubt => 0,
+            Again::Not => {
+                let JobRow { was, attempts, repeat, .. } = before.row;
+                return Ok(Held::Before(was.into_outcome(attempts, before.is_held).of_repeat(repeat)));
+            }
+        };
+        before.row.attempts = earlier + attempts;
+        before.row.is_resent |= is_resent;
+        before.row.may_repeat(draft.job.repeat);
+        self.update(before.number, &before.row, &verdict)?;
+        self.keep(before.number, draft, earlier)?;
+        Ok(Held::New(Number(before.number)))
+    }
+
+    /// A refusal becomes one of the job's attempts. How many there are now.
+    fn put_behind(&self, before: &Before) -> rusqlite::Result<u32> {
+        self.attempt(before.number, before.row.attempts, &before.row.was)?;
+        Ok(before.row.attempts)
+    }
+
+    /// What became of a job that came before and was not held, where it goes on at all.
+    fn go_on(&mut self, mut before: Before, now: &Row<'_>, verdict: &Verdict) -> rusqlite::Result<bool> {
+        if before.body != now.body {
+            return Ok(false);
         }
-        let JobRow { was, attempts, repeat, .. } = before.row;
-        Ok(Held::Before(was.into_outcome(attempts, before.is_held).of_repeat(repeat)))
+        match before.again() {
+            Again::Anew => {}
+            Again::BehindRefusal => _ = self.put_behind(&before)?,
+            Again::Not => return Ok(false),
+        }
+        before.row.attempts += 1;
+        before.row.may_repeat(now.repeat);
+        self.update(before.number, &before.row, verdict)?;
+        self.event(before.number, verdict, before.row.attempts);
+        Ok(true)
     }
 
     /// The outcome of a job that was never held.
     pub fn record(&mut self, ended: &Ended) -> rusqlite::Result<()> {
         let verdict = Verdict::of(&ended.outcome);
-        if let Some(number) = self.insert(&Row::of(&ended.job, ended.body), &verdict, (1, false))? {
+        let row = Row::of(&ended.job, ended.body);
+        if let Some(number) = self.insert(&row, &verdict, (1, false))? {
             self.event(number, &verdict, 1);
             return Ok(());
         }
-        let mut before = self.before(&ended.job)?;
-        if before.row.was.state != State::Deferred || before.is_held || before.body != ended.body.0 {
-            return Ok(());
-        }
-        before.row.attempts += 1;
-        before.row.may_repeat(ended.job.repeat);
-        self.update(before.number, &before.row, &verdict)?;
-        self.event(before.number, &verdict, before.row.attempts);
-        Ok(())
+        let before = self.before(ended.job.send.bits())?;
+        self.go_on(before, &row, &verdict).map(|_| ())
     }
 
-    /// A job that was on its way without being held when the relay was killed. Whether it is new to the ledger.
+    /// A job that was on its way without being held when the relay was killed. Whether that is news to the ledger.
     pub fn note(&mut self, note: &Note) -> rusqlite::Result<bool> {
         let verdict = note.verdict();
         let row = Row {
@@ -130,7 +180,14 @@ impl Batch<'_> {
             body: note.body,
             repeat: super::repeat(note.maybe_repeated),
         };
-        let Some(number) = self.insert(&row, &verdict, (1, false))? else { return Ok(false) };
+        let Some(number) = self.insert(&row, &verdict, (1, false))? else {
+            let before = self.before(note.send)?;
+            // An answer that stands in a place that was given back is older than what the ledger says.
+            if note.is_answered() && note.accepted <= before.changed {
+                return Ok(false);
+            }
+            return self.go_on(before, &row, &verdict);
+        };
         self.event(number, &verdict, 1);
         Ok(true)
     }
@@ -176,18 +233,26 @@ impl Batch<'_> {
         Ok(Some(number))
     }
 
-    fn before(&self, job: &Job) -> rusqlite::Result<Before> {
-        let mut select = self.db.prepare_cached(
-            "SELECT id, body, EXISTS (SELECT 1 FROM payload WHERE job = job.id) FROM job WHERE send = ?1",
-        )?;
-        let (number, body, is_held) =
-            select.query_row([job.send.bits()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        let row = self.job(number)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-        Ok(Before { number, body, is_held, row })
+    fn before(&self, send: [u8; 16]) -> rusqlite::Result<Before> {
+        let mut select = self.db.prepare_cached(&format!(
+            "SELECT id, body, EXISTS (SELECT 1 FROM payload WHERE payload.job = job.id), {MAYBE_OFFERED}, changed
+                 FROM job WHERE send = ?1"
+        ))?;
+        select.query_row([send], |row| {
+            let number = row.get(0)?;
+            Ok(Before {
+                number,
+                body: row.get(1)?,
+                is_held: row.get(2)?,
+                offer: if row.get(3)? { Offer::Maybe } else { Offer::Never },
+                changed: row.get(4)?,
+                row: self.job(number)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?,
+            })
+        })
     }
 
-    /// Keeps what the job is made from, and puts it where it goes on from.
-    fn keep(&mut self, number: i64, draft: &Draft) -> rusqlite::Result<()> {
+    /// Keeps what the job is made from, and puts it where it goes on from, behind so many attempts.
+    fn keep(&mut self, number: i64, draft: &Draft, earlier: u32) -> rusqlite::Result<()> {
         let (written, target) = (&draft.written, draft.job.target.as_deref().unwrap_or_default());
         let at = match &draft.how {
             How::Queued | How::InFlight => self.moment.clock,
@@ -216,22 +281,22 @@ impl Batch<'_> {
         let journaled = Verdict::plain(State::Journaled);
         match &draft.how {
             How::Queued => {
-                self.event(number, &journaled, 0);
+                self.event(number, &journaled, earlier);
                 self.put_due(number, target, false, at)
             }
             How::InFlight => {
-                self.event(number, &journaled, 0);
+                self.event(number, &journaled, earlier);
                 self.put_in_flight(number)
             }
             How::Failed(fault) => {
-                self.event(number, &journaled, 1);
-                self.attempt(number, 1, &Verdict::failed(fault))?;
+                self.event(number, &journaled, earlier + 1);
+                self.attempt(number, earlier + 1, &Verdict::failed(fault))?;
                 self.put_due(number, target, true, at)
             }
             How::InDoubt(fault) => {
                 let verdict = Verdict::failed(fault);
-                self.event(number, &verdict, 1);
-                self.attempt(number, 1, &verdict)?;
+                self.event(number, &verdict, earlier + 1);
+                self.attempt(number, earlier + 1, &verdict)?;
                 if self.settings.unknown == WhenUnknown::Hold {
                     return Ok(());
                 }

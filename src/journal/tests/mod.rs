@@ -1,5 +1,6 @@
 //! The journal as a whole: its rules, its crashes, its disks.
 
+mod again;
 mod beside;
 mod copies;
 mod crashes;
@@ -141,7 +142,7 @@ impl Place {
     }
 
     pub async fn outcome(&self, send: &SendNumber) -> Outcome {
-        self.journal().look_up(send).await.unwrap().unwrap().1
+        self.journal().look_up(send).await.unwrap().unwrap().outcome
     }
 
     /// Every held job stands in exactly one place, and the sums agree with the rows.
