@@ -4,6 +4,7 @@ use crate::job::{Content, Job};
 use crate::media_type;
 use aws_lc_rs::digest;
 use memchr::memmem;
+use std::sync::LazyLock;
 
 /// 128 bits of SHA-256 over everything of a job that shapes its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,8 @@ impl Body {
         Self(*digest.as_ref().first_chunk().expect("SHA-256 has 32 octets"))
     }
 }
+
+static LF_DASHES: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\n--"));
 
 struct Digest(digest::Context);
 
@@ -124,25 +127,31 @@ impl<'m> Reading<'m> {
 
     /// Takes a body up to the header of the next part, which it gives.
     fn up_to_part(&mut self, body: &'m [u8]) -> Option<&'m [u8]> {
-        let mut at = 0;
-        while !self.boundaries.is_empty() {
-            let found = if body[at..].starts_with(b"--") { Some(at) } else { next_dashes(body, at) };
-            let Some(start) = found else { break };
-            self.digest.update(&body[at..start]);
-            let line = line(&body[start..]);
-            at = start + line.len();
-            let Some(Delimiter { number, is_last }) = self.delimiter(line) else {
-                self.digest.update(line);
+        // Up to here it is in the digest.
+        let mut done = 0;
+        let mut dashes = if body.starts_with(b"--") { Some(0) } else { next_dashes(body, 0) };
+        while let Some(start) = dashes.filter(|_| !self.boundaries.is_empty()) {
+            dashes = next_dashes(body, start);
+            if !self.may_delimit(&body[start..]) {
                 continue;
-            };
+            }
+            let line = line(&body[start..]);
+            let Some(Delimiter { number, is_last }) = self.delimiter(line) else { continue };
+            self.digest.update(&body[done..start]);
+            done = start + line.len();
             self.stand_in(number);
             self.digest.update(if is_last { b"--".as_slice() } else { b"" });
             if !is_last {
-                return Some(&body[at..]);
+                return Some(&body[done..]);
             }
         }
-        self.digest.update(&body[at..]);
+        self.digest.update(&body[done..]);
         None
+    }
+
+    /// Whether a boundary stands behind two dashes.
+    fn may_delimit(&self, dashes: &[u8]) -> bool {
+        dashes.get(2..).is_some_and(|rest| self.boundaries.iter().any(|boundary| rest.starts_with(boundary)))
     }
 
     fn delimiter(&self, line: &[u8]) -> Option<Delimiter> {
@@ -169,7 +178,7 @@ fn is_blank(line: &[u8]) -> bool {
 
 /// The next line behind `from` that begins with two dashes.
 fn next_dashes(body: &[u8], from: usize) -> Option<usize> {
-    memmem::find(&body[from..], b"\n--").map(|at| from + at + 1)
+    LF_DASHES.find(&body[from..]).map(|at| from + at + 1)
 }
 
 /// A field with its folded lines.

@@ -86,6 +86,10 @@ fn written_out(source: &str, syntax: Syntax) -> Cow<'_, str> {
             at = end_of_tag(source, start);
             continue;
         }
+        if !may_refer(&source.as_bytes()[start..]) {
+            at = start + 1;
+            continue;
+        }
         let is_literal = source[..start].ends_with('\\');
         match referenced(&source[start..]).filter(|_| !is_literal) {
             Some((tag, bytes)) => {
@@ -105,6 +109,12 @@ fn written_out(source: &str, syntax: Syntax) -> Cow<'_, str> {
             Cow::Owned(out)
         }
     }
+}
+
+/// Whether a reference to a brace may stand here, alone or behind a brace: most signs are ruled out at a glance.
+fn may_refer(from: &[u8]) -> bool {
+    let reference = if from[0] == b'{' { &from[1..] } else { from };
+    matches!(reference, [b'&', b'#', b'0'..=b'9' | b'x' | b'X', ..] | [b'&', b'l', b'c' | b'b', ..])
 }
 
 /// A whole placeholder at the beginning of `source`, and how many bytes it takes there.
@@ -153,12 +163,25 @@ fn hidden(source: &str, syntax: Syntax) -> Option<Hidden> {
             at = end_of_tag(source, start);
             continue;
         }
-        if let Some(how) = hidden_at(source, start, syntax) {
+        if may_be_hidden(&source.as_bytes()[start..])
+            && let Some(how) = hidden_at(source, start, syntax)
+        {
             return Some(Hidden { at: start, how });
         }
         at = start + 1;
     }
     None
+}
+
+/// Whether a sign may begin a placeholder that is hidden: most are ruled out by what follows them. Behind a brace has to
+/// come what readers do not show, or another brace in some other spelling.
+fn may_be_hidden(from: &[u8]) -> bool {
+    match from {
+        [b'%', next, ..] => matches!(next, b'7' | b'2'),
+        [b'&', ..] => may_refer(from),
+        [b'{', next, ..] => matches!(next, b'<' | b'&' | b'%') || !next.is_ascii(),
+        _ => false,
+    }
 }
 
 fn hidden_at(source: &str, start: usize, syntax: Syntax) -> Option<How> {

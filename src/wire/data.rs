@@ -7,10 +7,11 @@
 //! bare LF stays content, and leaves with another dot before it. So what this relay takes for one message is one message for
 //! every reader behind it.
 
+use super::dot;
 use memchr::memmem;
 use std::sync::LazyLock;
 
-/// Bytes looked at one by one from a line that begins with a dot.
+/// Bytes looked at together from a line that begins with a dot.
 const DOTTED_BYTES: usize = 1024;
 
 static LF_DOT: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\n."));
@@ -133,7 +134,16 @@ impl DataFramer {
                     continue;
                 }
             }
-            // Where one line begins with a dot others may: to search for each would cost more than to look at each byte.
+            // Where one line begins with a dot others may: to search for each would cost more than to look at every word.
+            let dotted = &input[done..input.len().min(done + DOTTED_BYTES)];
+            if self.at == At::LineStart(LineEnd::CrLf) && next == b'.' {
+                let lines = take_dotted_lines(dotted, message);
+                if lines > 0 {
+                    done += lines;
+                    self.start_line(LineEnd::CrLf);
+                    continue;
+                }
+            }
             let bytes = if next == b'.' { DOTTED_BYTES } else { 1 };
             for byte in &input[done..input.len().min(done + bytes)] {
                 done += 1;
@@ -304,6 +314,15 @@ fn take_lines(input: &[u8], message: &mut Vec<u8>) -> usize {
     }
     message.extend_from_slice(lines);
     length
+}
+
+/// As [`take_lines`], from the start of a line: extra dots are undone, and it ends before a dot alone on its line.
+fn take_dotted_lines(input: &[u8], message: &mut Vec<u8>) -> usize {
+    let lines = &input[..memchr::memrchr(b'\n', input).map_or(0, |at| at + 1)];
+    if lines.is_empty() || !has_lawful_line_ends(lines) {
+        return 0;
+    }
+    dot::unstuff_lines(lines, message)
 }
 
 /// Whether every CR stands before an LF, every LF behind a CR, and no NUL anywhere. Written so that many octets are

@@ -32,7 +32,7 @@ impl Stuffer {
         for step in piece.chunks(STEP_BYTES) {
             let opens_with_dot = step[0] == b'.' || (self.before[1] == b'\r' && step.starts_with(b"\n."));
             if opens_with_dot || LINE_WITH_DOT.find(step).is_some() {
-                self.by_byte(step, stuffed);
+                self.by_word(step, stuffed);
             } else {
                 stuffed.extend_from_slice(step);
             }
@@ -44,23 +44,141 @@ impl Stuffer {
         }
     }
 
-    /// Without a branch for each byte.
-    fn by_byte(&self, step: &[u8], stuffed: &mut Vec<u8>) {
-        let start = stuffed.len();
-        stuffed.resize(start + 2 * step.len(), 0);
-        let (mut end, mut before) = (start, u16::from_be_bytes(self.before));
-        let room = stuffed.as_mut_slice();
-        for byte in step {
-            let needs_dot = (*byte == b'.') & (before == LINE_END);
-            let [first, second] = if needs_dot { [b'.', b'.'] } else { [*byte, 0] };
-            if let Some([one, two]) = room.get_mut(end..end + 2) {
-                (*one, *two) = (first, second);
-            }
-            end += 1 + usize::from(needs_dot);
-            before = before << 8 | u16::from(*byte);
+    /// A word at a time, without a branch for each byte.
+    fn by_word(&self, step: &[u8], stuffed: &mut Vec<u8>) {
+        let mut room = Room::of(stuffed, step.len() / 2 + 1 + step.len());
+        let mut before = u16::from_be_bytes(self.before);
+        let (head, words) = step.split_at(step.len().min(2));
+        for byte in head {
+            room.put_stuffed(&mut before, *byte);
         }
-        stuffed.truncate(end);
+        let mut at = head.len();
+        while let Some(word) = Word::at(step, at) {
+            let mut bytes = u128::from(word.bytes);
+            let mut dots = word.dots;
+            // From the last one on, so that the places of those before it stay.
+            while dots != 0 {
+                let shift = (63 - dots.leading_zeros()) & !7;
+                let below = (1 << shift) - 1;
+                bytes = bytes & below | u128::from(b'.') << shift | (bytes & !below) << 8;
+                dots &= (1 << shift) - 1;
+            }
+            room.put(bytes, WORD_BYTES + word.dots.count_ones() as usize);
+            at += WORD_BYTES;
+        }
+        if at > head.len() {
+            before = u16::from_be_bytes([step[at - 2], step[at - 1]]);
+        }
+        for byte in &words[at - head.len()..] {
+            room.put_stuffed(&mut before, *byte);
+        }
+        room.close();
     }
+}
+
+const WORD_BYTES: usize = 8;
+
+/// Eight bytes, and which of them are dots at the start of a line: the top bit of each such byte.
+struct Word {
+    bytes: u64,
+    dots: u64,
+}
+
+impl Word {
+    /// `None` at the end, and at the beginning, where what stands before is not known.
+    fn at(text: &[u8], at: usize) -> Option<Self> {
+        let load = |at: usize| Some(u64::from_le_bytes(*text.get(at..)?.first_chunk()?));
+        let bytes = load(at)?;
+        let dots = equal(bytes, b'.')
+            & equal(load(at.checked_sub(1)?)?, b'\n')
+            & equal(load(at.checked_sub(2)?)?, b'\r');
+        Some(Self { bytes, dots })
+    }
+}
+
+/// The top bit of each byte that is this one.
+fn equal(word: u64, byte: u8) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const LOW: u64 = 0x7f * ONES;
+    let differs = word ^ (u64::from(byte) * ONES);
+    // No carry leaves a byte.
+    !(((differs & LOW) + LOW) | differs | LOW)
+}
+
+/// Room at the end of a buffer that is written to in pieces of fixed size.
+struct Room<'b> {
+    buffer: &'b mut Vec<u8>,
+    end: usize,
+}
+
+impl<'b> Room<'b> {
+    fn of(buffer: &'b mut Vec<u8>, bytes: usize) -> Self {
+        let end = buffer.len();
+        buffer.resize(end + bytes + size_of::<u128>(), 0);
+        Self { buffer, end }
+    }
+
+    /// The first `length` of these bytes.
+    fn put(&mut self, bytes: u128, length: usize) {
+        if let Some(place) = self.buffer.get_mut(self.end..self.end + size_of::<u128>()) {
+            place.copy_from_slice(&bytes.to_le_bytes());
+        }
+        self.end += length;
+    }
+
+    fn put_stuffed(&mut self, before: &mut u16, byte: u8) {
+        let needs_dot = byte == b'.' && *before == LINE_END;
+        let length = 1 + usize::from(needs_dot);
+        self.put(u128::from_le_bytes([byte, byte, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), length);
+        *before = *before << 8 | u16::from(byte);
+    }
+
+    fn close(self) {
+        self.buffer.truncate(self.end);
+    }
+}
+
+/// Appends whole lines to `plain` without their extra dots, up to the first that is a dot alone; gives how many bytes that
+/// were. `lines` starts at a line start and holds no line end but CRLF, which it ends with.
+pub fn unstuff_lines(lines: &[u8], plain: &mut Vec<u8>) -> usize {
+    let mut room = Room::of(plain, lines.len());
+    let (mut at, mut before) = (0, LINE_END);
+    while at < lines.len() {
+        if let Some(word) = Word::at(lines, at)
+            && lone_dots(lines, at, word.dots) == 0
+        {
+            let (mut bytes, mut dots) = (word.bytes, word.dots);
+            while dots != 0 {
+                let shift = (63 - dots.leading_zeros()) & !7;
+                let below = (1 << shift) - 1;
+                bytes = bytes & below | (bytes >> 8) & !below;
+                dots &= below;
+            }
+            room.put(u128::from(bytes), WORD_BYTES - word.dots.count_ones() as usize);
+            at += WORD_BYTES;
+            before = u16::from_be_bytes([lines[at - 2], lines[at - 1]]);
+            continue;
+        }
+        let byte = lines[at];
+        let is_at_start = before == LINE_END;
+        if is_at_start && lines[at..].starts_with(FINAL_DOT) {
+            break;
+        }
+        room.put(u128::from(byte), usize::from(byte != b'.' || !is_at_start));
+        before = before << 8 | u16::from(byte);
+        at += 1;
+    }
+    room.close();
+    at
+}
+
+/// Those of `dots` that stand alone on their line; all of them where that cannot be seen.
+fn lone_dots(lines: &[u8], at: usize, dots: u64) -> u64 {
+    if dots == 0 {
+        return 0;
+    }
+    let next = lines.get(at + 1..).and_then(|next| next.first_chunk());
+    next.map_or(dots, |next| dots & equal(u64::from_le_bytes(*next), b'\r'))
 }
 
 /// A message with its extra dots, in one piece.
@@ -133,6 +251,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn whole_lines_are_unstuffed_up_to_a_lone_dot(
+            lines in proptest::collection::vec("\\.{0,3}[a.]{0,12}", 0..40),
+            is_ended in any::<bool>(),
+        ) {
+            let content: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+            let mut wire = stuffed(content.as_bytes());
+            let length = wire.len();
+            if is_ended {
+                wire.extend_from_slice(b".\r\nQUIT\r\n");
+            }
+            let mut plain = b"before".to_vec();
+            prop_assert_eq!(unstuff_lines(&wire, &mut plain), length);
+            prop_assert_eq!(&plain[6..], content.as_bytes());
+        }
+
         #[test]
         fn stuffing_is_undone_exactly(message in "(\r\n|\\.|a|\r|\n){0,60}") {
             let mut plain = Vec::new();

@@ -53,7 +53,7 @@ enum Fitness {
 
 impl Fitness {
     fn of(body: &[u8]) -> Self {
-        if body.split(|octet| *octet == b'\n').any(|line| line.len() > LINE_OCTETS_MAX + 1) {
+        if has_long_line(body) {
             Self::Unfit
         } else if body.is_ascii() {
             Self::Fit
@@ -61,6 +61,17 @@ impl Fitness {
             Self::EightBit
         }
     }
+}
+
+/// Whether a line is longer than the limit, with a CR. Looks back from where a line may end at the latest, so that lines
+/// are not walked one by one.
+fn has_long_line(body: &[u8]) -> bool {
+    let mut rest = body;
+    while let Some(window) = rest.get(..LINE_OCTETS_MAX + 2) {
+        let Some(end) = memchr::memrchr(b'\n', window) else { return true };
+        rest = &rest[end + 1..];
+    }
+    false
 }
 
 impl Reader<'_> {

@@ -146,7 +146,8 @@ fn base64_run(text: &[u8]) -> Run {
     let (mut bits, mut held, mut letters) = (0u32, 0u32, 0usize);
     for octet in text {
         run.read += 1;
-        let Some(six) = base64_digit(*octet) else {
+        let six = BASE64_DIGITS[usize::from(*octet)];
+        if six == NO_DIGIT {
             if *octet == b'=' && letters % 4 >= 2 {
                 // The other half of the padding.
                 let rest = &text[run.read..];
@@ -158,7 +159,7 @@ fn base64_run(text: &[u8]) -> Run {
             }
             run.has_junk |= !octet.is_ascii_whitespace();
             continue;
-        };
+        }
         (bits, held, letters) = (bits << 6 | u32::from(six), held + 6, letters + 1);
         if held >= 8 {
             held -= 8;
@@ -180,7 +181,20 @@ fn is_base64(text: &[u8]) -> bool {
     is_pure && signs % 4 == 0
 }
 
-pub fn base64_digit(octet: u8) -> Option<u8> {
+const NO_DIGIT: u8 = 0xff;
+/// What each octet stands for.
+static BASE64_DIGITS: [u8; 256] = {
+    let (mut digits, mut octet) = ([NO_DIGIT; 256], 0);
+    while octet < digits.len() {
+        if let Some(six) = base64_digit(octet as u8) {
+            digits[octet] = six;
+        }
+        octet += 1;
+    }
+    digits
+};
+
+pub const fn base64_digit(octet: u8) -> Option<u8> {
     Some(match octet {
         b'A'..=b'Z' => octet - b'A',
         b'a'..=b'z' => octet - b'a' + 26,
