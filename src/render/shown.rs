@@ -82,7 +82,7 @@ fn written_out(source: &str, syntax: Syntax) -> Cow<'_, str> {
     let (mut from, mut at) = (0, 0);
     while let Some(found) = memchr::memchr2(b'{', b'&', &source.as_bytes()[at..]) {
         let start = at + found;
-        if source[start..].starts_with("{{") {
+        if matches!(source.as_bytes()[start..], [b'{', b'{', ..]) {
             at = end_of_tag(source, start);
             continue;
         }
@@ -159,7 +159,7 @@ fn hidden(source: &str, syntax: Syntax) -> Option<Hidden> {
     let mut at = 0;
     while let Some(found) = memchr::memchr3(b'{', b'&', b'%', &source.as_bytes()[at..]) {
         let start = at + found;
-        if source[start..].starts_with("{{") {
+        if matches!(source.as_bytes()[start..], [b'{', b'{', ..]) {
             at = end_of_tag(source, start);
             continue;
         }

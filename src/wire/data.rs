@@ -12,7 +12,7 @@ use memchr::memmem;
 use std::sync::LazyLock;
 
 /// Bytes looked at together from a line that begins with a dot.
-const DOTTED_BYTES: usize = 1024;
+const DOTTED_BYTES: usize = dot::UNSTUFFED_BYTES_MAX;
 
 static LF_DOT: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\n."));
 
@@ -135,8 +135,9 @@ impl DataFramer {
                 }
             }
             // Where one line begins with a dot others may: to search for each would cost more than to look at every word.
-            let dotted = &input[done..input.len().min(done + DOTTED_BYTES)];
-            if self.at == At::LineStart(LineEnd::CrLf) && next == b'.' {
+            let is_dotted = next == b'.' && matches!(self.at, At::LineStart(_));
+            if is_dotted && self.at == At::LineStart(LineEnd::CrLf) {
+                let dotted = &input[done..input.len().min(done + DOTTED_BYTES)];
                 let lines = take_dotted_lines(dotted, message);
                 if lines > 0 {
                     done += lines;
@@ -144,7 +145,7 @@ impl DataFramer {
                     continue;
                 }
             }
-            let bytes = if next == b'.' { DOTTED_BYTES } else { 1 };
+            let bytes = if is_dotted { DOTTED_BYTES } else { 1 };
             for byte in &input[done..input.len().min(done + bytes)] {
                 done += 1;
                 if self.step(*byte, message) {

@@ -46,7 +46,9 @@ impl Stuffer {
 
     /// A word at a time, without a branch for each byte.
     fn by_word(&self, step: &[u8], stuffed: &mut Vec<u8>) {
-        let mut room = Room::of(stuffed, step.len() / 2 + 1 + step.len());
+        let start = stuffed.len();
+        stuffed.resize(start + step.len() / 2 + 1 + step.len() + size_of::<u128>(), 0);
+        let mut room = Room { room: stuffed, end: start };
         let mut before = u16::from_be_bytes(self.before);
         let (head, words) = step.split_at(step.len().min(2));
         for byte in head {
@@ -72,7 +74,8 @@ impl Stuffer {
         for byte in &words[at - head.len()..] {
             room.put_stuffed(&mut before, *byte);
         }
-        room.close();
+        let end = room.end;
+        stuffed.truncate(end);
     }
 }
 
@@ -105,23 +108,17 @@ fn equal(word: u64, byte: u8) -> u64 {
     !(((differs & LOW) + LOW) | differs | LOW)
 }
 
-/// Room at the end of a buffer that is written to in pieces of fixed size.
-struct Room<'b> {
-    buffer: &'b mut Vec<u8>,
+/// Room that is written to in pieces of a fixed size: sixteen bytes longer than what it comes to hold.
+struct Room<'r> {
+    room: &'r mut [u8],
     end: usize,
 }
 
-impl<'b> Room<'b> {
-    fn of(buffer: &'b mut Vec<u8>, bytes: usize) -> Self {
-        let end = buffer.len();
-        buffer.resize(end + bytes + size_of::<u128>(), 0);
-        Self { buffer, end }
-    }
-
+impl Room<'_> {
     /// The first `length` of these bytes.
     fn put(&mut self, bytes: u128, length: usize) {
-        if let Some(place) = self.buffer.get_mut(self.end..self.end + size_of::<u128>()) {
-            place.copy_from_slice(&bytes.to_le_bytes());
+        if let Some(place) = self.room.get_mut(self.end..).and_then(|room| room.first_chunk_mut()) {
+            *place = bytes.to_le_bytes();
         }
         self.end += length;
     }
@@ -132,16 +129,18 @@ impl<'b> Room<'b> {
         self.put(u128::from_le_bytes([byte, byte, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), length);
         *before = *before << 8 | u16::from(byte);
     }
-
-    fn close(self) {
-        self.buffer.truncate(self.end);
-    }
 }
+
+/// Most bytes that [`unstuff_lines`] takes at once; of more it takes none.
+pub const UNSTUFFED_BYTES_MAX: usize = 1024;
 
 /// Appends whole lines to `plain` without their extra dots, up to the first that is a dot alone; gives how many bytes that
 /// were. `lines` starts at a line start and holds no line end but CRLF, which it ends with.
 pub fn unstuff_lines(lines: &[u8], plain: &mut Vec<u8>) -> usize {
-    let mut room = Room::of(plain, lines.len());
+    let lines = if lines.len() > UNSTUFFED_BYTES_MAX { &[][..] } else { lines };
+    // Not in `plain` itself, which was given just the room that it needs.
+    let mut held = [0; UNSTUFFED_BYTES_MAX + size_of::<u128>()];
+    let mut room = Room { room: &mut held, end: 0 };
     let (mut at, mut before) = (0, LINE_END);
     while at < lines.len() {
         if let Some(word) = Word::at(lines, at)
@@ -168,7 +167,8 @@ pub fn unstuff_lines(lines: &[u8], plain: &mut Vec<u8>) -> usize {
         before = before << 8 | u16::from(byte);
         at += 1;
     }
-    room.close();
+    let end = room.end;
+    plain.extend_from_slice(&held[..end]);
     at
 }
 
