@@ -86,7 +86,7 @@ impl Reason {
     }
 
     /// What a job with this reason becomes. A refusal by the target depends on its reply code instead.
-    fn state(self) -> State {
+    pub fn state(self) -> State {
         match self {
             Self::NoConsent | Self::Restricted | Self::Erased | Self::Duplicate => State::Suppressed,
             Self::TargetUnavailable

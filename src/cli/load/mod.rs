@@ -76,7 +76,7 @@ pub struct LoadArgs {
     /// Exit 99 when 99 of 100 answers took longer, such as 50ms
     #[arg(long, value_name = "D", value_parser = span)]
     pub max_p99: Option<Duration>,
-    /// Exit 99 when more jobs than this were not relayed
+    /// Exit 99 when more jobs than this failed: neither relayed, nor held, nor suppressed as the person wants it
     #[arg(long, value_name = "N")]
     pub max_failed: Option<u64>,
     /// Print the report as JSON
@@ -101,7 +101,7 @@ pub struct LoadDefaults {
     pub trust: Trust,
 }
 
-/// Exit 0: sent and reported; 99: a threshold was broken.
+/// Exit 0: sent and reported; 1: the relay took none of the jobs; 99: a threshold was broken.
 ///
 /// # Errors
 /// When an argument or a file cannot be used, or the relay cannot be reached.
@@ -121,6 +121,9 @@ pub async fn run(args: LoadArgs, defaults: LoadDefaults) -> Result<Exit, CliErro
     };
     let report = generator::run(door, source, plan).await.map_err(unreachable_relay)?;
     report::print(&report, args.json).map_err(CliError::failed)?;
+    if let Some(none) = report::none_taken(&report) {
+        return Err(CliError::failed(none));
+    }
     let broken = report::broken(&report, args.max_p99, args.max_failed);
     if broken.is_empty() {
         return Ok(Exit::Ok);

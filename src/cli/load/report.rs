@@ -1,6 +1,6 @@
 //! What the load generator found, for a person or as JSON, and whether it is good enough.
 
-use crate::load::generator::{Rate, Report};
+use crate::load::generator::{Count, Rate, Report};
 use serde_json::{Value as Json, json};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -27,9 +27,24 @@ pub fn broken(report: &Report, p99_max: Option<Duration>, failed_max: Option<u64
     if let Some(max) = failed_max
         && report.failed() > max
     {
-        broken.push(format!("{} jobs were not relayed, more than {max}", report.failed()));
+        broken.push(format!("{} jobs failed, more than {max}", report.failed()));
     }
     broken
+}
+
+/// That the relay took nothing, and why most of all.
+pub fn none_taken(report: &Report) -> Option<String> {
+    let ((state, reason), Count { jobs, detail }) = report.futile()?;
+    let why = [state, reason, detail].map(String::as_str);
+    let why: Vec<&str> = why.into_iter().filter(|word| !word.is_empty()).collect();
+    Some(format!("none of {} jobs was taken; {jobs} of them {}", report.planned, why.join(": ")))
+}
+
+fn asked_rate(report: &Report) -> String {
+    match report.rate {
+        Rate::PerSecond(rate) => format!("{rate}/s"),
+        Rate::Max => String::from("as fast as can be"),
+    }
 }
 
 fn as_text(report: &Report) -> String {
@@ -43,11 +58,14 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
         Rate::PerSecond(rate) => format!("{rate} jobs/s asked for, open loop"),
         Rate::Max => String::from("closed loop"),
     };
+    if let Some(none) = none_taken(report) {
+        writeln!(out, "{none}")?;
+    }
     writeln!(out, "{} jobs in {:?}, {asked}", report.planned, report.lasting)?;
     writeln!(out, "sent      {:>10}", report.sent)?;
     writeln!(out, "relayed   {:>10}   {:.0}/s answered", report.relayed, report.achieved)?;
     for ((state, reason), count) in report.outcomes.iter().filter(|((state, _), _)| state != "relayed") {
-        writeln!(out, "{state:<9} {count:>10}   {reason}")?;
+        writeln!(out, "{state:<9} {:>10}   {reason}", count.jobs)?;
     }
     write!(out, "latency  ")?;
     for (name, quantile) in QUANTILES {
@@ -55,14 +73,20 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
     }
     writeln!(out, " max {}", in_ms(micros(report.latency.max())))?;
     writeln!(out, "own CPU   {:.2} s, {:.1} us a job", report.cpu.as_secs_f64(), cpu_us(report))?;
-    if !report.kept_the_rate() {
+    if report.kept_the_rate() == Some(false) {
         let (behind, longest) = (report.behind, in_ms(report.behind_longest));
         let unsent = report.planned - report.sent.min(report.planned);
+        let unanswered = report.sent.saturating_sub(report.answered);
         writeln!(
             out,
-            "the rate was not kept: {behind} jobs went out late, by up to {longest}, {unsent} not at all;"
+            "the rate was not kept: {behind} jobs went out late, by up to {longest}, {unsent} not at all,"
         )?;
-        writeln!(out, "their times count from when they were due")?;
+        writeln!(
+            out,
+            "{:.0}/s and not {} were answered, {unanswered} never; times count from when a job was due",
+            report.achieved,
+            asked_rate(report)
+        )?;
     }
     Ok(())
 }
@@ -71,7 +95,7 @@ fn as_json(report: &Report) -> Json {
     let outcomes: Vec<Json> = report
         .outcomes
         .iter()
-        .map(|((state, reason), count)| json!({"state": state, "reason": reason, "count": count}))
+        .map(|((state, reason), count)| json!({"state": state, "reason": reason, "count": count.jobs}))
         .collect();
     let mut latency: serde_json::Map<String, Json> = QUANTILES
         .iter()
@@ -86,6 +110,8 @@ fn as_json(report: &Report) -> Json {
         "sent": report.sent,
         "answered": report.answered,
         "relayed": report.relayed,
+        "journaled": report.journaled,
+        "suppressed": report.suppressed,
         "failed": report.failed(),
         "outcomes": outcomes,
         "achieved": report.achieved,

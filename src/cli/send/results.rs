@@ -26,6 +26,8 @@ pub(super) enum Last {
     Journaled,
     /// It may have been delivered.
     Unknown,
+    /// Kept back as the person wants it.
+    Suppressed,
     Failed,
     /// Deferred or lost: it is submitted again.
     Open,
@@ -48,6 +50,7 @@ impl Earlier {
             "relayed" => Last::Relayed,
             "journaled" => Last::Journaled,
             "unknown" => Last::Unknown,
+            "suppressed" => Last::Suppressed,
             "deferred" | "lost" => Last::Open,
             _ => Last::Failed,
         };

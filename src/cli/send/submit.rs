@@ -72,6 +72,7 @@ impl Run {
         let before = Before {
             journaled: earlier.count(Last::Journaled),
             unknown: earlier.count(Last::Unknown),
+            suppressed: earlier.count(Last::Suppressed),
             failed: earlier.count(Last::Failed),
             open: earlier.count(Last::Open),
         };

@@ -87,7 +87,8 @@ impl Tally {
             count(&mut self.by_reason, reason);
         }
         self.took = self.begun.elapsed();
-        self.progress.answer(self.answered() - self.of("relayed") - self.of("journaled"));
+        let fine = ["relayed", "journaled", "suppressed"].map(|state| self.of(state));
+        self.progress.answer(self.answered() - fine.iter().sum::<u64>());
         line
     }
 
@@ -110,7 +111,8 @@ impl Tally {
 
     /// Jobs that were not sent and will not be.
     fn failures(&self) -> u64 {
-        let settled = ["relayed", "journaled", "unknown", "deferred", "lost"].map(|state| self.of(state));
+        let others = ["relayed", "journaled", "suppressed", "unknown", "deferred", "lost"];
+        let settled = others.map(|state| self.of(state));
         self.answered() - settled.iter().sum::<u64>()
     }
 }
@@ -129,6 +131,7 @@ fn count(counts: &mut BTreeMap<String, u64>, word: &str) {
 pub(super) struct Before {
     pub journaled: u64,
     pub unknown: u64,
+    pub suppressed: u64,
     pub failed: u64,
     /// Deferred or lost: submitted again.
     pub open: u64,
@@ -154,6 +157,7 @@ struct SummaryText<'a> {
     reasons: &'a BTreeMap<String, u64>,
     unanswered: u64,
     skipped: u64,
+    suppressed_before: u64,
     failed_before: u64,
     journaled_before: u64,
     unknown_before: u64,
@@ -204,6 +208,7 @@ impl Summary {
             reasons: &self.tally.by_reason,
             unanswered: self.unanswered,
             skipped: self.skipped,
+            suppressed_before: self.before.suppressed,
             failed_before: self.before.failed,
             journaled_before: self.before.journaled,
             unknown_before: self.before.unknown,
@@ -231,9 +236,10 @@ impl Summary {
             rows.push(("unanswered".into(), format!("{}  (the connection ended first)", self.unanswered)));
         }
         if self.skipped > 0 {
-            let Before { journaled, unknown, failed, .. } = self.before;
-            let earlier =
-                format!("answered earlier: {failed} failed, {journaled} journaled, {unknown} unknown");
+            let Before { journaled, unknown, suppressed, failed, .. } = self.before;
+            let earlier = format!(
+                "answered earlier: {failed} failed, {suppressed} suppressed, {journaled} journaled, {unknown} unknown"
+            );
             rows.push(("skipped".into(), format!("{}  ({earlier})", self.skipped)));
         }
         if self.before.open > 0 {
@@ -264,6 +270,7 @@ fn meaning(state: &str) -> &'static str {
         "journaled" => "  (held by the relay, which delivers them: tokenrelay jobs list --state journaled)",
         "unknown" => "  (may have been delivered; not sent again: tokenrelay jobs list --state unknown)",
         "deferred" => "  (nothing is held)",
+        "suppressed" => "  (as the person wants it)",
         _ => "",
     }
 }

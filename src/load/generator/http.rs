@@ -2,7 +2,7 @@
 
 use super::pace::{Pace, Rate};
 use super::source::Source;
-use super::tally::Tally;
+use super::tally::{Tally, Told};
 use crate::load::client::{Client, ClientError, Endpoint, ResultText};
 use bytes::Bytes;
 use futures_util::Stream;
@@ -75,9 +75,13 @@ async fn converse(
         let Some(line) = next.ok()? else { return Some(()) };
         let result = ResultText::read(&line).ok()?;
         if let Some(at) = result.job_id.as_deref().and_then(|id| source.due_at(id)) {
-            let reason = result.reason.as_deref().unwrap_or_default();
+            let told = Told {
+                state: &result.state,
+                reason: result.reason.as_deref().unwrap_or_default(),
+                detail: result.detail.as_deref().unwrap_or_default(),
+            };
             let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-            tally.answered(at, pace.since_start(), &result.state, reason);
+            tally.answered(at, pace.since_start(), told);
         }
         if pace.rate() == Rate::Max {
             answered += 1;

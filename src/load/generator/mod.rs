@@ -10,7 +10,7 @@ mod tally;
 pub use pace::Rate;
 pub use smtp::SmtpDoor;
 pub use source::{BadMessage, Jobs, Source};
-pub use tally::{Report, Tally};
+pub use tally::{Count, Report, Tally};
 
 use super::client::Endpoint;
 use futures_util::future::join_all;

@@ -7,9 +7,9 @@ pub use line::{SmtpDoor, SmtpTrouble};
 
 use super::pace::{Due, Pace};
 use super::source::Source;
-use super::tally::Tally;
-use crate::fault::ReplyCode;
-use line::Line;
+use super::tally::{Tally, Told};
+use crate::fault::{Reason, State};
+use line::{Answer, Line};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout_at};
@@ -80,10 +80,10 @@ impl Engine {
                     open = self.pace.try_next();
                     open.into_iter().for_each(|next| self.put_envelope(next));
                     self.line.send().await?;
-                    let code = self.line.reply().await?;
-                    self.settle(due, code)?;
+                    let answer = self.line.reply().await?;
+                    self.settle(due, &answer)?;
                 }
-                Some(code) => self.settle(due, code)?,
+                Some(answer) => self.settle(due, &answer)?,
             }
         }
     }
@@ -99,17 +99,17 @@ impl Engine {
 
     /// The first refusal of MAIL, RCPT and DATA. DATA that is taken without a recipient is ended with nothing in it
     /// (RFC 2920 §3.1).
-    async fn envelope_refused(&mut self) -> Result<Option<ReplyCode>, SmtpTrouble> {
+    async fn envelope_refused(&mut self) -> Result<Option<Answer>, SmtpTrouble> {
         let mut refused = None;
         for _ in ["MAIL", "RCPT"] {
-            let code = self.line.reply().await?;
-            if code.basic == CLOSING {
-                return Ok(Some(code));
+            let answer = self.line.reply().await?;
+            if answer.code.basic == CLOSING {
+                return Ok(Some(answer));
             }
-            refused = refused.or((code.basic / 100 != 2).then_some(code));
+            refused = refused.or((answer.code.basic / 100 != 2).then_some(answer));
         }
         let data = self.line.reply().await?;
-        let is_ready = data.basic == 354;
+        let is_ready = data.code.basic == 354;
         let refused = refused.or((!is_ready).then_some(data));
         if refused.is_some() {
             // The door may still be in the middle of a transaction.
@@ -121,18 +121,21 @@ impl Engine {
         Ok(refused)
     }
 
-    fn settle(&mut self, due: Due, code: ReplyCode) -> Result<(), SmtpTrouble> {
-        let state = match code.basic / 100 {
-            2 => "relayed",
-            4 => "deferred",
-            _ => "rejected",
+    fn settle(&mut self, due: Due, Answer { code, text }: &Answer) -> Result<(), SmtpTrouble> {
+        let said = text.split([' ', ':']).next().and_then(Reason::parse);
+        let state = match (code.basic / 100, said.map(Reason::state)) {
+            (2, _) => State::Relayed,
+            (_, Some(State::Suppressed)) => State::Suppressed,
+            (4, _) => State::Deferred,
+            _ => State::Rejected,
         };
         let reason = match (state, code.enhanced) {
-            ("relayed", _) => String::new(),
+            (State::Relayed, _) => String::new(),
             (_, Some(enhanced)) => format!("{} {enhanced}", code.basic),
             (_, None) => code.basic.to_string(),
         };
-        self.tally.answered(due.at, self.pace.since_start(), state, &reason);
+        let told = Told { state: state.as_str(), reason: &reason, detail: text };
+        self.tally.answered(due.at, self.pace.since_start(), told);
         if code.basic == CLOSING {
             Err(SmtpTrouble::Refused { at: "a message", code: CLOSING })
         } else {

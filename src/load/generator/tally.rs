@@ -1,6 +1,7 @@
 //! What came of the jobs.
 
 use super::pace::{Due, Pace, Rate};
+use crate::fault::State;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +16,7 @@ const LATENCY_MAX_US: u64 = 3_600_000_000;
 pub struct Tally {
     sent: u64,
     answered: u64,
-    outcomes: BTreeMap<Outcome, u64>,
+    outcomes: BTreeMap<Outcome, Count>,
     latency: Histogram<u64>,
     behind: u64,
     behind_longest: Duration,
@@ -24,6 +25,21 @@ pub struct Tally {
 
 /// State and reason, as the relay names them; over SMTP the reply's codes.
 pub type Outcome = (String, String);
+
+/// How often it came, and what the relay said the first time.
+#[derive(Debug, Clone, Default)]
+pub struct Count {
+    pub jobs: u64,
+    pub detail: String,
+}
+
+/// An answer of the relay.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    pub state: &'a str,
+    pub reason: &'a str,
+    pub detail: &'a str,
+}
 
 impl Default for Tally {
     fn default() -> Self {
@@ -50,28 +66,30 @@ impl Tally {
     }
 
     /// Its answer came, at `now` since the start; `at` is when the job was due.
-    pub fn answered(&mut self, at: Duration, now: Duration, state: &str, reason: &str) {
+    pub fn answered(&mut self, at: Duration, now: Duration, told: Told<'_>) {
         self.answered += 1;
         self.last_answer = self.last_answer.max(now);
         let micros = u64::try_from(now.saturating_sub(at).as_micros()).unwrap_or(LATENCY_MAX_US);
         self.latency.saturating_record(micros);
-        self.count(state, reason);
+        self.count(told);
     }
 
     /// What has no answer by now has none, for this reason.
     pub fn close(&mut self, reason: &str) {
-        let told: u64 = self.outcomes.values().sum();
+        let told: u64 = self.outcomes.values().map(|count| count.jobs).sum();
         if let Some(open) = self.sent.checked_sub(told).filter(|open| *open > 0) {
-            *self.outcomes.entry((String::from("unanswered"), reason.to_owned())).or_default() += open;
+            self.outcomes.entry((String::from("unanswered"), reason.to_owned())).or_default().jobs += open;
         }
     }
 
-    fn count(&mut self, state: &str, reason: &str) {
+    fn count(&mut self, Told { state, reason, detail }: Told<'_>) {
         let known = self.outcomes.iter_mut().find(|((s, r), _)| s == state && r == reason);
-        match known {
-            Some((_, count)) => *count += 1,
-            None => drop(self.outcomes.insert((state.to_owned(), reason.to_owned()), 1)),
+        if let Some((_, count)) = known {
+            count.jobs += 1;
+            return;
         }
+        let outcome = (state.to_owned(), reason.to_owned());
+        self.outcomes.insert(outcome, Count { jobs: 1, detail: detail.to_owned() });
     }
 
     /// Takes another connection's account in.
@@ -83,7 +101,8 @@ impl Tally {
         self.last_answer = self.last_answer.max(other.last_answer);
         self.latency.add(&other.latency).expect("all histograms have the same bounds");
         for (outcome, count) in &other.outcomes {
-            *self.outcomes.entry(outcome.clone()).or_default() += count;
+            let first = || Count { jobs: 0, detail: count.detail.clone() };
+            self.outcomes.entry(outcome.clone()).or_insert_with(first).jobs += count.jobs;
         }
     }
 }
@@ -98,9 +117,15 @@ pub struct Report {
     pub sent: u64,
     pub answered: u64,
     pub relayed: u64,
-    pub outcomes: BTreeMap<Outcome, u64>,
+    /// Held by the relay, which delivers them.
+    pub journaled: u64,
+    /// Kept back as the person wants it: no failure.
+    pub suppressed: u64,
+    pub outcomes: BTreeMap<Outcome, Count>,
     /// Answers per second, until the last one.
     pub achieved: f64,
+    /// Seconds until the last answer.
+    answering: f64,
     /// From the moment a job was due to its answer, in microseconds.
     pub latency: Histogram<u64>,
     /// Jobs that went out more than 10 ms after their time.
@@ -116,16 +141,21 @@ impl Report {
         tallies.iter().for_each(|tally| all.add(tally));
         let until = all.last_answer.max(pace.lasting_min());
         let lasting = if pace.lasting_min().is_zero() { all.last_answer } else { pace.lasting() };
-        let relayed =
-            all.outcomes.iter().filter(|((state, _), _)| state == "relayed").map(|(_, count)| count);
+        let of = |state: State| -> u64 {
+            let told = all.outcomes.iter().filter(|((name, _), _)| name == state.as_str());
+            told.map(|(_, count)| count.jobs).sum()
+        };
         Self {
             rate: pace.rate(),
             lasting,
             planned: pace.planned().unwrap_or(all.sent),
             sent: all.sent,
             answered: all.answered,
-            relayed: relayed.sum(),
+            relayed: of(State::Relayed),
+            journaled: of(State::Journaled),
+            suppressed: of(State::Suppressed),
             achieved: all.answered as f64 / until.as_secs_f64(),
+            answering: all.last_answer.as_secs_f64(),
             outcomes: all.outcomes,
             latency: all.latency,
             behind: all.behind,
@@ -134,14 +164,35 @@ impl Report {
         }
     }
 
-    /// Planned jobs that were not relayed: unsent and unanswered ones too.
-    pub fn failed(&self) -> u64 {
-        self.planned.saturating_sub(self.relayed)
+    /// Jobs that the relay took.
+    pub fn taken(&self) -> u64 {
+        self.relayed + self.journaled
     }
 
-    /// Whether the jobs went out when they were due: all of them, and at most one in a hundred late.
-    pub fn kept_the_rate(&self) -> bool {
-        self.sent == self.planned && self.behind * 100 <= self.planned
+    /// Planned jobs that it neither took nor kept back for the person's sake: unsent and unanswered ones too.
+    pub fn failed(&self) -> u64 {
+        self.planned.saturating_sub(self.taken() + self.suppressed)
+    }
+
+    /// The most frequent reason, when the relay took none of the jobs and not for the persons' sake alone.
+    pub fn futile(&self) -> Option<(&Outcome, &Count)> {
+        if self.taken() > 0 || self.failed() == 0 {
+            return None;
+        }
+        let failed = self.outcomes.iter().filter(|((state, _), _)| state != State::Suppressed.as_str());
+        failed.max_by_key(|(_, count)| count.jobs)
+    }
+
+    /// Whether the jobs went out when they were due, all of them and at most one in a hundred late, and were answered
+    /// at that rate too. `None`: no rate was asked for.
+    pub fn kept_the_rate(&self) -> Option<bool> {
+        let Rate::PerSecond(rate) = self.rate else { return None };
+        let went_out = self.sent == self.planned && self.behind * 100 <= self.planned;
+        // An answer that takes its time is not a rate that was not kept, one that takes longer and longer is.
+        let usual = self.latency.value_at_quantile(0.5) as f64 / 1e6;
+        let needed = self.answered as f64 / rate;
+        let came_back = self.answered == self.planned && self.answering - usual <= needed * 1.02 + 0.1;
+        Some(went_out && came_back)
     }
 }
 
@@ -149,6 +200,10 @@ impl Report {
 mod tests {
     use super::super::Plan;
     use super::*;
+
+    fn told(state: &str) -> Told<'_> {
+        Told { state, reason: "", detail: "" }
+    }
 
     #[test]
     fn time_counts_from_when_a_job_was_due() {
@@ -162,9 +217,9 @@ mod tests {
         .unwrap();
         let (mut one, mut two) = (Tally::default(), Tally::default());
         one.sent(Due { number: 0, at: ms(0) }, ms(1));
-        one.answered(ms(0), ms(3), "relayed", "");
+        one.answered(ms(0), ms(3), told("relayed"));
         two.sent(Due { number: 1, at: ms(10) }, ms(500));
-        two.answered(ms(10), ms(510), "rejected", "bad-job");
+        two.answered(ms(10), ms(510), told("rejected"));
         let report = Report::of(vec![one, two], &pace, Duration::ZERO);
         assert_eq!((report.planned, report.sent, report.relayed, report.failed()), (2, 2, 1, 1));
         assert!(
@@ -173,7 +228,36 @@ mod tests {
             report.latency.max()
         );
         assert_eq!((report.behind, report.behind_longest), (1, ms(490)));
-        assert!(!report.kept_the_rate());
+        assert_eq!(report.kept_the_rate(), Some(false));
         assert!((report.achieved - 2.0 / 0.510).abs() < 0.01);
+    }
+    /// As many jobs as given, a hundred a second; job `n` is answered after what `took` says.
+    fn report(jobs: u64, took: impl Fn(u64) -> u64, state: &str) -> Report {
+        let ms = Duration::from_millis;
+        let plan =
+            Plan { rate: Rate::PerSecond(100.0), lasting: ms(10 * jobs), jobs_max: None, connections: 1 };
+        let mut tally = Tally::default();
+        for number in 0..jobs {
+            let at = ms(10 * number);
+            tally.sent(Due { number, at }, at);
+            tally.answered(at, at + ms(took(number)), told(state));
+        }
+        Report::of(vec![tally], &Pace::start(&plan).unwrap(), Duration::ZERO)
+    }
+
+    #[test]
+    fn d_answers_that_come_later_and_later_do_not_keep_the_rate() {
+        assert_eq!(report(200, |_| 900, "relayed").kept_the_rate(), Some(true));
+        assert_eq!(report(200, |number| number * 5, "relayed").kept_the_rate(), Some(false));
+    }
+
+    #[test]
+    fn d_a_run_that_reached_nobody_says_why_and_who_refused_is_no_failure() {
+        let refused = report(10, |_| 5, "rejected");
+        assert_eq!((refused.failed(), refused.futile().map(|(_, count)| count.jobs)), (10, Some(10)));
+        let kept_back = report(10, |_| 5, "suppressed");
+        assert_eq!((kept_back.failed(), kept_back.suppressed, kept_back.futile().is_none()), (0, 10, true));
+        let held = report(10, |_| 5, "journaled");
+        assert_eq!((held.failed(), held.taken(), held.futile().is_none()), (0, 10, true));
     }
 }

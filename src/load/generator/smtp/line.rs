@@ -45,6 +45,13 @@ pub enum SmtpTrouble {
     NoReply,
 }
 
+/// What the relay said.
+pub struct Answer {
+    pub code: ReplyCode,
+    /// Of a refusal, without its codes.
+    pub text: String,
+}
+
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
@@ -122,7 +129,7 @@ impl Line {
     }
 
     async fn expect(&mut self, at: &'static str, wanted: u16) -> Result<(), SmtpTrouble> {
-        match self.reply().await?.basic {
+        match self.reply().await?.code.basic {
             code if code == wanted => Ok(()),
             code => Err(SmtpTrouble::Refused { at, code }),
         }
@@ -139,10 +146,14 @@ impl Line {
         sent.map_err(SmtpTrouble::Lost)
     }
 
-    /// The next reply's codes.
-    pub async fn reply(&mut self) -> Result<ReplyCode, SmtpTrouble> {
+    /// The next reply.
+    pub async fn reply(&mut self) -> Result<Answer, SmtpTrouble> {
         let octets = self.reply_octets().await?;
-        Reply::parse(&self.inbox[octets]).map(|reply| reply.code).map_err(|_| SmtpTrouble::NoReply)
+        let reply = Reply::parse(&self.inbox[octets]).map_err(|_| SmtpTrouble::NoReply)?;
+        let is_refusal = reply.code.basic >= 400;
+        let text = |line: &[u8]| String::from_utf8_lossy(line).into_owned();
+        let text = is_refusal.then(|| reply.lines().next().map(text)).flatten().unwrap_or_default();
+        Ok(Answer { code: reply.code, text })
     }
 
     async fn reply_octets(&mut self) -> Result<std::ops::Range<usize>, SmtpTrouble> {
