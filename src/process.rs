@@ -1,6 +1,7 @@
 //! What the process itself must not give away: no core dump, no reading by a tracer of the same user, no
 //! values in panic messages.
 
+use nix::sys::signal::{SigSet, Signal};
 use std::io::Write;
 
 /// Switches off core dumps and ptrace by others, and replaces the panic message by its place: a message such
@@ -21,6 +22,16 @@ pub fn harden() {
             let _ = writeln!(std::io::stderr(), "error: defect in tokenrelay at {place}; please report it");
         }
     }));
+}
+
+/// A terminal must not stop the relay: one that is set so (`stty tostop`) sends SIGTTOU to whoever writes to it from the
+/// background, and its log is written there. To be called before there are other threads, which take this over; what is
+/// blocked is written all the same (POSIX.1-2017, General Terminal Interface 11.1.4).
+pub fn write_from_the_background() {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGTTOU);
+    // It cannot fail for a signal that there is.
+    let _ = signals.thread_block();
 }
 
 /// Keeps the process' memory out of swap, where the system lets it: people are in it. False when it does not

@@ -114,7 +114,10 @@ impl Cli {
         match self.command {
             Command::Demo(args) => block_on(demo::run(args)),
             Command::Init(args) => init::run(&args),
-            Command::Serve(with) => block_on(serve::run(with)),
+            Command::Serve(with) => {
+                crate::process::write_from_the_background();
+                block_on(serve::run(with))
+            }
             Command::Check(args) => block_on(check::run(args)),
             Command::Send(WithConfigAnd { with, args }) => {
                 block_on(async move { send::run(args, context::send_defaults(&with.config)).await })

@@ -68,6 +68,47 @@ fn fill(pipe: &std::io::PipeWriter) {
     fcntl_setfl(pipe, flags).unwrap();
 }
 
+/// Runs what follows in the background of a terminal that stops who writes to it from there; what it says goes to a file.
+const BEHIND_A_TERMINAL: &str = r#"
+import os, pty, signal, sys, termios
+told, command = sys.argv[1], sys.argv[2:]
+reading, writing = os.pipe()
+leader, terminal = pty.fork()
+if leader == 0:
+    mode = termios.tcgetattr(0)
+    mode[3] |= termios.TOSTOP
+    termios.tcsetattr(0, termios.TCSANOW, mode)
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        os.execv(command[0], command)
+    os.write(writing, b"%d" % child)
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+child = int(os.read(reading, 20))
+signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
+with open(told, "wb", buffering=0) as file:
+    try:
+        while said := os.read(terminal, 4096):
+            file.write(said)
+    except OSError:
+        pass
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(leader, 0)[1]))
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c1_a_terminal_that_stops_who_writes_in_the_background_stops_nothing() {
+    let mut world = Stage::new().for_a_program().await;
+    let (serve, told) = (serve(&world), world.dir.path().join("told"));
+    let mut python = Command::new("python3");
+    python.args(["-c", BEHIND_A_TERMINAL]).arg(&told).arg(serve.get_program()).args(serve.get_args());
+    let relay = Program::run(&mut world, &mut python).await;
+    submit(&world, "terminal").await;
+    relay.signal("-TERM");
+    assert_eq!(relay.ended().await.code(), Some(0));
+    assert_eq!(count_in(&told, "every accepted recipient has its outcome"), 1);
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c1_standard_descriptors_that_are_closed_become_no_sockets() {
     let mut world = Stage::new().for_a_program().await;
