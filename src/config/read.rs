@@ -15,6 +15,11 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// What the smallest job takes, with its content or message.
+const SMALLEST_JOB: u64 = 1 << 10;
+/// Room for some jobs beside what the journal needs for itself.
+const SMALLEST_JOURNAL: u64 = 1 << 20;
+
 pub(super) const NOT_YET: &str = "is not available in this version";
 
 pub fn config(root: &Node, file: &Path) -> Result<Config, Vec<Problem>> {
@@ -138,17 +143,25 @@ fn policy(section: Section<'_>) -> ConsentRule {
 }
 
 fn limits(section: Section<'_>) -> Limits {
-    let count = |key, default| usize::try_from(section.integer(key, default)).unwrap_or(usize::MAX).max(1);
+    let count = |key, default| usize::try_from(section.integer_from(key, default, 1)).unwrap_or(usize::MAX);
     let limits = Limits {
         jobs_in_flight_max: count("jobs_in_flight_max", 512),
-        bytes_in_flight_max: u32::try_from(section.bytes("bytes_in_flight_max", 64 << 20))
+        bytes_in_flight_max: u32::try_from(section.bytes_from("bytes_in_flight_max", 64 << 20, SMALLEST_JOB))
             .unwrap_or(u32::MAX >> 3),
-        message_bytes_max: section.bytes("message_bytes_max", 25 << 20) as usize,
-        job_line_bytes_max: section.bytes("job_line_bytes_max", 1 << 20) as usize,
+        message_bytes_max: section.bytes_from("message_bytes_max", 25 << 20, SMALLEST_JOB) as usize,
+        job_line_bytes_max: section.bytes_from("job_line_bytes_max", 1 << 20, SMALLEST_JOB) as usize,
         connections_max: count("connections_max", 1_000),
         connections_per_source_max: count("connections_per_source_max", 200),
-        messages_per_source_per_minute_max: section.integer("messages_per_source_per_minute_max", 3_000_000),
-        bytes_per_source_per_minute_max: section.bytes("bytes_per_source_per_minute_max", 32 << 30),
+        messages_per_source_per_minute_max: section.integer_from(
+            "messages_per_source_per_minute_max",
+            3_000_000,
+            1,
+        ),
+        bytes_per_source_per_minute_max: section.bytes_from(
+            "bytes_per_source_per_minute_max",
+            32 << 30,
+            SMALLEST_JOB,
+        ),
         handoff_wait: section.duration("handoff_wait", Duration::from_secs(10)),
         drain_wait: section.duration("drain_wait", Duration::from_secs(30)),
     };
@@ -161,11 +174,11 @@ fn journal(section: Section<'_>) -> JournalConfig {
     let ways = [("hold", false), ("resend", true)];
     let retry_first = section.duration("retry_first", Duration::from_secs(30));
     let journal = JournalConfig {
-        bytes_max: section.bytes("bytes_max", 4 << 30),
+        bytes_max: section.bytes_from("bytes_max", 4 << 30, SMALLEST_JOURNAL),
         disk_free_min: section.bytes("disk_free_min", 256 << 20),
         retry_first: retry_first.max(Duration::from_millis(1)),
         retry_max: section.duration("retry_max", Duration::from_secs(3600)).max(retry_first),
-        expires: section.duration("expires", 2 * DAY),
+        expires: section.some_duration("expires", 2 * DAY),
         resends_unknown: section.choice("unknown", &ways).unwrap_or(false),
         retention: section.duration("retention", 30 * DAY),
     };
@@ -198,24 +211,27 @@ fn target(section: Section<'_>) -> Option<Target> {
     if tls == TlsMode::None && !is_loopback(&host) {
         section.problem("tls", "tls = \"none\" is for loopback only; use \"starttls\" or \"implicit\"");
     }
-    let connect_timeout = section.duration("connect_timeout", Duration::from_secs(10));
+    let connect_timeout = section.some_duration("connect_timeout", Duration::from_secs(10));
     let target = Target {
         server_name: section.text("server_name").unwrap_or_else(|| host.clone()),
         helo_name: section.text("helo_name").unwrap_or_else(host_name),
         trust: trust(&section),
         auth: auth(&section),
-        connections_max: usize::try_from(section.integer("connections_max", 16))
+        connections_max: usize::try_from(section.integer_from("connections_max", 16, 1))
             .unwrap_or(16)
-            .clamp(1, 10_000),
-        messages_per_connection_max: u32::try_from(section.integer("messages_per_connection_max", 1_000))
-            .unwrap_or(u32::MAX)
-            .max(1),
-        connection_age_max: section.duration("connection_age_max", Duration::from_secs(600)),
+            .min(10_000),
+        messages_per_connection_max: u32::try_from(section.integer_from(
+            "messages_per_connection_max",
+            1_000,
+            1,
+        ))
+        .unwrap_or(u32::MAX),
+        connection_age_max: section.some_duration("connection_age_max", Duration::from_secs(600)),
         idle_max: section.duration("idle_max", Duration::from_secs(30)),
         connect_timeout,
         timeouts: timeouts(&section, connect_timeout),
         rate_per_second_max: section.rate_per_second("rate_max"),
-        weight: u32::try_from(section.integer("weight", 10)).unwrap_or(10).max(1),
+        weight: u32::try_from(section.integer_from("weight", 10, 1)).unwrap_or(10),
         priority: u32::try_from(section.integer("priority", 0)).unwrap_or_default(),
         name,
         host,
@@ -227,15 +243,15 @@ fn target(section: Section<'_>) -> Option<Target> {
 }
 
 fn timeouts(section: &Section<'_>, connect: Duration) -> Timeouts {
-    let reply = section.duration("reply_timeout", Duration::from_secs(60));
+    let reply = section.some_duration("reply_timeout", Duration::from_secs(60));
     Timeouts {
         // Until it has greeted a target is not there.
-        greeting: section.duration("greeting_timeout", connect),
-        helo: section.duration("helo_timeout", reply),
+        greeting: section.some_duration("greeting_timeout", connect),
+        helo: section.some_duration("helo_timeout", reply),
         reply,
-        data: section.duration("data_timeout", reply),
+        data: section.some_duration("data_timeout", reply),
         // RFC 5321 §4.5.3.2.6: whoever gives up sooner sends the message twice, or cannot say what became of it.
-        final_dot: section.duration("final_dot_timeout", Duration::from_secs(600)),
+        final_dot: section.some_duration("final_dot_timeout", Duration::from_secs(600)),
     }
 }
 
@@ -376,6 +392,39 @@ secret = "file:keys/campaigns.secret"
         assert_eq!(config.cache.bytes_max, 64 << 20);
         assert_eq!(config.targets[0].rate_per_second_max, Some(500));
         assert_eq!(config.targets[0].tls, TlsMode::StartTls);
+    }
+
+    #[test]
+    fn c14_what_starts_and_cannot_work_is_refused_with_the_least_that_can() {
+        let limits = [
+            ("jobs_in_flight_max = 0", "1"),
+            ("bytes_in_flight_max = 0", "\"1KiB\""),
+            ("message_bytes_max = \"1\"", "\"1KiB\""),
+            ("job_line_bytes_max = 0", "\"1KiB\""),
+            ("connections_max = 0", "1"),
+            ("connections_per_source_max = 0", "1"),
+            ("messages_per_source_per_minute_max = 0", "1"),
+            ("bytes_per_source_per_minute_max = \"1\"", "\"1KiB\""),
+        ];
+        let limits = limits.map(|(line, least)| (format!("{GOOD}\n[limits]\n{line}"), line, least));
+        let journal = [("bytes_max = \"1\"", "\"1MiB\""), ("expires = \"0s\"", "\"1ms\"")];
+        let journal = journal.map(|(line, least)| (format!("{GOOD}\n[journal]\n{line}"), line, least));
+        let target = [
+            ("connections_max = 0", "1"),
+            ("messages_per_connection_max = 0", "1"),
+            ("weight = 0", "1"),
+            ("connect_timeout = \"0s\"", "\"1ms\""),
+            ("final_dot_timeout = \"0ms\"", "\"1ms\""),
+        ];
+        let target = target
+            .map(|(line, least)| (GOOD.replace("rate_max = ", &format!("{line}\nrate_max = ")), line, least));
+        for (source, line, least) in limits.into_iter().chain(journal).chain(target) {
+            let wrong = parse(&source, &[]).unwrap_err().join("\n");
+            let key = line.split_once(' ').unwrap().0;
+            let said = format!("{key} is at least {least}: with less nothing works");
+            assert!(wrong.contains(&said), "{line}: {wrong}");
+        }
+        parse(&format!("{GOOD}\n[journal]\nbytes_max = \"1MiB\""), &[]).unwrap();
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::units;
 use crate::secret::SecretRef;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -133,6 +134,34 @@ impl<'a> Section<'a> {
                 default
             }
             other => self.wrong_kind(key, "a number", other).unwrap_or(default),
+        }
+    }
+
+    /// A number below which nothing works.
+    pub fn integer_from(&self, key: &'static str, default: u64, least: u64) -> u64 {
+        let number = self.integer(key, default);
+        self.refuse_below(key, number < least, least);
+        number.max(least)
+    }
+
+    /// A size below which nothing works.
+    pub fn bytes_from(&self, key: &'static str, default: u64, least: u64) -> u64 {
+        let bytes = self.bytes(key, default);
+        self.refuse_below(key, bytes < least, format_args!("\"{}\"", units::size(least)));
+        bytes.max(least)
+    }
+
+    /// A span that has to be longer than nothing.
+    pub fn some_duration(&self, key: &'static str, default: Duration) -> Duration {
+        const LEAST: Duration = Duration::from_millis(1);
+        let span = self.duration(key, default);
+        self.refuse_below(key, span < LEAST, "\"1ms\"");
+        span.max(LEAST)
+    }
+
+    fn refuse_below(&self, key: &str, is_below: bool, least: impl fmt::Display) {
+        if is_below {
+            self.problem(key, format!("{} is at least {least}: with less nothing works", self.path(key)));
         }
     }
 

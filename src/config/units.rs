@@ -18,6 +18,18 @@ pub fn bytes(text: &str) -> Option<u64> {
     number.checked_mul(factor)
 }
 
+/// Bytes as they are written and read again: `1`, `64KiB`, `1GiB`; what is no whole number of a unit in the largest one that
+/// leaves a number worth reading.
+pub fn size(bytes: u64) -> String {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let whole = units.iter().find(|(_, shift)| bytes >= 1 << shift && bytes.trailing_zeros() >= *shift);
+    let large = || units.iter().find(|(_, shift)| bytes >> shift >= 10);
+    match whole.or_else(large) {
+        Some((unit, shift)) => format!("{}{unit}", bytes >> shift),
+        None => bytes.to_string(),
+    }
+}
+
 /// A span: `500ms`, `10s`, `5m`, `1h`, `7d`.
 pub fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
@@ -58,6 +70,19 @@ mod tests {
         assert_eq!(bytes("64MiB"), Some(64 << 20));
         assert_eq!(bytes("25 MB"), Some(25_000_000));
         assert_eq!(bytes("lots"), None);
+        for (number, text) in [
+            (0, "0"),
+            (1, "1"),
+            (1000, "1000"),
+            (1 << 20, "1MiB"),
+            (64 << 10, "64KiB"),
+            (10_300, "10KiB"),
+            (12_345_678, "11MiB"),
+            (5_000_000, "4882KiB"),
+            (3 << 30, "3GiB"),
+        ] {
+            assert_eq!(size(number), text);
+        }
         assert_eq!(bytes("99999999999GiB"), None);
         assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(duration("7d"), Some(Duration::from_secs(7 * 86_400)));

@@ -3,6 +3,7 @@
 use super::Step;
 use crate::app;
 use crate::config::Config;
+use crate::config::units::size;
 use crate::journal::Settings;
 use crate::journal::inspect::{Copy, Found, Inspected, inspect};
 
@@ -18,8 +19,8 @@ pub(super) fn journal(config: &Config) -> Step {
 fn judge(settings: &Settings) -> Step {
     match inspect(settings) {
         Ok(found) if !found.has_room => {
-            let (free, least) = (mib(found.free), mib(settings.disk_free_min));
-            let cause = format!("new jobs are refused: {free} MiB are free, disk_free_min is {least} MiB");
+            let (free, least) = (size(found.free), size(settings.disk_free_min));
+            let cause = format!("new jobs are refused: {free} are free, disk_free_min is {least}");
             let fix = format!(
                 "free space on the disk of {}, or set [journal] disk_free_min lower",
                 settings.dir.display()
@@ -27,10 +28,9 @@ fn judge(settings: &Settings) -> Step {
             Step::bad(NAME, cause, fix)
         }
         Ok(found) if is_nearly_full(&found, settings) => {
-            let (held, most) = (mib(found.held), mib(settings.bytes_max));
-            let cause = format!(
-                "new jobs are refused, or soon will be: {held} MiB are held, bytes_max is {most} MiB"
-            );
+            let (held, most) = (size(found.held), size(settings.bytes_max));
+            let cause =
+                format!("new jobs are refused, or soon will be: {held} are held, bytes_max is {most}");
             let fix = "see why the targets take nothing (tokenrelay jobs list --state journaled), or set [journal] \
                        bytes_max higher and restart";
             Step::bad(NAME, cause, fix)
@@ -74,11 +74,7 @@ fn told(found: &Inspected, settings: &Settings) -> String {
             format!("; a relay is running on it{pid}: a second one needs a state_dir of its own")
         }
     };
-    format!("{} {what}, {} MiB free{owner}", settings.dir.display(), mib(found.free))
-}
-
-fn mib(bytes: u64) -> u64 {
-    bytes >> 20
+    format!("{} {what}, {} free{owner}", settings.dir.display(), size(found.free))
 }
 
 #[cfg(test)]
@@ -115,6 +111,8 @@ mod tests {
         let step = judge(&Settings { disk_free_min: u64::MAX, ..settings(&journal) });
         assert!(!step.ok && step.detail.contains("refused"), "{step:?}");
         assert!(step.fix.unwrap().contains("disk_free_min"));
+        let step = judge(&Settings { disk_free_min: u64::MAX - 1, ..settings(&journal) });
+        assert!(step.detail.contains("disk_free_min is 17179869183GiB"), "{step:?}");
         let copy = dir.path().join("copy");
         std::fs::create_dir(&copy).unwrap();
         for entry in std::fs::read_dir(&journal).unwrap().map(Result::unwrap) {
