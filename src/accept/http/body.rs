@@ -1,9 +1,8 @@
 //! The bytes of a request body, decompressed where the engine compressed them.
 
+use super::packed::{Coding, Packed, WireBytes};
 use super::problem::Problem;
 use super::swelling::{Received, Swelling};
-use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
-use async_compression::zstd::DParameter;
 use axum::body::{Body, BodyDataStream};
 use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderMap, StatusCode};
@@ -13,14 +12,8 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
-use tokio_util::io::{ReaderStream, StreamReader};
 
-/// Largest window a zstd body may ask for, as a power of two: 8 MiB (RFC 9659 §3).
-const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-/// Decompressed bytes handed on at a time.
-const CHUNK_BYTES: usize = 16 * 1024;
-
-/// Chunks of the body. A decompressing one holds a window and a chunk, whatever the body swells to.
+/// Chunks of the body.
 pub(super) struct JobBytes {
     unpacked: Unpacked,
     received: Received,
@@ -28,11 +21,8 @@ pub(super) struct JobBytes {
 
 enum Unpacked {
     Plain(BodyDataStream),
-    Gzip(Box<ReaderStream<GzipDecoder<StreamReader<PlainBytes, Bytes>>>>),
-    Zstd(Box<ReaderStream<ZstdDecoder<StreamReader<PlainBytes, Bytes>>>>),
+    Packed(Packed),
 }
-
-type PlainBytes = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
 impl JobBytes {
     /// # Errors
@@ -51,24 +41,19 @@ impl JobBytes {
             return Err(unsupported());
         }
         let received = Received::default();
-        let reader = |body: Body| -> StreamReader<PlainBytes, Bytes> {
+        let wire = |body: Body| -> WireBytes {
             let counter = received.clone();
             let count = move |chunk: &Bytes| {
                 counter.fetch_add(chunk.len() as u64, Relaxed);
             };
-            StreamReader::new(Box::pin(body.into_data_stream().map_err(io::Error::other).inspect_ok(count)))
+            Box::pin(body.into_data_stream().map_err(io::Error::other).inspect_ok(count))
         };
         let unpacked = if encoding.eq_ignore_ascii_case(b"identity") {
             Unpacked::Plain(body.into_data_stream())
         } else if encoding.eq_ignore_ascii_case(b"gzip") || encoding.eq_ignore_ascii_case(b"x-gzip") {
-            let mut decoder = GzipDecoder::new(reader(body));
-            decoder.multiple_members(true);
-            Unpacked::Gzip(Box::new(ReaderStream::with_capacity(decoder, CHUNK_BYTES)))
+            Unpacked::Packed(Packed::new(Coding::Gzip, wire(body)))
         } else if encoding.eq_ignore_ascii_case(b"zstd") {
-            let window = [DParameter::window_log_max(ZSTD_WINDOW_LOG_MAX)];
-            let mut decoder = ZstdDecoder::with_params(reader(body), &window);
-            decoder.multiple_members(true);
-            Unpacked::Zstd(Box::new(ReaderStream::with_capacity(decoder, CHUNK_BYTES)))
+            Unpacked::Packed(Packed::new(Coding::Zstd, wire(body)))
         } else {
             return Err(unsupported());
         };
@@ -91,8 +76,7 @@ impl Stream for JobBytes {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match &mut self.unpacked {
             Unpacked::Plain(body) => body.poll_next_unpin(cx).map_err(io::Error::other),
-            Unpacked::Gzip(reader) => reader.poll_next_unpin(cx),
-            Unpacked::Zstd(reader) => reader.poll_next_unpin(cx),
+            Unpacked::Packed(packed) => packed.poll_next_unpin(cx),
         }
     }
 }

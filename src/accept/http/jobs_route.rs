@@ -13,7 +13,7 @@ use crate::job::{Job, SendNumber};
 use crate::ticket::Outcome;
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, EXPECT};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
@@ -26,6 +26,8 @@ pub(super) struct Call {
     pub meter: Meter,
     /// The client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     pub expects_continue: bool,
+    /// The client has the whole body before it sends it.
+    pub has_length: bool,
 }
 
 impl Call {
@@ -51,7 +53,7 @@ impl Call {
 /// stopped) may be submitted again under the same `job_id`: they keep their send number and Message-ID.
 #[utoipa::path(
     post, path = "/v1/jobs", tag = "jobs", security(("engine_key" = [])),
-    params(("Content-Encoding" = Option<String>, Header, description = "`gzip` or `zstd` (window of at most 8 MiB); 413 when it unpacks to more than 100 times its size without jobs in it")),
+    params(("Content-Encoding" = Option<String>, Header, description = "`gzip` or `zstd` (window of at most 8 MiB); 413 when it unpacks to more than 100 times its size without jobs in it, or its members are empty")),
     request_body(
         description = "One job, or a stream of them.",
         content((super::openapi::JobDoc = "application/json"), (super::openapi::JobDoc = "application/x-ndjson"))
@@ -68,7 +70,7 @@ impl Call {
             content_type = "application/problem+json"),
         (status = 409, description = "`duplicate`", body = super::openapi::ProblemWithResultDoc,
             content_type = "application/problem+json"),
-        (status = 413, description = "`too-large`; or a compressed stream that holds next to no jobs (`body-swells`).", body = super::openapi::ProblemWithResultDoc,
+        (status = 413, description = "`too-large`; or a stream that holds next to no jobs (`body-swells`).", body = super::openapi::ProblemWithResultDoc,
             content_type = "application/problem+json"),
         (status = 415, description = "Another Content-Type or Content-Encoding.", body = super::problem::ProblemText,
             content_type = "application/problem+json"),
@@ -100,7 +102,8 @@ pub(super) async fn post_jobs(
         Err(problem) => return problem.into_response(),
     };
     let meter = door.settings.quotas.meter(&engine);
-    let call = Call { door, peer, engine, meter, expects_continue: headers.contains_key(EXPECT) };
+    let (expects_continue, has_length) = (headers.contains_key(EXPECT), headers.contains_key(CONTENT_LENGTH));
+    let call = Call { door, peer, engine, meter, expects_continue, has_length };
     let answered = match kind {
         Kind::One => single::answer(call, headers, bytes).await,
         Kind::Stream => stream::answer(call, bytes, busy).await,

@@ -17,6 +17,7 @@ mod events;
 mod jobs_route;
 pub mod ledger;
 mod openapi;
+mod packed;
 mod problem;
 mod records;
 mod result_line;

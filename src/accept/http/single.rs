@@ -4,6 +4,7 @@ use super::Counts;
 use super::answer::Answer;
 use super::body::JobBytes;
 use super::jobs_route::{Call, Reply, start};
+use super::packed::is_hollow;
 use super::problem::Problem;
 use crate::fault::{Fault, Reason};
 use axum::http::header::CONTENT_LENGTH;
@@ -98,7 +99,8 @@ async fn whole(mut bytes: JobBytes, bytes_max: usize) -> Result<Bytes, Unread> {
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
     while let Some(chunk) = bytes.next().await {
-        let chunk = chunk.map_err(|_| Unread::Broken)?;
+        let chunk =
+            chunk.map_err(|error| if is_hollow(&error) { Unread::TooLarge } else { Unread::Broken })?;
         if first.len() + joined.len() + chunk.len() > bytes_max {
             return Err(Unread::TooLarge);
         }

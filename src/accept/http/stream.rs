@@ -9,6 +9,7 @@ use super::answer::Answer;
 use super::body::JobBytes;
 use super::connection::Busy;
 use super::jobs_route::{Call, Reply, start};
+use super::packed::is_hollow;
 use super::problem::Problem;
 use super::single::over_quota;
 use super::swelling::{RATIO_MAX, Swelling, Swollen};
@@ -37,7 +38,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// Results written into one chunk at most.
 const BATCH_MAX: usize = 128;
 const BUFFER_BYTES: usize = 32 * 1024;
-/// The head of the response to a compressed body waits for its first line, which may never come, for as long as its client
+/// Blank lines that a stream may have beside one for each line that is none.
+const BLANK_LINES_MAX: u64 = 100_000;
+/// The head of the response to a body that is compressed, or whose length is known, waits for its first line, which may never come, for as long as its client
 /// goes on writing without a pause of this length.
 const HEAD_WAIT: Duration = Duration::from_millis(250);
 /// After the door closed: how long what a client still sends is thrown away, so that it can read its results
@@ -73,8 +76,9 @@ pub(super) async fn answer(call: Call, mut bytes: JobBytes, busy: Busy) -> Resul
     let reader = Reader {
         jobs: call.job_reader(),
         framer: Framer::new(call.door.settings.limits.job_line_bytes_max),
+        lines: 0,
         swelling: bytes.swelling(),
-        head: bytes.is_compressed().then_some(head),
+        head: (bytes.is_compressed() || call.has_length).then_some(head),
         call,
         results,
         progress,
@@ -104,6 +108,10 @@ enum Cut {
     DoorClosed,
     /// The body unpacks to too much that is no job.
     Swollen,
+    /// Members of a compressed body with nothing in them.
+    Hollow,
+    /// Too many lines with nothing in them.
+    Blank,
 }
 
 impl From<Swollen> for Cut {
@@ -119,6 +127,8 @@ impl Cut {
             Self::Broken => "broken off",
             Self::DoorClosed => "door closed",
             Self::Swollen => "unpacked to no jobs",
+            Self::Hollow => "empty members",
+            Self::Blank => "blank lines",
         }
     }
 }
@@ -128,6 +138,8 @@ struct Reader {
     call: Call,
     jobs: JobReader,
     framer: Framer,
+    /// Of those that the framer has counted: with anything in them.
+    lines: u64,
     /// Of a compressed body.
     swelling: Option<Swelling>,
     /// Decides on the head of the response, where that waits for the first line.
@@ -142,7 +154,14 @@ impl Reader {
         let cut = self.read(bytes.as_mut()).await.err();
         match cut {
             Some(Cut::Broken) => self.report_break().await,
-            Some(Cut::Swollen) => self.report_swelling().await,
+            Some(Cut::Swollen) => {
+                let why = format!("unpacks to more than {RATIO_MAX} times its size that is no job");
+                self.report_excess(&why).await;
+            }
+            Some(Cut::Hollow) => {
+                self.report_excess("has too many compressed members with next to nothing in them").await
+            }
+            Some(Cut::Blank) => self.report_excess("has more blank lines than jobs").await,
             Some(Cut::ClientGone | Cut::DoorClosed) | None => {}
         }
         tracing::info!(
@@ -166,7 +185,7 @@ impl Reader {
             // another thread for it, in the middle of the job's way. And a compressed body, which can go on for long
             // without ever waiting on its socket, lets others go between.
             tokio::task::yield_now().await;
-            let chunk = chunk.map_err(|_| Cut::Broken)?;
+            let chunk = chunk.map_err(|error| if is_hollow(&error) { Cut::Hollow } else { Cut::Broken })?;
             if let Some(swelling) = &mut self.swelling {
                 swelling.unpacked(chunk.len());
                 if let Some(wait) = swelling.pause() {
@@ -178,6 +197,9 @@ impl Reader {
                 self.take(frame).await?;
             }
             self.swelling.as_ref().map_or(Ok(()), Swelling::judge)?;
+            if self.framer.line_number() > BLANK_LINES_MAX + 2 * self.lines {
+                return Err(Cut::Blank);
+            }
         }
         match self.framer.finish() {
             Some(frame) => self.take(frame).await,
@@ -220,6 +242,7 @@ impl Reader {
     }
 
     async fn take(&mut self, frame: Frame) -> Result<(), Cut> {
+        self.lines += 1;
         self.open_head();
         let place = self.place().await?;
         match frame {
@@ -287,11 +310,10 @@ impl Reader {
 
     /// 413 while the head of the response is open; behind it the last result of the stream says the same. What came
     /// before has its results either way.
-    async fn report_swelling(&mut self) {
+    async fn report_excess(&mut self, why: &str) {
         let number = self.framer.line_number().max(1);
         let detail = format!(
-            "up to line {number} the body unpacks to more than {RATIO_MAX} times its size that is no job; \
-             send one job a line, without blank lines and padding between them"
+            "up to line {number} the body {why}; send one job a line, without blank lines and padding between them"
         );
         if let Some(head) = self.head.take() {
             let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-swells", detail.clone());

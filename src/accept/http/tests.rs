@@ -174,6 +174,18 @@ async fn c3_a_body_that_unpacks_to_nothing_is_refused_soon_and_jobs_may_swell() 
         assert!(problem["detail"].as_str().unwrap().contains("send one job a line"), "{problem}");
     }
 
+    // As it is, and in members that hold nothing.
+    let blank = Bytes::from(vec![b'\n'; 16 << 20]);
+    let empty = Bytes::from(gzip(b"").repeat(100_000));
+    for (encoding, body) in [("identity", blank), ("gzip", empty)] {
+        let mut request = post("application/x-ndjson", full(body.clone()));
+        request.headers_mut().insert("content-encoding", encoding.parse().unwrap());
+        request.headers_mut().insert("content-length", body.len().into());
+        let (status, problem, _) = world.send(request).await;
+        let kind = &problem["type"];
+        assert_eq!((status, kind), (413, &json!("urn:tokenrelay:problem:body-swells")), "{problem}");
+    }
+
     // What came before it is neither lost nor doubled, and the last result says where reading ended.
     let lines = format!("{}\n{}\n", job("c1"), job("c2"));
     for filler in ["\n", "no job\n"] {
