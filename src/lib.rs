@@ -24,6 +24,7 @@ pub mod message;
 pub mod person;
 pub mod personal;
 pub mod pipeline;
+pub mod plain_file;
 pub mod process;
 pub mod render;
 pub mod report;

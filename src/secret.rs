@@ -1,12 +1,22 @@
 //! Secrets come by reference only: `file:PATH`, `env:NAME`, `cred:NAME` (systemd credential), `cmd:COMMAND`.
 
+use crate::plain_file;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::{fmt, fs, io};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+use std::{fmt, io};
 use zeroize::Zeroizing;
 
 /// Largest secret read, in bytes.
 pub const SECRET_BYTES_MAX: usize = 64 * 1024;
+
+/// With its line end.
+const FILE_BYTES_MAX: u64 = SECRET_BYTES_MAX as u64 + 2;
+/// How long a command may take to say it.
+const COMMAND_MAX: Duration = Duration::from_secs(10);
 
 /// Where a secret is, not what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +44,8 @@ pub enum SecretError {
     NoCredentials(String),
     #[error("the secret command failed ({0}); run it by hand to see why")]
     Command(String),
+    #[error("the secret command did not end within {}s and was stopped; run it by hand to see why", COMMAND_MAX.as_secs())]
+    CommandHangs,
     #[error("the secret is empty")]
     Empty,
     #[error("the secret is longer than {SECRET_BYTES_MAX} bytes")]
@@ -105,12 +117,10 @@ impl fmt::Display for SecretRef {
 }
 
 fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
-    let unreadable = |cause| SecretError::File(path.into(), cause);
-    let length = fs::metadata(path).map_err(unreadable)?.len();
-    if length > SECRET_BYTES_MAX as u64 {
-        return Err(SecretError::TooLong);
-    }
-    fs::read(path).map(Zeroizing::new).map_err(unreadable)
+    plain_file::read(path, FILE_BYTES_MAX).map_err(|cause| match cause.kind() {
+        io::ErrorKind::FileTooLarge => SecretError::TooLong,
+        _ => SecretError::File(path.into(), cause),
+    })
 }
 
 fn credential_path(name: &str) -> Result<PathBuf, SecretError> {
@@ -120,14 +130,42 @@ fn credential_path(name: &str) -> Result<PathBuf, SecretError> {
 }
 
 fn run(command: &str) -> Result<Zeroizing<Vec<u8>>, SecretError> {
-    let output = Command::new("/bin/sh")
-        .args(["-c", command])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .map_err(|cause| SecretError::Command(cause.to_string()))?;
-    let secret = Zeroizing::new(output.stdout);
-    if output.status.success() { Ok(secret) } else { Err(SecretError::Command(output.status.to_string())) }
+    run_for(command, COMMAND_MAX)
+}
+
+/// What it started itself is stopped with it: that may hold its output open.
+fn run_for(command: &str, patience: Duration) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let cannot = |cause: io::Error| SecretError::Command(cause.to_string());
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let child = shell.process_group(0).spawn().map_err(cannot)?;
+    let group = rustix::process::Pid::from_child(&child);
+    let (tell, told) = mpsc::channel();
+    // It ends with the command, whether somebody waits for it or not.
+    std::thread::Builder::new()
+        .name("secret-command".into())
+        .spawn(move || drop(tell.send(output_of(child))))
+        .map_err(cannot)?;
+    match told.recv_timeout(patience) {
+        Ok(Ok((secret, status))) if status.success() => Ok(secret),
+        Ok(Ok((_, status))) => Err(SecretError::Command(status.to_string())),
+        Ok(Err(error)) => Err(error),
+        Err(_) => {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            Err(SecretError::CommandHangs)
+        }
+    }
+}
+
+fn output_of(mut child: Child) -> Result<(Zeroizing<Vec<u8>>, ExitStatus), SecretError> {
+    let failed = |cause: io::Error| SecretError::Command(cause.to_string());
+    // In one piece: what grows is copied, and leaves its bytes behind.
+    let mut secret = Zeroizing::new(Vec::with_capacity(SECRET_BYTES_MAX + 3));
+    if let Some(output) = child.stdout.take() {
+        output.take(FILE_BYTES_MAX + 1).read_to_end(&mut secret).map_err(failed)?;
+    }
+    // The pipe is closed: one that goes on writing ends by that.
+    Ok((secret, child.wait().map_err(failed)?))
 }
 
 fn drop_line_end(secret: &mut Zeroizing<Vec<u8>>) {
@@ -142,6 +180,37 @@ fn drop_line_end(secret: &mut Zeroizing<Vec<u8>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::time::Instant;
+
+    #[test]
+    fn c11_a_command_that_hangs_is_stopped_with_all_that_it_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let began = Instant::now();
+        for command in ["sleep 600", "sleep 600 & echo leaked", "exec >&-; sleep 600", "yes leaked"] {
+            let mark = dir.path().join("pid");
+            let command = format!("echo $$ > '{}'; {command}", mark.display());
+            let error = run_for(&command, Duration::from_millis(300)).unwrap_err();
+            assert!(
+                matches!(error, SecretError::CommandHangs | SecretError::Command(_)),
+                "{command}: {error}"
+            );
+            assert!(!error.to_string().contains("leaked"), "{error}");
+            let group: i32 = fs::read_to_string(&mark).unwrap().trim().parse().unwrap();
+            let group = rustix::process::Pid::from_raw(group).unwrap();
+            let is_gone = || rustix::process::test_kill_process_group(group).is_err();
+            while !is_gone() {
+                assert!(began.elapsed() < Duration::from_secs(60), "{command} goes on");
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn c5_a_secret_is_in_a_plain_file() {
+        let zero = SecretRef::File("/dev/zero".into()).read().unwrap_err();
+        assert!(zero.to_string().contains("/dev/zero: it is not a plain file"), "{zero}");
+    }
 
     #[test]
     fn a_file_is_relative_to_the_configuration_and_loses_one_line_end() {

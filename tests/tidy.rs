@@ -24,6 +24,7 @@ const NOUNS: &[&str] = &[
     "message",
     "person",
     "personal",
+    "plain_file",
     "secret",
     "ticket",
 ];

@@ -33,7 +33,7 @@ use crate::vault::{Vault, Watch};
 use defects::Defects;
 use people::VaultHealth;
 use reload::TlsFiles;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -51,7 +51,6 @@ pub struct App {
     parts: Arc<Parts>,
     rules: watch::Sender<Arc<Rules>>,
     engines: watch::Sender<Arc<Engines>>,
-    tls: TlsFiles,
     doors: Vec<OpenDoor>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -69,6 +68,8 @@ struct Parts {
     http_counts: Arc<crate::accept::http::Counts>,
     vault: Arc<VaultHealth>,
     defects: Defects,
+    /// Set once the doors are open.
+    tls: OnceLock<TlsFiles>,
 }
 
 impl App {
@@ -105,27 +106,18 @@ impl App {
             http_counts: Arc::default(),
             vault: health,
             defects: Defects::default(),
+            tls: OnceLock::new(),
         });
         let dispatch = Dispatch::new(&parts.custody, engines_seen.clone());
         let house = house(&parts, engines_seen, &vault);
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let doors = doors::open(&config, &house, &parts, (&shutdown, &tasks)).await?;
         tls.doors = doors.iter().filter_map(|(_, tls)| tls.clone()).collect();
+        let _ = parts.tls.set(tls);
         let doors = doors.into_iter().map(|(door, _)| door).collect();
         let dispatch = dispatch.map(|dispatch| deliver_held(dispatch, &parts, &shutdown));
         let background = AbortOnDropHandle::new(tokio::spawn(background(parts.clone(), watch)));
-        Ok(Self {
-            config,
-            parts,
-            rules,
-            engines,
-            tls,
-            doors,
-            shutdown,
-            tasks,
-            dispatch,
-            _background: background,
-        })
+        Ok(Self { config, parts, rules, engines, doors, shutdown, tasks, dispatch, _background: background })
     }
 
     /// The doors that are open, with the addresses they got.

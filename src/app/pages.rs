@@ -1,6 +1,7 @@
 //! What an operator reads of a running relay: whether it is ready, and the metrics page.
 
 use super::Parts;
+use super::reload::TlsFiles;
 use crate::accept::http::Ready;
 use crate::telemetry::{Page, log_lines_dropped};
 
@@ -17,6 +18,7 @@ impl Parts {
         // Their messages wait, those of other senders go on.
         let senders = injector.refused_senders();
         problems.extend(senders.map(|(name, cause)| format!("target {name}: {}", cause.detail)));
+        problems.extend(self.tls.get().into_iter().flat_map(TlsFiles::problems));
         problems.extend(self.custody.pipeline.rules.borrow().renderer.shelf().problems());
         let mut obstacles = self.defects.told();
         obstacles.extend(self.vault.trouble().map(|cause| format!("vault: {cause}")));

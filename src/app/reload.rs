@@ -1,7 +1,8 @@
 //! What a running relay takes from a configuration that is read again: all of it, or nothing.
 
-use super::{App, render_settings, settings};
+use super::{App, Parts, render_settings, settings};
 use crate::config::Config;
+use crate::engine::Engines;
 use crate::fault::{Reason, State};
 use crate::journal::Number;
 use crate::journal::ledger::{Ask, Desk, Filter, Ledger, LedgerError};
@@ -31,6 +32,13 @@ impl TlsFiles {
         let wrong: Vec<String> = doors.chain(targets).filter_map(Result::err).collect();
         if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
     }
+
+    /// Files that changed and cannot be used, or do not answer.
+    pub fn problems(&self) -> impl Iterator<Item = String> {
+        let doors = self.doors.iter().map(|(whose, tls)| (whose, tls.trouble()));
+        let targets = self.targets.iter().map(|(whose, tls)| (whose, tls.trouble()));
+        doors.chain(targets).filter_map(|(whose, trouble)| Some(format!("{whose}: {}", trouble?)))
+    }
 }
 
 /// The rules of a relay that starts. A template with a mistake keeps the others from nothing.
@@ -48,10 +56,11 @@ impl App {
     /// # Errors
     /// Why the new configuration cannot be used; the old one stays whole.
     pub async fn reload(&self, config: Config) -> Result<String, String> {
-        let engines = settings::engines(&config)?;
         let before = self.rules.borrow().clone();
-        let rules = next_rules(&config, &before)?;
-        self.tls.read_again()?;
+        let (parts, rules_before) = (self.parts.clone(), before.clone());
+        // Files and commands, which may take long.
+        let read = tokio::task::spawn_blocking(move || read(config, &rules_before, &parts));
+        let (config, engines, rules) = read.await.map_err(|_| "reading it broke off")??;
         self.engines.send_replace(Arc::new(engines));
         self.rules.send_replace(Arc::new(rules));
         self.parts.custody.pipeline.resolver.forget_all();
@@ -84,6 +93,15 @@ impl App {
             Err(_) => {}
         }
     }
+}
+
+/// # Errors
+/// Why the new configuration cannot be used.
+fn read(config: Config, before: &Rules, parts: &Parts) -> Result<(Config, Engines, Rules), String> {
+    let engines = settings::engines(&config)?;
+    let rules = next_rules(&config, before)?;
+    parts.tls.get().map_or(Ok(()), TlsFiles::read_again)?;
+    Ok((config, engines, rules))
 }
 
 /// # Errors

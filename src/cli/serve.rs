@@ -8,6 +8,7 @@ use crate::process;
 use crate::telemetry::{self, LogTo};
 use crate::ticket::Board;
 use sd_notify::NotifyState;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// "File size limit exceeded" on Linux.
@@ -26,7 +27,7 @@ enum Wake {
 pub async fn run(with: WithConfig) -> Result<Exit, CliError> {
     // First of all: until then a SIGHUP would end the process.
     let mut signals = Signals::listen().map_err(CliError::failed)?;
-    let config = context::config(&with.config)?;
+    let config = first_config(&with, &mut signals).await?;
     telemetry::start_log(&config.log, LogTo::Stderr).map_err(|cause| CliError::new(Exit::Config, cause))?;
     process::raise_file_limit();
     if !process::lock_memory() {
@@ -48,9 +49,20 @@ pub async fn run(with: WithConfig) -> Result<Exit, CliError> {
     stop(app, &mut signals).await
 }
 
-/// In a task of its own: a slow disk holds it up, and a signal must not wait for that.
+/// On a thread of its own, as all that reads files: a disk that does not answer holds it up, and a signal must not wait for
+/// that.
+async fn first_config(with: &WithConfig, signals: &mut Signals) -> Result<Config, CliError> {
+    let file = with.config.clone();
+    let reading = tokio::task::spawn_blocking(move || context::config(&file));
+    tokio::select! {
+        read = reading => read.map_err(|_| CliError::failed("reading the configuration broke off"))?,
+        () = signals.stop() => end_now(Exit::Ok),
+    }
+}
+
 async fn start(config: Config, signals: &mut Signals) -> Result<App, CliError> {
-    let starting = tokio::spawn(App::start(config));
+    let here = Handle::current();
+    let starting = tokio::task::spawn_blocking(move || here.block_on(App::start(config)));
     tokio::select! {
         started = starting => started.map_err(|_| CliError::failed("the start broke off; see the log"))?,
         () = signals.stop() => {
@@ -70,7 +82,10 @@ async fn reload(app: &App, with: &WithConfig, signals: &mut Signals) -> Wake {
         () = signals.stop() => return Wake::Stop,
     };
     let outcome = match read {
-        Ok(Ok(config)) => app.reload(config).await,
+        Ok(Ok(config)) => tokio::select! {
+            outcome = app.reload(config) => outcome,
+            () = signals.stop() => return Wake::Stop,
+        },
         Ok(Err(error)) => Err(error.cause),
         Err(_) => Err(String::from("reading it broke off")),
     };

@@ -3,8 +3,10 @@
 
 use super::lint::Lint;
 use super::survey::SOURCE_BYTES_MAX;
+use crate::plain_file;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Largest file in `assets/`, in bytes.
@@ -167,16 +169,17 @@ impl Reader {
     }
 
     fn bytes(&mut self, place: &str, path: &Path, bytes_max: u64) -> Option<Vec<u8>> {
-        let length = match fs::metadata(path) {
-            Ok(file) if file.is_file() => file.len(),
-            Ok(_) => return self.refused(place, "it is not a plain file", "replace it by one"),
-            Err(error) => return self.unreadable(place, &error),
-        };
-        if length > bytes_max {
-            let cause = format!("the file has {length} bytes, more than {bytes_max}");
-            return self.refused(place, &cause, "make it smaller");
+        match plain_file::read(path, bytes_max) {
+            Ok(mut bytes) => Some(std::mem::take(&mut *bytes)),
+            Err(error) => match error.kind() {
+                ErrorKind::InvalidInput => self.refused(place, "it is not a plain file", "replace it by one"),
+                ErrorKind::FileTooLarge => {
+                    let cause = format!("the file has more than {bytes_max} bytes");
+                    self.refused(place, &cause, "make it smaller")
+                }
+                _ => self.unreadable(place, &error),
+            },
         }
-        fs::read(path).map_or_else(|error| self.unreadable(place, &error), Some)
     }
 
     /// The visible entries of a folder by name, links followed where they stay inside.
@@ -291,7 +294,7 @@ mod tests {
         assert!(found("a/subject.hbs", "not UTF-8"), "{lints:?}");
         assert!(lints.iter().any(|lint| lint.line == 2));
         assert!(found("a/sbject.hbs", "no template file"));
-        assert!(found("a/body.html.hbs", "bytes, more than"));
+        assert!(found("a/body.html.hbs", "the file has more than"));
         assert!(found("a/pictures", "neither assets"));
         assert!(found("b c", "name has letters"));
         assert!(found("a/body.txt.hbs", "leaves the template directory"));

@@ -76,6 +76,11 @@ impl ClientTls {
         self.0.read_again()
     }
 
+    /// Why what lies in the files is not what is in use.
+    pub fn trouble(&self) -> Option<String> {
+        self.0.trouble()
+    }
+
     pub fn config(&self) -> Arc<ClientConfig> {
         (*self.0.get()).clone()
     }

@@ -1,85 +1,151 @@
-//! A value made from files, made again when one of them changes.
+//! A value made from files, made again when one of them changes. Whoever wants it gets what there is: a file that does not
+//! answer (a mount that hangs) is waited for by a thread of its own.
 
+use super::{FILE_BYTES_MAX, TlsError};
+use crate::plain_file;
 use aws_lc_rs::digest;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use zeroize::Zeroizing;
 
 /// How often the files are looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a look is waited for before the value from before is given out: much longer than it takes.
+const LOOK_WAIT: Duration = Duration::from_millis(50);
+/// A look that takes so long is spoken of.
+const LOOK_HANGS: Duration = Duration::from_secs(2);
 
 /// What a file holds, or `None` for one that cannot be read. Times and sizes say too little: a renewal may restore them.
 type Content = Option<[u8; 32]>;
 
 /// Keeps the last value that could be made: a bad renewal leaves the old certificate in use and is logged once.
-pub struct Fresh<T> {
+pub struct Fresh<T>(Arc<Inner<T>>);
+
+struct Inner<T> {
     files: Vec<PathBuf>,
-    make: Box<dyn Fn() -> Result<T, super::TlsError> + Send + Sync>,
-    // Plain data, held while the files are read, and never across an await.
+    make: Box<dyn Fn() -> Result<T, TlsError> + Send + Sync>,
+    // Plain data, held for a few lines. Nothing is read under it.
     current: Mutex<Current<T>>,
+    looked: Condvar,
 }
 
 struct Current<T> {
     value: Arc<T>,
     /// As it was tried last.
     contents: Vec<Content>,
-    looked: Instant,
+    look: Look,
+    /// Why what lies there is not what is in use.
+    trouble: Option<String>,
 }
 
-impl<T> Fresh<T> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Ended(Instant),
+    Began(Instant),
+    /// It began, takes long, and that was said.
+    Hangs,
+}
+
+impl<T: Send + Sync + 'static> Fresh<T> {
     pub fn new(
         files: Vec<PathBuf>,
-        make: impl Fn() -> Result<T, super::TlsError> + Send + Sync + 'static,
-    ) -> Result<Self, super::TlsError> {
+        make: impl Fn() -> Result<T, TlsError> + Send + Sync + 'static,
+    ) -> Result<Self, TlsError> {
         // Before they are used: what changes in between is then noticed.
         let contents = contents(&files);
         let value = Arc::new(make()?);
-        let current = Mutex::new(Current { value, contents, looked: Instant::now() });
-        Ok(Self { files, make: Box::new(make), current })
+        let look = Look::Ended(Instant::now());
+        let current = Mutex::new(Current { value, contents, look, trouble: None });
+        Ok(Self(Arc::new(Inner { files, make: Box::new(make), current, looked: Condvar::new() })))
     }
 
+    pub fn get(&self) -> Arc<T> {
+        self.0.current().value.clone()
+    }
+
+    /// Why what lies there is not what is in use.
+    pub fn trouble(&self) -> Option<String> {
+        self.0.current().trouble.clone()
+    }
+
+    /// Makes it anew, whether a file has changed or not: a key may come from elsewhere. Blocks.
+    ///
+    /// # Errors
+    /// Why it cannot be made; the old value stays.
+    pub fn read_again(&self) -> Result<(), TlsError> {
+        let contents = contents(&self.0.files);
+        let made = (self.0.make)();
+        let mut current = self.0.lock();
+        current.contents = contents;
+        current.value = Arc::new(made?);
+        current.trouble = None;
+        Ok(())
+    }
+}
+
+impl<T: Send + Sync + 'static> Inner<T> {
     fn lock(&self) -> MutexGuard<'_, Current<T>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn get(&self) -> Arc<T> {
+    /// After a look, if one is due and does not take long.
+    fn current(self: &Arc<Self>) -> MutexGuard<'_, Current<T>> {
         let mut current = self.lock();
-        if current.looked.elapsed() >= LOOK_EVERY {
-            current.looked = Instant::now();
-            self.follow(&mut current);
+        match current.look {
+            Look::Ended(at) if at.elapsed() >= LOOK_EVERY && !self.files.is_empty() => {
+                let now = Instant::now();
+                let inner = self.clone();
+                let looking =
+                    std::thread::Builder::new().name("tls-files".into()).spawn(move || inner.follow());
+                // Without a thread to be had it is tried again the next time.
+                current.look = if looking.is_ok() { Look::Began(now) } else { Look::Ended(now) };
+                let is_looking = |current: &mut Current<T>| matches!(current.look, Look::Began(_));
+                let waited = self.looked.wait_timeout_while(current, LOOK_WAIT, is_looking);
+                current = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+            Look::Began(at) if at.elapsed() >= LOOK_HANGS => {
+                let files = self.names();
+                tracing::error!(%files, "reading TLS files takes long; the old ones stay in use meanwhile");
+                current.trouble =
+                    Some(format!("reading {files} takes long; the old ones stay in use meanwhile"));
+                current.look = Look::Hangs;
+            }
+            Look::Ended(_) | Look::Began(_) | Look::Hangs => {}
         }
-        current.value.clone()
+        current
     }
 
-    /// Makes it anew, whether a file has changed or not: a key may come from elsewhere.
-    ///
-    /// # Errors
-    /// Why it cannot be made; the old value stays.
-    pub fn read_again(&self) -> Result<(), super::TlsError> {
-        let mut current = self.lock();
-        current.contents = contents(&self.files);
-        current.value = Arc::new((self.make)()?);
-        Ok(())
-    }
-
-    fn follow(&self, current: &mut Current<T>) {
+    fn follow(&self) {
         let contents = contents(&self.files);
-        if contents == current.contents {
-            return;
-        }
-        current.contents = contents;
-        let files: Vec<String> = self.files.iter().map(|file| file.display().to_string()).collect();
-        let files = files.join(", ");
-        match (self.make)() {
-            Ok(value) => {
-                current.value = Arc::new(value);
+        // In a line of its own: the lock goes with it.
+        let is_changed = contents != self.lock().contents;
+        let made = is_changed.then(|| (self.make)());
+        let files = self.names();
+        let mut current = self.lock();
+        let hung = current.look == Look::Hangs;
+        match made {
+            None if hung => {
+                tracing::info!(%files, "TLS files can be read again");
+                current.trouble = None;
+            }
+            None => {}
+            Some(Ok(value)) => {
+                (current.value, current.trouble) = (Arc::new(value), None);
                 tracing::info!(%files, "TLS files read again");
             }
-            Err(cause) => {
+            Some(Err(cause)) => {
                 tracing::error!(%cause, %files, "changed TLS files cannot be used; the old ones stay");
+                current.trouble = Some(format!("{cause}; the old files stay in use"));
             }
         }
+        current.contents = contents;
+        current.look = Look::Ended(Instant::now());
+        self.looked.notify_all();
+    }
+
+    fn names(&self) -> String {
+        let files: Vec<String> = self.files.iter().map(|file| file.display().to_string()).collect();
+        files.join(", ")
     }
 }
 
@@ -88,15 +154,15 @@ fn contents(files: &[PathBuf]) -> Vec<Content> {
 }
 
 fn content(file: &Path) -> Content {
-    let bytes = Zeroizing::new(std::fs::read(file).ok()?);
+    let bytes = plain_file::read(file, FILE_BYTES_MAX).ok()?;
     digest::digest(&digest::SHA256, &bytes).as_ref().try_into().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::TlsError;
     use std::fs::{self, File};
+    use std::sync::mpsc;
 
     fn fresh(file: &Path) -> Fresh<String> {
         let from = file.to_owned();
@@ -107,9 +173,12 @@ mod tests {
         Fresh::new(vec![file.to_owned()], make).unwrap()
     }
 
-    /// A look that is due.
-    fn look<T>(fresh: &Fresh<T>) -> Arc<T> {
-        fresh.lock().looked = Instant::now() - LOOK_EVERY;
+    /// A look that is due, and that is waited for.
+    fn look<T: Send + Sync + 'static>(fresh: &Fresh<T>) -> Arc<T> {
+        fresh.0.lock().look = Look::Ended(Instant::now() - LOOK_EVERY);
+        fresh.get();
+        let looking = |current: &mut Current<T>| !matches!(current.look, Look::Ended(_));
+        drop(fresh.0.looked.wait_while(fresh.0.lock(), looking).unwrap());
         fresh.get()
     }
 
@@ -149,5 +218,49 @@ mod tests {
         exchange(&file, "bad  3");
         fresh.read_again().unwrap_err();
         assert_eq!((&**fresh.get(), &**look(&fresh)), ("good 2", "good 2"));
+    }
+
+    #[test]
+    fn c5_a_fifo_in_the_place_of_a_file_holds_nobody_up_and_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("cert.pem");
+        fs::write(&file, "good 1").unwrap();
+        let from = file.clone();
+        let make = move || match plain_file::read(&from, 100) {
+            Ok(bytes) => Ok(bytes.to_vec()),
+            Err(_) => Err(TlsError::NoCertificate(from.clone())),
+        };
+        let fresh = Fresh::new(vec![file.clone()], make).unwrap();
+        fs::remove_file(&file).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::RUSR).unwrap();
+        assert_eq!(*look(&fresh), b"good 1");
+        assert!(fresh.trouble().unwrap().contains("the old files stay in use"));
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, "good 2").unwrap();
+        assert_eq!((&**look(&fresh), fresh.trouble()), (&b"good 2"[..], None));
+    }
+
+    #[test]
+    fn c5_a_file_that_does_not_answer_holds_nobody_up_and_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("cert.pem");
+        fs::write(&file, "1").unwrap();
+        let (answer, answers) = mpsc::channel();
+        let answers = Mutex::new(answers);
+        answer.send(1).unwrap();
+        let fresh =
+            Fresh::new(vec![file.clone()], move || Ok(answers.lock().unwrap().recv().unwrap())).unwrap();
+        fs::write(&file, "2").unwrap();
+        fresh.0.lock().look = Look::Ended(Instant::now() - LOOK_EVERY);
+        let began = Instant::now();
+        (0..1000).for_each(|_| assert_eq!(*fresh.get(), 1));
+        assert!(began.elapsed() < LOOK_HANGS, "waited for once");
+        assert_eq!(fresh.trouble(), None);
+        fresh.0.lock().look = Look::Began(Instant::now() - LOOK_HANGS);
+        assert!(fresh.trouble().unwrap().contains("takes long"));
+        answer.send(2).unwrap();
+        let looking = |current: &mut Current<i32>| !matches!(current.look, Look::Ended(_));
+        drop(fresh.0.looked.wait_while(fresh.0.lock(), looking).unwrap());
+        assert_eq!((*fresh.get(), fresh.trouble()), (2, None));
     }
 }

@@ -14,10 +14,14 @@ pub use dev::{DevAuthority, DevError};
 pub use server::{ServerFiles, ServerTls};
 pub use server_stream::ServerStream;
 
+use crate::plain_file;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Largest file of certificates that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Why TLS material could not be used; says which file and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -41,10 +45,8 @@ pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let unreadable = |cause| TlsError::Unreadable(path.into(), cause);
-    let chain = CertificateDer::pem_file_iter(path)
-        .map_err(unreadable)?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(unreadable)?;
+    let bytes = plain_file::read(path, FILE_BYTES_MAX).map_err(|cause| unreadable(pem::Error::Io(cause)))?;
+    let chain = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
     if chain.is_empty() { Err(TlsError::NoCertificate(path.into())) } else { Ok(chain) }
 }
 

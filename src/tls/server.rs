@@ -59,6 +59,11 @@ impl ServerTls {
         self.0.read_again()
     }
 
+    /// Why what lies in the files is not what is in use.
+    pub fn trouble(&self) -> Option<String> {
+        self.0.trouble()
+    }
+
     pub fn config(&self) -> Arc<ServerConfig> {
         self.acceptor().config().clone()
     }

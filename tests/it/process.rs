@@ -4,7 +4,7 @@ use crate::program::{Program, count_in, metric, serve};
 use crate::set_up::{Mta, Presence, Stage};
 use crate::world::{World, eventually};
 use std::fs::{File, OpenOptions};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use tokenrelay::load::sink::Script;
 use toml_edit::value;
 
@@ -179,5 +179,39 @@ async fn c11_a_first_start_asks_the_disk_a_dozen_times_at_most() {
     assert_eq!(http.post(&world.job(0, "a")).await.json()["state"], "relayed");
     eventually("its outcome is in the ledger", || world.ledger("a").is_some()).await;
     drop(relay);
+    world.finish().await;
+}
+
+/// Whether the process takes SIGTERM itself by now (proc_pid_status(5)).
+fn takes_signals(child: &Child) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    caught.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & 1 << (15 - 1) != 0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c11_a_signal_ends_a_relay_that_still_reads_what_does_not_answer() {
+    let world = Stage::new().for_a_program().await;
+    let silent = world.dir.path().join("silent");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &silent, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    let hanging = world.dir.path().join("hanging.toml");
+    let mut written: toml_edit::DocumentMut =
+        std::fs::read_to_string(&world.config.file).unwrap().parse().unwrap();
+    written["vault"]["key"] = value("cmd:sleep 600");
+    std::fs::write(&hanging, written.to_string()).unwrap();
+    for config in [silent, hanging] {
+        let mut serve = Command::new(env!("CARGO_BIN_EXE_tokenrelay"));
+        let mut child = serve.args(["serve", "-c"]).arg(&config).stderr(Stdio::null()).spawn().unwrap();
+        eventually("it takes signals", || takes_signals(&child)).await;
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let mut status = None;
+        eventually("it ends", || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        assert_eq!(status.unwrap().code(), Some(0), "{config:?}");
+    }
     world.finish().await;
 }

@@ -1,0 +1,58 @@
+//! Files that are read while the relay runs are plain files: a FIFO or a device in the place of one must not make its
+//! reader wait.
+
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// Reads a file of so many bytes at most.
+///
+/// # Errors
+/// As the system says; [`io::ErrorKind::InvalidInput`] for what is no plain file, [`io::ErrorKind::FileTooLarge`] for what is
+/// longer.
+pub fn read(path: &Path, bytes_max: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    // Opening a FIFO waits for its writer, and opening a terminal may make it ours.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain file"));
+    }
+    if found.len() > bytes_max {
+        return Err(too_large());
+    }
+    // In one piece: what grows is copied, and leaves its bytes behind.
+    let room = usize::try_from(found.len()).unwrap_or(0) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max { Err(too_large()) } else { Ok(bytes) }
+}
+
+fn too_large() -> io::Error {
+    io::ErrorKind::FileTooLarge.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn c5_only_plain_files_are_read_and_nothing_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+        for path in [&pipe, dir.path(), Path::new("/dev/zero"), Path::new("/dev/tty")] {
+            // A process without a terminal cannot open it at all.
+            assert!(read(path, 100).is_err(), "{path:?}");
+        }
+        let file = dir.path().join("file");
+        fs::write(&file, "12345").unwrap();
+        assert_eq!(read(&file, 5).unwrap().as_slice(), b"12345");
+        assert_eq!(read(&file, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        // Length 0 as far as the system says.
+        assert!(!read(Path::new("/proc/self/stat"), 10_000).unwrap().is_empty());
+    }
+}
