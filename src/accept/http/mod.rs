@@ -13,6 +13,7 @@ mod answer;
 mod auth;
 mod body;
 mod connection;
+mod cut;
 mod events;
 mod jobs_route;
 pub mod ledger;

@@ -8,11 +8,12 @@ use super::Counts;
 use super::answer::Answer;
 use super::body::JobBytes;
 use super::connection::Busy;
+use super::cut::Cut;
 use super::jobs_route::{Call, Reply, start};
 use super::packed::is_hollow;
 use super::problem::Problem;
 use super::single::over_quota;
-use super::swelling::{RATIO_MAX, Swelling, Swollen};
+use super::swelling::{RATIO_MAX, Swelling};
 use crate::accept::jobs::JobReader;
 use crate::fault::{Fault, Reason};
 use crate::wire::ndjson::{Frame, Framer};
@@ -97,40 +98,6 @@ pub(super) async fn answer(call: Call, mut bytes: JobBytes, busy: Busy) -> Resul
 struct Progress {
     ready: AtomicU64,
     taken: AtomicU64,
-}
-
-/// Why a stream was not read to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cut {
-    ClientGone,
-    /// The body broke off, or is not compressed as it says.
-    Broken,
-    DoorClosed,
-    /// The body unpacks to too much that is no job.
-    Swollen,
-    /// Members of a compressed body with nothing in them.
-    Hollow,
-    /// Too many lines with nothing in them.
-    Blank,
-}
-
-impl From<Swollen> for Cut {
-    fn from(_: Swollen) -> Self {
-        Self::Swollen
-    }
-}
-
-impl Cut {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::ClientGone => "client gone",
-            Self::Broken => "broken off",
-            Self::DoorClosed => "door closed",
-            Self::Swollen => "unpacked to no jobs",
-            Self::Hollow => "empty members",
-            Self::Blank => "blank lines",
-        }
-    }
 }
 
 /// Reads jobs and starts them. Ends with the body, with the client, or with the door.
