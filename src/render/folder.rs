@@ -21,8 +21,8 @@ pub const ASSETS_MAX: usize = 100;
 pub struct Folder {
     pub name: String,
     pub base: Files,
-    /// By language tag as written.
-    pub locales: BTreeMap<String, Files>,
+    /// By language tag as written. One that cannot be taken keeps no other from it.
+    pub locales: BTreeMap<String, Result<Files, Vec<Lint>>>,
     pub assets: BTreeMap<String, Vec<u8>>,
 }
 
@@ -100,8 +100,10 @@ impl Reader {
             if entry == "assets" {
                 folder.assets = self.assets(&place, &path);
             } else if is_language_tag(&entry) {
+                let before = self.lints.len();
                 let files = self.files(&place, &path);
-                folder.locales.insert(entry, files);
+                let own = self.lints.split_off(before);
+                folder.locales.insert(entry, if own.is_empty() { Ok(files) } else { Err(own) });
             } else {
                 self.lint(
                     &place,
@@ -268,7 +270,7 @@ mod tests {
             read_folders(dir.path()).unwrap().into_iter().map(Result::unwrap).collect();
         assert_eq!(folders.len(), 1);
         assert_eq!(folders[0].base.subject.as_deref(), Some("s"));
-        assert_eq!(folders[0].locales["he-IL"].text.as_deref(), Some("t"));
+        assert_eq!(folders[0].locales["he-IL"].as_ref().unwrap().text.as_deref(), Some("t"));
         assert_eq!(folders[0].assets["logo.png"].len(), 4);
     }
 

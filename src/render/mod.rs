@@ -4,6 +4,7 @@
 pub mod body;
 mod cache;
 mod compile;
+mod compiled;
 mod content_lines;
 pub mod encode;
 pub mod escape;

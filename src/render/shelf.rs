@@ -1,6 +1,7 @@
 //! The templates by name: those that can be used, and why the others cannot. What is wrong with a template of the relay is
 //! the relay's fault and gets mended, so its jobs are put off; only a name that never was one is refused for good.
 
+use super::compiled::Compiled;
 use super::folder::{Broken, read_folders};
 use super::lint::Lint;
 use super::plan::Plan;
@@ -73,7 +74,8 @@ impl Shelf {
             Unready::Mistakes(lints) => lints.as_slice(),
             Unready::Vanished => &[],
         });
-        self.unreadable.iter().chain(of_templates)
+        let of_variants = self.good.values().flat_map(|template| &template.mistakes);
+        self.unreadable.iter().chain(of_templates).chain(of_variants)
     }
 
     /// Mistakes of templates that could be used in `before`.
@@ -83,7 +85,11 @@ impl Shelf {
             Unready::Mistakes(lints) => lints.as_slice(),
             Unready::Vanished => &[],
         });
-        self.unreadable.iter().chain(lints)
+        let in_part = self.good.iter().filter(|(name, template)| {
+            before.good.get(*name).is_some_and(|before| template.is_spoilt_since(before))
+        });
+        let in_part = in_part.flat_map(|(_, template)| &template.mistakes);
+        self.unreadable.iter().chain(lints).chain(in_part)
     }
 
     /// What an operator should know: one line for each template that cannot be used.
@@ -101,19 +107,37 @@ impl Shelf {
             };
             format!("template {name}: {cause}")
         });
-        self.unreadable.iter().map(|lint| format!("templates: {lint}")).chain(of_templates)
+        let in_part = self.good.iter().filter_map(|(name, template)| {
+            let first = template.mistakes.first()?;
+            let locales = template.spoilt().collect::<Vec<_>>().join(", ");
+            Some(format!(
+                "template {name}: {first}; jobs for {locales} wait until it is mended and the configuration is read \
+                 again (SIGHUP)"
+            ))
+        });
+        let all = self.unreadable.iter().map(|lint| format!("templates: {lint}"));
+        all.chain(of_templates).chain(in_part)
     }
 
     /// # Errors
     /// `template-not-found`, or `bad-template` while it has a mistake. Temporary where it may be mended.
     pub fn plan(&self, name: &str, locale: Option<&str>) -> Result<Arc<Plan>, Fault> {
         let template = self.good.get(name).ok_or_else(|| self.missing(name))?;
-        template.variant(locale).cloned().ok_or_else(|| {
-            let locales = template.info.locales.join(", ");
-            let detail =
-                format!("the template {name} is there only for {locales}; name one of them as locale");
-            Fault::new(Reason::TemplateNotFound, detail)
-        })
+        match template.variant(locale) {
+            Some(Compiled::Good(plan)) => Ok(plan.clone()),
+            Some(Compiled::Spoilt) => {
+                let detail = format!(
+                    "the template {name} has a mistake in this language; tokenrelay template lint names it"
+                );
+                Err(Fault::new(Reason::BadTemplate, detail).into_state(State::Deferred))
+            }
+            None => {
+                let locales = template.info.locales.join(", ");
+                let detail =
+                    format!("the template {name} is there only for {locales}; name one of them as locale");
+                Err(Fault::new(Reason::TemplateNotFound, detail))
+            }
+        }
     }
 
     fn missing(&self, name: &str) -> Fault {

@@ -3,6 +3,7 @@
 
 use super::lint::Lint;
 use super::program::Syntax;
+use memchr::memmem;
 use std::borrow::Cow;
 
 /// Longest text between the braces of a placeholder written in character references or percent triplets.
@@ -79,11 +80,12 @@ fn written_out(source: &str, syntax: Syntax) -> Cow<'_, str> {
         return Cow::Borrowed(source);
     }
     let mut out: Option<String> = None;
+    let mut closing = Next::new("}}");
     let (mut from, mut at) = (0, 0);
     while let Some(found) = memchr::memchr2(b'{', b'&', &source.as_bytes()[at..]) {
         let start = at + found;
         if matches!(source.as_bytes()[start..], [b'{', b'{', ..]) {
-            at = end_of_tag(source, start);
+            at = end_of_tag(source, start, &mut closing);
             continue;
         }
         if !may_refer(&source.as_bytes()[start..]) {
@@ -119,6 +121,11 @@ fn may_refer(from: &[u8]) -> bool {
 
 /// A whole placeholder at the beginning of `source`, and how many bytes it takes there.
 fn referenced(source: &str) -> Option<(String, usize)> {
+    // Most references are for something else, and most braces stand alone.
+    let (brace, bytes) = shown(source, Syntax::Html)?;
+    if brace != '{' || shown(&source[bytes..], Syntax::Html)?.0 != '{' {
+        return None;
+    }
     let mut tag = String::new();
     let mut at = 0;
     loop {
@@ -141,15 +148,46 @@ fn referenced(source: &str) -> Option<(String, usize)> {
     }
 }
 
+/// Where something stands next in a source that is walked from its beginning to its end. What was found is kept: a source
+/// may open something at every second byte and never close it.
+struct Next<'n> {
+    finder: memmem::Finder<'n>,
+    /// From where it was looked for last, and where it was.
+    known: Option<(usize, Option<usize>)>,
+}
+
+impl<'n> Next<'n> {
+    fn new(what: &'n str) -> Self {
+        Self { finder: memmem::Finder::new(what), known: None }
+    }
+
+    fn at(&mut self, source: &str, from: usize) -> Option<usize> {
+        match self.known {
+            Some((looked, found)) if looked <= from && found.is_none_or(|found| found >= from) => found,
+            _ => {
+                let found = self.finder.find(&source.as_bytes()[from..]).map(|at| from + at);
+                self.known = Some((from, found));
+                found
+            }
+        }
+    }
+}
+
+/// What ends a markup.
+struct Ends<'n> {
+    comment: Next<'n>,
+    tag: Next<'n>,
+}
+
 /// Behind the tag at `start`, or behind its braces where it is not closed.
-fn end_of_tag(source: &str, start: usize) -> usize {
+fn end_of_tag(source: &str, start: usize, closing: &mut Next<'_>) -> usize {
     let braces = source[start..].bytes().take_while(|byte| *byte == b'{').count();
     let inner = start + braces;
     if source[..start].ends_with('\\') {
         return inner;
     }
-    source[inner..].find("}}").map_or(inner, |close| {
-        let end = inner + close + 2;
+    closing.at(source, inner).map_or(inner, |close| {
+        let end = close + 2;
         end + source[end..].bytes().take_while(|byte| *byte == b'}').count().min(braces - 2)
     })
 }
@@ -157,14 +195,16 @@ fn end_of_tag(source: &str, start: usize) -> usize {
 /// The first placeholder that readers show and nobody fills in.
 fn hidden(source: &str, syntax: Syntax) -> Option<Hidden> {
     let mut at = 0;
+    let mut closing = Next::new("}}");
+    let mut ends = Ends { comment: Next::new("-->"), tag: Next::new(">") };
     while let Some(found) = memchr::memchr3(b'{', b'&', b'%', &source.as_bytes()[at..]) {
         let start = at + found;
         if matches!(source.as_bytes()[start..], [b'{', b'{', ..]) {
-            at = end_of_tag(source, start);
+            at = end_of_tag(source, start, &mut closing);
             continue;
         }
         if may_be_hidden(&source.as_bytes()[start..])
-            && let Some(how) = hidden_at(source, start, syntax)
+            && let Some(how) = hidden_at(source, start, syntax, &mut ends)
         {
             return Some(Hidden { at: start, how });
         }
@@ -184,7 +224,7 @@ fn may_be_hidden(from: &[u8]) -> bool {
     }
 }
 
-fn hidden_at(source: &str, start: usize, syntax: Syntax) -> Option<How> {
+fn hidden_at(source: &str, start: usize, syntax: Syntax, ends: &mut Ends<'_>) -> Option<How> {
     let from = &source[start..];
     if is_percent_encoded(from) {
         return Some(How::Percent);
@@ -193,9 +233,9 @@ fn hidden_at(source: &str, start: usize, syntax: Syntax) -> Option<How> {
         return None;
     }
     let (brace, bytes) = shown(from, syntax)?;
-    let rest = &from[bytes..];
-    let (next, _) = (brace == '{').then(|| next_shown(rest, syntax)).flatten()?;
-    (next == '{' && !rest.starts_with('{')).then_some(How::Apart)
+    let rest = start + bytes;
+    let next = (brace == '{').then(|| next_shown(source, rest, syntax, ends)).flatten()?;
+    (next == '{' && !source[rest..].starts_with('{')).then_some(How::Apart)
 }
 
 /// `%7B%7Bdata.order%7D%7D`, also where only some of it is encoded, or all of it twice.
@@ -221,22 +261,22 @@ fn starts_with_ignoring_case(text: &str, start: &str) -> bool {
 }
 
 /// The next sign that a reader shows, past tags and what has no width.
-fn next_shown(mut text: &str, syntax: Syntax) -> Option<(char, usize)> {
+fn next_shown(source: &str, mut at: usize, syntax: Syntax, ends: &mut Ends<'_>) -> Option<char> {
     loop {
+        let text = &source[at..];
         if syntax == Syntax::Html && text.starts_with('<') {
-            let end = if text.starts_with("<!--") {
-                text.find("-->").map(|at| at + 3)
+            at = if text.starts_with("<!--") {
+                ends.comment.at(source, at)? + 3
             } else {
-                text.find('>').map(|at| at + 1)
+                ends.tag.at(source, at)? + 1
             };
-            text = &text[end?..];
             continue;
         }
         let (c, bytes) = shown(text, syntax)?;
         if !has_no_width(c) {
-            return Some((c, bytes));
+            return Some(c);
         }
-        text = &text[bytes..];
+        at += bytes;
     }
 }
 
@@ -332,6 +372,15 @@ mod tests {
         }
         assert!(prepared("{<b>{x}}", Syntax::Text, "t").is_ok());
         assert!(prepared("{\u{2060}{x}}", Syntax::Text, "t").is_err());
+    }
+
+    #[test]
+    fn c2_what_is_opened_over_and_over_and_never_closed_is_walked_once() {
+        for opened in ["{<", "{<!--", "{{a ", "&#123;<", "{<!-->", "{<a {"] {
+            // By its square it would take hours.
+            let source = opened.repeat(4_000_000 / opened.len());
+            let _ = prepared(&source, Syntax::Html, "t");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Turns a template folder into plans: one for the base and one for each locale.
 
+use super::compiled::Compiled;
 use super::folder::{Files, Folder};
 use super::lint::Lint;
 use super::manifest::{Located, Manifest};
@@ -9,7 +10,6 @@ use super::program::{Program, Syntax};
 use super::scope::{FieldRules, Rule};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// What a template is, for lists.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
@@ -24,29 +24,30 @@ pub struct TemplateInfo {
     pub html: bool,
 }
 
-/// A loaded template.
+/// A loaded template, of which at least one variant can be used.
 #[derive(Debug)]
 pub struct Template {
     pub info: TemplateInfo,
-    base: Option<Arc<Plan>>,
-    locales: Vec<(String, Arc<Plan>)>,
+    base: Option<Compiled>,
+    locales: Vec<(String, Compiled)>,
+    /// Every mistake of every variant.
+    pub mistakes: Vec<Lint>,
 }
 
 impl Template {
     /// Compiles all variants of a folder.
     ///
     /// # Errors
-    /// Every mistake of every variant.
+    /// Every mistake of every variant, when none can be used.
     pub fn load(folder: &Folder) -> Result<Self, Vec<Lint>> {
         let mut loading = Loading { folder, lints: Vec::new(), info: TemplateInfo::of(&folder.name) };
         let base = loading.manifest(&folder.base, &folder.name);
         let mut locales = Vec::new();
+        let shared = std::mem::take(&mut loading.lints);
         for (locale, files) in &folder.locales {
-            let place = format!("{}/{locale}", folder.name);
-            let over = loading.manifest(files, &place);
-            let variant = Variant::over(&folder.base, files, &folder.name, &place, base.overridden_by(&over));
             loading.info.locales.push(locale.clone());
-            locales.extend(loading.variant(variant).map(|plan| (locale.clone(), Arc::new(plan))));
+            let plan = loading.locale(locale, files, &base);
+            locales.push((locale.clone(), Compiled::of(plan)));
         }
         let own = &folder.base;
         // Where every text is in a locale's folder, the base holds only what they share.
@@ -57,36 +58,53 @@ impl Template {
         } else {
             let none = Files::default();
             let variant = Variant::over(own, &none, &folder.name, &folder.name, base);
-            loading.variant(variant).map(Arc::new)
+            Some(Compiled::of(loading.variant(variant)))
         };
+        let is_shared_good = shared.is_empty();
+        loading.lints.extend(shared);
         loading.lints.sort();
         loading.lints.dedup();
-        if loading.lints.is_empty() {
-            Ok(Self { info: loading.info, base, locales })
-        } else {
-            Err(loading.lints)
-        }
+        let template = Self { info: loading.info, base, locales, mistakes: loading.lints };
+        let is_usable = is_shared_good && template.variants().any(|(_, compiled)| compiled.plan().is_some());
+        if is_usable { Ok(template) } else { Err(template.mistakes) }
+    }
+
+    /// With its language tag, or none for the base.
+    fn variants(&self) -> impl Iterator<Item = (Option<&str>, &Compiled)> {
+        let locales = self.locales.iter().map(|(tag, compiled)| (Some(tag.as_str()), compiled));
+        self.base.iter().map(|base| (None, base)).chain(locales)
+    }
+
+    /// The variants with a mistake, by their folder.
+    pub fn spoilt(&self) -> impl Iterator<Item = &str> {
+        let spoilt = self.variants().filter(|(_, compiled)| compiled.plan().is_none());
+        spoilt.map(|(tag, _)| tag.unwrap_or("the default"))
+    }
+
+    /// Whether jobs that could be rendered from `before` cannot be now.
+    pub fn is_spoilt_since(&self, before: &Self) -> bool {
+        let mut spoilt = self.variants().filter(|(_, compiled)| compiled.plan().is_none());
+        spoilt.any(|(tag, _)| before.variant(tag).is_some_and(|compiled| compiled.plan().is_some()))
     }
 
     /// The envelope senders of its variants.
     pub fn senders(&self) -> impl Iterator<Item = &str> {
-        let locales = self.locales.iter().map(|(_, plan)| plan);
-        self.base.iter().chain(locales).filter_map(|plan| plan.own_sender())
+        self.variants().filter_map(|(_, compiled)| compiled.plan()?.own_sender())
     }
 
     /// The variant for a language tag: itself, then without its last parts, then the base (RFC 4647 §3.4).
-    pub fn variant(&self, locale: Option<&str>) -> Option<&Arc<Plan>> {
+    pub fn variant(&self, locale: Option<&str>) -> Option<&Compiled> {
         let mut range = locale.unwrap_or("");
         while !range.is_empty() {
-            let same = |(tag, _): &&(String, Arc<Plan>)| {
+            let same = |(tag, _): &&(String, Compiled)| {
                 tag.len() == range.len()
                     && tag
                         .bytes()
                         .zip(range.bytes())
                         .all(|(a, b)| a.eq_ignore_ascii_case(&if b == b'_' { b'-' } else { b }))
             };
-            if let Some((_, plan)) = self.locales.iter().find(same) {
-                return Some(plan);
+            if let Some((_, compiled)) = self.locales.iter().find(same) {
+                return Some(compiled);
             }
             range = range.rfind(['-', '_']).map_or("", |end| &range[..end]);
         }
@@ -153,6 +171,23 @@ impl Loading<'_> {
         let Some(text) = &files.manifest else { return Manifest::default() };
         let read = Manifest::read(text, &format!("{place}/template.toml"));
         self.kept(read).unwrap_or_default()
+    }
+
+    /// One language; what is wrong with it is wrong with no other.
+    fn locale(&mut self, locale: &str, files: &Result<Files, Vec<Lint>>, base: &Manifest) -> Option<Plan> {
+        let files = match files {
+            Ok(files) => files,
+            Err(lints) => {
+                self.lints.extend(lints.iter().cloned());
+                return None;
+            }
+        };
+        let place = format!("{}/{locale}", self.folder.name);
+        let before = self.lints.len();
+        let over = self.manifest(files, &place);
+        let own = base.overridden_by(&over);
+        let plan = self.variant(Variant::over(&self.folder.base, files, &self.folder.name, &place, own));
+        plan.filter(|_| self.lints.len() == before)
     }
 
     fn variant(&mut self, variant: Variant<'_>) -> Option<Plan> {

@@ -124,6 +124,44 @@ async fn c13_a_draft_with_a_mistake_keeps_no_other_template_from_serving() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c13_a_language_with_a_mistake_keeps_no_other_from_serving_and_no_other_is_sent_in_its_place() {
+    let stage = with_draft("Hello").file("small/draft/he/body.txt.hbs", BAD_BODY);
+    let world = stage.file("small/draft/ja/body.txt.hbs", "Hello").up().await;
+    let files = world.dir.path().join("small/draft");
+    let mut http = world.http().await;
+    let mut in_language = async |locale: &str, job_id: &str| {
+        let mut job = job(&world, "draft", job_id);
+        job["locale"] = json!(locale);
+        http.post(&job).await
+    };
+    let said = readiness(&world, 200).await;
+    assert!(said.contains("template draft: draft/he/body.txt.hbs:2:"), "{said}");
+    assert!(said.contains("jobs for he wait"), "{said}");
+    for (locale, status) in [("en", 200), ("ja-JP", 200), ("he", 503), ("he-IL", 503)] {
+        let answer = in_language(locale, &format!("first-{locale}")).await;
+        assert_eq!(answer.status, status, "{locale}: {}", answer.text);
+        if status == 503 {
+            assert_result(&answer.json(), "deferred", "bad-template");
+        }
+    }
+    // What is no worse than before is taken, and so is what is mended.
+    reload(&world).await.unwrap();
+    fs::write(files.join("he/body.txt.hbs"), "Hello").unwrap();
+    reload(&world).await.unwrap();
+    assert_eq!(in_language("he", "mended").await.status, 200);
+    // One that could be used, and one whose jobs got the default, are not given up for a mistake.
+    for bad in ["ja", "de"] {
+        fs::create_dir_all(files.join(bad)).unwrap();
+        fs::write(files.join(bad).join("body.txt.hbs"), b"line\n\xff").unwrap();
+        let cause = reload(&world).await.unwrap_err();
+        assert!(cause.contains(&format!("draft/{bad}/body.txt.hbs:2:")), "{cause}");
+        assert_eq!(in_language(bad, &format!("kept-{bad}")).await.status, 200);
+        fs::remove_dir_all(files.join(bad)).unwrap();
+    }
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c13_jobs_of_a_draft_are_held_and_go_out_when_it_is_mended() {
     for accept in ["auto", "journal"] {
         let stage = with_draft(BAD_BODY).accept(accept).edit(|file| {
