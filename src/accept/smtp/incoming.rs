@@ -7,7 +7,6 @@
 use crate::accept::smtp::session::Unread;
 use crate::gate::{Entry, Gate};
 use crate::wire::data::{BadData, BareLf, ChunkFramer, DataFramer, Taken};
-use futures_util::FutureExt;
 use std::time::Duration;
 
 /// Octets of a message that are held without having entered the house.
@@ -145,7 +144,8 @@ impl Incoming {
             return;
         }
         let wanted = self.reserved;
-        match gate.enter(wanted).now_or_never() {
+        // A wait that is asked once may say no though there is room: a task that has done much has to let others go first.
+        match gate.try_enter(wanted) {
             Some(entry) => {
                 self.entries.push(entry);
                 self.reserved += wanted;
@@ -249,6 +249,25 @@ mod tests {
         assert!(received(&message(100_000), 100_000, &gate).await.is_ok());
         assert_eq!(received(&message(1_000_000), 100_000, &gate).await.unwrap_err(), Unread::Endless);
         assert_eq!(gate.free(), 10);
+    }
+
+    /// A task that has done much is told to let others go first, which is no lack of room.
+    #[tokio::test]
+    async fn a_large_message_finds_room_however_fast_it_comes() {
+        let gate = Gate::new(10, 1 << 26);
+        let octets = message(10_000_000);
+        let mut incoming = Incoming::new(1 << 24, None, BareLf::Normalize);
+        incoming.make_room(100_000, &gate).await;
+        incoming.take(&octets[..100_000], Framing::Dot).unwrap();
+        for piece in octets[100_000..].chunks(16 * 1024) {
+            for _ in 0..200 {
+                let _ = futures_util::poll!(std::pin::pin!(tokio::task::coop::consume_budget()));
+            }
+            incoming.make_room(piece.len(), &gate).await;
+            incoming.take(piece, Framing::Dot).unwrap();
+        }
+        let received = incoming.finish(Framing::Dot, &gate).await.unwrap();
+        assert_eq!(received.octets.len(), octets.len() - 3);
     }
 
     #[tokio::test]
