@@ -264,7 +264,12 @@ static TABLE: &[Row] = &[
     row(&[Mail], 521..=521, Any, &[], Whose::Target),
     row(&[Mail], 555..=556, Any, &[], Whose::Target),
     row(&[Mail], PERMANENT, Any, &[], Whose::UnclearSender),
-    row(&[Rcpt], REFUSED, Any, &[], Whose::Unclear),
+    // Put off for now: greylisting, in whatever words, is of each recipient by itself. The system's own troubles are not.
+    row(&[Rcpt], TRANSIENT, Subject(3), &[], Whose::Unclear),
+    row(&[Rcpt], TRANSIENT, Subject(4), &[], Whose::Unclear),
+    row(&[Rcpt], TRANSIENT, Any, &[], Whose::Recipient),
+    row(&[Content], TRANSIENT, Of(7, &[0..=1]), &[], Whose::Message),
+    row(&[Rcpt], PERMANENT, Any, &[], Whose::Unclear),
     // Nothing but the envelope was seen, and its recipient was taken: never the end of a job.
     row(&[Data], PERMANENT, Any, &[], Whose::Target),
     row(&[Data], TRANSIENT, Any, &[], Whose::Unclear),
