@@ -57,6 +57,8 @@ pub struct Reach {
 pub enum Provenance {
     /// It was made by this start.
     New,
+    /// So was this one, and another lay here before, which is gone or was overwritten.
+    Emptied,
     /// The last run ended in order.
     Ended,
     /// The process died; the system, and what it had in memory of the files, lived on.
@@ -141,6 +143,7 @@ impl Provenance {
             Self::New | Self::Ended | Self::Killed => Notes::Exact,
             Self::Unsynced => Notes::Synced,
             Self::BrokeDown | Self::Copied(_) => Notes::Stray,
+            Self::Emptied => Notes::Foreign,
         }
     }
 
@@ -148,14 +151,14 @@ impl Provenance {
         match self {
             Self::New | Self::Ended | Self::Killed => Forgotten::Nothing,
             Self::Unsynced | Self::BrokeDown => Forgotten::HandedOff,
-            Self::Copied(_) => Forgotten::All,
+            Self::Copied(_) | Self::Emptied => Forgotten::All,
         }
     }
 
     pub fn sign(self) -> Option<Sign> {
         match self {
             Self::Copied(sign) => Some(sign),
-            Self::New | Self::Ended | Self::Killed | Self::Unsynced | Self::BrokeDown => None,
+            Self::New | Self::Emptied | Self::Ended | Self::Killed | Self::Unsynced | Self::BrokeDown => None,
         }
     }
 }
@@ -164,6 +167,7 @@ impl fmt::Display for Provenance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::New => f.write_str("new"),
+            Self::Emptied => f.write_str("a new one, though there was a journal here before, which is gone"),
             Self::Ended => f.write_str("the last run ended in order"),
             Self::Killed => f.write_str("the last run was killed"),
             Self::Unsynced => f.write_str("the machine or its file system went down under the last run"),
@@ -205,6 +209,9 @@ pub enum Memory {
 impl Evidence<'_> {
     pub fn judge(&self) -> Provenance {
         match self.stamp {
+            Stamped::New if self.log.is_some_and(|log| log.epoch > 0) || !self.told.is_empty() => {
+                Provenance::Emptied
+            }
             Stamped::New => Provenance::New,
             Stamped::Before => self.of_log(self.log),
             Stamped::Lost => Provenance::Copied(Sign::Unreadable),

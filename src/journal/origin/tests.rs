@@ -194,7 +194,12 @@ fn c12_a_stamp_that_cannot_be_read_may_be_anybodys() {
     let other = Stamp { id: [2; 16], ..case.stamp.clone() };
     let other = evidence(Stamped::By(&other));
     assert_eq!(other.notes(other.judge()), Notes::Foreign, "the numbers are of other jobs");
-    assert_eq!(evidence(Stamped::New).judge(), Provenance::New);
+    let new = evidence(Stamped::New);
+    assert_eq!(new.judge(), Provenance::Emptied, "its flight log is there");
+    assert_eq!((new.notes(new.judge()), new.judge().forgotten()), (Notes::Foreign, Forgotten::All));
+    assert_eq!(Evidence { log: None, ..new.clone() }.judge(), Provenance::New);
+    let told = [told_at(9, 490)];
+    assert_eq!(Evidence { log: None, told: &told, ..new }.judge(), Provenance::Emptied);
     assert_eq!(evidence(Stamped::Before).judge(), Provenance::Killed);
 }
 

@@ -300,3 +300,22 @@ async fn c8_rows_that_damage_has_taken_may_come_again() {
     assert_eq!((found.provenance, found.salvaged.unwrap().is_complete), (Provenance::Ended, false));
     assert_eq!(story.place.journal().repeat(crate::job::Acceptance::Journal), Repeat::Maybe);
 }
+
+/// Whatever comes again after that may have been mailed before.
+#[tokio::test]
+async fn c12_a_journal_that_was_taken_away_is_missed() {
+    for names in [
+        &["journal.db"][..],
+        &["journal.db", "journal.db-wal", "journal.db-shm", "flight.log", "handoff.log"],
+    ] {
+        let mut story = Story::new().await;
+        story.place.close().await;
+        for name in names {
+            let _ = std::fs::remove_file(story.place.settings.dir.join(name));
+        }
+        let found = story.place.open_at(story.here());
+        assert_eq!((found.provenance, found.parked), (Provenance::Emptied, 0), "{names:?}");
+        story.place.close().await;
+        assert_eq!(story.place.open_at(story.here()).provenance, Provenance::Ended, "it is said once");
+    }
+}
