@@ -19,7 +19,7 @@ pub(super) fn journal(config: &Config) -> Step {
 fn judge(settings: &Settings) -> Step {
     match inspect(settings) {
         Ok(found) if !found.has_room => {
-            let (free, least) = (size(found.free), size(settings.disk_free_min));
+            let (free, least) = (size(rounded(found.free)), size(settings.disk_free_min));
             let cause = format!("new jobs are refused: {free} are free, disk_free_min is {least}");
             let fix = format!(
                 "free space on the disk of {}, or set [journal] disk_free_min lower",
@@ -74,7 +74,13 @@ fn told(found: &Inspected, settings: &Settings) -> String {
             format!("; a relay is running on it{pid}: a second one needs a state_dir of its own")
         }
     };
-    format!("{} {what}, {} free{owner}", settings.dir.display(), size(found.free))
+    format!("{} {what}, {} free{owner}", settings.dir.display(), size(rounded(found.free)))
+}
+
+/// To a whole number of a unit, with two digits left at least.
+fn rounded(bytes: u64) -> u64 {
+    let unit = [1 << 30, 1 << 20, 1 << 10].into_iter().find(|unit| bytes >= 10 * unit).unwrap_or(1);
+    bytes / unit * unit
 }
 
 #[cfg(test)]
@@ -124,5 +130,14 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let step = judge(&settings(&file));
         assert!(!step.ok && step.detail.contains("file") && !step.fix.unwrap().is_empty());
+    }
+
+    #[test]
+    fn c14_free_space_is_said_in_a_unit_that_fits() {
+        for (bytes, said) in
+            [(41_597_123_584, "38GiB"), (2_000_000_000, "1907MiB"), (40_000, "39KiB"), (700, "700")]
+        {
+            assert_eq!(size(rounded(bytes)), said);
+        }
     }
 }
