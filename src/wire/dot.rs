@@ -56,16 +56,11 @@ impl Stuffer {
         }
         let mut at = head.len();
         while let Some(word) = Word::at(step, at) {
-            let mut bytes = u128::from(word.bytes);
-            let mut dots = word.dots;
-            // From the last one on, so that the places of those before it stay.
-            while dots != 0 {
-                let shift = (63 - dots.leading_zeros()) & !7;
-                let below = (1 << shift) - 1;
-                bytes = bytes & below | u128::from(b'.') << shift | (bytes & !below) << 8;
-                dots &= (1 << shift) - 1;
+            // By halves, so that each fits a register with its dots.
+            for half in [0, 32] {
+                let (bytes, dots) = ((word.bytes >> half) as u32, (word.dots >> half) as u32);
+                room.put(u128::from(with_dots(bytes, dots)), 4 + dots.count_ones() as usize);
             }
-            room.put(bytes, WORD_BYTES + word.dots.count_ones() as usize);
             at += WORD_BYTES;
         }
         if at > head.len() {
@@ -97,6 +92,19 @@ impl Word {
             & equal(load(at.checked_sub(2)?)?, b'\r');
         Some(Self { bytes, dots })
     }
+}
+
+/// The four bytes with one more dot before each of `dots`, of which there are two at most.
+fn with_dots(bytes: u32, dots: u32) -> u64 {
+    let (mut bytes, mut dots) = (u64::from(bytes), dots);
+    // From the last one on, so that the places of those before it stay.
+    while dots != 0 {
+        let shift = (31 - dots.leading_zeros()) & !7;
+        let below = (1 << shift) - 1;
+        bytes = bytes & below | u64::from(b'.') << shift | (bytes & !below) << 8;
+        dots &= below as u32;
+    }
+    bytes
 }
 
 /// The top bit of each byte that is this one.

@@ -80,7 +80,9 @@ fn quoted_printable(body: &[u8]) -> Decoded<'static> {
     let mut octets = Vec::with_capacity(body.len());
     let mut is_sure = true;
     let mut rest = body;
-    while let Some(at) = memchr::memchr(b'=', rest) {
+    // Where one sign is escaped others may be: a search for each would cost more than a look.
+    let next = |rest: &[u8]| if rest.first() == Some(&b'=') { Some(0) } else { memchr::memchr(b'=', rest) };
+    while let Some(at) = next(rest) {
         octets.extend_from_slice(&rest[..at]);
         let after = &rest[at + 1..];
         let blanks = after.iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
