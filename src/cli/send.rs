@@ -31,7 +31,7 @@ pub struct SendArgs {
     /// Jobs as NDJSON, or as CSV with a header (to or token, job_id, template, locale, campaign, purpose; other
     /// columns become data); '-' reads NDJSON from standard input
     pub file: PathBuf,
-    /// Where the relay listens, such as https://relay.example:8443 [default: the first http listener of the config]
+    /// Where the relay listens, such as `https://relay.example:8443` [default: the first http listener of the config]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// The engine's secret: file:PATH or env:NAME [default: the first engine of the config]

@@ -40,7 +40,7 @@ pub struct SinkArgs {
     #[arg(long, value_name = "DIR")]
     pub dump: Option<PathBuf>,
     /// Hold each message against its recipient's digest, and fail when one is wrong. A line is 'recipient,digest': the
-    /// first 16 hex digits of SHA-256 over the values of To and Subject and each stretch between [[ and ]], every one
+    /// first 16 hex digits of SHA-256 over the values of To and Subject and each stretch between `[[` and `]]`, every one
     /// with a line feed behind it.
     #[arg(long, value_name = "FILE")]
     pub verify: Option<PathBuf>,
