@@ -10,6 +10,8 @@ const SPARED_MIN: Duration = Duration::from_secs(600);
 const SPARED_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long the share of a session that was learned holds.
 const SHARE_HOLDS: Duration = Duration::from_secs(3600);
+/// The same for the errors that a session bears: a session may have ended there by chance.
+const ERRORS_MAX_HOLDS: Duration = Duration::from_secs(3600);
 /// Errors in a row that a session survives, where nothing is learned: Postfix' smtpd_hard_error_limit.
 const ERRORS_MAX: u32 = 20;
 /// For this long after a refusal others are thought to come.
@@ -51,6 +53,7 @@ pub(super) struct Lessons {
     share_lapses_ms: AtomicU64,
     /// Errors in a row behind which sessions ended; 0: nothing learned.
     errors_max: AtomicU32,
+    errors_max_lapses_ms: AtomicU64,
     /// Milliseconds after `born` until which further refusals are thought to come.
     refusals_until_ms: AtomicU64,
 }
@@ -67,6 +70,7 @@ impl Lessons {
             share: AtomicU64::new(0),
             share_lapses_ms: AtomicU64::new(0),
             errors_max: AtomicU32::new(0),
+            errors_max_lapses_ms: AtomicU64::new(0),
             refusals_until_ms: AtomicU64::new(0),
         }
     }
@@ -147,19 +151,21 @@ impl Lessons {
         if behind == 0 && (until == 0 || self.now_ms() >= until) {
             return None;
         }
-        let most = match self.errors_max.load(Relaxed) {
-            0 => ERRORS_MAX,
-            learned => learned,
-        };
-        Some(most.saturating_sub(behind))
+        Some(self.errors_max().unwrap_or(ERRORS_MAX).saturating_sub(behind))
     }
 
     /// A session ended behind so many errors in a row.
     pub fn learn_errors_max(&self, errors: u32) {
-        let known = self.errors_max.load(Relaxed);
-        if errors > 0 && (known == 0 || errors < known) {
+        if errors > 0 && self.errors_max().is_none_or(|known| errors < known) {
+            let lapses = self.now_ms() + ERRORS_MAX_HOLDS.as_millis() as u64;
+            self.errors_max_lapses_ms.store(lapses, Relaxed);
             self.errors_max.store(errors, Relaxed);
         }
+    }
+
+    fn errors_max(&self) -> Option<u32> {
+        let learned = self.errors_max.load(Relaxed);
+        (learned > 0 && self.now_ms() < self.errors_max_lapses_ms.load(Relaxed)).then_some(learned)
     }
 
     fn now_ms(&self) -> u64 {
@@ -200,5 +206,18 @@ mod tests {
         assert_eq!(lessons.share(), Some(98));
         pass(SHARE_HOLDS).await;
         assert_eq!(lessons.share(), None);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a4_where_sessions_ended_behind_errors_is_learned_and_lapses() {
+        let lessons = Lessons::new();
+        assert_eq!(lessons.errors_left(0), None, "nothing was refused");
+        lessons.note_error();
+        assert_eq!((lessons.errors_left(0), lessons.errors_left(25)), (Some(ERRORS_MAX), Some(0)));
+        lessons.learn_errors_max(3);
+        lessons.learn_errors_max(5);
+        assert_eq!(lessons.errors_left(1), Some(2), "the least holds");
+        tokio::time::advance(ERRORS_MAX_HOLDS).await;
+        assert_eq!(lessons.errors_left(1), Some(ERRORS_MAX - 1));
+        assert_eq!(lessons.errors_left(0), None, "no refusal came for long");
     }
 }
