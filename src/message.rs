@@ -171,6 +171,17 @@ fn has_dot_line(before: u8, octets: &[u8]) -> bool {
     })
 }
 
+/// Whether every CR stands before an LF, every LF behind a CR, and no NUL anywhere. Written so that many octets are
+/// looked at by one instruction.
+pub fn has_lawful_line_ends(octets: &[u8]) -> bool {
+    let (Some(first), Some(last)) = (octets.first(), octets.last()) else { return true };
+    let pairs = octets.iter().zip(&octets[1..]);
+    let is_broken = pairs.fold(0, |broken, (octet, next)| {
+        broken | u8::from(*octet == 0) | (u8::from(*octet == b'\r') ^ u8::from(*next == b'\n'))
+    });
+    is_broken == 0 && *first != b'\n' && *last != 0 && *last != b'\r'
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

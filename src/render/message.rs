@@ -29,6 +29,7 @@ use super::program::{Program, Syntax};
 use super::scope::FieldRules;
 use crate::fault::{Fault, Reason};
 use crate::job::Token;
+use crate::message::has_lawful_line_ends;
 use charset::Declared;
 use head::Heading;
 use outline::{Outline, Part, Section};
@@ -167,20 +168,10 @@ impl<'c> Reader<'c> {
 
 /// Refuses line ends that readers disagree about.
 fn refuse_stray_control(octets: &[u8]) -> Result<(), Fault> {
-    if has_stray_control(octets) {
+    if !has_lawful_line_ends(octets) {
         return Err(bad_job("the message holds a bare CR, a bare LF or a NUL; end lines with CRLF"));
     }
     Ok(())
-}
-
-/// Written so that many bytes are looked at by one instruction, however many lines they are.
-fn has_stray_control(octets: &[u8]) -> bool {
-    let (Some(first), Some(last)) = (octets.first(), octets.last()) else { return false };
-    let pairs = octets.iter().zip(&octets[1..]);
-    let stray = pairs.fold(0, |stray, (octet, next)| {
-        stray | u8::from(*octet == 0) | (u8::from(*octet == b'\r') ^ u8::from(*next == b'\n'))
-    });
-    stray != 0 || *first == b'\n' || matches!(last, 0 | b'\r')
 }
 
 fn has_placeholder(text: &str) -> bool {

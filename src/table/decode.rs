@@ -164,20 +164,9 @@ impl<R: Read> Read for Decoded<R> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::Pieces;
     use super::*;
     use proptest::prelude::*;
-
-    /// As a slow disk gives it.
-    struct Pieces<'a>(&'a [u8], usize);
-
-    impl Read for Pieces<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let count = self.0.len().min(self.1).min(buffer.len());
-            buffer[..count].copy_from_slice(&self.0[..count]);
-            self.0 = &self.0[count..];
-            Ok(count)
-        }
-    }
 
     fn decoded(bytes: &[u8], piece: usize) -> Vec<u8> {
         let mut text = Vec::new();

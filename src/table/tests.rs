@@ -5,8 +5,8 @@ use proptest::prelude::*;
 
 type Rows = Vec<(u64, Result<Vec<String>, RowFlaw>)>;
 
-/// Gives at most so many bytes at once.
-struct Pieces<'a>(&'a [u8], usize);
+/// Gives at most so many bytes at once, as a slow disk does.
+pub(super) struct Pieces<'a>(pub &'a [u8], pub usize);
 
 impl Read for Pieces<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

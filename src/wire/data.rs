@@ -8,6 +8,7 @@
 //! every reader behind it.
 
 use super::dot;
+use crate::message::has_lawful_line_ends;
 use memchr::memmem;
 use std::sync::LazyLock;
 
@@ -324,17 +325,6 @@ fn take_dotted_lines(input: &[u8], message: &mut Vec<u8>) -> usize {
         return 0;
     }
     dot::unstuff_lines(lines, message)
-}
-
-/// Whether every CR stands before an LF, every LF behind a CR, and no NUL anywhere. Written so that many octets are
-/// looked at by one instruction.
-fn has_lawful_line_ends(octets: &[u8]) -> bool {
-    let (Some(first), Some(last)) = (octets.first(), octets.last()) else { return true };
-    let pairs = octets.iter().zip(&octets[1..]);
-    let is_broken = pairs.fold(0, |broken, (octet, next)| {
-        broken | u8::from(*octet == 0) | (u8::from(*octet == b'\r') ^ u8::from(*next == b'\n'))
-    });
-    is_broken == 0 && *first != b'\n' && *last != 0 && *last != b'\r'
 }
 
 /// Copies up to the next CR, LF or NUL, or the end of the input; how many bytes that were.
