@@ -34,9 +34,9 @@ def free_port():
 
 
 def cpu_seconds(pid):
-    """User and system time of a running process."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+    """User and system time of a running process, by its own clock (clock_getcpuclockid(3)): to the nanosecond, where
+    /proc tells ticks of 10 ms."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def resident_mib(pid):
