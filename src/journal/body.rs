@@ -176,9 +176,13 @@ fn is_blank(line: &[u8]) -> bool {
     line.trim_ascii().is_empty()
 }
 
-/// The next line behind `from` that begins with two dashes.
+/// The next line behind `from` that begins with two dashes. Every line may, and be short, so a few bytes are looked at before
+/// a search is begun.
 fn next_dashes(body: &[u8], from: usize) -> Option<usize> {
-    LF_DASHES.find(&body[from..]).map(|at| from + at + 1)
+    const NEAR_BYTES: usize = 16;
+    let rest = &body[from..];
+    let near = rest[..rest.len().min(NEAR_BYTES)].windows(3).position(|bytes| bytes == b"\n--");
+    near.or_else(|| LF_DASHES.find(rest)).map(|at| from + at + 1)
 }
 
 /// A field with its folded lines.

@@ -74,6 +74,14 @@ impl How {
     }
 }
 
+/// The next of these signs. They may stand close together, so the first bytes are looked at before a search is begun.
+fn next_of(signs: [u8; 3], text: &[u8]) -> Option<usize> {
+    const NEAR_BYTES: usize = 16;
+    let (near, far) = text.split_at(text.len().min(NEAR_BYTES));
+    let found = near.iter().position(|byte| signs.contains(byte));
+    found.or_else(|| memchr::memchr3(signs[0], signs[1], signs[2], far).map(|at| near.len() + at))
+}
+
 /// Placeholders that an editor wrote in character references, written as they are meant.
 fn written_out(source: &str, syntax: Syntax) -> Cow<'_, str> {
     if syntax != Syntax::Html || !source.contains('&') {
@@ -82,7 +90,7 @@ fn written_out(source: &str, syntax: Syntax) -> Cow<'_, str> {
     let mut out: Option<String> = None;
     let mut closing = Next::new("}}");
     let (mut from, mut at) = (0, 0);
-    while let Some(found) = memchr::memchr2(b'{', b'&', &source.as_bytes()[at..]) {
+    while let Some(found) = next_of(*b"{&&", &source.as_bytes()[at..]) {
         let start = at + found;
         if matches!(source.as_bytes()[start..], [b'{', b'{', ..]) {
             at = end_of_tag(source, start, &mut closing);
@@ -197,7 +205,7 @@ fn hidden(source: &str, syntax: Syntax) -> Option<Hidden> {
     let mut at = 0;
     let mut closing = Next::new("}}");
     let mut ends = Ends { comment: Next::new("-->"), tag: Next::new(">") };
-    while let Some(found) = memchr::memchr3(b'{', b'&', b'%', &source.as_bytes()[at..]) {
+    while let Some(found) = next_of(*b"{&%", &source.as_bytes()[at..]) {
         let start = at + found;
         if matches!(source.as_bytes()[start..], [b'{', b'{', ..]) {
             at = end_of_tag(source, start, &mut closing);
