@@ -172,7 +172,46 @@ pub struct Draft {
     pub(super) fields: Vec<(Arc<str>, Zeroizing<String>)>,
     pub(super) consents: Vec<(Box<str>, Consent)>,
     pub(super) keep_until: Option<Box<str>>,
+    /// Fields that go where the draft has no value for them.
+    cleared: Option<Cleared>,
     bytes: usize,
+}
+
+/// Names of fields of which nothing stays but what the new rows say. Never an address.
+#[derive(Debug, Clone)]
+pub struct Cleared(Arc<[Arc<str>]>);
+
+impl Cleared {
+    /// # Errors
+    /// Of the first name that is none of a person's own fields: why not.
+    pub fn of(names: &[String]) -> Result<Option<Self>, Unclearable> {
+        let fields = names.iter().map(|name| match Column::named(name) {
+            Ok(Column::Field(name)) => Ok(name),
+            Ok(Column::Consent) => Err(Unclearable::Consent),
+            Ok(Column::Retention) => Err(Unclearable::Retention),
+            Ok(_) => Err(Unclearable::Address),
+            Err(_) => Err(Unclearable::NoName),
+        });
+        let fields: Arc<[_]> = fields.collect::<Result<_, _>>()?;
+        Ok((!fields.is_empty()).then_some(Self(fields)))
+    }
+}
+
+/// Why a column's values cannot be taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unclearable {
+    #[error("consent is said, not blanked: give the purpose, or -purpose for refused, in the column consent")]
+    Consent,
+    #[error(
+        "the day until which a person is kept can be changed, not blanked: give another one in the column retention"
+    )]
+    Retention,
+    #[error(
+        "addresses and tokens say who a person is and are never blanked: give the new address in its column"
+    )]
+    Address,
+    #[error("names of fields are letters, digits and _, as in {{{{person.first_name}}}}")]
+    NoName,
 }
 
 impl Draft {
@@ -216,6 +255,17 @@ impl Draft {
     pub(super) fn consent(&self, purpose: &str) -> Consent {
         let stated = self.consents.iter().find(|(known, _)| **known == *purpose);
         stated.map_or(Consent::Unstated, |(_, said)| *said)
+    }
+
+    /// From here on these fields go where it has no value for them.
+    pub fn clearing(self, cleared: Option<Cleared>) -> Self {
+        Self { cleared, ..self }
+    }
+
+    /// Whether what is known of this field goes.
+    pub(super) fn clears(&self, name: &str) -> bool {
+        let is_named = |cleared: &Cleared| cleared.0.iter().any(|field| **field == *name);
+        self.cleared.as_ref().is_some_and(is_named) && self.field(name).is_none()
     }
 
     /// What it says of purposes, about nobody in particular.

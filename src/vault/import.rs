@@ -7,7 +7,7 @@ mod tokens_out;
 
 pub use tokens_out::TokensOut;
 
-use super::draft::{Draft, Refusal};
+use super::draft::{Cleared, Draft, Refusal};
 use super::error::VaultError;
 use super::writer::{AddressChange, Change, Put, Stored, Writer};
 use crate::table::{self, TableFault};
@@ -136,6 +136,8 @@ pub struct Options {
     pub match_column: Option<String>,
     /// Whether a row that names a known token may give it another address.
     pub address_change: AddressChange,
+    /// Fields of which nothing stays but what the rows say.
+    pub cleared: Option<Cleared>,
 }
 
 enum Rows<R: Read> {
@@ -175,8 +177,7 @@ pub fn import(
         Format::Ndjson => Rows::Ndjson(NdjsonRows::open(input, options.match_column.clone())),
     };
     let mut summary = Summary::default();
-    let mut batch =
-        Batch { drafts: Vec::new(), of: Vec::new(), from: 0, address_change: options.address_change };
+    let mut batch = Batch { drafts: Vec::new(), of: Vec::new(), from: 0, options };
     let ended = loop {
         let row = match rows.next() {
             Ok(Some(row)) => row,
@@ -198,19 +199,19 @@ pub fn import(
 }
 
 /// Rows waiting for their transaction.
-struct Batch {
+struct Batch<'a> {
     drafts: Vec<Draft>,
     of: Vec<(u64, Option<Zeroizing<String>>)>,
     /// Where in the file it starts.
     from: u64,
-    address_change: AddressChange,
+    options: &'a Options,
 }
 
-impl Batch {
+impl Batch<'_> {
     fn add(&mut self, row: Row, summary: &mut Summary, observer: &mut dyn Observer) {
         match row.draft {
             Ok(draft) => {
-                self.drafts.push(draft);
+                self.drafts.push(draft.clearing(self.options.cleared.clone()));
                 self.of.push((row.line, row.matched));
             }
             Err(refusal) => {
@@ -230,7 +231,7 @@ impl Batch {
         if self.drafts.is_empty() {
             return Ok(());
         }
-        let answers = writer.put_batch(&self.drafts, self.address_change)?;
+        let answers = writer.put_batch(&self.drafts, self.options.address_change)?;
         self.drafts.clear();
         for ((line, matched), put) in self.of.drain(..).zip(&answers) {
             summary.count(put);

@@ -55,7 +55,7 @@ fn fresh_token(kind: TokenKind) -> Token {
     Token::from_local(&local).expect("prefix and base32 make a token")
 }
 
-/// `known` with the draft's values over it. A field the draft does not name stays; so does what was said about
+/// `known` with the draft's values over it. A field the draft does not name stays, unless the draft clears it; so does what was said about
 /// other purposes, the restriction, and the day until which the person is kept.
 pub fn merged(known: Option<&Person>, draft: &Draft, tokens: &Tokens) -> Person {
     let mut person = PersonBuilder::default();
@@ -113,7 +113,9 @@ pub fn in_common<'a>(one: &Person, all: impl Iterator<Item = &'a Person> + Clone
 /// Known fields keep their order, so a row that changes nothing gives the same record byte for byte.
 fn fields(person: &mut PersonBuilder, known: Option<&Person>, draft: &Draft) {
     for (name, value) in known.iter().flat_map(|known| known.fields()) {
-        person.field(name, draft.field(name).unwrap_or(value));
+        if !draft.clears(name) {
+            person.field(name, draft.field(name).unwrap_or(value));
+        }
     }
     let is_new = |name: &str| known.is_none_or(|known| known.fields().all(|(other, _)| other != name));
     for name in [EMAIL, PHONE].into_iter().chain(draft.fields.iter().map(|(name, _)| &**name)) {

@@ -28,7 +28,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use draft::{Cause, Column, Draft, Refusal};
+pub use draft::{Cause, Cleared, Column, Draft, Refusal, Unclearable};
 pub use error::{Damaged, DamagedPart, Trouble, VaultError, Withheld};
 pub use reader::{Found, Reader};
 pub use root_key::{BadRootKey, ROOT_KEY_BYTES, RootKey};

@@ -6,7 +6,7 @@ use crate::cli::{CliError, Exit};
 use crate::vault::import::{
     Format, ImportError, Observer, Options, Summary, TokensOut, import as import_rows,
 };
-use crate::vault::{AddressChange, Refusal, Settings, Stored};
+use crate::vault::{AddressChange, Cleared, Refusal, Settings, Stored, Unclearable};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::File;
@@ -18,7 +18,8 @@ pub struct ImportArgs {
     /// A .csv or .ndjson file; `-` reads standard input and needs --format.
     ///
     /// Columns: email and/or phone, optional token, consent (purposes, separated by spaces; a leading - means
-    /// refused), retention (YYYY-MM-DD); any other column is a person field. Empty values leave what is known.
+    /// refused), retention (YYYY-MM-DD); any other column is a person field. Empty values leave what is known (see
+    /// --clear).
     file: PathBuf,
     /// What the file is written in, where its extension does not say it.
     #[arg(long, value_enum)]
@@ -30,6 +31,10 @@ pub struct ImportArgs {
     /// customer number, nothing personal.
     #[arg(long, value_name = "COLUMN", requires = "tokens_out")]
     tokens_with: Option<String>,
+    /// Of this field nothing stays but what the file says: for the people in the file an empty or missing value takes
+    /// away what is known, as it otherwise would not. Several with commas. A file with tokens alone clears it of them all.
+    #[arg(long, value_name = "FIELD", value_delimiter = ',')]
+    clear: Vec<String>,
     /// Let a row that names a known token give it another address.
     #[arg(long)]
     change_addresses: bool,
@@ -55,6 +60,7 @@ pub fn import(
         format: format_of(&args)?,
         match_column: match_column(args.tokens_with.as_deref())?,
         address_change: if args.change_addresses { AddressChange::Allowed } else { AddressChange::Refused },
+        cleared: Cleared::of(&args.clear).map_err(unclearable)?,
     };
     let (mut input, bytes) = open_input(&args.file, streams)?;
     let mut writer = writer(settings)?;
@@ -68,6 +74,12 @@ pub fn import(
     report.finish(outcome, show, streams)
 }
 
+fn unclearable(why: Unclearable) -> CliError {
+    let text = why.to_string();
+    let (cause, fix) = text.split_once(": ").unwrap_or((&text, "name a person field, such as city"));
+    CliError::new(Exit::Usage, format_args!("--clear: {cause}")).fix(fix.to_owned())
+}
+
 fn create_list(path: &Path, options: &Options) -> Result<TokensOut, CliError> {
     TokensOut::create(path, options.match_column.as_deref()).map_err(|error| {
         CliError::failed(format_args!("{} cannot be written: {}", path.display(), error.kind()))
@@ -77,8 +89,12 @@ fn create_list(path: &Path, options: &Options) -> Result<TokensOut, CliError> {
 
 /// `vault put -`: each line's tokens are printed as soon as they are stored.
 pub fn put_lines(settings: &Settings, show: Show, streams: &mut Streams<'_>) -> Result<Exit, CliError> {
-    let options =
-        Options { format: Format::Ndjson, match_column: None, address_change: AddressChange::Allowed };
+    let options = Options {
+        format: Format::Ndjson,
+        match_column: None,
+        address_change: AddressChange::Allowed,
+        cleared: None,
+    };
     let mut writer = writer(settings)?;
     let mut report = Report::new(usize::MAX, Told::Lines(show, &mut *streams.output), None);
     let outcome = import_rows(&mut writer, &mut *streams.input, &options, &mut report);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::table::RowFlaw;
 use crate::vault::tests::Fixture;
-use crate::vault::{Cause, Refusal};
+use crate::vault::{Cause, Refusal, Unclearable};
 use std::collections::BTreeMap;
 
 /// Keeps everything it is told.
@@ -30,11 +30,16 @@ impl Observer for Seen {
 }
 
 fn csv() -> Options {
-    Options { format: Format::Csv, match_column: None, address_change: AddressChange::Refused }
+    Options { format: Format::Csv, match_column: None, address_change: AddressChange::Refused, cleared: None }
 }
 
 fn ndjson() -> Options {
-    Options { format: Format::Ndjson, match_column: None, address_change: AddressChange::Refused }
+    Options {
+        format: Format::Ndjson,
+        match_column: None,
+        address_change: AddressChange::Refused,
+        cleared: None,
+    }
 }
 
 fn run(fixture: &Fixture, input: &[u8], options: &Options) -> (Result<Summary, ImportError>, Seen) {
@@ -114,6 +119,53 @@ fn an_address_changes_by_token_only_when_asked() {
     let asked = Options { address_change: AddressChange::Allowed, ..csv() };
     assert_eq!(run(&fixture, second, &asked).0.unwrap().updated, 1);
     assert_eq!(run(&fixture, second, &csv()).0.unwrap().unchanged, 1);
+}
+
+#[test]
+fn d_what_is_cleared_is_what_the_file_says_and_nothing_else() {
+    let fixture = Fixture::new();
+    let first = b"email,token,first_name,city,consent\na@x.test,e_aaaaaaaa,Ana,Haifa,-news\nb@x.test,e_bbbbbbbb,Ben,Yafo,\nc@x.test,e_cccccccc,Cem,Izmir,\n";
+    run(&fixture, first, &csv()).0.unwrap();
+    let field = |token: &str, name: &str| {
+        let token = crate::job::Token::from_local(token).unwrap();
+        let found = fixture.vault().reader().unwrap().read_batch(&[token]).unwrap().remove(0);
+        found.unwrap().unwrap().field(name).map(str::to_owned)
+    };
+    let clearing = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        Options { cleared: Cleared::of(&names).unwrap(), ..csv() }
+    };
+    // An empty cell leaves what is known, where nothing else is said.
+    assert_eq!(run(&fixture, b"token,city\ne_aaaaaaaa,\n", &csv()).0.unwrap().unchanged, 1);
+    // Where the column is cleared, an empty cell is empty, and a value is one.
+    let summary =
+        run(&fixture, b"token,city\ne_aaaaaaaa,\ne_bbbbbbbb,Akko\n", &clearing(&["city"])).0.unwrap();
+    assert_eq!((summary.updated, summary.failed), (2, 0));
+    assert_eq!(
+        [field("e_aaaaaaaa", "city"), field("e_bbbbbbbb", "city"), field("e_cccccccc", "city")],
+        [None, Some("Akko".into()), Some("Izmir".into()),]
+    );
+    // A file that has no such column clears it of everybody in it; the rest of a person stays.
+    run(&fixture, b"token\ne_bbbbbbbb\n", &clearing(&["city", "nothing_of_the_kind"])).0.unwrap();
+    assert_eq!((field("e_bbbbbbbb", "city"), field("e_bbbbbbbb", "first_name")), (None, Some("Ben".into())));
+    let ndjson = Options { format: Format::Ndjson, ..clearing(&["first_name"]) };
+    run(&fixture, b"{\"token\":\"e_cccccccc\",\"first_name\":\"\"}\n", &ndjson).0.unwrap();
+    assert_eq!(
+        (field("e_cccccccc", "first_name"), field("e_cccccccc", "city")),
+        (None, Some("Izmir".into()))
+    );
+    let refused = |name: &str| Cleared::of(&[name.to_owned()]).unwrap_err();
+    assert_eq!(
+        ["email", "Token", "consent", "retention", "no such"].map(refused),
+        [
+            Unclearable::Address,
+            Unclearable::Address,
+            Unclearable::Consent,
+            Unclearable::Retention,
+            Unclearable::NoName
+        ]
+    );
+    assert!(Cleared::of(&[]).unwrap().is_none());
 }
 
 #[test]

@@ -79,6 +79,7 @@ fn no_planted_value_is_in_any_file() {
         format: import::Format::Csv,
         match_column: None,
         address_change: AddressChange::Refused,
+        cleared: None,
     };
     let summary = import::import(&mut writer, people.as_bytes(), &options, &mut tokens).unwrap();
     assert_eq!((summary.created, summary.failed), (30, 10));
