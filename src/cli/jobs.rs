@@ -4,13 +4,14 @@
 mod change;
 mod export;
 mod filter;
+mod list;
 mod show;
+mod summary;
 
 use super::{CliError, Exit};
 use crate::job::{SendNumber, SendNumbers};
 use crate::journal::ledger::{Entry, Filter, Ledger, LedgerError};
 use clap::{Args, Subcommand};
-use filter::FilterArgs;
 pub(super) use show::write_event;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -26,13 +27,10 @@ pub struct JobsArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Jobs in the order they came, those that are meant by all the filters
-    List {
-        #[command(flatten)]
-        filter: FilterArgs,
-        #[command(flatten)]
-        span: filter::SpanArgs,
-    },
+    /// The latest jobs, newest first, those that are meant by all the filters
+    List(list::ListArgs),
+    /// A campaign in words: its jobs by outcome and reason, from when to when, how fast
+    Summary(summary::SummaryArgs),
     /// One job with its attempts, and when it is tried again
     Show(show::ShowArgs),
     /// Write jobs to a file or to standard output
@@ -94,7 +92,8 @@ pub fn run(args: JobsArgs, place: &Place) -> Result<Exit, CliError> {
 pub fn run_on(args: JobsArgs, place: &Place, output: &mut Output<'_>) -> Result<Exit, CliError> {
     let json = args.json;
     let ended = match args.verb {
-        Verb::List { filter, span } => show::list(&filter.filter()?, &span, place, (json, output.out)),
+        Verb::List(args) => list::list(&args, place, json, output),
+        Verb::Summary(args) => summary::summary(&args, place, (json, output.out)),
         Verb::Show(args) => show::show(&args, place, (json, output.out)),
         Verb::Export(args) => export::export(&args, place, output),
         Verb::Retry(args) => change::retry(&args, place, json, output),

@@ -1,7 +1,7 @@
 //! `jobs retry` and `jobs cancel`: by send number at once, by filter only after `--yes`. `jobs release`: all of a copy.
 
 use super::filter::FilterArgs;
-use super::show::row_of;
+use super::list::row_of;
 use super::{Ended, Output, Place, line, send_number};
 use crate::cli::{CliError, Exit};
 use crate::fault::State;

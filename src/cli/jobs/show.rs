@@ -1,10 +1,9 @@
-//! `jobs list` and `jobs show`: what the ledger says, as a table for people or JSON for programs.
+//! `jobs show`: what the ledger says of one job, for people or as JSON for programs.
 
-use super::filter::SpanArgs;
 use super::{Ended, Place, line, plain, send_number};
 use crate::cli::{CliError, Exit};
 use crate::job::SendNumber;
-use crate::journal::ledger::{Attempt, Entry, Event, Filter, Ledger, Standing, Verdict, Whereabouts};
+use crate::journal::ledger::{Attempt, Entry, Event, Ledger, Standing, Verdict, Whereabouts};
 use clap::Args;
 use serde::Serialize;
 use std::io::Write;
@@ -18,49 +17,7 @@ pub struct ShowArgs {
     engine: Option<String>,
 }
 
-type Out<'a> = (bool, &'a mut dyn Write);
-
-pub fn list(filter: &Filter, span: &SpanArgs, place: &Place, (json, out): Out<'_>) -> Result<Exit, Ended> {
-    let ledger = place.ledger()?;
-    if !json {
-        writeln!(
-            out,
-            "{}",
-            row(["CHANGED", "SEND", "STATE", "REASON", "TARGET", "CODE", "TRIES", "JOB_ID"])
-        )?;
-    }
-    ledger.for_each(filter, span.from(), |entry| {
-        if json {
-            line(out, &entry)?
-        } else {
-            writeln!(out, "{}", row_of(&entry))?
-        }
-        Ok::<_, Ended>(())
-    })?;
-    Ok(Exit::Ok)
-}
-
-/// A list is never held, so its columns have the widths of what they usually hold.
-fn row(cells: [&str; 8]) -> String {
-    let [changed, send, state, reason, target, code, tries, job_id] = cells;
-    format!(
-        "{changed:<24}  {send:<28}  {state:<10}  {reason:<18}  {target:<12}  {code:<4}  {tries:<5}  {job_id}"
-    )
-}
-
-pub fn row_of(entry: &Entry) -> String {
-    let verdict = &entry.verdict;
-    row([
-        &entry.changed.to_string(),
-        entry.send.as_str(),
-        verdict.state.as_str(),
-        verdict.reason.map_or("-", |reason| reason.as_str()),
-        &verdict.target.as_deref().map_or_else(|| "-".into(), plain),
-        &verdict.code.map_or_else(|| "-".into(), |code| code.to_string()),
-        &entry.attempt.to_string(),
-        &entry.job_id.as_deref().map_or_else(|| "-".into(), plain),
-    ])
-}
+pub type Out<'a> = (bool, &'a mut dyn Write);
 
 /// One job, as `--json` shows it.
 #[derive(Serialize)]

@@ -57,24 +57,86 @@ fn book() -> Book {
 fn a_list_is_filtered_and_is_a_table_or_json() {
     let book = book();
     let table = run(&book, &["list"]);
-    assert_eq!((table.exit(), table.out.lines().count()), (Exit::Ok, 6));
+    assert_eq!((table.exit(), table.out.lines().count(), table.errors.as_str()), (Exit::Ok, 6, ""));
     assert!(table.out.starts_with("CHANGED") && table.out.contains("no-consent"), "{}", table.out);
     let sends = |words: &[&str]| -> Vec<i64> {
         let said = run(&book, &[&["list", "--json"], words].concat());
         said.json().iter().map(|job| job["number"].as_i64().unwrap()).collect()
     };
-    assert_eq!(sends(&["--state", "unknown,journaled"]), [2, 3, 4]);
-    assert_eq!(sends(&["--campaign", "c1", "--limit", "2", "--after", "1"]), [2, 3]);
+    assert_eq!(sends(&["--state", "unknown,journaled"]), [4, 3, 2]);
+    assert_eq!(sends(&["--campaign", "c1", "--limit", "2", "--after", "4"]), [3, 2]);
     assert_eq!(sends(&["--reason", "no-consent", "--engine", "news", "--target", "mta1"]), [5]);
     assert_eq!(sends(&["--token", "E_token000004@tokens.example"]), [4]);
-    assert_eq!(sends(&["--since", "1970-01-01T00:00:02Z", "--until", "1970-01-01T00:00:04Z"]), [2, 3]);
-    let first = &run(&book, &["list", "--json", "--limit", "1"]).json()[0];
+    assert_eq!(sends(&["--since", "1970-01-01T00:00:02Z", "--until", "1970-01-01T00:00:04Z"]), [3, 2]);
+    let first = &run(&book, &["list", "--json", "--limit", "1", "--after", "2"]).json()[0];
     assert_eq!(
         (&first["send"], &first["accepted"]),
         (&send(Number(1)).into(), &"1970-01-01T00:00:01.000Z".into())
     );
     assert_eq!(run(&book, &["list", "--since", "soon"]).exit(), Exit::Usage);
     assert!(Line::try_parse_from(["jobs", "list", "--state", "gone"]).is_err());
+}
+
+#[test]
+fn d_a_list_begins_with_the_newest_and_says_how_many_more_there_are() {
+    let mut book = book();
+    for _ in 0..60 {
+        book.add("shop", Some("long"), Stand::Ended(State::Rejected, Some(Reason::TargetUnavailable)));
+    }
+    let list = run(&book, &["list", "--json"]);
+    let numbers: Vec<i64> = list.json().iter().map(|job| job["number"].as_i64().unwrap()).collect();
+    assert_eq!(numbers, (16..=65).rev().collect::<Vec<_>>());
+    assert_eq!(list.errors, "... and 15 more: --after 16, or --limit N\n");
+    let rest = run(&book, &["list", "--after", "16"]);
+    assert_eq!((rest.out.lines().count(), rest.errors.as_str()), (16, ""));
+    let few = run(&book, &["list", "--campaign", "long", "--limit", "59"]);
+    assert_eq!(few.errors, "... and 1 more: --after 7, or --limit N\n");
+    assert_eq!(run(&book, &["list", "--campaign", "long", "--limit", "60"]).errors, "");
+    assert_eq!(run(&book, &["list", "--limit", "0"]).out.lines().count(), 1);
+    for words in [&["list"][..], &["list", "--detail"]] {
+        let table = run(&book, words).out;
+        assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    }
+    let detailed = run(&book, &["list", "--detail", "--limit", "1"]).out;
+    for word in ["job_id j65, campaign long, engine shop", "by mta1"] {
+        assert!(detailed.contains(word), "{detailed}");
+    }
+}
+
+#[test]
+fn d_a_campaign_is_summed_up_in_words_and_numbers() {
+    let mut book = book();
+    book.add("news", Some("c1"), Stand::Ended(State::Suppressed, Some(Reason::NoConsent)));
+    let text = run(&book, &["summary", "c1"]).out;
+    for words in [
+        "campaign c1: 5 jobs\n",
+        "1  relayed\n",
+        "2  journaled",
+        "1  unknown (target-unavailable)\n",
+        "1  suppressed (no-consent)\n",
+        "from 1970-01-01T00:00:01.000Z to 1970-01-01T00:00:06.000Z (5 s, 1 a second)",
+        "not finished: 2 are still to be delivered\nunknown ones may have arrived: ",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let json = run(&book, &["summary", "c1", "--json", "--engine", "shop"]).json().remove(0);
+    assert_eq!((&json["jobs"], &json["finished"], &json["seconds"]), (&4.into(), &false.into(), &3.0.into()));
+    assert_eq!(json["counts"].as_array().unwrap().len(), 3);
+    // The counts stay when the jobs are forgotten.
+    book.db.execute("DELETE FROM job WHERE campaign = 'c2'", []).unwrap();
+    let kept = run(&book, &["summary", "c2"]).out;
+    assert!(kept.contains("campaign c2: 1 jobs") && kept.contains("finished: nothing"), "{kept}");
+    for (words, fix) in [
+        (&["summary", "c3"][..], "did you mean 'c"),
+        (&["summary", "winter"], "the ledger knows c1, c2"),
+        (&["summary", ""], "the ledger knows"),
+        (&["summary", "c1", "--engine", "nobody"], "set 'campaign'"),
+    ] {
+        let error = run(&book, words).result.unwrap_err();
+        assert_eq!(error.exit, Exit::Failed);
+        assert!(error.fix.as_deref().unwrap().contains(fix), "{words:?}: {:?}", error.fix);
+    }
 }
 
 #[test]

@@ -3,21 +3,25 @@
 //!
 //! Everything here blocks: call it from a blocking thread, or through [`Readers`].
 
+mod campaign;
 pub mod change;
 mod desk;
 mod entry;
 mod error;
 mod filter;
 mod readers;
+mod results;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use campaign::Span;
 pub use desk::{Ask, Desk, Done};
 pub use entry::{At, Attempt, Count, Counts, Entry, Event, Standing, Verdict};
 pub use error::{LedgerError, Trouble};
 pub use filter::Filter;
 pub use readers::Readers;
+pub use results::{Results, Whose};
 
 use super::run::{self, Run};
 use super::{Number, Sign, schema};
@@ -114,6 +118,45 @@ impl Ledger {
         })
     }
 
+    /// Up to `limit` jobs, the latest first; with `before` those that came before that number.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the file cannot be read.
+    pub fn latest(
+        &self,
+        filter: &Filter,
+        before: Option<Number>,
+        limit: u64,
+    ) -> Result<Vec<Entry>, LedgerError> {
+        let (conditions, mut values) = filter.conditions();
+        values.insert(0, before.map_or(i64::MAX, |number| number.0).into());
+        values.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
+        let sql =
+            format!("SELECT {ENTRY_COLUMNS} FROM job WHERE id < ?{conditions} ORDER BY id DESC LIMIT ?");
+        self.read(|db| {
+            let mut select = db.prepare_cached(&sql)?;
+            select.query_map(params_from_iter(&values), entry::entry)?.collect()
+        })
+    }
+
+    /// How many jobs came before this number; counted no further than `most`.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the file cannot be read.
+    pub fn count_before(&self, filter: &Filter, before: Number, most: u64) -> Result<u64, LedgerError> {
+        let (conditions, mut values) = filter.conditions();
+        values.insert(0, before.0.into());
+        values.push(i64::try_from(most).unwrap_or(i64::MAX).into());
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM job WHERE id < ?{conditions} ORDER BY id DESC LIMIT ?)"
+        );
+        self.read(|db| {
+            let count = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+            db.prepare_cached(&sql)?.query_row(params_from_iter(&values), count)
+        })
+        .map(i64::unsigned_abs)
+    }
+
     /// Hands over every job that is meant, in the order of arrival and page by page, so that neither memory nor the
     /// relay's file grows with the list. Jobs that arrive meanwhile may be among them.
     ///
@@ -190,29 +233,6 @@ impl Ledger {
         let wait: Option<i64> =
             self.read(|db| db.prepare_cached(sql)?.query_row([job.0], |row| row.get(0)).optional())?;
         Ok(Whereabouts { standing, due_in: wait.map(|wait| Duration::from_millis(wait.unsigned_abs())) })
-    }
-
-    /// Jobs of a campaign by state and reason; of one engine, or of all. Empty when there is no such campaign.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when the file cannot be read.
-    pub fn campaign(&self, engine: Option<&str>, campaign: &str) -> Result<Counts, LedgerError> {
-        let by_engine = if engine.is_some() { "engine = ?2 AND" } else { "?2 IS NULL AND" };
-        let sql = format!(
-            "SELECT state, nullif(reason, ''), sum(jobs) FROM tally WHERE {by_engine} campaign = ?1
-                 GROUP BY state, reason HAVING sum(jobs) > 0 ORDER BY state, reason"
-        );
-        self.read(|db| {
-            let count = |row: &rusqlite::Row<'_>| {
-                Ok(Count {
-                    state: row.get::<_, Word<_>>(0)?.0,
-                    reason: row.get::<_, Option<Word<_>>>(1)?.map(|word| word.0),
-                    jobs: row.get::<_, i64>(2)?.unsigned_abs(),
-                })
-            };
-            db.prepare_cached(&sql)?.query_map((campaign, engine), count)?.collect()
-        })
-        .map(Counts)
     }
 
     /// Up to `limit` events behind `after`; of one engine, or of all.

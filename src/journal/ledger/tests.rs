@@ -74,6 +74,40 @@ fn a_list_has_what_is_meant_in_the_order_of_arrival() {
 }
 
 #[test]
+fn d_what_ends_behind_a_cursor_is_found_behind_it() {
+    let mut book = Book::new();
+    let early = book.add("a", Some("c"), Stand::Fresh);
+    let doubt = book.add("a", Some("c"), Stand::Doubt);
+    book.add("a", Some("d"), RELAYED);
+    book.add("b", Some("c"), REFUSED);
+    let late = book.add("a", Some("c"), REFUSED);
+    let ledger = book.ledger();
+    let of_c = Whose { engine: Some("a"), campaign: Some("c") };
+    let read = |whose, after, limit| {
+        let Results { results, next, is_end } = ledger.results(whose, after, limit).unwrap();
+        let told =
+            results.iter().map(|(seq, entry)| (*seq, entry.number, entry.verdict.state)).collect::<Vec<_>>();
+        (told, next, is_end)
+    };
+    let (first, next, is_end) = read(of_c, 0, 2);
+    assert_eq!(first, [(1, early, State::Journaled), (2, doubt, State::Unknown)]);
+    assert_eq!((next, is_end), (2, false));
+    // One that was listed ends, and so does one before the cursor that comes again in doubt.
+    book.change(&[early], Ask::Cancel);
+    book.change(&[doubt], Ask::Retry);
+    let (rest, next, is_end) = read(of_c, next, 10);
+    let expected = [(5, late, State::Rejected), (6, early, State::Cancelled), (7, doubt, State::Journaled)];
+    assert_eq!((rest.as_slice(), next, is_end), (&expected[..], 7, true));
+    assert_eq!(read(of_c, 7, 10), (vec![], 7, true));
+    // From the beginning each job stands where its last result stands, once.
+    assert_eq!(read(of_c, 0, 10).0, expected);
+    assert_eq!(read(Whose { engine: Some("b"), ..of_c }, 0, 10).0.len(), 1);
+    assert_eq!(read(Whose { campaign: None, ..of_c }, 0, 10).0.len(), 4);
+    assert_eq!(read(Whose::default(), 0, 10).0.len(), 5);
+    assert_eq!(read(Whose { engine: Some("' OR 1 --"), campaign: None }, 0, 10).0, []);
+}
+
+#[test]
 fn a_campaign_counts_by_state_and_reason_and_is_finished_when_nothing_is_held() {
     let mut book = Book::new();
     for stand in [RELAYED, RELAYED, REFUSED, Stand::Doubt] {

@@ -1,0 +1,140 @@
+//! `jobs summary`: a campaign in words, or as one JSON object.
+
+use super::show::Out;
+use super::{Ended, Place, line, plain};
+use crate::cli::{CliError, Exit};
+use crate::fault::{Reason, State};
+use crate::journal::ledger::{Counts, Ledger, Span};
+use clap::Args;
+use serde::Serialize;
+use std::io::Write;
+
+/// Names among which the one that is meant is looked for.
+const NAMES_MAX: usize = 10_000;
+/// Names told where none is like it.
+const NAMES_TOLD: usize = 5;
+
+#[derive(Debug, Args)]
+pub struct SummaryArgs {
+    /// `campaign` of the jobs
+    campaign: String,
+    /// Only this engine's jobs
+    #[arg(long, value_name = "NAME")]
+    engine: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    campaign: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine: Option<&'a str>,
+    jobs: u64,
+    /// Nothing is still to be delivered.
+    finished: bool,
+    counts: Vec<Counted>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_accepted: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_changed: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    per_second: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Counted {
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    jobs: u64,
+}
+
+pub fn summary(args: &SummaryArgs, place: &Place, (json, out): Out<'_>) -> Result<Exit, Ended> {
+    let (ledger, engine) = (place.ledger()?, args.engine.as_deref());
+    let counts = ledger.campaign(engine, &args.campaign)?;
+    // Jobs of no campaign are counted under no name.
+    if counts.jobs() == 0 || args.campaign.is_empty() {
+        return Err(no_campaign(&ledger, args)?.into());
+    }
+    let span = ledger.campaign_span(engine, &args.campaign)?;
+    if json {
+        line(out, &told(args, &counts, span))?;
+    } else {
+        words(out, args, &counts, span)?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn no_campaign(ledger: &Ledger, args: &SummaryArgs) -> Result<CliError, Ended> {
+    let names = ledger.campaigns(args.engine.as_deref(), NAMES_MAX)?;
+    let scored = names.iter().map(|name| (strsim::damerau_levenshtein(name, &args.campaign), name));
+    let nearest = scored.min().filter(|(distance, name)| *distance <= 1 + name.chars().count() / 4);
+    let fix = match (nearest, names.is_empty()) {
+        (Some((_, name)), _) => format!("did you mean '{}'?", plain(name)),
+        (None, true) => "set 'campaign' in each job (X-TokenRelay-Campaign over SMTP)".to_owned(),
+        (None, false) => {
+            let told: Vec<String> = names.iter().take(NAMES_TOLD).map(|name| plain(name)).collect();
+            let dots = if names.len() > NAMES_TOLD { ", ..." } else { "" };
+            format!("the ledger knows {}{dots}", told.join(", "))
+        }
+    };
+    Ok(CliError::failed("the ledger has no job of this campaign").fix(fix))
+}
+
+fn told<'a>(args: &'a SummaryArgs, counts: &Counts, span: Option<Span>) -> Told<'a> {
+    let counted =
+        counts.0.iter().map(|count| Counted { state: count.state, reason: count.reason, jobs: count.jobs });
+    Told {
+        campaign: &args.campaign,
+        engine: args.engine.as_deref(),
+        jobs: counts.jobs(),
+        finished: counts.is_finished(),
+        counts: counted.collect(),
+        first_accepted: span.map(|span| span.first.to_string()),
+        last_changed: span.map(|span| span.last.to_string()),
+        seconds: span.map(seconds),
+        per_second: span.and_then(per_second),
+    }
+}
+
+fn seconds(span: Span) -> f64 {
+    (span.last.0 - span.first.0).max(0) as f64 / 1000.0
+}
+
+/// Of the jobs that are kept; none where they took no time that could be measured.
+fn per_second(span: Span) -> Option<f64> {
+    let seconds = seconds(span);
+    (seconds > 0.0).then(|| (span.jobs as f64 / seconds * 10.0).round() / 10.0)
+}
+
+fn words(out: &mut dyn Write, args: &SummaryArgs, counts: &Counts, span: Option<Span>) -> Result<(), Ended> {
+    let of = args.engine.as_deref().map_or_else(String::new, |engine| format!(" of {}", plain(engine)));
+    writeln!(out, "campaign {}{of}: {} jobs", plain(&args.campaign), counts.jobs())?;
+    for count in &counts.0 {
+        let reason = count.reason.map_or_else(String::new, |reason| format!(" ({})", reason.as_str()));
+        writeln!(out, "{:>12}  {}{reason}", count.jobs, count.state.as_str())?;
+    }
+    if let Some(span) = span {
+        let rate = per_second(span).map_or_else(String::new, |rate| format!(", {rate} a second"));
+        writeln!(out, "from {} to {} ({} s{rate})", span.first, span.last, seconds(span))?;
+        if span.jobs < counts.jobs() {
+            writeln!(out, "these times are of {} jobs that the ledger still keeps", span.jobs)?;
+        }
+    }
+    for sentence in sentences(counts) {
+        writeln!(out, "{sentence}")?;
+    }
+    Ok(())
+}
+
+/// What is still to come, and what a person may have to decide on.
+fn sentences(counts: &Counts) -> Vec<String> {
+    let first = match counts.of(State::Journaled) {
+        0 => "finished: nothing is still to be delivered".to_owned(),
+        held => format!("not finished: {held} are still to be delivered"),
+    };
+    let doubt = "unknown ones may have arrived: tokenrelay jobs list --state unknown --detail";
+    let is_doubtful = counts.of(State::Unknown) > 0;
+    [Some(first), is_doubtful.then(|| doubt.to_owned())].into_iter().flatten().collect()
+}
