@@ -1,13 +1,13 @@
 //! The ledger as the HTTP door sees it: the journal's file, read by a few threads beside the flow.
 
 use crate::accept::http::ledger::{
-    AttemptView, CampaignView, CountView, EventPage, EventView, JobView, Ledger, StandingView, Told,
-    Unreadable, VerdictView,
+    AttemptView, CampaignView, CountView, EventPage, EventView, JobView, Ledger, RecordView, ResultPage,
+    ResultView, StandingView, Told, Unreadable, VerdictView, Wanted,
 };
 use crate::fault::State;
 use crate::job::SendNumber;
 use crate::journal::Journal;
-use crate::journal::ledger::{self, LedgerError, Readers, Standing, Verdict};
+use crate::journal::ledger::{self, LedgerError, Readers, Standing, Verdict, Whose};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -73,10 +73,31 @@ impl Ledger for OfJournal {
         })
     }
 
+    fn results(&self, engine: Arc<str>, wanted: Wanted) -> Told<ResultPage> {
+        self.read(move |ledger| {
+            let Wanted { campaign, after, limit } = wanted;
+            let whose = Whose { engine: Some(&engine), campaign: campaign.as_deref() };
+            let ledger::Results { results, next, is_end } = ledger.results(whose, after, limit)?;
+            let view = |(seq, entry)| ResultView { seq, job: record(entry) };
+            Ok(ResultPage { results: results.into_iter().map(view).collect(), next, is_end })
+        })
+    }
+
     fn events(&self, engine: Arc<str>, after: i64, limit: usize) -> Told<EventPage> {
         self.read(move |ledger| {
             let ledger::Events { events, next, is_end } = ledger.events(Some(&engine), after, limit)?;
             Ok(EventPage { events: events.into_iter().map(event).collect(), next, is_end })
+        })
+    }
+
+    fn settled(&self) -> Told<()> {
+        let journal = self.journal.clone();
+        Box::pin(async move {
+            let Some(journal) = journal else { return Ok(()) };
+            journal.settled().await.map_err(|fault| {
+                tracing::warn!(detail = %fault.detail, "the ledger cannot be written");
+                Unreadable
+            })
         })
     }
 
@@ -92,6 +113,20 @@ fn job(entry: ledger::Entry, standing: Standing, attempts: Vec<ledger::Attempt>)
         verdict: verdict(attempt.verdict),
     };
     JobView {
+        record: record(entry),
+        standing: match standing {
+            Standing::Waiting => StandingView::Waiting,
+            Standing::InFlight => StandingView::InFlight,
+            Standing::HeldInDoubt => StandingView::HeldInDoubt,
+            Standing::Parked => StandingView::Parked,
+            Standing::Ended => StandingView::Ended,
+        },
+        attempts: attempts.into_iter().map(attempt).collect(),
+    }
+}
+
+fn record(entry: ledger::Entry) -> RecordView {
+    RecordView {
         send: entry.send.to_string(),
         job_id: entry.job_id,
         campaign: entry.campaign,
@@ -100,16 +135,8 @@ fn job(entry: ledger::Entry, standing: Standing, attempts: Vec<ledger::Attempt>)
         attempt: entry.attempt,
         resent: entry.resent,
         maybe_repeated: entry.maybe_repeated,
-        standing: match standing {
-            Standing::Waiting => StandingView::Waiting,
-            Standing::InFlight => StandingView::InFlight,
-            Standing::HeldInDoubt => StandingView::HeldInDoubt,
-            Standing::Parked => StandingView::Parked,
-            Standing::Ended => StandingView::Ended,
-        },
         accepted: entry.accepted.to_string(),
         changed: entry.changed.to_string(),
-        attempts: attempts.into_iter().map(attempt).collect(),
     }
 }
 
@@ -146,7 +173,7 @@ mod tests {
         let ledger = for_doors(book.dir.path().to_owned(), None);
         let mine = ledger.job("mine".into(), Book::send(mine.0)).await.unwrap().unwrap();
         assert_eq!((mine.standing, mine.attempts.len()), (StandingView::Waiting, 1));
-        assert_eq!(mine.accepted, "1970-01-01T00:00:01.000Z");
+        assert_eq!(mine.record.accepted, "1970-01-01T00:00:01.000Z");
         assert!(ledger.job("mine".into(), Book::send(theirs.0)).await.unwrap().is_none());
         let campaign = ledger.campaign("mine".into(), "c".into()).await.unwrap().unwrap();
         assert_eq!((campaign.jobs, campaign.finished, campaign.unknown), (1, false, 0));
@@ -154,6 +181,11 @@ mod tests {
         let page = ledger.events("theirs".into(), 0, 10).await.unwrap();
         assert_eq!((page.events.len(), page.next, page.is_end), (1, 2, true));
         assert_eq!(ledger.last_event().await.unwrap(), 2);
+        let wanted = Wanted { campaign: Some("c".into()), after: 0, limit: 10 };
+        let page = ledger.results("theirs".into(), wanted.clone()).await.unwrap();
+        assert_eq!((page.results.len(), page.results[0].seq, page.next, page.is_end), (1, 2, 2, true));
+        assert_eq!(page.results[0].job.send, Book::send(theirs.0).to_string());
+        assert!(ledger.results("nobody".into(), wanted).await.unwrap().results.is_empty());
         assert_eq!(for_doors("/nowhere".into(), None).last_event().await, Err(Unreadable));
     }
 }

@@ -153,6 +153,14 @@ impl Journal {
         if self.0.shared.unsynced.synced().await { Ok(()) } else { Err(self.0.shared.refusal()) }
     }
 
+    /// Waits until all that was recorded and held so far is in the ledger and on the disk.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn settled(&self) -> Result<(), Fault> {
+        self.hold(Vec::new()).await.map(|_| ())
+    }
+
     async fn ask_reader<T>(&self, question: impl FnOnce(Answer<T>) -> Question) -> Result<T, Fault> {
         let (answer, answered) = oneshot::channel();
         let ask = self.0.ask.lock().expect("no holder of this lock panics").clone();

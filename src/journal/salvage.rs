@@ -228,7 +228,10 @@ fn mend(new: &mut Connection) -> rusqlite::Result<(u64, u64)> {
          UPDATE payload SET due = due.at FROM due WHERE due.job = payload.job;
          DELETE FROM tally;
          INSERT INTO tally SELECT engine, ifnull(campaign, ''), state,
-             iif(state = 'journaled', '', ifnull(reason, '')), count(*) FROM job GROUP BY 1, 2, 3, 4;",
+             iif(state = 'journaled', '', ifnull(reason, '')), count(*) FROM job GROUP BY 1, 2, 3, 4;
+         INSERT INTO event (job, at, state, reason, target, code, enhanced, attempt)
+             SELECT id, changed, state, reason, target, code, enhanced, attempts FROM job
+             WHERE state <> 'journaled' AND (id, state, attempts) NOT IN (SELECT job, state, attempt FROM event);",
     )?;
     super::apply::note_deadlines(&all)?;
     let lost = orphans + bare;

@@ -247,6 +247,8 @@ impl Writer {
 
 fn apply(batch: &mut Batch<'_>, space: &mut Space, totals: Totals, order: &Order) -> rusqlite::Result<Done> {
     match order {
+        // Somebody waits for what came before it.
+        Order::Hold { drafts, .. } if drafts.is_empty() => Ok(Done::Held(Ok(Vec::new()))),
         Order::Hold { drafts, .. } => {
             let held = totals.held_bytes.saturating_add_signed(batch.held_bytes_change());
             let more = batch.weigh(drafts)?;

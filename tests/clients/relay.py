@@ -54,7 +54,6 @@ LISTENER = """\
 kind = "{kind}"
 bind = "{bind}"
 tls = "{tls}"
-accept = "{accept}"
 token_domains = ["tokens.example"]
 """
 IDENTITY = 'cert = "certs/relay.pem"\nkey = "file:certs/relay.key"\n'
@@ -152,7 +151,8 @@ class Lab:
                      ("smtp", f"127.0.0.1:{self.smtps_port}", "implicit", IDENTITY), *self.doors]
         config = CONFIG.format(
             limits="\n".join(f"{key} = {json.dumps(value)}" for key, value in self.limits.items()),
-            listeners="".join(LISTENER.format(kind=kind, bind=bind, tls=tls, accept=self.accept) + more for kind, bind, tls, more in listeners),
+            listeners="".join(LISTENER.format(kind=kind, bind=bind, tls=tls) + ("" if "accept =" in more else f'accept = "{self.accept}"\n') + more
+                              for kind, bind, tls, more in listeners),
             target_port=self.target["port"], target_tls=self.target.get("tls", "starttls"), target_ca=self.target["ca"],
             target_extra=extra + self.target.get("lines", ""), more=self.more)
         (self.folder / "tokenrelay.toml").write_text(config)

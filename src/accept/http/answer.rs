@@ -141,6 +141,19 @@ impl Answer {
         response
     }
 
+    /// It is with a target or held here, or may be: nobody should submit it again by himself.
+    pub fn is_taken(&self) -> bool {
+        self.status().is_success()
+    }
+
+    pub fn state(&self) -> State {
+        self.outcome.state()
+    }
+
+    pub fn reason(&self) -> Option<Reason> {
+        self.text().reason
+    }
+
     fn status(&self) -> StatusCode {
         let fault = match &self.outcome {
             Outcome::Relayed(_) => return StatusCode::OK,
@@ -169,7 +182,7 @@ impl Answer {
         }
     }
 
-    fn text(&self) -> ResultText<'_> {
+    pub fn text(&self) -> ResultText<'_> {
         let (relayed, fault) = match &self.outcome {
             Outcome::Relayed(relayed) => (Some(relayed), None),
             Outcome::Failed(fault) | Outcome::HeldInDoubt(fault) => (None, Some(fault)),

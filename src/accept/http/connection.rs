@@ -1,6 +1,7 @@
 //! Connections of the HTTP door: permits, TLS, protocol, idle supervision and drain.
 
-use super::{Counts, DoorTls, Limits, Settings, auth, events, routes};
+use super::slots::Slots;
+use super::{Counts, DoorTls, Limits, Settings, auth, routes};
 use crate::accept::notices::Notices;
 use axum::Router;
 use axum::body::Body;
@@ -42,7 +43,8 @@ pub(super) struct Door {
     pub settings: Arc<Settings>,
     pub sources: Arc<auth::Sources>,
     pub notices: Arc<Notices<(IpAddr, auth::KeyRefusal)>>,
-    pub event_slots: Arc<events::Slots>,
+    pub event_slots: Arc<Slots>,
+    pub result_slots: Arc<Slots>,
     /// Cancelled when the door closes: no more jobs are read.
     pub stop: CancellationToken,
     /// Cancelled when the drain took too long: connections end as they are.
@@ -92,6 +94,7 @@ pub(super) async fn serve(
         sources: Arc::new(auth::Sources::new(limits.wrong_keys_max, limits.wrong_keys_window)),
         notices: Arc::default(),
         event_slots: Arc::default(),
+        result_slots: Arc::default(),
         stop: CancellationToken::new(),
         cut: CancellationToken::new(),
         tasks: TaskTracker::new(),

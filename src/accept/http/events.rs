@@ -5,9 +5,12 @@
 //! among those that may submit. How many wait at once is bounded for each engine.
 
 use super::connection::{Busy, Door, Peer};
+use super::cursor::{After, Asked, CURSOR, List, NDJSON};
 use super::ledger::{EventPage, EventView, Ledger, Unreadable};
 use super::problem::{Problem, ProblemText};
+use super::query::wrong;
 use super::records::{asked, unreadable};
+use super::slots::Slot;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -16,18 +19,15 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream;
-use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 const EVENT_STREAM: &str = "text/event-stream";
-const NDJSON: &str = "application/x-ndjson";
-/// The cursor behind everything an NDJSON page was made from, events of other engines included.
-const CURSOR: &str = "tokenrelay-cursor";
 const LAST_EVENT_ID: &str = "last-event-id";
-const EVENTS_DEFAULT: usize = 1000;
+/// Events in one chunk of a stream.
+const CHUNK_EVENTS: usize = 1000;
 /// How soon a client that lost its stream comes back, in milliseconds.
 const RECONNECT: &[u8] = b"retry: 2000\n\n";
 
@@ -65,7 +65,7 @@ pub(super) async fn events(
 ) -> Result<Response, Problem> {
     let busy = peer.busy();
     let (engine, ledger) = asked(&door, &peer, &headers).await?;
-    let mut asked = Asked::read(query.as_deref().unwrap_or_default(), &door)?;
+    let mut asked = Asked::read(List::Events, query.as_deref(), &door.settings.limits)?;
     if let Some(last) = headers.get(LAST_EVENT_ID) {
         let seq = last.to_str().ok().and_then(|text| text.parse().ok());
         asked.after = After::Seq(seq.ok_or_else(|| wrong("Last-Event-ID is the seq of an event"))?);
@@ -88,51 +88,6 @@ pub(super) async fn events(
     };
     let watch = Watch { door, ledger, engine: engine.name.clone(), after, _slot: slot, _busy: busy };
     if is_stream { Ok(watch.into_stream()) } else { watch.page(asked).await }
-}
-
-struct Asked {
-    after: After,
-    limit: usize,
-    wait: Duration,
-}
-
-enum After {
-    Seq(i64),
-    Latest,
-}
-
-impl Asked {
-    fn read(query: &str, door: &Door) -> Result<Self, Problem> {
-        let limits = &door.settings.limits;
-        let mut asked =
-            Self { after: After::Seq(0), limit: EVENTS_DEFAULT.min(limits.events_max), wait: Duration::ZERO };
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let number = value.parse::<u32>().ok();
-            match key {
-                "after" if value == "latest" => asked.after = After::Latest,
-                "after" => {
-                    let seq = value.parse().ok().filter(|seq: &i64| *seq >= 0);
-                    asked.after = After::Seq(seq.ok_or_else(|| wrong("'after' is a seq, 0 or 'latest'"))?);
-                }
-                "limit" => {
-                    let limit = number.map(|limit| limit as usize).filter(|limit| *limit > 0);
-                    asked.limit =
-                        limit.ok_or_else(|| wrong("'limit' is a number from 1"))?.min(limits.events_max);
-                }
-                "wait" => {
-                    let seconds = number.ok_or_else(|| wrong("'wait' is a number of seconds"))?;
-                    asked.wait = Duration::from_secs(seconds.into()).min(limits.event_wait_max);
-                }
-                _ => return Err(wrong("this path takes 'after', 'limit' and 'wait'")),
-            }
-        }
-        Ok(asked)
-    }
-}
-
-fn wrong(detail: &'static str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "bad-query", detail)
 }
 
 fn accepts_event_stream(headers: &HeaderMap) -> bool {
@@ -222,7 +177,7 @@ impl Watch {
             return None;
         }
         let limits = &self.door.settings.limits;
-        let (limit, until) = (EVENTS_DEFAULT.min(limits.events_max), Instant::now() + limits.event_heartbeat);
+        let (limit, until) = (CHUNK_EVENTS.min(limits.page_max), Instant::now() + limits.event_heartbeat);
         let mut text = BytesMut::new();
         match self.look(limit, until).await {
             Ok(Look::Events(events)) => {
@@ -250,41 +205,4 @@ fn answer(content_type: &'static str, body: Body) -> Response {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-/// How many requests of each engine wait for events.
-#[derive(Debug, Default)]
-pub(super) struct Slots {
-    // A lock, since requests end anywhere; held for one look into the map.
-    taken: Mutex<HashMap<Arc<str>, usize>>,
-}
-
-/// One of them; given back when dropped.
-struct Slot {
-    slots: Arc<Slots>,
-    engine: Arc<str>,
-}
-
-impl Slots {
-    fn take(self: &Arc<Self>, engine: &Arc<str>, max: usize) -> Option<Slot> {
-        let mut all = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = all.entry(engine.clone()).or_default();
-        if *taken >= max {
-            return None;
-        }
-        *taken += 1;
-        Some(Slot { slots: self.clone(), engine: engine.clone() })
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut all = self.slots.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(taken) = all.get_mut(&self.engine) {
-            *taken -= 1;
-            if *taken == 0 {
-                all.remove(&self.engine);
-            }
-        }
-    }
 }

@@ -3,13 +3,15 @@
 use super::answer::Answer;
 use super::body::JobBytes;
 use super::connection::{Door, Peer};
+use super::ledger::Ledger;
 use super::problem::Problem;
+use super::query::{pairs, wrong};
 use super::{Counts, auth, single, stream};
 use crate::accept::jobs::JobReader;
 use crate::accept::quota::Meter;
 use crate::engine::Engine;
 use crate::gate::Entry;
-use crate::job::{Job, SendNumber};
+use crate::job::{Acceptance, Job, SendNumber};
 use crate::ticket::Outcome;
 use axum::Extension;
 use axum::extract::{Request, State};
@@ -28,6 +30,16 @@ pub(super) struct Call {
     pub expects_continue: bool,
     /// The client has the whole body before it sends it.
     pub has_length: bool,
+    pub respond: Respond,
+}
+
+/// What the client wants for an answer.
+#[derive(Clone)]
+pub(super) enum Respond {
+    /// What became of each job.
+    Results,
+    /// That the jobs are safe, as the ledger can tell the rest.
+    Receipt(Arc<dyn Ledger>),
 }
 
 impl Call {
@@ -49,11 +61,17 @@ impl Call {
 /// no job, or is too long, gets a result that names the line, and the stream goes on. The relay reads a job only when
 /// it has room for it: read results while you write jobs. A client that writes everything first and reads afterwards
 /// is held back by flow control once some thousand results wait for it, and loses the request when it has taken
-/// none for a while (`stall_seconds_max` of `/v1/limits`). Jobs without a result (the connection broke, the relay was
+/// none for a while (`stall_seconds_max` of `/v1/limits`): such a client adds `?respond=ledger`. It is answered once, when the whole
+/// body was read and its jobs are relayed or on the disk: 202 with counts, the refusals (1000 at most) and the cursor `after`, behind
+/// which `GET /v1/jobs` gives the results. A body that was not read to its end is a problem with the same members, `complete` is
+/// false. One job is answered as always, with 202 in place of 200. Jobs without a result (the connection broke, the relay was
 /// stopped) may be submitted again under the same `job_id`: they keep their send number and Message-ID.
 #[utoipa::path(
     post, path = "/v1/jobs", tag = "jobs", security(("engine_key" = [])),
-    params(("Content-Encoding" = Option<String>, Header, description = "`gzip` or `zstd` (window of at most 8 MiB); 413 when it unpacks to more than 100 times its size without jobs in it, or its members are empty")),
+    params(
+        ("respond" = Option<String>, Query, description = "`ledger`: 202 with counts and refusals, results afterwards from \
+            `GET /v1/jobs`; only where the listener has `accept` `auto` or `journal`"),
+        ("Content-Encoding" = Option<String>, Header, description = "`gzip` or `zstd` (window of at most 8 MiB); 413 when it unpacks to more than 100 times its size without jobs in it, or its members are empty")),
     request_body(
         description = "One job, or a stream of them.",
         content((super::openapi::JobDoc = "application/json"), (super::openapi::JobDoc = "application/x-ndjson"))
@@ -61,8 +79,9 @@ impl Call {
     responses(
         (status = 200, description = "One job: relayed. A stream: one result a line.", content(
             (super::answer::ResultText = "application/json"), (super::answer::ResultText = "application/x-ndjson"))),
-        (status = 202, description = "Journaled, or unknown.", body = super::answer::ResultText),
-        (status = 400, description = "Not a job (`bad-job`).", body = super::openapi::ProblemWithResultDoc,
+        (status = 202, description = "Journaled, or unknown. With `respond=ledger`: the body was read to its end; a stream: `Receipt`.",
+            content((super::answer::ResultText = "application/json"), (super::receipt::ReceiptText = "application/json"))),
+        (status = 400, description = "Not a job (`bad-job`); a query that is not as above (`bad-query`, `no-ledger-here`).", body = super::openapi::ProblemWithResultDoc,
             content_type = "application/problem+json"),
         (status = 401, description = "The key is missing, given twice or wrong.", body = super::problem::ProblemText,
             content_type = "application/problem+json"),
@@ -96,14 +115,15 @@ pub(super) async fn post_jobs(
         Ok(engine) => engine,
         Err(problem) => return problem.into_response(),
     };
-    let checked = checked_head(&door, headers).and_then(|kind| Ok((kind, JobBytes::new(headers, body)?)));
-    let (kind, bytes) = match checked {
+    let checked = checked_head(&door, headers)
+        .and_then(|kind| Ok((kind, respond(&door, head.uri.query())?, JobBytes::new(headers, body)?)));
+    let (kind, respond, bytes) = match checked {
         Ok(checked) => checked,
         Err(problem) => return problem.into_response(),
     };
     let meter = door.settings.quotas.meter(&engine);
     let (expects_continue, has_length) = (headers.contains_key(EXPECT), headers.contains_key(CONTENT_LENGTH));
-    let call = Call { door, peer, engine, meter, expects_continue, has_length };
+    let call = Call { door, peer, engine, meter, expects_continue, has_length, respond };
     let answered = match kind {
         Kind::One => single::answer(call, headers, bytes).await,
         Kind::Stream => stream::answer(call, bytes, busy).await,
@@ -139,6 +159,31 @@ fn checked_head(door: &Door, headers: &HeaderMap) -> Result<Kind, Problem> {
         "unsupported-media-type",
         "send one job as application/json, or many as application/x-ndjson",
     ))
+}
+
+fn respond(door: &Door, query: Option<&str>) -> Result<Respond, Problem> {
+    let mut is_receipt = false;
+    for (name, value) in pairs(query)? {
+        match (name.as_str(), value.as_str()) {
+            ("respond", "ledger") => is_receipt = true,
+            ("respond", "results") => is_receipt = false,
+            ("respond", _) => return Err(wrong("'respond' is 'results' or 'ledger'")),
+            ("dry_run", _) => {
+                return Err(wrong("'dry_run' is not available in this version; nothing was submitted"));
+            }
+            _ => return Err(wrong("this path takes 'respond'; members of a job belong into the body")),
+        }
+    }
+    let settings = &door.settings;
+    match (&settings.ledger, settings.house.acceptance()) {
+        _ if !is_receipt => Ok(Respond::Results),
+        (Some(ledger), Acceptance::Auto | Acceptance::Journal) => Ok(Respond::Receipt(ledger.clone())),
+        (_, Acceptance::Handoff) | (None, _) => {
+            let detail = "this listener has accept = \"handoff\": nothing is kept that could be asked afterwards; submit to \
+                one with \"auto\" or \"journal\", or leave ?respond=ledger out and read results while you write jobs";
+            Err(Problem::new(StatusCode::BAD_REQUEST, "no-ledger-here", detail))
+        }
+    }
 }
 
 pub(super) fn closing() -> Problem {

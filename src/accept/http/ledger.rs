@@ -20,8 +20,14 @@ pub trait Ledger: Send + Sync {
     /// `None` when the ledger has no job of this campaign.
     fn campaign(&self, engine: Arc<str>, campaign: Box<str>) -> Told<Option<CampaignView>>;
 
+    /// Jobs by their last results, in the order of the ledger's sequence.
+    fn results(&self, engine: Arc<str>, wanted: Wanted) -> Told<ResultPage>;
+
     /// Up to `limit` events behind the cursor `after`.
     fn events(&self, engine: Arc<str>, after: i64, limit: usize) -> Told<EventPage>;
+
+    /// Waits until every outcome that the house has told so far is in the ledger, and on the disk.
+    fn settled(&self) -> Told<()>;
 
     /// The cursor behind the last event there is.
     fn last_event(&self) -> Told<i64>;
@@ -59,6 +65,18 @@ pub struct VerdictView {
     "attempts": [{"attempt": 1, "at": "2031-05-04T09:00:00.340Z", "state": "deferred", "reason": "target-rejected",
     "code": 451}]}))]
 pub struct JobView {
+    #[serde(flatten)]
+    #[schema(inline)]
+    pub record: RecordView,
+    pub standing: StandingView,
+    /// The attempts that did not end the job, the latest 200, oldest first.
+    pub attempts: Vec<AttemptView>,
+}
+
+/// A job's row of the ledger.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = JobRow)]
+pub struct RecordView {
     pub send: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
@@ -77,15 +95,46 @@ pub struct JobView {
     /// one Message-ID. Absent for no.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub maybe_repeated: bool,
-    pub standing: StandingView,
     /// RFC 3339, UTC.
     #[schema(format = DateTime)]
     pub accepted: String,
     /// RFC 3339, UTC.
     #[schema(format = DateTime)]
     pub changed: String,
-    /// The attempts that did not end the job, the latest 200, oldest first.
-    pub attempts: Vec<AttemptView>,
+}
+
+/// Which results.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Of one campaign, or of all.
+    pub campaign: Option<Box<str>>,
+    /// Behind this cursor.
+    pub after: i64,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// The last result of a job.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = LedgerResult, example = json!({"seq": 17, "send": "s_chkrkqopv4emf76nwf6tsxbprm", "job_id": "c42-17",
+    "campaign": "c42", "token": "e_684384628", "state": "relayed", "target": "mta1", "code": 250, "enhanced": "2.0.0",
+    "attempt": 2, "resent": false, "accepted": "2031-05-04T09:00:00.120Z", "changed": "2031-05-04T09:00:31.007Z"}))]
+pub struct ResultView {
+    /// Grows with every result, with gaps: the cursor.
+    pub seq: i64,
+    #[serde(flatten)]
+    #[schema(inline)]
+    pub job: RecordView,
+}
+
+/// Some results, and where to go on.
+#[derive(Debug, Clone)]
+pub struct ResultPage {
+    pub results: Vec<ResultView>,
+    /// May be ahead of the last one: others were passed over.
+    pub next: i64,
+    /// There was nothing more.
+    pub is_end: bool,
 }
 
 /// Where a job is: it waits for its next attempt, one is under way, it is held because it may have been delivered, it is

@@ -13,6 +13,7 @@ mod answer;
 mod auth;
 mod body;
 mod connection;
+mod cursor;
 mod cut;
 mod events;
 mod jobs_route;
@@ -20,10 +21,14 @@ pub mod ledger;
 mod openapi;
 mod packed;
 mod problem;
+mod query;
+mod receipt;
 mod records;
 mod result_line;
+mod results;
 mod routes;
 mod single;
+mod slots;
 mod stream;
 mod swelling;
 
@@ -91,9 +96,11 @@ pub struct Limits {
     pub idle_max: Duration,
     /// A single job's body has to be complete within this.
     pub body_read_max: Duration,
-    /// Events in one page.
-    pub events_max: usize,
-    /// A request for events may wait for the first one so long.
+    /// Events, or results, in one page.
+    pub page_max: usize,
+    /// Pages of results that are open at once for one engine at this door.
+    pub result_pages_max: usize,
+    /// A request for events, or results, may wait for the first one so long.
     pub event_wait_max: Duration,
     /// Requests of one engine that wait for events at this door.
     pub event_streams_max: usize,
@@ -127,7 +134,8 @@ impl Default for Limits {
             handshake_max: Duration::from_secs(10),
             idle_max: Duration::from_secs(60),
             body_read_max: Duration::from_secs(30),
-            events_max: 5000,
+            page_max: 5000,
+            result_pages_max: 4,
             event_wait_max: Duration::from_secs(60),
             event_streams_max: 4,
             events_poll: Duration::from_millis(250),

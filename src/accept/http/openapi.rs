@@ -1,6 +1,6 @@
 //! The description of the HTTP door, served at `/openapi.json`.
 
-use super::{answer, events, jobs_route, ledger, problem, records, routes};
+use super::{answer, events, jobs_route, ledger, problem, receipt, records, results, routes};
 use std::sync::OnceLock;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
@@ -20,13 +20,13 @@ pub(super) fn document() -> &'static str {
         license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT")
     ),
     paths(
-        jobs_route::post_jobs, records::job, records::campaign, events::events, routes::limits, routes::livez,
+        jobs_route::post_jobs, results::results, records::job, records::campaign, events::events, routes::limits, routes::livez,
         routes::readyz, routes::metrics, routes::openapi_json
     ),
     components(schemas(
-        JobDoc, ContentDoc, answer::ResultText, answer::StageMs, StateText, ReasonText, problem::ProblemText,
+        JobDoc, ContentDoc, answer::ResultText, answer::StageMs, receipt::ReceiptText, StateText, ReasonText, problem::ProblemText,
         ProblemWithResultDoc, routes::LimitsText, ReadyDoc, ledger::JobView, ledger::AttemptView, ledger::StandingView,
-        ledger::VerdictView, ledger::CampaignView, ledger::CountView, ledger::EventView
+        ledger::VerdictView, ledger::RecordView, ledger::ResultView, ledger::CampaignView, ledger::CountView, ledger::EventView
     )),
     modifiers(&EngineKey),
     tags((name = "jobs", description = "Submitting"),

@@ -40,6 +40,32 @@ impl Problem {
         Self { status, kind, detail: detail.into(), retry_after: None }
     }
 
+    /// With members of its own beside (RFC 9457 §3.2).
+    pub fn with(self, members: &impl Serialize) -> Response<Body> {
+        #[derive(Serialize)]
+        struct Both<'a, T> {
+            #[serde(flatten)]
+            problem: ProblemText<'a>,
+            #[serde(flatten)]
+            members: &'a T,
+        }
+        self.response(|problem| to_json(&Both { problem, members }))
+    }
+
+    fn response(&self, body: impl FnOnce(ProblemText<'_>) -> Vec<u8>) -> Response<Body> {
+        let text = ProblemText {
+            kind: format!("urn:tokenrelay:problem:{}", self.kind).into(),
+            title: title(self.status),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+        };
+        let mut response = problem_response(self.status, body(text));
+        if let Some(wait) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds(wait));
+        }
+        response
+    }
+
     pub fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
     }
@@ -47,19 +73,12 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response<Body> {
-        let text = ProblemText {
-            kind: format!("urn:tokenrelay:problem:{}", self.kind).into(),
-            title: title(self.status),
-            status: self.status.as_u16(),
-            detail: &self.detail,
-        };
-        let body = serde_json::to_vec(&text).expect("strings and numbers always serialise");
-        let mut response = problem_response(self.status, body);
-        if let Some(wait) = self.retry_after {
-            response.headers_mut().insert(RETRY_AFTER, seconds(wait));
-        }
-        response
+        self.response(|problem| to_json(&problem))
     }
+}
+
+fn to_json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("strings and numbers always serialise")
 }
 
 pub(super) fn title(status: StatusCode) -> &'static str {

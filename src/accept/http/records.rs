@@ -4,6 +4,7 @@ use super::auth;
 use super::connection::{Door, Peer};
 use super::ledger::{CampaignView, JobView, Ledger, Unreadable};
 use super::problem::{Problem, ProblemText};
+use super::query::{pairs, wrong};
 use crate::engine::Engine;
 use crate::job::{SendNumber, Token};
 use axum::Extension;
@@ -51,8 +52,8 @@ pub(super) async fn job(
     let Path(id) = id.map_err(|_| no_job())?;
     let house = &door.settings.house;
     let named = house.send_number(&engine.name, &id);
-    let shared = recipient(query.as_deref().unwrap_or_default())?
-        .map(|token| house.shared_send_number(&engine.name, &id, &token));
+    let shared =
+        recipient(query.as_deref())?.map(|token| house.shared_send_number(&engine.name, &id, &token));
     // An engine may call its job what looks like a send number.
     for send in SendNumber::parse(&id).into_iter().chain(shared).chain([named]) {
         if let Some(job) = ledger.job(engine.name.clone(), send).await.map_err(unreadable)? {
@@ -117,17 +118,12 @@ pub(super) fn unreadable(_: Unreadable) -> Problem {
 }
 
 /// The token in `to=TOKEN`.
-fn recipient(query: &str) -> Result<Option<Token>, Problem> {
-    let wrong = || {
-        let detail =
-            "this path takes 'to', the recipient's token: e_... or m_..., with its domain or without";
-        Problem::new(StatusCode::BAD_REQUEST, "bad-query", detail)
-    };
+fn recipient(query: Option<&str>) -> Result<Option<Token>, Problem> {
+    let wrong =
+        || wrong("this path takes 'to', the recipient's token: e_... or m_..., with its domain or without");
     let mut found = None;
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let address = pair.strip_prefix("to=").ok_or_else(wrong)?;
-        // An @ needs not be written as %40 here, and may be.
-        let local = address.split(['@', '%']).next().unwrap_or_default();
+    for (name, address) in pairs(query)? {
+        let local = address.split('@').next().filter(|_| name == "to").ok_or_else(wrong)?;
         found = Some(Token::from_local(local).map_err(|_| wrong())?);
     }
     Ok(found)

@@ -2,20 +2,25 @@
 
 use super::connection::{Door, Peer};
 use super::problem::Problem;
-use super::{auth, events, jobs_route, openapi, records};
+use super::{auth, events, jobs_route, openapi, records, results};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Extension, Router};
 use serde::Serialize;
 use std::sync::Arc;
 
 pub(super) fn router(door: Door) -> Router {
     Router::new()
-        .route("/v1/jobs", post(jobs_route::post_jobs).fallback(|| method_not_allowed("POST")))
+        .route(
+            "/v1/jobs",
+            get(results::results)
+                .post(jobs_route::post_jobs)
+                .fallback(|| method_not_allowed("GET, HEAD, POST")),
+        )
         .route("/v1/jobs/{id}", page(get(records::job)))
         .route("/v1/campaigns/{id}", page(get(records::campaign)))
         .route("/v1/events", page(get(events::events)))

@@ -3,9 +3,10 @@
 use super::Counts;
 use super::answer::Answer;
 use super::body::JobBytes;
-use super::jobs_route::{Call, Reply, start};
+use super::jobs_route::{Call, Reply, Respond, start};
 use super::packed::is_hollow;
 use super::problem::Problem;
+use super::receipt::unsettled;
 use crate::fault::{Fault, Reason};
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
@@ -55,7 +56,13 @@ pub(super) async fn answer(call: Call, headers: &HeaderMap, bytes: JobBytes) -> 
     let (reply, outcome) = oneshot::channel();
     start(&call, job_id, job, entry, (None, One(reply)));
     let answer = outcome.await.expect("a job that was started always answers");
-    Ok(answer.into_response())
+    let Respond::Receipt(ledger) = &call.respond else { return Ok(answer.into_response()) };
+    ledger.settled().await.map_err(unsettled)?;
+    let mut response = answer.into_response();
+    if response.status().is_success() {
+        *response.status_mut() = StatusCode::ACCEPTED;
+    }
+    Ok(response)
 }
 
 pub(super) fn over_quota() -> Fault {

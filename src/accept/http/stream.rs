@@ -9,9 +9,10 @@ use super::answer::Answer;
 use super::body::JobBytes;
 use super::connection::Busy;
 use super::cut::Cut;
-use super::jobs_route::{Call, Reply, start};
+use super::jobs_route::{Call, Reply, Respond, start};
 use super::packed::is_hollow;
 use super::problem::Problem;
+use super::receipt;
 use super::single::over_quota;
 use super::swelling::{RATIO_MAX, Swelling};
 use crate::accept::jobs::JobReader;
@@ -63,17 +64,6 @@ pub(super) async fn answer(call: Call, mut bytes: JobBytes, busy: Busy) -> Resul
     let (results, waiting) = mpsc::channel(call.door.settings.limits.stream_jobs_max);
     let progress = Arc::new(Progress::default());
     let (head, begun) = oneshot::channel();
-    let ended = CancellationToken::new();
-    let tasks = call.door.tasks.clone();
-    tasks.spawn(watch(call_watch(&call), progress.clone(), ended.clone()));
-    let output = ResultStream {
-        waiting,
-        batch: Vec::with_capacity(BATCH_MAX),
-        buffer: BytesMut::with_capacity(BUFFER_BYTES),
-        progress: progress.clone(),
-        _busy: busy,
-        _ended: ended.drop_guard(),
-    };
     let reader = Reader {
         jobs: call.job_reader(),
         framer: Framer::new(call.door.settings.limits.job_line_bytes_max),
@@ -82,9 +72,24 @@ pub(super) async fn answer(call: Call, mut bytes: JobBytes, busy: Busy) -> Resul
         head: (bytes.is_compressed() || call.has_length).then_some(head),
         call,
         results,
-        progress,
+        progress: progress.clone(),
     };
-    tasks.spawn(reader.run(stream::iter(first).chain(bytes)));
+    let bytes = stream::iter(first).chain(bytes);
+    if let Respond::Receipt(ledger) = reader.call.respond.clone() {
+        return receipt::answer(Reader { head: None, ..reader }, bytes, waiting, ledger).await;
+    }
+    let tasks = reader.call.door.tasks.clone();
+    let ended = CancellationToken::new();
+    tasks.spawn(watch(call_watch(&reader.call), progress.clone(), ended.clone()));
+    let output = ResultStream {
+        waiting,
+        batch: Vec::with_capacity(BATCH_MAX),
+        buffer: BytesMut::with_capacity(BUFFER_BYTES),
+        progress,
+        _busy: busy,
+        _ended: ended.drop_guard(),
+    };
+    tasks.spawn(reader.run(bytes));
     if let Ok(Err(problem)) = begun.await {
         return Err(problem);
     }
@@ -101,8 +106,8 @@ struct Progress {
 }
 
 /// Reads jobs and starts them. Ends with the body, with the client, or with the door.
-struct Reader {
-    call: Call,
+pub(super) struct Reader {
+    pub call: Call,
     jobs: JobReader,
     framer: Framer,
     /// Of those that the framer has counted: with anything in them.
@@ -116,7 +121,8 @@ struct Reader {
 }
 
 impl Reader {
-    async fn run(mut self, bytes: impl Stream<Item = io::Result<Bytes>> + Send) {
+    /// Why it was not read to its end, if it was not.
+    pub async fn run(mut self, bytes: impl Stream<Item = io::Result<Bytes>> + Send) -> Option<Cut> {
         let mut bytes = std::pin::pin!(bytes);
         let cut = self.read(bytes.as_mut()).await.err();
         match cut {
@@ -141,6 +147,7 @@ impl Reader {
             let rest = async { while let Some(Ok(_)) = bytes.next().await {} };
             let _ = timeout(LINGER, rest).await;
         }
+        cut
     }
 
     async fn read(

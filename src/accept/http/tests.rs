@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 
+mod receipts;
 mod records;
 mod world;
 use world::*;
@@ -423,7 +424,7 @@ async fn pages_and_problems() {
         (200, &json!(1048576), &json!("campaigns"))
     );
     assert_eq!(world.send(get("/openapi.json")).await.1["info"]["title"], "tokenrelay");
-    for path in ["/v1/jobs/c1", "/v1/campaigns/c42", "/v1/events"] {
+    for path in ["/v1/jobs", "/v1/jobs/c1", "/v1/campaigns/c42", "/v1/events"] {
         let (status, problem, _) = world.send(get(path)).await;
         assert_eq!((status, &problem["status"]), (501, &json!(501)));
         let mut nobody = get(path);
@@ -432,8 +433,10 @@ async fn pages_and_problems() {
     }
     let (status, problem, _) = world.send(get("/no/such")).await;
     assert_eq!((status, &problem["type"]), (404, &json!("urn:tokenrelay:problem:not-found")));
-    let (status, _, head) = world.send(get("/v1/jobs")).await;
-    assert_eq!((status, head.headers()["allow"].to_str().unwrap()), (405, "POST"));
+    let mut delete = get("/v1/jobs");
+    *delete.method_mut() = hyper::Method::DELETE;
+    let (status, _, head) = world.send(delete).await;
+    assert_eq!((status, head.headers()["allow"].to_str().unwrap()), (405, "GET, HEAD, POST"));
     assert_eq!(world.send(post("text/plain", full(""))).await.0, 415);
     world.close().await;
 }

@@ -109,3 +109,17 @@ async fn a_note_that_does_not_fit_lets_nothing_leave() {
     let handoff = Handoff::new(log, long.clone(), Body::of(&long)).await;
     assert!(!handoff.offered());
 }
+
+/// Whoever is told that all is safe may ask the ledger for it, whatever the journal is full of.
+#[tokio::test]
+async fn d_what_has_settled_is_in_the_ledger() {
+    let place = Place::with(|settings| settings.bytes_max = 1);
+    for _ in 0..3 {
+        let job = Arc::new(job());
+        let handoff = Arc::new(let_go(&place, &job).await);
+        handoff.ended(&relayed());
+        place.journal().record_handoff(handoff, relayed()).await;
+    }
+    place.journal().settled().await.unwrap();
+    assert_eq!(place.number("SELECT count(*) FROM job WHERE state = 'relayed'"), 3);
+}

@@ -176,6 +176,9 @@ impl Place {
                  FROM job GROUP BY 1, 2, 3, 4
              EXCEPT SELECT engine, campaign, state, reason, jobs FROM tally)";
         assert_eq!(self.number(tally), 0, "the tally agrees");
+        let untold = "SELECT count(*) FROM job WHERE state <> 'journaled' AND NOT EXISTS (SELECT 1 FROM event
+             WHERE event.job = job.id AND event.state = job.state AND event.attempt = job.attempts)";
+        assert_eq!(self.number(untold), 0, "each outcome is an event: the list of results is made of them");
     }
 }
 

@@ -3,21 +3,21 @@
 use super::*;
 use crate::accept::http::ledger::*;
 use crate::fault::{Reason, State};
-use crate::job::{SendNumber, Token};
+use crate::job::{Acceptance, SendNumber, Token};
 use futures_util::future::ready;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 /// Each job's engine, with what is told of it.
 #[derive(Default)]
-struct Records {
+pub(super) struct Records {
     jobs: Mutex<Vec<(&'static str, JobView)>>,
     events: Mutex<Vec<(&'static str, EventView)>>,
-    is_broken: AtomicBool,
+    pub(super) is_broken: AtomicBool,
 }
 
 impl Records {
-    fn add_event(&self, engine: &'static str) {
+    pub(super) fn add_event(&self, engine: &'static str) {
         let mut events = self.events.lock().unwrap();
         let event = EventView {
             seq: events.len() as i64 + 1,
@@ -32,6 +32,16 @@ impl Records {
         events.push((engine, event));
     }
 
+    /// Looks at three events at a time, so that a page can end before its events do.
+    fn page(&self, engine: &str, after: i64, limit: usize) -> EventPage {
+        let events = self.events.lock().unwrap();
+        let seen: Vec<_> = events.iter().filter(|(_, event)| event.seq > after).take(3).collect();
+        let is_end = seen.last().is_none_or(|(_, last)| last.seq == events.len() as i64);
+        let next = seen.last().map_or(after, |(_, last)| last.seq);
+        let own = seen.into_iter().filter(|(of, _)| *of == engine).map(|(_, event)| event.clone());
+        EventPage { events: own.take(limit).collect(), next, is_end }
+    }
+
     fn told<T: Send + 'static>(&self, told: T) -> Told<T> {
         Box::pin(ready(if self.is_broken.load(Relaxed) { Err(Unreadable) } else { Ok(told) }))
     }
@@ -40,7 +50,7 @@ impl Records {
 impl Ledger for Records {
     fn job(&self, engine: Arc<str>, send: SendNumber) -> Told<Option<JobView>> {
         let jobs = self.jobs.lock().unwrap();
-        let mut all = jobs.iter().filter(|(of, job)| **of == *engine && job.send == send.as_str());
+        let mut all = jobs.iter().filter(|(of, job)| **of == *engine && job.record.send == send.as_str());
         self.told(all.next().map(|(_, job)| job.clone()))
     }
 
@@ -57,14 +67,30 @@ impl Ledger for Records {
         }))
     }
 
-    /// Looks at three events at a time, so that a page can end before its events do.
     fn events(&self, engine: Arc<str>, after: i64, limit: usize) -> Told<EventPage> {
-        let events = self.events.lock().unwrap();
-        let seen: Vec<_> = events.iter().filter(|(_, event)| event.seq > after).take(3).collect();
-        let is_end = seen.last().is_none_or(|(_, last)| last.seq == events.len() as i64);
-        let next = seen.last().map_or(after, |(_, last)| last.seq);
-        let own = seen.into_iter().filter(|(of, _)| **of == *engine).map(|(_, event)| event.clone());
-        self.told(EventPage { events: own.take(limit).collect(), next, is_end })
+        self.told(self.page(&engine, after, limit))
+    }
+
+    /// Each event is the last of a job of its own; those of odd numbers are of the campaign `odd & ends`.
+    fn results(&self, engine: Arc<str>, wanted: Wanted) -> Told<ResultPage> {
+        let page = self.page(&engine, wanted.after, usize::MAX);
+        let is_odd = |event: &EventView| event.seq % 2 == 1;
+        let is_meant = |event: &EventView| match wanted.campaign.as_deref() {
+            None => true,
+            Some(name) => name == "odd & ends" && is_odd(event),
+        };
+        let view = |event: EventView| ResultView {
+            seq: event.seq,
+            job: job_view(&SendNumber::parse(&event.send).unwrap()).record,
+        };
+        let results: Vec<_> = page.events.into_iter().filter(is_meant).map(view).take(wanted.limit).collect();
+        let is_full = results.len() == wanted.limit;
+        let next = results.last().filter(|_| is_full).map_or(page.next, |last| last.seq);
+        self.told(ResultPage { results, next, is_end: page.is_end && !is_full })
+    }
+
+    fn settled(&self) -> Told<()> {
+        self.told(())
     }
 
     fn last_event(&self) -> Told<i64> {
@@ -78,24 +104,26 @@ fn verdict(state: State, reason: Option<Reason>) -> VerdictView {
 
 fn job_view(send: &SendNumber) -> JobView {
     JobView {
-        send: send.to_string(),
-        job_id: Some("c42/17".into()),
-        campaign: None,
-        token: "e_684384628".into(),
-        verdict: verdict(State::Journaled, Some(Reason::TargetUnavailable)),
-        attempt: 2,
-        resent: false,
-        maybe_repeated: false,
+        record: RecordView {
+            send: send.to_string(),
+            job_id: Some("c42/17".into()),
+            campaign: None,
+            token: "e_684384628".into(),
+            verdict: verdict(State::Journaled, Some(Reason::TargetUnavailable)),
+            attempt: 2,
+            resent: false,
+            maybe_repeated: false,
+            accepted: "2031-05-04T09:00:00.000Z".into(),
+            changed: "2031-05-04T09:00:00.000Z".into(),
+        },
         standing: StandingView::Waiting,
-        accepted: "2031-05-04T09:00:00.000Z".into(),
-        changed: "2031-05-04T09:00:00.000Z".into(),
         attempts: Vec::new(),
     }
 }
 
-async fn world(limits: Limits) -> (World, Arc<Records>) {
+pub(super) async fn world(limits: Limits) -> (World, Arc<Records>) {
     let records = Arc::new(Records::default());
-    (World::keeping(limits, Some(records.clone())).await, records)
+    (World::keeping(limits, Acceptance::Auto, Some(records.clone())).await, records)
 }
 
 fn quick() -> Limits {
@@ -156,7 +184,11 @@ async fn a_campaign_is_counted_or_not_there() {
 }
 
 async fn page(world: &World, query: &str) -> (Vec<i64>, i64) {
-    let response = world.client().await.send_request(get(&format!("/v1/events{query}"))).await.unwrap();
+    list(world, &format!("/v1/events{query}")).await
+}
+
+async fn list(world: &World, query: &str) -> (Vec<i64>, i64) {
+    let response = world.client().await.send_request(get(query)).await.unwrap();
     assert_eq!(response.status(), 200, "{query}");
     assert_eq!(response.headers()["content-type"], "application/x-ndjson");
     let cursor = response.headers()["tokenrelay-cursor"].to_str().unwrap().parse().unwrap();
@@ -180,6 +212,56 @@ async fn pages_of_events_go_on_behind_their_cursor() {
         let (status, problem, _) = world.send(get(&format!("/v1/events{query}"))).await;
         assert_eq!((status, &problem["type"]), (400, &json!("urn:tokenrelay:problem:bad-query")), "{query}");
     }
+    world.close().await;
+}
+
+#[tokio::test]
+async fn d_results_are_read_page_by_page_behind_their_cursor() {
+    let (world, records) = world(quick()).await;
+    let results = async |query: &str| list(&world, &format!("/v1/jobs{query}")).await;
+    assert_eq!(results("").await, (vec![], 0));
+    for engine in ["slow", "slow", "slow", "slow", "campaigns", "campaigns", "slow", "campaigns", "campaigns"]
+    {
+        records.add_event(engine);
+    }
+    // Reads on past what is others', until the page is full or there is nothing more.
+    assert_eq!(results("").await, (vec![5, 6, 8, 9], 9));
+    assert_eq!(results("?limit=2").await, (vec![5, 6], 6));
+    assert_eq!(results("?after=6&limit=1").await, (vec![8], 8));
+    assert_eq!(results("?campaign=odd+%26%20ends").await, (vec![5, 9], 9));
+    assert_eq!(results("?campaign=odd").await, (vec![], 9));
+    assert_eq!(results("?after=latest").await, (vec![], 9));
+    for query in
+        ["?campaign=", "?after=-1", "?after=x", "?limit=0", "?wait=soon", "?colour=1", "?campaign=%f"]
+    {
+        let (status, problem, _) = world.send(get(&format!("/v1/jobs{query}"))).await;
+        assert_eq!((status, &problem["type"]), (400, &json!("urn:tokenrelay:problem:bad-query")), "{query}");
+    }
+    let (told, ()) = tokio::join!(results("?after=9&wait=30"), async { records.add_event("campaigns") });
+    assert_eq!(told, (vec![10], 10));
+    let mut keyless = get("/v1/jobs");
+    keyless.headers_mut().remove("authorization");
+    assert_eq!(world.send(keyless).await.0, 401);
+    records.is_broken.store(true, Relaxed);
+    assert_eq!(world.send(get("/v1/jobs")).await.0, 503);
+    world.close().await;
+}
+
+#[tokio::test]
+async fn d_an_engine_reads_few_lists_of_results_at_once() {
+    let (world, _) = world(Limits { result_pages_max: 2, ..quick() }).await;
+    let waiting = [world.client().await, world.client().await].map(|mut client| {
+        tokio::spawn(async move { client.send_request(get("/v1/jobs?wait=1")).await.unwrap().status() })
+    });
+    let mut status = 200;
+    while status == 200 {
+        status = world.send(get("/v1/jobs")).await.0;
+    }
+    assert_eq!(status, 429);
+    for waiting in waiting {
+        assert_eq!(waiting.await.unwrap(), 200);
+    }
+    assert_eq!(world.send(get("/v1/jobs")).await.0, 200);
     world.close().await;
 }
 

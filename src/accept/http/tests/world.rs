@@ -4,7 +4,7 @@ use crate::accept::http::*;
 use crate::engine::{Credential, Engine, Engines};
 use crate::fault::{Fault, Reason, ReplyCode};
 use crate::gate::Gate;
-use crate::job::{Job, SendNumber};
+use crate::job::{Acceptance, Job, SendNumber};
 use crate::ticket::{Board, Outcome, Relayed, StageTimes};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -45,10 +45,14 @@ impl World {
     }
 
     pub(super) async fn with(limits: Limits) -> Self {
-        Self::keeping(limits, None).await
+        Self::keeping(limits, Acceptance::Handoff, None).await
     }
 
-    pub(super) async fn keeping(limits: Limits, ledger: Option<Arc<dyn ledger::Ledger>>) -> Self {
+    pub(super) async fn keeping(
+        limits: Limits,
+        acceptance: Acceptance,
+        ledger: Option<Arc<dyn ledger::Ledger>>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let gate = Gate::new(JOBS_MAX, 8 * 1024 * 1024);
@@ -56,7 +60,7 @@ impl World {
         let released = Arc::new(Semaphore::new(0));
         let counts = Arc::new(Counts::default());
         let settings = Settings {
-            house: house(gate.clone(), board.clone(), released.clone()),
+            house: house(gate.clone(), board.clone(), released.clone()).promising(acceptance),
             token_domains: vec![String::from("tokens.example")].into(),
             quotas: Arc::new(Quotas::default()),
             limits,
