@@ -21,6 +21,7 @@ pub mod journal;
 pub mod load;
 pub mod media_type;
 pub mod message;
+pub mod near;
 pub mod person;
 pub mod personal;
 pub mod pipeline;

@@ -7,6 +7,15 @@ const NAME: &[u8] = b"boundary";
 /// What a parameter begins behind, and an unquoted value ends before.
 const ENDS: &[u8] = b"; \t\r\n";
 
+/// Whether what follows a boundary leaves it one (RFC 2046 §5.1.1): the end of the line, white space before it, or the two
+/// dashes of the last delimiter. Looked at before the whole line is.
+pub fn may_end_boundary(tail: &[u8]) -> bool {
+    match tail {
+        [] | [b'-', b'-'] => true,
+        [b'-', b'-', next, ..] | [next, ..] => next.is_ascii_whitespace(),
+    }
+}
+
 /// Where the boundary stands in the value of a Content-Type field, without quotation marks.
 pub fn boundary(value: &[u8]) -> Option<Range<usize>> {
     if !starts_with(value.trim_ascii_start(), b"multipart/") {

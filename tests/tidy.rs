@@ -22,6 +22,7 @@ const NOUNS: &[&str] = &[
     "job",
     "media_type",
     "message",
+    "near",
     "person",
     "personal",
     "plain_file",

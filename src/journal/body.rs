@@ -2,6 +2,7 @@
 
 use crate::job::{Content, Job};
 use crate::media_type;
+use crate::near;
 use aws_lc_rs::digest;
 use memchr::memmem;
 use std::sync::LazyLock;
@@ -149,9 +150,12 @@ impl<'m> Reading<'m> {
         None
     }
 
-    /// Whether a boundary stands behind two dashes.
+    /// Whether a boundary stands behind two dashes, and nothing that makes it a longer word.
     fn may_delimit(&self, dashes: &[u8]) -> bool {
-        dashes.get(2..).is_some_and(|rest| self.boundaries.iter().any(|boundary| rest.starts_with(boundary)))
+        let is_ended =
+            |tail: &[u8]| tail.first().is_none_or(|next| next.is_ascii_whitespace() || *next == b'-');
+        let stands = |rest: &[u8], boundary: &[u8]| rest.strip_prefix(boundary).is_some_and(is_ended);
+        dashes.get(2..).is_some_and(|rest| self.boundaries.iter().any(|boundary| stands(rest, boundary)))
     }
 
     fn delimiter(&self, line: &[u8]) -> Option<Delimiter> {
@@ -176,13 +180,9 @@ fn is_blank(line: &[u8]) -> bool {
     line.trim_ascii().is_empty()
 }
 
-/// The next line behind `from` that begins with two dashes. Every line may, and be short, so a few bytes are looked at before
-/// a search is begun.
+/// The next line behind `from` that begins with two dashes.
 fn next_dashes(body: &[u8], from: usize) -> Option<usize> {
-    const NEAR_BYTES: usize = 16;
-    let rest = &body[from..];
-    let near = rest[..rest.len().min(NEAR_BYTES)].windows(3).position(|bytes| bytes == b"\n--");
-    near.or_else(|| LF_DASHES.find(rest)).map(|at| from + at + 1)
+    near::find(&LF_DASHES, &body[from..]).map(|at| from + at + 1)
 }
 
 /// A field with its folded lines.

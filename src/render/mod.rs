@@ -31,6 +31,7 @@ mod resolve;
 pub mod scope;
 mod shelf;
 mod shown;
+mod spelled;
 mod structured;
 mod survey;
 pub mod template;

@@ -56,6 +56,11 @@ WORST = {
     "quotes": text("<a b=\"'" * 9 + "\r\n", HTML),
     "comments": text("<!--" * 16 + "\r\n", HTML),
     "entities": text("&amp;&#" * 9 + "\r\n", HTML),
+    # What nearly is a placeholder in another spelling, or nearly a delimiter.
+    "brace_references": text("&#123;x" * 10 + "\r\n", HTML),
+    "braces_apart": text("{<b>x" * 14 + "\r\n", HTML),
+    "triplets": text("%7b" * 20 + "\r\n", HTML),
+    "near_delimiters": parts("--x-\r\n"),
 }
 
 

@@ -1,6 +1,7 @@
 //! Cuts a multipart body at its boundary lines (RFC 2046 §5.1.1).
 
 use super::PARTS_MAX;
+use crate::{media_type, near};
 use memchr::memmem;
 
 /// A stretch of a multipart body. Put together in order they are the body again, octet by octet.
@@ -93,7 +94,7 @@ impl<'m, 'd> BoundaryLines<'m, 'd> {
             return Some(0);
         }
         loop {
-            let start = self.from + self.finder.find(&self.body[self.from..])? + 1;
+            let start = self.from + near::find(&self.finder, &self.body[self.from..])? + 1;
             if self.body[start..].starts_with(delimiter) {
                 self.from = start + delimiter.len();
                 return Some(start);
@@ -110,6 +111,9 @@ impl Iterator for BoundaryLines<'_, '_> {
         loop {
             let start = self.next_delimiter()?;
             let tail = &self.body[self.from..];
+            if !media_type::may_end_boundary(tail) {
+                continue;
+            }
             let line = &tail[..memchr::memchr(b'\n', tail).map_or(tail.len(), |at| at + 1)];
             let after_dashes = line.strip_prefix(b"--");
             if after_dashes.unwrap_or(line).iter().all(u8::is_ascii_whitespace) {

@@ -1,0 +1,93 @@
+//! How readers read one sign, however it is written: as itself, as a character reference, as a triplet of a URL.
+
+use super::program::Syntax;
+
+/// The sign that `text` begins with, and how many bytes it takes there.
+pub(super) fn shown(text: &str, syntax: Syntax) -> Option<(char, usize)> {
+    let plain = || text.chars().next().map(|c| (c, c.len_utf8()));
+    if syntax == Syntax::Html { reference(text).or_else(plain) } else { plain() }
+}
+
+/// A character reference for what placeholders are made of, or for a sign without width (HTML §13.5).
+pub(super) fn reference(text: &str) -> Option<(char, usize)> {
+    let (digits, radix) = match text.as_bytes() {
+        [b'&', b'#', b'x' | b'X', ..] => (&text[3..], 16),
+        [b'&', b'#', ..] => (&text[2..], 10),
+        [b'&', first, ..] => return named(&text[1..], *first),
+        _ => return None,
+    };
+    let values = digits.bytes().map_while(|byte| char::from(byte).to_digit(radix));
+    let (length, value) = values.fold((0, 0_u32), |(length, value), digit| {
+        (length + 1, value.saturating_mul(radix).saturating_add(digit))
+    });
+    let c = char::from_u32(value).filter(|_| length > 0)?;
+    let end = text.len() - digits.len() + length;
+    Some((c, end + usize::from(opens(&text[end..], b';'))))
+}
+
+fn named(name: &str, first: u8) -> Option<(char, usize)> {
+    const NAMED: [(&str, char); 18] = [
+        ("lcub;", '{'),
+        ("lbrace;", '{'),
+        ("rcub;", '}'),
+        ("rbrace;", '}'),
+        ("period;", '.'),
+        ("lowbar;", '_'),
+        ("UnderBar;", '_'),
+        ("num;", '#'),
+        ("sol;", '/'),
+        ("quot;", '"'),
+        ("apos;", '\''),
+        ("nbsp;", ' '),
+        ("equals;", '='),
+        ("shy;", '\u{ad}'),
+        ("zwnj;", '\u{200c}'),
+        ("zwj;", '\u{200d}'),
+        ("ZeroWidthSpace;", '\u{200b}'),
+        ("NoBreak;", '\u{2060}'),
+    ];
+    let is_this = |known: &str| opens(known, first) && name.starts_with(known);
+    NAMED.iter().find(|(known, _)| is_this(known)).map(|(known, c)| (*c, known.len() + 1))
+}
+
+/// As a byte: to look for a `char` is a call.
+pub(super) fn opens(text: &str, byte: u8) -> bool {
+    text.as_bytes().first() == Some(&byte)
+}
+
+pub(super) fn has_no_width(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{34f}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+    )
+}
+
+/// What stands behind the number of an opening brace, whatever zeros it begins with.
+fn behind_number<'n>(number: &'n [u8], brace: &[u8]) -> Option<&'n [u8]> {
+    let zeros = number.iter().take_while(|byte| **byte == b'0').count();
+    let (begun, behind) = number[zeros..].split_at_checked(brace.len())?;
+    begun.eq_ignore_ascii_case(brace).then_some(behind)
+}
+
+/// What stands behind the reference to an opening brace that may stand here: most signs are ruled out at a glance.
+pub(super) fn behind_brace(from: &[u8]) -> Option<&[u8]> {
+    let behind = match from {
+        [b'&', b'#', b'x' | b'X', hex @ ..] => behind_number(hex, b"7b")?,
+        [b'&', b'#', digits @ ..] => behind_number(digits, b"123")?,
+        [b'&', b'l', b'c', b'u', b'b', behind @ ..] => behind,
+        [b'&', b'l', b'b', b'r', b'a', b'c', b'e', behind @ ..] => behind,
+        _ => return None,
+    };
+    Some(behind.strip_prefix(b";").unwrap_or(behind))
+}
+
+/// How many bytes a brace takes that `text` begins with: itself, or as the triplet `%7B` or `%7D`, or that encoded once more.
+pub(super) fn brace(text: &[u8], plain: u8, digit: u8) -> Option<usize> {
+    match text {
+        [first, ..] if *first == plain => Some(1),
+        [b'%', b'7', last, ..] if last.eq_ignore_ascii_case(&digit) => Some("%7b".len()),
+        [b'%', b'2', b'5', b'7', last, ..] if last.eq_ignore_ascii_case(&digit) => Some("%257b".len()),
+        _ => None,
+    }
+}
