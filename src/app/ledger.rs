@@ -119,6 +119,7 @@ fn job(entry: ledger::Entry, standing: Standing, attempts: Vec<ledger::Attempt>)
             Standing::InFlight => StandingView::InFlight,
             Standing::HeldInDoubt => StandingView::HeldInDoubt,
             Standing::Parked => StandingView::Parked,
+            Standing::Kept => StandingView::Kept,
             Standing::Ended => StandingView::Ended,
         },
         attempts: attempts.into_iter().map(attempt).collect(),

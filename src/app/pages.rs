@@ -83,6 +83,12 @@ impl Parts {
                     "1 while the journal can be written",
                     u64::from(stats.health.is_none()),
                 )
+                .gauge(
+                    "journal_kept_refused_jobs",
+                    "Refused jobs that jobs retry can have judged anew",
+                    stats.kept_jobs,
+                )
+                .gauge("journal_kept_refused_bytes", "What they take in the journal", stats.kept_bytes)
                 .counter("journal_commits", "Commits; an fsync covers one or more of them", stats.commits)
                 .counter("journal_quarantined", "Held jobs that could not be read back", stats.quarantined)
                 .counter("journal_unrecorded", "Outcomes the ledger could not take", stats.unrecorded);

@@ -130,5 +130,9 @@ pub fn journal_settings(config: &Config) -> journal::Settings {
         expires: written.expires,
         unknown: if written.resends_unknown { WhenUnknown::Resend } else { WhenUnknown::Hold },
         retention: written.retention,
+        keep_refused: journal::KeepRefused {
+            duration: written.keep_refused,
+            bytes_max: written.keep_refused_bytes_max,
+        },
     }
 }

@@ -44,7 +44,7 @@ pub fn render_settings(config: &Config) -> render::Settings {
 pub fn ledger_place(config: &Config) -> Place {
     let vault = crate::app::vault_settings(config).ok().and_then(|settings| Vault::open(&settings).ok());
     let numbers = vault.map(|vault| SendNumbers::new(&vault.derive_key(SendNumbers::KEY_PURPOSE)));
-    Place { journal_dir: config.journal_dir(), numbers }
+    Place { journal_dir: config.journal_dir(), numbers, tried_for: config.journal.expires }
 }
 
 /// What `send` may take from the configuration; nothing of it is needed when the arguments say it all.

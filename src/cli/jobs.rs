@@ -15,6 +15,7 @@ use clap::{Args, Subcommand};
 pub(super) use show::write_event;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub struct JobsArgs {
@@ -35,7 +36,8 @@ enum Verb {
     Show(show::ShowArgs),
     /// Write jobs to a file or to standard output
     Export(export::ExportArgs),
-    /// Attempt at once what waits for its next attempt, and what is in doubt: that may arrive twice, under one Message-ID
+    /// Attempt at once what waits for its next attempt; judge anew what was refused before a target saw it, as long as it is
+    /// kept (journal.keep_refused); send what is in doubt again: that may arrive twice, under one Message-ID
     Retry(change::ChangeArgs),
     /// Let go what is held since the state folder was copied, restored or set back; it may have been sent since
     Release(change::ReleaseArgs),
@@ -48,6 +50,8 @@ pub struct Place {
     pub journal_dir: PathBuf,
     /// `None` when the vault's key cannot be read: jobs are then looked for one by one.
     pub numbers: Option<SendNumbers>,
+    /// How long a job without `expires` of its own is tried.
+    pub tried_for: Duration,
 }
 
 impl Place {

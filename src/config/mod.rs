@@ -76,6 +76,8 @@ pub struct JournalConfig {
     pub expires: Duration,
     pub resends_unknown: bool,
     pub retention: Duration,
+    pub keep_refused: Duration,
+    pub keep_refused_bytes_max: u64,
 }
 
 #[derive(Debug, Clone)]

@@ -181,6 +181,8 @@ fn journal(section: Section<'_>) -> JournalConfig {
         expires: section.some_duration("expires", 2 * DAY),
         resends_unknown: section.choice("unknown", &ways).unwrap_or(false),
         retention: section.duration("retention", 30 * DAY),
+        keep_refused: section.duration("keep_refused", 7 * DAY),
+        keep_refused_bytes_max: section.bytes("keep_refused_bytes_max", 256 << 20),
     };
     section.finish();
     journal

@@ -9,7 +9,7 @@ mod window;
 use crate::fault::{Fault, Reason, State};
 use crate::inject::Errand;
 use crate::job::{Acceptance, Job, Repeat, SendNumber};
-use crate::journal::{Body, Earlier, Held, How, Journal, Number};
+use crate::journal::{Body, Earlier, Held, How, Journal, Number, Resumed};
 use crate::pipeline::{Pipeline, Way};
 use crate::ticket::{Board, Outcome};
 use futures_util::FutureExt;
@@ -100,89 +100,104 @@ impl Custody {
         if job.job_id.is_none() {
             return self.take_on(job, body, acceptance).await;
         }
-        let guard = match self.begin(job, body).await {
-            Ok(guard) => guard,
+        let (guard, coming) = match self.begin(job, body).await {
+            Ok(begun) => begun,
             Err(outcome) => return outcome,
         };
-        let known = match (&self.journal, acceptance) {
-            (Some(journal), Acceptance::Auto) => journal.look_up(&job.send).await,
+        let outcome = match (&self.journal, acceptance, coming) {
+            // Its row may not be written yet.
+            (Some(journal), Acceptance::Auto, Coming::Again) => self.resume(journal, job, body).await,
+            (Some(journal), Acceptance::Auto, Coming::First) => match journal.look_up(&job.send).await {
+                Ok(known) => self.go_on(journal, job, body, known).await,
+                // It came before, or may have: nobody can say what became of it, so it is not sent again.
+                Err(fault) => Outcome::Failed(fault),
+            },
             // `journal` finds out when it writes; `handoff` keeps nothing.
-            _ => Ok(None),
-        };
-        let outcome = match known.map_err(Outcome::Failed) {
-            // It came before, or may have: nobody can say what became of it, so it is not sent again.
-            Err(outcome) => outcome,
-            Ok(known) => self.go_on(job, body, acceptance, known).await,
+            _ => self.take_on(job, body, acceptance).await,
         };
         guard.end(&outcome);
         outcome
     }
 
     /// Whether the job is to be taken on, or what became of it, or is becoming.
-    async fn begin(&self, job: &Job, body: Body) -> Result<Guard, Outcome> {
-        let mut begun = self.recent.begin(&job.send, body);
-        if let Begun::Before(outcome) = &begun
-            && self.is_judged_anew(job, body, outcome).await
-        {
-            begun = self.recent.begin_again(&job.send, body);
+    async fn begin(&self, job: &Job, body: Body) -> Result<(Guard, Coming), Outcome> {
+        let (mut begun, mut coming) = (self.recent.begin(&job.send, body), Coming::First);
+        if let Begun::Before(outcome) = begun {
+            (begun, coming) = match self.since(job, body, outcome).await {
+                Since::MaybeMended => (self.recent.begin_again(&job.send, body), Coming::Again),
+                Since::Ended(outcome) => (Begun::Before(outcome), coming),
+            };
         }
         match begun {
-            Begun::First(guard) => Ok(guard),
+            Begun::First(guard) => Ok((guard, coming)),
             Begun::Before(outcome) => Err(outcome),
             Begun::Under(waiting) => Err(waiting.outcome().await),
             Begun::Other => Err(Outcome::Failed(Fault::other_body())),
         }
     }
 
-    /// Whether a job that ended so may have been refused for what is mended by now. Of one that was held, the ledger knows
-    /// what became of it since; where there is a ledger it has the last word on the others too.
-    async fn is_judged_anew(&self, job: &Job, body: Body, outcome: &Outcome) -> bool {
-        match (outcome, &self.journal) {
-            (Outcome::Failed(fault), _) => fault.is_before_any_offer(),
-            (Outcome::Journaled(_), Some(journal)) => {
-                let known = journal.look_up(&job.send).await;
-                known.is_ok_and(|known| {
-                    known.is_some_and(|known| known.body == body && known.is_judged_anew())
-                })
-            }
-            _ => false,
+    /// What became of a job that ended so. Of one that was held, or refused and kept, the ledger knows what became of it
+    /// since: where there is a ledger it has the last word.
+    async fn since(&self, job: &Job, body: Body, outcome: Outcome) -> Since {
+        let is_refused = matches!(&outcome, Outcome::Failed(fault) if fault.is_before_any_offer());
+        if !is_refused && !matches!(outcome, Outcome::Journaled(_)) {
+            return Since::Ended(outcome);
+        }
+        let known = match &self.journal {
+            Some(journal) => journal.look_up(&job.send).await,
+            None => Ok(None),
+        };
+        match known {
+            Ok(Some(known)) if known.body == body && known.is_judged_anew() => Since::MaybeMended,
+            Ok(Some(known)) if known.body == body && is_refused => Since::Ended(known.outcome),
+            Ok(None) if is_refused => Since::MaybeMended,
+            Ok(_) => Since::Ended(outcome),
+            // Nobody can say, so it is not sent again.
+            Err(fault) if is_refused => Since::Ended(Outcome::Failed(fault)),
+            Err(_) => Since::Ended(outcome),
         }
     }
 
     /// With what is `known` of the same job submitted before.
     async fn go_on(
         self: &Arc<Self>,
+        journal: &Journal,
         job: &Arc<Job>,
         body: Body,
-        acceptance: Acceptance,
         known: Option<Earlier>,
     ) -> Outcome {
         match known {
-            // Its engine was told that nothing is held and to submit it again: that is what this is. Or what it was
-            // refused for may be mended.
-            Some(earlier)
-                if earlier.body == body
-                    && (earlier.outcome.state() == State::Deferred || earlier.is_judged_anew()) =>
-            {
-                self.take_on(job, body, acceptance).await
+            Some(earlier) if earlier.body != body => Outcome::Failed(Fault::other_body()),
+            Some(earlier) if earlier.is_judged_anew() => self.resume(journal, job, body).await,
+            // Its engine was told that nothing is held and to submit it again: that is what this is.
+            Some(earlier) if earlier.outcome.state() != State::Deferred => {
+                self.again(journal, job, body, earlier.outcome).await
             }
-            Some(earlier) if earlier.body == body => self.again(job, body, earlier.outcome).await,
-            Some(_) => Outcome::Failed(Fault::other_body()),
-            None => self.take_on(job, body, acceptance).await,
+            Some(_) | None => self.hand_off_or_hold(journal.clone(), job, body).await,
+        }
+    }
+
+    /// What the job was refused for may be mended. A person may have had it judged anew just now, which is to happen once.
+    async fn resume(self: &Arc<Self>, journal: &Journal, job: &Arc<Job>, body: Body) -> Outcome {
+        match journal.resume(&job.send, body).await {
+            Ok(Resumed::Anew) => self.hand_off_or_hold(journal.clone(), job, body).await,
+            Ok(Resumed::Before(outcome)) => self.again(journal, job, body, outcome).await,
+            Ok(Resumed::Other) => Outcome::Failed(Fault::other_body()),
+            Err(fault) => Outcome::Failed(fault.of_repeat(job.repeat)),
         }
     }
 
     /// A handoff that a crash left in doubt could not be held, as nothing was kept of it. Now its engine brings it
     /// again: it is held in doubt like any other.
-    async fn again(&self, job: &Arc<Job>, body: Body, outcome: Outcome) -> Outcome {
-        match (&self.journal, outcome) {
-            (Some(journal), Outcome::Failed(fault)) if fault.state() == State::Unknown => {
+    async fn again(&self, journal: &Journal, job: &Arc<Job>, body: Body, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Failed(fault) if fault.state() == State::Unknown => {
                 match hold(journal, job, body, How::InDoubt(fault.clone())).await {
                     Outcome::Failed(_) => Outcome::Failed(fault),
                     held => held,
                 }
             }
-            (_, outcome) => outcome,
+            outcome => outcome,
         }
     }
 
@@ -258,6 +273,22 @@ impl Custody {
             After::GivenBack => outcome,
         }
     }
+}
+
+/// A job as its engine submits it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coming {
+    /// As far as is remembered.
+    First,
+    /// It was refused a while ago.
+    Again,
+}
+
+/// What is known by now of a job that ended.
+enum Since {
+    /// It was refused before any target saw it, for what may be mended by now.
+    MaybeMended,
+    Ended(Outcome),
 }
 
 /// What becomes of a job when its first attempt has ended.
@@ -340,7 +371,7 @@ fn log(job: &Job, outcome: &Outcome) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{Settings, WhenUnknown};
+    use crate::journal::{KeepRefused, Settings, WhenUnknown};
 
     #[tokio::test]
     async fn an_attempt_that_falls_over_behind_its_engines_answer_is_held_in_doubt() {
@@ -354,6 +385,7 @@ mod tests {
             expires: Duration::from_secs(60),
             unknown: WhenUnknown::Hold,
             retention: Duration::from_secs(60),
+            keep_refused: KeepRefused { duration: Duration::from_secs(60), bytes_max: 1 << 20 },
         };
         let (journal, _) = Journal::open(settings).unwrap();
         let job = Arc::new(Job::sample());

@@ -2,7 +2,7 @@
 
 use super::order::{Caught, Draft, Order, Raw};
 use super::shared::Shared;
-use super::{Held, How, Number};
+use super::{Held, How, Number, Resumed};
 use crate::fault::Fault;
 
 /// What came of an order.
@@ -10,6 +10,7 @@ use crate::fault::Fault;
 pub enum Done {
     Held(Result<Vec<Held>, Fault>),
     Claimed(Vec<Raw>),
+    Resumed(Resumed),
     Written,
 }
 
@@ -43,6 +44,7 @@ impl Commit {
                     let caught = Caught::new(raws, shared.inbox.clone());
                     let _ = answer.send(Ok(caught));
                 }
+                (Order::Resume { answer, .. }, Done::Resumed(resumed)) => drop(answer.send(Ok(resumed))),
                 (Order::Settle { number, .. }, _) => shared.flights.land(number),
                 _ => {}
             }
@@ -67,6 +69,7 @@ pub fn refuse(order: Order, shared: &Shared, fault: &Fault) {
     match order {
         Order::Hold { answer, .. } => drop(answer.send(Err(fault.clone()))),
         Order::Claim { answer, .. } => drop(answer.send(Err(fault.clone()))),
+        Order::Resume { answer, .. } => drop(answer.send(Err(fault.clone()))),
         Order::Record(_) => shared.unrecorded(),
         _ => {}
     }

@@ -20,7 +20,7 @@ use super::shared::{Shared, Stats};
 use super::space::Full;
 use super::sync::Syncing;
 use super::writer::Writer;
-use super::{Claimed, Earlier, Handoff, Held, How, Lane, Number, Settings};
+use super::{Claimed, Earlier, Handoff, Held, How, Lane, Number, Resumed, Settings};
 use crate::fault::{Fault, Reason, State};
 use crate::job::{Acceptance, Job, Repeat, SendNumber};
 use crate::ticket::Outcome;
@@ -128,6 +128,16 @@ impl Journal {
         answered.await.unwrap_or_else(|_| Err(self.0.shared.refusal()))
     }
 
+    /// A job that was refused comes again, and is to be attempted without being held. Where it may be, what was kept of it is
+    /// gone when the answer is there: nobody can have it attempted beside.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn resume(&self, send: &SendNumber, body: Body) -> Result<Resumed, Fault> {
+        let (answer, answered) = oneshot::channel();
+        self.ask_writer(Order::Resume { send: send.bits(), body, answer }, answered).await
+    }
+
     /// What is known of a job that came before under this number.
     ///
     /// # Errors
@@ -174,18 +184,21 @@ impl Journal {
     /// Writes the outcome of a job that was never held into the ledger, behind the answer. Waits only while the
     /// writer is behind. What cannot be written is counted ([`Stats::unrecorded`]).
     pub async fn record(&self, job: Arc<Job>, body: Body, outcome: Outcome) {
-        self.put_ended(Ended { job, body, outcome, handoff: None }).await;
+        self.put_ended(job, body, outcome, None).await;
     }
 
     /// Likewise for a job that was handed off; its note is kept until the ledger has the outcome.
     pub async fn record_handoff(&self, handoff: Arc<Handoff>, outcome: Outcome) {
         let (job, body) = handoff.job();
-        self.put_ended(Ended { job, body, outcome, handoff: Some(handoff) }).await;
+        self.put_ended(job, body, outcome, Some(handoff)).await;
     }
 
-    async fn put_ended(&self, ended: Ended) {
-        self.0.shared.known.add(&ended.job.send.bits());
-        let order = Order::Record(Box::new(ended));
+    async fn put_ended(&self, job: Arc<Job>, body: Body, outcome: Outcome, handoff: Option<Arc<Handoff>>) {
+        self.0.shared.known.add(&job.send.bits());
+        let is_kept = self.0.shared.settings.keep_refused.is_on()
+            && matches!(&outcome, Outcome::Failed(fault) if fault.is_before_any_offer());
+        let written = is_kept.then(|| Written::of(&job));
+        let order = Order::Record(Box::new(Ended { job, body, outcome, written, handoff }));
         if self.0.shared.inbox.put(order).await.is_err() {
             self.0.shared.unrecorded();
         }

@@ -13,6 +13,7 @@ mod handle;
 mod handoff;
 mod inbox;
 pub mod inspect;
+mod kept;
 mod known;
 pub mod ledger;
 mod order;
@@ -68,6 +69,20 @@ pub struct Settings {
     pub unknown: WhenUnknown,
     /// How long the ledger keeps what has ended.
     pub retention: Duration,
+    pub keep_refused: KeepRefused,
+}
+
+/// For how long, and in how many bytes, what refused jobs were made from is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepRefused {
+    pub duration: Duration,
+    pub bytes_max: u64,
+}
+
+impl KeepRefused {
+    fn is_on(self) -> bool {
+        !self.duration.is_zero() && self.bytes_max > 0
+    }
 }
 
 /// What happens to a message whose answer was lost behind its final dot.
@@ -128,6 +143,17 @@ pub enum Held {
     /// It came before, with the same body. What is known of it; nothing was added.
     Before(Outcome),
     /// Its id came before, with another body. Nothing was added.
+    Other,
+}
+
+/// What the journal answers to a job that was refused and comes again, and is not to be held.
+#[derive(Debug, Clone)]
+pub enum Resumed {
+    /// It may be attempted: nobody else will, as nothing of it is kept any more.
+    Anew,
+    /// It has gone on meanwhile, so far.
+    Before(Outcome),
+    /// Its id came before, with another body.
     Other,
 }
 

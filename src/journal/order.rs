@@ -5,7 +5,7 @@ use super::flight::RowThen;
 use super::inbox::Inbox;
 use super::outcome::Verdict;
 use super::record::{Stored, Written};
-use super::{Handoff, Held, How, Lane};
+use super::{Handoff, Held, How, Lane, Resumed};
 use crate::fault::Fault;
 use crate::job::Job;
 use crate::ticket::Outcome;
@@ -14,9 +14,6 @@ use tokio::sync::oneshot;
 
 pub type Answer<T> = oneshot::Sender<Result<T, Fault>>;
 
-/// What a row of a held job takes beside its record, about.
-pub const ROW_BYTES: u64 = 256;
-
 #[derive(Debug)]
 pub enum Order {
     Hold {
@@ -24,6 +21,12 @@ pub enum Order {
         answer: Answer<Vec<Held>>,
     },
     Record(Box<Ended>),
+    /// A job that was refused is to be judged anew, outside of the journal.
+    Resume {
+        send: [u8; 16],
+        body: Body,
+        answer: Answer<Resumed>,
+    },
     Claim {
         lane: Lane,
         count: usize,
@@ -58,7 +61,7 @@ pub struct Draft {
 
 impl Draft {
     pub fn row_bytes(&self) -> u64 {
-        self.written.record.len() as u64 + ROW_BYTES
+        self.written.row_bytes()
     }
 }
 
@@ -68,6 +71,8 @@ pub struct Ended {
     pub job: Arc<Job>,
     pub body: Body,
     pub outcome: Outcome,
+    /// What it is made from, where that is to be kept.
+    pub written: Option<Written>,
     /// Its note, kept until the ledger has the outcome.
     #[expect(dead_code, reason = "it is kept by being here")]
     pub handoff: Option<Arc<Handoff>>,
@@ -99,13 +104,23 @@ impl Order {
 
     /// Whether it may join a commit under way; what only tests ask for may not.
     pub fn may_join(&self) -> bool {
-        matches!(self, Self::Hold { .. } | Self::Record(_) | Self::Claim { .. } | Self::Settle { .. })
+        match self {
+            Self::Hold { .. }
+            | Self::Record(_)
+            | Self::Resume { .. }
+            | Self::Claim { .. }
+            | Self::Settle { .. } => true,
+            #[cfg(test)]
+            Self::Run(..) | Self::Checkpoint(_) | Self::Crash => false,
+        }
     }
 
     pub fn bytes(&self) -> u64 {
-        let Self::Hold { drafts, .. } = self else { return 0 };
-        let content = |draft: &Draft| draft.written.content.as_ref().map_or(0, |c| c.octets.len() as u64);
-        drafts.iter().map(|draft| draft.row_bytes() + content(draft)).sum()
+        match self {
+            Self::Hold { drafts, .. } => drafts.iter().map(|draft| draft.written.bytes()).sum(),
+            Self::Record(ended) => ended.written.as_ref().map_or(0, Written::bytes),
+            _ => 0,
+        }
     }
 }
 

@@ -28,6 +28,9 @@ pub struct Written {
     pub content: Option<Shared>,
 }
 
+/// What a row of a held job takes beside its record, about.
+pub const ROW_BYTES: u64 = 256;
+
 /// Why a job cannot be read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Damaged;
@@ -70,6 +73,16 @@ enum Kind<'a> {
 }
 
 impl Written {
+    /// What it takes without its content, about.
+    pub fn row_bytes(&self) -> u64 {
+        self.record.len() as u64 + ROW_BYTES
+    }
+
+    /// What it takes, about.
+    pub fn bytes(&self) -> u64 {
+        self.row_bytes() + self.content.as_ref().map_or(0, |content| content.octets.len() as u64)
+    }
+
     pub fn of(job: &Job) -> Self {
         let (kind, header, content) = match &job.content {
             Content::Template(name) => (Kind::Template(Cow::Borrowed(name)), None, None),
@@ -131,6 +144,19 @@ pub fn checksum(record: &[u8]) -> u32 {
     crc.sum()
 }
 
+/// The deadline that a job brought with it, in milliseconds of Unix time.
+pub fn own_deadline(record: &[u8]) -> Result<Option<i64>, Damaged> {
+    let (json, _) = split(record)?;
+    let record: Record<'_> = serde_json::from_slice(json).map_err(|_| Damaged)?;
+    Ok(record.expires.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)))
+}
+
+/// The JSON, and the header of a message.
+fn split(record: &[u8]) -> Result<(&[u8], &[u8]), Damaged> {
+    let (length, rest) = record.split_first_chunk::<4>().ok_or(Damaged)?;
+    rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or(Damaged)
+}
+
 /// What a payload row holds, with the columns of its job that say which it is.
 #[derive(Debug)]
 pub struct Stored {
@@ -163,8 +189,7 @@ impl Unclaimed {
         if i64::from(checksum(&stored.record)) != stored.checksum {
             return Err(Damaged);
         }
-        let (length, rest) = stored.record.split_first_chunk::<4>().ok_or(Damaged)?;
-        let (json, header) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or(Damaged)?;
+        let (json, header) = split(&stored.record)?;
         let record: Record<'static> = serde_json::from_slice(json).map_err(|_| Damaged)?;
         let send = SendNumber::parse(&record.send).ok_or(Damaged)?;
         if send.bits() != *stored.send || *record.engine != *stored.engine {

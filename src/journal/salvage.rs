@@ -33,8 +33,11 @@ impl fmt::Display for Salvaged {
 }
 
 /// Tables whose rows have numbers, with those: what lies behind an unreadable page can be reached.
-const NUMBERED: [(&str, &str); 4] = [("job", "id"), ("payload", "job"), ("flight", "job"), ("event", "seq")];
-const UNNUMBERED: [&str; 6] = ["content", "due", "parked", "run", "attempt", "tally"];
+const NUMBERED: [(&str, &str); 5] =
+    [("job", "id"), ("payload", "job"), ("flight", "job"), ("event", "seq"), ("kept", "seq")];
+const UNNUMBERED: [&str; 7] = ["content", "kept_content", "due", "parked", "run", "attempt", "tally"];
+/// Of these, tables that an older format does not have.
+const LATER: [&str; 4] = ["kept", "kept_content", "parked", "run"];
 /// How far behind an unreadable row is looked for the next, where the highest number is not known.
 const GAP_MAX: i64 = 1 << 22;
 
@@ -83,14 +86,11 @@ fn copy(old: &Connection, new: &mut Connection) -> rusqlite::Result<bool> {
     if let Ok(log) = old.query_row("SELECT log_clock FROM journal", [], |row| row.get::<_, i64>(0)) {
         all.execute("UPDATE journal SET log_clock = ?1", [log])?;
     }
-    for (table, number) in NUMBERED {
+    let has = |table: &str| !LATER.contains(&table) || old.table_exists(None, table) != Ok(false);
+    for (table, number) in NUMBERED.into_iter().filter(|(table, _)| has(table)) {
         is_complete &= copy_numbered(old, &all, table, number)?;
     }
-    for table in UNNUMBERED {
-        // An older format has fewer.
-        if old.table_exists(None, table) == Ok(false) {
-            continue;
-        }
+    for table in UNNUMBERED.into_iter().filter(|table| has(table)) {
         let mut put = Put::new(&all, old, table)?;
         is_complete &= match old.prepare(&format!("SELECT * FROM {table}")) {
             Ok(mut select) => put.rows(&mut select, i64::MIN)?.is_ok(),
@@ -233,6 +233,7 @@ fn mend(new: &mut Connection) -> rusqlite::Result<(u64, u64)> {
              SELECT id, changed, state, reason, target, code, enhanced, attempts FROM job
              WHERE state <> 'journaled' AND (id, state, attempts) NOT IN (SELECT job, state, attempt FROM event);",
     )?;
+    super::kept::mend(&all)?;
     super::apply::note_deadlines(&all)?;
     let lost = orphans + bare;
     all.execute(
@@ -240,7 +241,7 @@ fn mend(new: &mut Connection) -> rusqlite::Result<(u64, u64)> {
              held_jobs = (SELECT count(*) FROM payload),
              held_bytes = (SELECT ifnull(sum(length(record) + ?2), 0) FROM payload)
                  + (SELECT ifnull(sum(length(octets)), 0) FROM content)",
-        [lost as i64, super::order::ROW_BYTES as i64],
+        [lost as i64, super::record::ROW_BYTES as i64],
     )?;
     let jobs = all.query_row("SELECT held_jobs FROM journal", [], |row| row.get::<_, i64>(0))?;
     all.commit()?;

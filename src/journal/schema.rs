@@ -4,12 +4,13 @@
 //! holds what it is made from, and it stands in `due` (waits for its next attempt) or in `flight` (an attempt is under
 //! way), or in neither when it is held in doubt. `payload.target` and `payload.due` say where in `due` it stands, or stood
 //! last, which spares an index. `deadline` says when to look at which held jobs, as their time may be over: a row is
-//! for all jobs from `first` to `last` that were taken on together and expire together. `parked` are jobs that waited when
+//! for all jobs from `first` to `last` that were taken on together and expire together. `kept` is what refused jobs were made
+//! from, with the contents they share: nothing is done for them unless a person asks. `parked` are jobs that waited when
 //! the state was copied, and are not attempted until a person says so. `run` says which run had the file last. Rows are numbered in the order of arrival, so that new ones land side
 //! by side; the send number finds them again.
 
 /// The format this program writes (`PRAGMA user_version`).
-pub const FORMAT: i64 = 4;
+pub const FORMAT: i64 = 5;
 /// The first format of those that are brought up to this one where they lie ([`STEPS`]).
 pub const FORMAT_BEFORE: i64 = 2;
 /// The first format in which every start leaves its stamp.
@@ -18,7 +19,7 @@ pub const FORMAT_STAMPED: i64 = 3;
 pub const APPLICATION_ID: i64 = 0x544b_4e4a;
 
 /// Times are milliseconds: `accepted`, `changed` and `event.at` of the wall clock (Unix time), so that people can read
-/// them; `due.at`, `flight.since`, `deadline.at` and `payload.expires` of the journal's own clock, which never jumps when the wall
+/// them; `due.at`, `flight.since`, `deadline.at`, `kept.since` and `payload.expires` of the journal's own clock, which never jumps when the wall
 /// clock is set. `state`, `reason` and `enhanced` are the words of the contract. `payload.target` is the target the
 /// job asks for, empty when it names none: its lane; `job.target` is the one that answered last. While a job is
 /// `journaled`, `reason`, `detail`, `code` and `enhanced` say why its last attempt failed; it is tallied without them.
@@ -35,9 +36,11 @@ pub const TABLES: &str = "
         held_bytes INTEGER NOT NULL,
         held_jobs INTEGER NOT NULL,
         quarantined INTEGER NOT NULL,
-        log_clock INTEGER NOT NULL DEFAULT -1
+        log_clock INTEGER NOT NULL DEFAULT -1,
+        kept_bytes INTEGER NOT NULL DEFAULT 0,
+        kept_jobs INTEGER NOT NULL DEFAULT 0
     ) STRICT;
-    INSERT INTO journal VALUES (1, 0, 0, 0, 0, 0, -1);
+    INSERT INTO journal VALUES (1, 0, 0, 0, 0, 0, -1, 0, 0);
     CREATE TABLE job (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         send BLOB NOT NULL,
@@ -70,6 +73,20 @@ pub const TABLES: &str = "
         checksum INTEGER NOT NULL
     ) STRICT;
     CREATE TABLE content (
+        hash BLOB PRIMARY KEY,
+        uses INTEGER NOT NULL,
+        octets BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE kept (
+        seq INTEGER PRIMARY KEY,
+        job INTEGER NOT NULL UNIQUE,
+        since INTEGER NOT NULL,
+        target TEXT NOT NULL,
+        content BLOB,
+        record BLOB NOT NULL,
+        checksum INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE kept_content (
         hash BLOB PRIMARY KEY,
         uses INTEGER NOT NULL,
         octets BLOB NOT NULL
@@ -145,7 +162,7 @@ pub const TABLES: &str = "
 ";
 
 /// Each makes the next format out of one, from [`FORMAT_BEFORE`] on.
-pub const STEPS: [&str; 2] = [FROM_2, FROM_3];
+pub const STEPS: [&str; 3] = [FROM_2, FROM_3, FROM_4];
 
 const FROM_2: &str = "
     ALTER TABLE job ADD COLUMN maybe_repeated INTEGER NOT NULL DEFAULT 0;
@@ -178,12 +195,40 @@ const FROM_3: &str = "
     PRAGMA user_version = 4;
 ";
 
+const FROM_4: &str = "
+    ALTER TABLE journal ADD COLUMN kept_bytes INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE journal ADD COLUMN kept_jobs INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE kept (
+        seq INTEGER PRIMARY KEY,
+        job INTEGER NOT NULL UNIQUE,
+        since INTEGER NOT NULL,
+        target TEXT NOT NULL,
+        content BLOB,
+        record BLOB NOT NULL,
+        checksum INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE kept_content (
+        hash BLOB PRIMARY KEY,
+        uses INTEGER NOT NULL,
+        octets BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 5;
+";
+
 /// Takes a held job (number 1) out of `due`, if it stands there.
 pub const LEAVE: &str = "DELETE FROM due WHERE job = ?1 AND is_retry IN (0, 1)
      AND target = (SELECT target FROM payload WHERE job = ?1)
      AND at = (SELECT due FROM payload WHERE job = ?1) RETURNING is_retry";
 
 /// The way back, for tests of the way here.
+#[cfg(test)]
+pub const TO_4: &str = "
+    ALTER TABLE journal DROP COLUMN kept_bytes;
+    ALTER TABLE journal DROP COLUMN kept_jobs;
+    DROP TABLE kept;
+    DROP TABLE kept_content;
+    PRAGMA user_version = 4;
+";
 #[cfg(test)]
 pub const TO_3: &str = "
     ALTER TABLE run DROP COLUMN checksum;
@@ -221,7 +266,7 @@ mod tests {
         let (now, before) = (Connection::open_in_memory().unwrap(), Connection::open_in_memory().unwrap());
         now.execute_batch(TABLES).unwrap();
         before.execute_batch(TABLES).unwrap();
-        before.execute_batch(&format!("{TO_3}{TO_2}")).unwrap();
+        before.execute_batch(&format!("{TO_4}{TO_3}{TO_2}")).unwrap();
         for step in STEPS {
             assert_ne!(shape(&before), shape(&now));
             before.execute_batch(step).unwrap();

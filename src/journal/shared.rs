@@ -69,6 +69,8 @@ struct Counts {
     held_bytes: AtomicU64,
     held_jobs: AtomicU64,
     quarantined: AtomicU64,
+    kept_bytes: AtomicU64,
+    kept_jobs: AtomicU64,
     commits: AtomicU64,
     unrecorded: AtomicU64,
     /// When the first of the held jobs was accepted, in milliseconds of Unix time; 0 while there is none.
@@ -90,6 +92,9 @@ pub struct Stats {
     pub commits: u64,
     /// Jobs that could not be read back, since the journal was made.
     pub quarantined: u64,
+    /// Refused jobs that can be judged anew, and what they take.
+    pub kept_jobs: u64,
+    pub kept_bytes: u64,
     /// Outcomes that the ledger misses because it could not be written, since the start.
     pub unrecorded: u64,
     /// Why the journal cannot be written.
@@ -230,6 +235,8 @@ impl Shared {
         self.counts.held_bytes.store(totals.held_bytes, Relaxed);
         self.counts.held_jobs.store(totals.held_jobs, Relaxed);
         self.counts.quarantined.store(totals.quarantined, Relaxed);
+        self.counts.kept_bytes.store(totals.kept_bytes, Relaxed);
+        self.counts.kept_jobs.store(totals.kept_jobs, Relaxed);
     }
 
     pub fn unrecorded(&self) {
@@ -245,6 +252,8 @@ impl Shared {
             in_flight: self.flights.count() as u64,
             commits: self.counts.commits.load(Relaxed),
             quarantined: self.counts.quarantined.load(Relaxed),
+            kept_jobs: self.counts.kept_jobs.load(Relaxed),
+            kept_bytes: self.counts.kept_bytes.load(Relaxed),
             unrecorded: self.counts.unrecorded.load(Relaxed),
             health: self.health(),
             full: *self.full(),

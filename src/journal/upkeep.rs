@@ -110,6 +110,9 @@ impl Writer {
     fn give_back(&mut self) -> rusqlite::Result<()> {
         self.space.look(&self.db)?;
         let is_scarce = self.space.is_scarce();
+        if is_scarce && self.totals.kept_jobs > 0 {
+            self.in_one(|batch, _| batch.sweep_kept(i64::MAX))?;
+        }
         let (kept, pages) = match is_scarce {
             true => (0, PAGES_GIVEN_BACK_SCARCE),
             false => (EMPTY_BYTES_KEPT, PAGES_GIVEN_BACK),
@@ -201,14 +204,16 @@ impl Writer {
     /// One part of a sweep. Whether it was the last.
     pub fn sweep(&mut self) -> rusqlite::Result<bool> {
         let before = wall_ms().saturating_sub(millis(self.shared.settings.retention));
-        let (swept, has_more_events) = self.in_one(|batch, upkeep| {
-            Ok((batch.sweep(upkeep.swept_upto, before)?, batch.sweep_events(before)?))
+        let kept_before = self.shared.clock.now_ms() - millis(self.shared.settings.keep_refused.duration);
+        let (swept, has_more) = self.in_one(|batch, upkeep| {
+            let has_more_kept = batch.sweep_kept(kept_before)?;
+            Ok((batch.sweep(upkeep.swept_upto, before)?, batch.sweep_events(before)? | has_more_kept))
         })?;
         self.upkeep.swept_upto = match swept {
             Swept::Upto(job) => job,
             Swept::Done => 0,
         };
-        Ok(swept == Swept::Done && !has_more_events)
+        Ok(swept == Swept::Done && !has_more)
     }
 
     /// Everything is in the one file, and the log is empty; the next start is told so, unless something is still on its

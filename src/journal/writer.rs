@@ -1,6 +1,6 @@
 //! The one thread that writes: whatever waits becomes one commit. Everybody is answered when the disk has it.
 
-use super::apply::{Batch, Totals};
+use super::apply::{Batch, Keep, Totals};
 use super::commit::{Commit, Done, refuse};
 use super::error::Trouble;
 use super::file::{Home, Lock};
@@ -54,6 +54,14 @@ impl Made {
     pub fn at(clock: i64) -> Self {
         Self { clock, ..Self::default() }
     }
+}
+
+/// What a commit finds on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Some,
+    /// The disk was full a moment ago: only what has to be said is.
+    Little,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -132,7 +140,7 @@ impl Writer {
         if self.shared.is_poisoned() {
             return self.stop(orders);
         }
-        match self.commit(&mut orders, true) {
+        match self.commit(&mut orders, Room::Some) {
             Ok(made) => self.hand_over(orders, made),
             Err(Trouble::DiskFull) => {
                 self.make_room();
@@ -153,7 +161,7 @@ impl Writer {
     }
 
     fn write_rest(&mut self, mut orders: Vec<Order>) {
-        match self.commit(&mut orders, false) {
+        match self.commit(&mut orders, Room::Little) {
             Ok(made) => self.hand_over(orders, made),
             Err(trouble) if trouble.passes() => self.put_off(orders, trouble),
             Err(trouble) => self.break_down(trouble, orders),
@@ -165,6 +173,7 @@ impl Writer {
         for order in orders {
             match order {
                 Order::Hold { answer, .. } => drop(answer.send(Err(fault.clone()))),
+                Order::Resume { answer, .. } => drop(answer.send(Err(fault.clone()))),
                 Order::Record(_) => self.shared.unrecorded(),
                 order => rest.push(order),
             }
@@ -193,8 +202,8 @@ impl Writer {
     }
 
     /// Makes one commit of the orders, and of those that come while the disk has not yet taken the last one.
-    fn commit(&mut self, orders: &mut Vec<Order>, takes_more: bool) -> Result<Made, Trouble> {
-        let made = self.try_commit(orders, takes_more).map_err(|error| {
+    fn commit(&mut self, orders: &mut Vec<Order>, room: Room) -> Result<Made, Trouble> {
+        let made = self.try_commit(orders, room).map_err(|error| {
             tracing::warn!(%error, "a commit of the journal failed");
             Trouble::of_store(&error)
         });
@@ -202,19 +211,22 @@ impl Writer {
         made.and_then(|made| if self.home.is_there() { Ok(made) } else { Err(Trouble::Missing) })
     }
 
-    fn try_commit(&mut self, orders: &mut Vec<Order>, takes_more: bool) -> rusqlite::Result<Made> {
+    fn try_commit(&mut self, orders: &mut Vec<Order>, room: Room) -> rusqlite::Result<Made> {
         let began = Instant::now();
         let all = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let settings = &self.shared.settings;
         let moment = self.shared.moment(self.written);
         let mut batch = Batch::new(&all, settings, moment, &mut self.chance);
         self.space.look(&all)?;
+        if room == Room::Little || self.space.is_scarce() {
+            batch.keep_only(Keep::Nothing);
+        }
         let mut done = Vec::with_capacity(orders.len());
         for order in &*orders {
             done.push(apply(&mut batch, &mut self.space, self.totals, order)?);
         }
         let applied = began.elapsed();
-        if takes_more {
+        if room == Room::Some {
             let jobs = orders.iter().map(Order::jobs).sum();
             orders.extend(self.shared.inbox.take_more(jobs, self.finish_took));
             batch.moment = self.shared.moment(self.written);
@@ -259,6 +271,7 @@ fn apply(batch: &mut Batch<'_>, space: &mut Space, totals: Totals, order: &Order
             Ok(Done::Held(Ok(held?)))
         }
         Order::Record(ended) => batch.record(ended).map(|()| Done::Written),
+        Order::Resume { send, body, .. } => batch.resume(*send, *body).map(Done::Resumed),
         Order::Claim { lane, count, .. } => batch.claim(lane, *count).map(Done::Claimed),
         Order::Settle { number, end, row } => {
             batch.settle(*number, end, row.as_deref()).map(|()| Done::Written)

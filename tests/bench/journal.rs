@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokenrelay::engine::{Credential, Engine};
 use tokenrelay::fault::ReplyCode;
 use tokenrelay::job::{Content, Data, Job, SendNumber, Token};
-use tokenrelay::journal::{Body, Held, How, Journal, Settings, WhenUnknown};
+use tokenrelay::journal::{Body, Held, How, Journal, KeepRefused, Settings, WhenUnknown};
 use tokenrelay::ticket::{Outcome, Relayed, StageTimes};
 
 #[tokio::main]
@@ -113,6 +113,7 @@ fn settings(dir: PathBuf) -> Settings {
         expires: Duration::from_secs(2 * 24 * 3600),
         unknown: WhenUnknown::Hold,
         retention: Duration::from_secs(30 * 24 * 3600),
+        keep_refused: KeepRefused { duration: Duration::from_secs(7 * 24 * 3600), bytes_max: 256 << 20 },
     }
 }
 

@@ -32,8 +32,13 @@ class Ledger:
             self.attempts, self.events = defaultdict(list), defaultdict(list)
             for row in db.execute("SELECT job, state FROM attempt ORDER BY job, number"):
                 self.attempts[by_id.get(row["job"])].append(row["state"])
-            for row in db.execute("SELECT job, state FROM event ORDER BY seq"):
-                self.events[by_id.get(row["job"])].append(row["state"])
+            # An end that a later judgement may follow: the relay refused it, and no target saw it.
+            self.refusals = defaultdict(list)
+            for row in db.execute("SELECT job, state, reason, code FROM event ORDER BY seq"):
+                send = by_id.get(row["job"])
+                self.events[send].append(row["state"])
+                self.refusals[send].append(row["state"] in ("rejected", "suppressed") and row["code"] is None
+                                           and row["reason"] not in ("target-rejected", "duplicate"))
             self.payloads = {by_id.get(row[0]) for row in db.execute("SELECT job FROM payload")}
             self.due = [by_id.get(row[0]) for row in db.execute("SELECT job FROM due")]
             self.flight = [by_id.get(row[0]) for row in db.execute("SELECT job FROM flight")]
@@ -56,7 +61,8 @@ class Ledger:
         found.note("no final state", [send for send, row in self.rows.items() if row["state"] not in FINAL])
         found.note("events that end in another state", [send for send, row in self.rows.items()
                                                         if self.events[send][-1:] != [row["state"]]])
-        found.note("more than one final state", [send for send, states in self.events.items() if ends(states) > 1])
+        found.note("more than one final state", [send for send in self.events
+                                                 if ends(self.events[send], self.refusals[send]) > 1])
         unknown = {send for send, row in self.rows.items() if row["state"] == "unknown"}
         found.note("held though nothing is to be done", self.payloads - unknown)
         found.note("rows of no job", [None] if None in self.attempts or None in self.events else [])
@@ -71,9 +77,11 @@ class Ledger:
         return found.problems
 
 
-def ends(states):
-    """How often a job came to an end. In doubt is an end only when nothing follows: a person or the rule may send it again."""
-    return sum(1 for at, state in enumerate(states) if state in FINAL and not (state == "unknown" and at + 1 < len(states)))
+def ends(states, refusals):
+    """How often a job came to an end. In doubt is an end only when nothing follows: a person or the rule may send it again. A
+    refusal likewise, as what was wrong may be mended."""
+    return sum(1 for at, state in enumerate(states)
+               if state in FINAL and not ((state == "unknown" or refusals[at]) and at + 1 < len(states)))
 
 
 class Found:

@@ -225,3 +225,74 @@ async fn what_was_given_back_may_come_again() {
     assert_eq!(world.sink().stats().messages, 2);
     world.finish().await;
 }
+
+/// Whose first name is missing at first.
+const NAMELESS: usize = 2;
+
+fn mend(world: &World) {
+    use tokenrelay::vault::Draft;
+    let vault =
+        tokenrelay::vault::Vault::open(&tokenrelay::app::vault_settings(&world.config).unwrap()).unwrap();
+    let mut writer = vault.writer().unwrap();
+    let mut draft = Draft::default();
+    draft.set_named("email", world.people[NAMELESS].value("email")).unwrap();
+    draft.set_named("first_name", "Mended").unwrap();
+    writer.put(&draft.checked().unwrap()).unwrap().unwrap();
+    writer.settle().unwrap();
+}
+
+/// Submits it until the change of the vault counts, which it does within a second.
+async fn until_relayed(world: &World, job: &Value) -> Value {
+    for _ in 0..200 {
+        let answer = world.http().await.post(job).await.json();
+        if answer["state"] != "rejected" {
+            return answer;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("it is refused for ever");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b10_a_door_that_hands_off_judges_a_refused_job_anew_and_keeps_nothing() {
+    let mut world = Stage::new().accept("handoff").column(NAMELESS, "first_name", "").up().await;
+    let job = world.job(NAMELESS, "mended");
+    let answer = world.http().await.post(&job).await;
+    assert_result(&answer.json(), "rejected", "missing-field");
+    let mut other = job.clone();
+    other["data"] = json!({"order": "B-2"});
+    assert_eq!(world.http().await.post(&other).await.status, 409, "its id is its own all the same");
+    mend(&world);
+    assert_eq!(until_relayed(&world, &job).await["state"], "relayed");
+    let again = world.http().await.post(&job).await;
+    assert_eq!((again.status, &again.json()["state"]), (200, &json!("relayed")));
+    assert_eq!(world.sink().stats().messages, 1, "and once only");
+    assert!(!world.config.journal_dir().exists(), "nothing is kept");
+    world.stop().await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b10_a_person_has_refused_jobs_judged_anew_and_their_engine_is_told_what_became_of_them() {
+    use tokenrelay::journal::Number;
+    use tokenrelay::journal::ledger::{Ask, Desk, Done};
+    for accept in ["auto", "journal"] {
+        let mut world = Stage::new().accept(accept).column(NAMELESS, "first_name", "").up().await;
+        let job = world.job(NAMELESS, "mended");
+        world.http().await.post(&job).await;
+        world.ends("mended", "rejected").await;
+        mend(&world);
+        world.restart().await;
+        let (dir, ask) =
+            (world.config.journal_dir(), Ask::Retry { tried_for: std::time::Duration::from_secs(60) });
+        let done = Desk::open(&dir).unwrap().change(&[Number(1)], ask, 1).unwrap();
+        assert_eq!(done, [Done::JudgedAnew]);
+        world.ends("mended", "relayed").await;
+        assert_eq!(state_of(&world, &job).await, told(200, "relayed"));
+        assert_eq!((world.sink().stats().messages, world.rows("kept")), (1, 0));
+        let tally = "SELECT group_concat(state || jobs) FROM tally WHERE jobs <> 0";
+        let tally: String = world.journal().query_row(tally, [], |row| row.get(0)).unwrap();
+        assert_eq!(tally, "relayed1");
+        world.finish().await;
+    }
+}

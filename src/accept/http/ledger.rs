@@ -138,7 +138,8 @@ pub struct ResultPage {
 }
 
 /// Where a job is: it waits for its next attempt, one is under way, it is held because it may have been delivered, it is
-/// parked since the relay's state was copied or restored, until a person says so, or nothing more will be done.
+/// parked since the relay's state was copied or restored, until a person says so, it was refused and is kept so that it can be
+/// judged anew, or nothing more will be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schema(as = Standing)]
@@ -147,6 +148,7 @@ pub enum StandingView {
     InFlight,
     HeldInDoubt,
     Parked,
+    Kept,
     Ended,
 }
 

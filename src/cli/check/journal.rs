@@ -86,7 +86,7 @@ fn rounded(bytes: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{Journal, WhenUnknown};
+    use crate::journal::{Journal, KeepRefused, WhenUnknown};
     use std::path::Path;
     use std::time::Duration;
 
@@ -100,6 +100,7 @@ mod tests {
             expires: Duration::from_secs(1),
             unknown: WhenUnknown::Hold,
             retention: Duration::from_secs(1),
+            keep_refused: KeepRefused { duration: Duration::from_secs(60), bytes_max: 1 << 20 },
         }
     }
 

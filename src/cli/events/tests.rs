@@ -14,7 +14,8 @@ struct Line {
 fn run(book: &Book, words: &[&str]) -> Vec<String> {
     let args = Line::try_parse_from([&["events"], words].concat()).unwrap().events;
     let (mut out, mut errors) = (Vec::new(), Vec::new());
-    let place = Place { journal_dir: book.dir.path().to_owned(), numbers: None };
+    let place =
+        Place { journal_dir: book.dir.path().to_owned(), numbers: None, tried_for: Default::default() };
     let exit = run_on(&args, &place, &mut Output { out: &mut out, errors: &mut errors }).unwrap();
     assert_eq!((exit, errors.is_empty()), (Exit::Ok, true));
     String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
@@ -47,7 +48,7 @@ fn a_tail_follows_what_happens() {
     let dir = book.dir.path().to_owned();
     let tail = std::thread::spawn(move || {
         let args = Line::try_parse_from(["events", "tail", "--after", "1", "--limit", "2"]).unwrap().events;
-        let place = Place { journal_dir: dir, numbers: None };
+        let place = Place { journal_dir: dir, numbers: None, tried_for: Default::default() };
         let (mut out, mut errors) = (Vec::new(), Vec::new());
         told.send(()).unwrap();
         run_on(&args, &place, &mut Output { out: &mut out, errors: &mut errors }).unwrap();

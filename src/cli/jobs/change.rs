@@ -7,7 +7,7 @@ use crate::cli::{CliError, Exit};
 use crate::fault::State;
 use crate::job::SendNumber;
 use crate::journal::Number;
-use crate::journal::ledger::{Ask, Desk, Done, Entry, Filter, Ledger};
+use crate::journal::ledger::{Ask, Desk, Done, Entry, Filter, Ledger, Scope, Standing};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -17,9 +17,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const JOBS_AT_ONCE: u64 = 2000;
 /// Jobs shown before `--yes` is given.
 const PREVIEW_MAX: u64 = 20;
-/// For whoever looks for refused jobs among those that can be attempted.
-const REFUSED: &str = "what was refused is not kept: mend the person's data or consent and submit the same job again, under its \
-                       job_id; what no target has seen is judged anew";
+/// For whoever finds none of the refused jobs that were looked for.
+const NONE: &str = "what can be attempted is what is held, and what was refused before a target saw it; what a target has answered \
+                    keeps its result: submit it under a new job_id";
+/// For those that are not kept any more.
+const NOT_KEPT: &str = "what they were made from is not kept any more ([journal] keep_refused): submit them again under the same \
+                        job_id; what no target has seen is judged anew";
+
+const HELD: [State; 2] = [State::Journaled, State::Unknown];
+const HELD_OR_REFUSED: [State; 4] = [State::Journaled, State::Unknown, State::Rejected, State::Suppressed];
 
 #[derive(Debug, Args)]
 pub struct ChangeArgs {
@@ -73,7 +79,7 @@ pub fn release(
 }
 
 pub fn retry(args: &ChangeArgs, place: &Place, json: bool, output: &mut Output<'_>) -> Result<Exit, Ended> {
-    change(args, Ask::Retry, place, (json, output))
+    change(args, Ask::Retry { tried_for: place.tried_for }, place, (json, output))
 }
 
 pub fn cancel(args: &ChangeArgs, place: &Place, json: bool, output: &mut Output<'_>) -> Result<Exit, Ended> {
@@ -86,8 +92,8 @@ fn change(args: &ChangeArgs, ask: Ask, place: &Place, (json, output): Show<'_, '
     let filter = args.filter.filter()?;
     match (args.send.is_empty(), filter.is_empty()) {
         (false, true) => by_number(&args.send, ask, place, (json, output)),
-        (true, false) if args.yes => by_filter(held(filter)?, ask, place, (json, output)),
-        (true, false) => preview(&held(filter)?, ask, place, (json, output)),
+        (true, false) if args.yes => by_filter(within(filter, ask)?, ask, place, (json, output)),
+        (true, false) => preview(&within(filter, ask)?, ask, place, (json, output)),
         (false, false) => {
             Err(usage("send numbers and filters do not go together", "give one or the other").into())
         }
@@ -101,20 +107,26 @@ fn usage(cause: &str, fix: &str) -> CliError {
     CliError::new(Exit::Usage, cause).fix(fix)
 }
 
-/// Only what is held can be changed: the filter leaves out what has ended.
-fn held(filter: Filter) -> Result<Filter, CliError> {
-    let can_be_held = [State::Journaled, State::Unknown];
-    if filter.states.is_empty() {
-        return Ok(Filter { states: can_be_held.to_vec(), ..filter });
+/// The filter leaves out what cannot be changed.
+fn within(filter: Filter, ask: Ask) -> Result<Filter, CliError> {
+    let (scope, can_be, fix) = match ask {
+        Ask::Cancel | Ask::Hasten => {
+            (Scope::Held, &HELD[..], "leave --state out, or give journaled, unknown or both")
+        }
+        Ask::Retry { .. } => (
+            Scope::HeldOrRefused,
+            &HELD_OR_REFUSED[..],
+            "leave --state out, or give some of journaled, unknown, rejected and suppressed; submit other ended jobs again under a \
+             new job_id",
+        ),
+    };
+    if filter.states.iter().all(|state| can_be.contains(state)) {
+        return Ok(Filter { scope, ..filter });
     }
-    if filter.states.iter().all(|state| can_be_held.contains(state)) {
-        return Ok(filter);
-    }
-    Err(usage(
-        "only journaled and unknown jobs can be changed: what the others were made from is gone",
-        "leave --state out, or give journaled, unknown or both; submit ended jobs again: under the same job_id where no target \
-         has seen them and what they were refused for is mended, otherwise under a new one",
-    ))
+    let words: Vec<&str> = can_be.iter().map(|state| state.as_str()).collect();
+    let cause =
+        format!("only {} jobs can be changed so: what the others were made from is gone", words.join(", "));
+    Err(usage(&cause, fix))
 }
 
 fn by_number(
@@ -162,45 +174,52 @@ fn by_filter(filter: Filter, ask: Ask, place: &Place, (json, output): Show<'_, '
         }
     }
     counts.print((json, output))?;
-    if counts.asked == 0 && ask == Ask::Retry {
-        writeln!(output.errors, "{REFUSED}")?;
+    if counts.asked == 0 && matches!(ask, Ask::Retry { .. }) {
+        writeln!(output.errors, "{NONE}")?;
     }
     Ok(counts.exit())
 }
 
 fn preview(filter: &Filter, ask: Ask, place: &Place, (json, output): Show<'_, '_>) -> Result<Exit, Ended> {
     let ledger = place.ledger()?;
-    let mut shown = 0;
+    let (mut count, mut not_kept) = (0, 0);
     let show = |entry: Entry| {
-        shown += 1;
+        if is_gone(&ledger, &entry)? {
+            not_kept += 1;
+            return Ok(());
+        }
+        count += 1;
         if json {
             line(output.out, &entry)?;
-        } else if shown <= PREVIEW_MAX {
+        } else if count <= PREVIEW_MAX {
             writeln!(output.out, "{}", row_of(&entry))?;
         }
         Ok::<_, Ended>(())
     };
-    let count = count_held(&ledger, filter, show)?;
+    ledger.for_each(filter, (None, None), show)?;
     if !json && count > PREVIEW_MAX {
         writeln!(output.out, "... and {} more", count - PREVIEW_MAX)?;
     }
     let what = match ask {
         Ask::Cancel => "would be cancelled",
-        Ask::Retry => "would be attempted now; those in doubt may arrive twice, under one Message-ID",
+        Ask::Hasten => "would be attempted now",
+        Ask::Retry { .. } => {
+            "would be attempted now: those that were refused are judged anew, those in doubt may arrive twice, under one Message-ID"
+        }
     };
     writeln!(output.errors, "{count} jobs {what}. Nothing was changed: add --yes")?;
-    if count == 0 && ask == Ask::Retry {
-        writeln!(output.errors, "{REFUSED}")?;
+    if not_kept > 0 {
+        writeln!(output.errors, "{not_kept} refused jobs would be left: {NOT_KEPT}")?;
+    }
+    if count + not_kept == 0 && matches!(ask, Ask::Retry { .. }) {
+        writeln!(output.errors, "{NONE}")?;
     }
     Ok(Exit::Ok)
 }
 
-fn count_held(
-    ledger: &Ledger,
-    filter: &Filter,
-    each: impl FnMut(Entry) -> Result<(), Ended>,
-) -> Result<u64, Ended> {
-    ledger.for_each(filter, (None, None), each)
+/// Whether a refused job is not kept any more.
+fn is_gone(ledger: &Ledger, entry: &Entry) -> Result<bool, Ended> {
+    Ok(!HELD.contains(&entry.verdict.state) && ledger.standing(entry.number)? == Standing::Ended)
 }
 
 fn now() -> i64 {
@@ -213,7 +232,11 @@ fn word(done: Done) -> &'static str {
         Done::Cancelled => "cancelled",
         Done::DueNow => "due-now",
         Done::SentAgain => "sent-again",
+        Done::JudgedAnew => "judged-anew",
+        Done::NotKept(_) => NOT_KEPT_WORD,
+        Done::TooLate(_) => "too-late",
         Done::InFlight => "in-flight",
+        Done::Held => "held",
         Done::Ended(_) => "ended",
         Done::NotThere => "not-there",
     }
@@ -225,18 +248,26 @@ fn sentence(done: Done) -> String {
         Done::DueNow => "due now".into(),
         Done::SentAgain => "due now, flagged as sent again: it may arrive twice, under one Message-ID".into(),
         Done::InFlight => "left: an attempt is under way; ask again when it has ended".into(),
+        Done::Held => "left: it is held until a person says otherwise".into(),
+        Done::JudgedAnew => "due now, and judged anew".into(),
+        Done::NotKept(state) => format!(
+            "left: it was refused ({}), and what it was made from is not kept any more ([journal] keep_refused); submit it again \
+             under the same job_id: it is judged anew",
+            state.as_str()
+        ),
+        Done::TooLate(state) => format!(
+            "left: it was refused ({}), and its own 'expires' has passed; submit it under a new job_id",
+            state.as_str()
+        ),
         Done::Ended(state) => format!(
-            "left: it has ended ({}), and what it was made from is gone; submit it again, under {}",
-            state.as_str(),
-            match state {
-                State::Rejected | State::Suppressed =>
-                    "the same job_id if no target has seen it and what it was refused for is mended, else under a new one",
-                _ => "a new job_id",
-            }
+            "left: it has ended ({}), and what it was made from is gone; submit it again, under a new job_id",
+            state.as_str()
         ),
         Done::NotThere => "left: the ledger has no such job".into(),
     }
 }
+
+const NOT_KEPT_WORD: &str = "not-kept";
 
 /// Jobs by what became of them.
 #[derive(Default)]
@@ -268,6 +299,9 @@ impl Counts {
                 output.errors,
                 "what is in flight was left: an attempt is under way; ask again when it has ended"
             )?;
+        }
+        if let Some(count) = self.done.get(NOT_KEPT_WORD) {
+            writeln!(output.errors, "{count} refused jobs were left: {NOT_KEPT}")?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use crate::cli::{CliError, Exit};
 use crate::fault::{Reason, State};
 use crate::journal::Number;
-use crate::journal::ledger::{At, Filter};
+use crate::journal::ledger::{At, Filter, Scope};
 use clap::Args;
 use jiff::{Timestamp, civil};
 
@@ -69,6 +69,7 @@ impl FilterArgs {
             .as_deref()
             .map(|token| token.split('@').next().unwrap_or_default().to_ascii_lowercase());
         Ok(Filter {
+            scope: Scope::All,
             states: self.state.clone(),
             reasons: self.reason.clone(),
             engine: self.engine.clone(),

@@ -111,6 +111,7 @@ fn standing(whereabouts: &Whereabouts) -> String {
         (Standing::Parked, _) => {
             "held since the state was copied: it may have been sent; decide with tokenrelay jobs release or cancel".into()
         }
+        (Standing::Kept, _) => "refused, and kept for a while: mend what it says, then tokenrelay jobs retry".into(),
         (Standing::Ended, _) => "ended".into(),
     }
 }

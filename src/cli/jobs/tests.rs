@@ -13,6 +13,9 @@ struct Line {
     jobs: JobsArgs,
 }
 
+const TRIED_FOR: Duration = Duration::from_secs(3600);
+
+#[derive(Debug)]
 struct Said {
     result: Result<Exit, CliError>,
     out: String,
@@ -32,7 +35,7 @@ impl Said {
 fn run(book: &Book, words: &[&str]) -> Said {
     let args = Line::try_parse_from([&["jobs"], words].concat()).unwrap().jobs;
     let (mut out, mut errors) = (Vec::new(), Vec::new());
-    let place = Place { journal_dir: book.dir.path().to_owned(), numbers: None };
+    let place = Place { journal_dir: book.dir.path().to_owned(), numbers: None, tried_for: TRIED_FOR };
     let result = run_on(args, &place, &mut Output { out: &mut out, errors: &mut errors });
     Said { result, out: String::from_utf8(out).unwrap(), errors: String::from_utf8(errors).unwrap() }
 }
@@ -162,7 +165,11 @@ fn one_job_is_shown_by_either_of_its_names_and_says_where_it_is() {
 fn a_named_job_is_found_by_its_keyed_number() {
     let book = book();
     let numbers = SendNumbers::new(&[7; 32]);
-    let place = Place { journal_dir: book.dir.path().to_owned(), numbers: Some(numbers.clone()) };
+    let place = Place {
+        journal_dir: book.dir.path().to_owned(),
+        numbers: Some(numbers.clone()),
+        tried_for: TRIED_FOR,
+    };
     // The number of another name leads nowhere, and the name is looked for.
     assert_eq!(place.named("shop", "j2").unwrap()[0].number, Number(2));
     rusqlite::Connection::open(book.dir.path().join(crate::journal::FILE_NAME))
@@ -208,7 +215,8 @@ fn a_change_by_number_says_what_it_did_and_what_it_left() {
     assert_eq!(book.entry(Number(2)).verdict.state, State::Cancelled);
     assert_eq!(run(&book, &["cancel"]).exit(), Exit::Usage);
     assert_eq!(run(&book, &["cancel", &all[0], "--campaign", "c1"]).exit(), Exit::Usage);
-    assert_eq!(run(&book, &["retry", "--state", "rejected"]).exit(), Exit::Usage);
+    assert_eq!(run(&book, &["retry", "--state", "relayed"]).exit(), Exit::Usage);
+    assert_eq!(run(&book, &["cancel", "--state", "rejected"]).exit(), Exit::Usage);
 }
 
 #[test]
@@ -231,9 +239,45 @@ fn a_change_by_filter_is_only_shown_before_yes() {
 }
 
 #[test]
+fn b10_what_was_refused_is_judged_anew_as_long_as_it_is_kept() {
+    let mut book = Book::new();
+    let missing = Some(Reason::MissingField);
+    for stand in [Stand::Kept, Stand::Kept, Stand::Ended(State::Rejected, missing), Stand::Kept] {
+        book.add("shop", Some("c1"), stand);
+    }
+    book.add("shop", Some("c1"), Stand::Ended(State::Rejected, Some(Reason::TargetRejected)));
+    book.add("shop", Some("c2"), Stand::Kept);
+    let list = run(&book, &["show", &send(Number(1))]);
+    assert!(list.out.contains("refused, and kept for a while"), "{}", list.out);
+    let asked = ["retry", "--reason", "missing-field", "--campaign", "c1"];
+    let shown = run(&book, &asked);
+    assert_eq!((shown.exit(), shown.out.lines().count()), (Exit::Ok, 3), "{}", shown.out);
+    for said in ["3 jobs would be attempted now", "1 refused jobs would be left", "under the same job_id"] {
+        assert!(shown.errors.contains(said), "{}", shown.errors);
+    }
+    let one = run(&book, &["retry", &send(Number(1)), &send(Number(3))]);
+    assert!(one.out.contains("due now, and judged anew") && one.errors.contains("not kept any more"));
+    let done = run(&book, &[&asked[..], &["--yes"]].concat());
+    assert_eq!(done.exit(), Exit::Failed, "one is left");
+    assert!(done.out.contains("judged-anew 2") && done.out.contains("not-kept    1"), "{}", done.out);
+    assert!(
+        done.errors.contains("1 refused jobs were left: ") && done.errors.contains("under the same job_id")
+    );
+    book.audit();
+    // What a target has answered is not among them, whatever is asked; what waits is.
+    let rest = run(&book, &["retry", "--campaign", "c1", "--yes", "--json"]);
+    assert_eq!(rest.json()[0], serde_json::json!({"due-now": 3, "not-kept": 1}));
+    assert_eq!(run(&book, &["retry", "--state", "rejected", "--campaign", "c2", "--yes"]).exit(), Exit::Ok);
+    let none = run(&book, &["retry", "--reason", "target-rejected", "--yes"]);
+    assert!(none.out.contains("no job is meant") && none.errors.contains("keeps its result"), "{none:?}");
+    assert_eq!(book.entry(Number(5)).verdict.state, State::Rejected);
+    book.audit();
+}
+
+#[test]
 fn a_relay_without_a_journal_says_so() {
     let book = Book::new();
-    let place = Place { journal_dir: book.dir.path().join("other"), numbers: None };
+    let place = Place { journal_dir: book.dir.path().join("other"), numbers: None, tried_for: TRIED_FOR };
     let args = Line::try_parse_from(["jobs", "list"]).unwrap().jobs;
     let (mut out, mut errors) = (Vec::new(), Vec::new());
     let error = run_on(args, &place, &mut Output { out: &mut out, errors: &mut errors }).unwrap_err();

@@ -5,10 +5,12 @@ use crate::fault::State;
 use crate::job::{Job, Repeat};
 use crate::journal::body::Body;
 use crate::journal::handoff::Note;
+use crate::journal::ledger::change;
 use crate::journal::order::{Draft, Ended};
 use crate::journal::outcome::{MAYBE_OFFERED, Verdict};
-use crate::journal::{Earlier, Held, How, Number, Offer, WhenUnknown};
-use rusqlite::params;
+use crate::journal::{Earlier, Held, How, Number, Offer, Resumed, WhenUnknown};
+use crate::ticket::Outcome;
+use rusqlite::{OptionalExtension, params};
 use std::collections::HashSet;
 
 /// What the ledger keeps of a job however it goes on.
@@ -59,6 +61,12 @@ enum Again {
 }
 
 impl Before {
+    /// What its engine is told.
+    fn into_outcome(self) -> Outcome {
+        let JobRow { was, attempts, repeat, .. } = self.row;
+        was.into_outcome(attempts, self.is_held).of_repeat(repeat)
+    }
+
     fn again(&self) -> Again {
         let was = &self.row.was;
         if self.is_held {
@@ -120,10 +128,7 @@ impl Batch<'_> {
             Again::BehindRefusal => self.put_behind(&before)?,
             // A handoff was left in doubt, and here is what it was made of.
             Again::Not if !before.is_held && is_in_doubt => 0,
-            Again::Not => {
-                let JobRow { was, attempts, repeat, .. } = before.row;
-                return Ok(Held::Before(was.into_outcome(attempts, before.is_held).of_repeat(repeat)));
-            }
+            Again::Not => return Ok(Held::Before(before.into_outcome())),
         };
         before.row.attempts = earlier + attempts;
         before.row.is_resent |= is_resent;
@@ -134,9 +139,25 @@ impl Batch<'_> {
     }
 
     /// A refusal becomes one of the job's attempts. How many there are now.
-    fn put_behind(&self, before: &Before) -> rusqlite::Result<u32> {
-        self.attempt(before.number, before.row.attempts, &before.row.was)?;
+    fn put_behind(&mut self, before: &Before) -> rusqlite::Result<u32> {
+        self.forget_kept(before.number)?;
+        change::put_behind(self.db, before.number)?;
         Ok(before.row.attempts)
+    }
+
+    /// Whether a job that comes again is to be attempted outside of the journal. Whoever is told so is the only one who may.
+    pub fn resume(&mut self, send: [u8; 16], body: Body) -> rusqlite::Result<Resumed> {
+        let Some(before) = self.before(send).optional()? else { return Ok(Resumed::Anew) };
+        if before.body != body.0 {
+            return Ok(Resumed::Other);
+        }
+        match before.again() {
+            Again::Anew | Again::BehindRefusal => {
+                self.forget_kept(before.number)?;
+                Ok(Resumed::Anew)
+            }
+            Again::Not => Ok(Resumed::Before(before.into_outcome())),
+        }
     }
 
     /// What became of a job that came before and was not held, where it goes on at all.
@@ -160,12 +181,24 @@ impl Batch<'_> {
     pub fn record(&mut self, ended: &Ended) -> rusqlite::Result<()> {
         let verdict = Verdict::of(&ended.outcome);
         let row = Row::of(&ended.job, ended.body);
-        if let Some(number) = self.insert(&row, &verdict, (1, false))? {
-            self.event(number, &verdict, 1);
-            return Ok(());
+        let number = match self.insert(&row, &verdict, (1, false))? {
+            Some(number) => {
+                self.event(number, &verdict, 1);
+                number
+            }
+            None => {
+                let before = self.before(ended.job.send.bits())?;
+                let number = before.number;
+                if !self.go_on(before, &row, &verdict)? {
+                    return Ok(());
+                }
+                number
+            }
+        };
+        match &ended.written {
+            Some(written) => self.keep_written(number, &ended.job, written),
+            None => Ok(()),
         }
-        let before = self.before(ended.job.send.bits())?;
-        self.go_on(before, &row, &verdict).map(|_| ())
     }
 
     /// A job that was on its way without being held when the relay was killed. Whether that is news to the ledger.

@@ -5,10 +5,12 @@ mod content;
 mod deadline;
 mod event;
 mod hold;
+mod refused;
 mod settle;
 mod sweep;
 
 pub use deadline::note_all as note_deadlines;
+pub use refused::Keep;
 pub use sweep::Swept;
 
 use super::Settings;
@@ -19,6 +21,7 @@ use crate::fault::{Reason, State};
 use crate::job::Repeat;
 use content::Uses;
 use event::Event;
+use refused::Keeping;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeMap, HashMap};
 
@@ -41,14 +44,25 @@ pub struct Totals {
     /// Jobs that wait, are in flight, or are held in doubt.
     pub held_jobs: u64,
     pub quarantined: u64,
+    /// Bytes of what refused jobs were made from, and how many those are.
+    pub kept_bytes: u64,
+    pub kept_jobs: u64,
 }
 
 impl Totals {
     pub fn read(db: &Connection) -> rusqlite::Result<Self> {
-        let mut select = db.prepare_cached("SELECT held_bytes, held_jobs, quarantined FROM journal")?;
+        let mut select = db.prepare_cached(
+            "SELECT held_bytes, held_jobs, quarantined, kept_bytes, kept_jobs FROM journal",
+        )?;
         select.query_row([], |row| {
             let number = |at| row.get::<_, i64>(at).map(|number| number.max(0) as u64);
-            Ok(Self { held_bytes: number(0)?, held_jobs: number(1)?, quarantined: number(2)? })
+            Ok(Self {
+                held_bytes: number(0)?,
+                held_jobs: number(1)?,
+                quarantined: number(2)?,
+                kept_bytes: number(3)?,
+                kept_jobs: number(4)?,
+            })
         })
     }
 }
@@ -73,6 +87,7 @@ pub struct Batch<'a> {
     held_bytes: i64,
     held_jobs: i64,
     quarantined: i64,
+    keeping: Keeping,
     /// Whether a job was put where it waits for its next attempt.
     pub has_made_due: bool,
     /// Highest number given to a new job.
@@ -130,6 +145,7 @@ impl<'a> Batch<'a> {
             held_bytes: 0,
             held_jobs: 0,
             quarantined: 0,
+            keeping: Keeping::default(),
             has_made_due: false,
             last_job: None,
         }
@@ -150,9 +166,19 @@ impl<'a> Batch<'a> {
             .db
             .prepare_cached(
                 "UPDATE journal SET clock = max(clock, ?1), held_bytes = held_bytes + ?2, held_jobs = held_jobs + ?3,
-                     quarantined = quarantined + ?4, log_clock = ?5 WHERE clock >= ?6",
+                     quarantined = quarantined + ?4, log_clock = ?5, kept_bytes = kept_bytes + ?7, kept_jobs = kept_jobs + ?8
+                     WHERE clock >= ?6",
             )?
-            .execute(params![clock, self.held_bytes, self.held_jobs, self.quarantined, log, before])?;
+            .execute(params![
+                clock,
+                self.held_bytes,
+                self.held_jobs,
+                self.quarantined,
+                log,
+                before,
+                self.keeping.growth.bytes,
+                self.keeping.growth.jobs
+            ])?;
         if changed != 1 {
             return Err(rusqlite::Error::StatementChangedRows(changed));
         }
@@ -295,7 +321,7 @@ impl<'a> Batch<'a> {
 
     /// A record of so many octets is gone, and one use of its content.
     fn freed(&mut self, record_bytes: i64, content: Option<Hash>) -> rusqlite::Result<()> {
-        self.held_bytes -= record_bytes + super::order::ROW_BYTES as i64;
+        self.held_bytes -= record_bytes + super::record::ROW_BYTES as i64;
         self.held_jobs -= 1;
         match content {
             Some(hash) => self.use_content(hash, None),

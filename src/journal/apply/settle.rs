@@ -59,6 +59,7 @@ impl Batch<'_> {
         if updated == 0 {
             return Ok(false);
         }
+        self.keep_refused(number, verdict)?;
         self.ended.push(number);
         self.freed(row.record_bytes, row.content)?;
         self.count((&row.engine, &row.campaign), &Verdict::plain(State::Journaled), -1);
@@ -99,7 +100,12 @@ impl Batch<'_> {
         match verdict.state {
             State::Deferred => self.put_off(number, &job, &way, verdict),
             State::Unknown => self.doubt(number, job, &way, verdict),
-            _ => self.end(number, &job, verdict),
+            _ => {
+                self.update(number, &job, verdict)?;
+                self.keep_refused(number, verdict)?;
+                self.event(number, verdict, job.attempts);
+                self.release(number)
+            }
         }
     }
 

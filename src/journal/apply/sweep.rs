@@ -45,6 +45,7 @@ impl Batch<'_> {
     fn forget(&mut self, number: i64) -> rusqlite::Result<()> {
         // One held in doubt that nobody has decided on.
         self.release(number)?;
+        self.forget_kept(number)?;
         self.db.prepare_cached("DELETE FROM attempt WHERE job = ?1")?.execute([number])?;
         self.db.prepare_cached("DELETE FROM job WHERE id = ?1")?.execute([number])?;
         Ok(())

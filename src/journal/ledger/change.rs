@@ -10,7 +10,7 @@ use crate::journal::schema::LEAVE;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 /// What a held job takes beside its record: its rows and their places in the indexes.
-pub const ROW_BYTES: i64 = crate::journal::order::ROW_BYTES as i64;
+pub const ROW_BYTES: i64 = crate::journal::record::ROW_BYTES as i64;
 
 /// What a job turns into.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +79,16 @@ pub fn count(
         )?
         .execute([engine, campaign, state, reason])?;
     }
+    Ok(())
+}
+
+/// What its row says becomes one of the job's attempts, of the moment when it came about.
+pub fn put_behind(db: &Connection, job: i64) -> Result<()> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO attempt (job, number, at, state, reason, detail, target, code, enhanced)
+             SELECT id, attempts, changed, state, reason, detail, target, code, enhanced FROM job WHERE id = ?1",
+    )?
+    .execute([job])?;
     Ok(())
 }
 

@@ -1,12 +1,14 @@
 //! What a person may change in the journal beside a running relay: call off what waits, and have tried again what is
-//! in doubt or waits too long.
+//! in doubt, waits too long, or was refused.
 
 use super::change::{self, Due, News};
 use super::entry::Word;
 use super::error::store_error;
 use super::{LedgerError, connect};
 use crate::fault::{Reason, State};
-use crate::journal::Number;
+use crate::journal::clock::millis;
+use crate::journal::record::own_deadline;
+use crate::journal::{Number, kept};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Result, TransactionBehavior};
 use std::path::{Path, PathBuf};
@@ -21,10 +23,13 @@ const JOBS_AT_ONCE: usize = 2000;
 /// What is wanted of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
+    /// If it waits, it is attempted at once.
+    Hasten,
     /// It is never delivered, if nothing of it is under way.
     Cancel,
-    /// It is attempted at once. What was in doubt may arrive a second time, under the same Message-ID.
-    Retry,
+    /// It is attempted at once. What was in doubt may arrive a second time, under the same Message-ID. What was refused
+    /// is judged anew, and tried for so long if it has no deadline of its own.
+    Retry { tried_for: Duration },
 }
 
 /// What became of it.
@@ -35,8 +40,16 @@ pub enum Done {
     DueNow,
     /// It was in doubt, is due now and flagged as sent again.
     SentAgain,
+    /// It was refused before any target saw it, is due now and judged anew.
+    JudgedAnew,
+    /// Likewise refused, and left as it is: what it was made from is not kept any more.
+    NotKept(State),
+    /// Likewise refused, and left as it is: its own deadline has passed.
+    TooLate(State),
     /// Left as it is: an attempt is under way.
     InFlight,
+    /// Left as it is: it is held until a person says otherwise.
+    Held,
     /// Left as it is: it has ended, and what it was made from is gone.
     Ended(State),
     NotThere,
@@ -44,7 +57,7 @@ pub enum Done {
 
 impl Done {
     pub fn is_changed(self) -> bool {
-        matches!(self, Self::Cancelled | Self::DueNow | Self::SentAgain)
+        matches!(self, Self::Cancelled | Self::DueNow | Self::SentAgain | Self::JudgedAnew)
     }
 }
 
@@ -138,19 +151,34 @@ fn change_one(db: &Connection, job: i64, ask: Ask, now: i64) -> Result<Done> {
     let found: Option<Found> =
         select.query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).optional()?;
     let Some((Word(state), reason, is_in_flight, lane)) = found else { return Ok(Done::NotThere) };
-    if is_in_flight {
-        return Ok(Done::InFlight);
-    }
-    let Some(target) = lane else { return Ok(Done::Ended(state)) };
     let news = News { state, reason: None, detail: None, target: None, reply: None, at: now };
-    if ask == Ask::Cancel {
-        let detail = Some("cancelled by a person");
-        let reason = reason.map(|word| word.0);
-        change::end(db, job, &News { state: State::Cancelled, reason, detail, ..news })?;
-        return Ok(Done::Cancelled);
+    match (lane, ask) {
+        _ if is_in_flight => Ok(Done::InFlight),
+        (None, Ask::Cancel | Ask::Hasten) => Ok(Done::Ended(state)),
+        (None, Ask::Retry { tried_for }) => judge_anew(db, job, &news, tried_for),
+        (Some(_), Ask::Cancel) => {
+            let detail = Some("cancelled by a person");
+            let reason = reason.map(|word| word.0);
+            change::end(db, job, &News { state: State::Cancelled, reason, detail, ..news })?;
+            Ok(Done::Cancelled)
+        }
+        (Some(target), Ask::Hasten) => match hasten(db, job, &target)? {
+            true => Ok(Done::DueNow),
+            false => Ok(Done::Held),
+        },
+        (Some(target), Ask::Retry { .. }) => retry_held(db, job, target, &news),
     }
-    if let Some(is_retry) = change::leave(db, job)? {
-        change::join(db, job, &Due { target, is_retry, at: 0 })?;
+}
+
+/// Whether it waited.
+fn hasten(db: &Connection, job: i64, target: &str) -> Result<bool> {
+    let Some(is_retry) = change::leave(db, job)? else { return Ok(false) };
+    change::join(db, job, &Due { target: target.into(), is_retry, at: 0 })?;
+    Ok(true)
+}
+
+fn retry_held(db: &Connection, job: i64, target: Box<str>, news: &News<'_>) -> Result<Done> {
+    if hasten(db, job, &target)? {
         return Ok(Done::DueNow);
     }
     if let Some(is_retry) = change::unpark(db, job)? {
@@ -162,6 +190,31 @@ fn change_one(db: &Connection, job: i64, ask: Ask, now: i64) -> Result<Done> {
     change::note_deadline(db, job)?;
     db.prepare_cached("UPDATE job SET is_resent = 1 WHERE id = ?1")?.execute([job])?;
     let detail = Some("to be sent again, as a person decided");
-    change::turn(db, job, &News { state: State::Journaled, detail, ..news })?;
+    change::turn(db, job, &News { state: State::Journaled, detail, ..*news })?;
     Ok(Done::SentAgain)
+}
+
+/// One that is not held: if the relay refused it and what it was made from is kept, it goes on from there.
+fn judge_anew(db: &Connection, job: i64, news: &News<'_>, tried_for: Duration) -> Result<Done> {
+    let is_refused = format!("SELECT {} FROM job WHERE id = ?1", *kept::IS_REFUSED);
+    if !db.prepare_cached(&is_refused)?.query_row([job], |row| row.get(0))? {
+        return Ok(Done::Ended(news.state));
+    }
+    let Some(record) = kept::record(db, job)? else { return Ok(Done::NotKept(news.state)) };
+    let clock: i64 = db.prepare_cached("SELECT clock FROM journal")?.query_row([], |row| row.get(0))?;
+    // The relay's clock, as it would begin now.
+    let clock = clock.max(news.at);
+    let expires = match own_deadline(&record) {
+        Ok(Some(at)) if at <= news.at => return Ok(Done::TooLate(news.state)),
+        Ok(Some(at)) => clock.saturating_add(at - news.at),
+        // A damaged one is found so when it is taken out.
+        Ok(None) | Err(_) => clock.saturating_add(millis(tried_for)),
+    };
+    change::put_behind(db, job)?;
+    let target = kept::take_back(db, job, expires)?;
+    change::join(db, job, &Due { target, is_retry: true, at: 0 })?;
+    change::note_deadline(db, job)?;
+    let detail = Some("to be judged anew, as a person decided");
+    change::turn(db, job, &News { state: State::Journaled, detail, ..*news })?;
+    Ok(Done::JudgedAnew)
 }

@@ -84,6 +84,8 @@ pub enum Standing {
     HeldInDoubt,
     /// It waited when the state was copied, and is not attempted until somebody says so.
     Parked,
+    /// It was refused before any target saw it; what it was made from is kept for a while, so that it can be judged anew.
+    Kept,
     /// Nothing more will be done; nothing it was made from is held.
     Ended,
 }
@@ -95,6 +97,7 @@ impl Standing {
             Self::InFlight => "in-flight",
             Self::HeldInDoubt => "held-in-doubt",
             Self::Parked => "parked",
+            Self::Kept => "kept",
             Self::Ended => "ended",
         }
     }

@@ -2,11 +2,35 @@
 
 use super::entry::At;
 use crate::fault::{Reason, State};
+use crate::journal::kept;
 use rusqlite::types::Value;
+
+/// Of which jobs a filter chooses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Scope {
+    #[default]
+    All,
+    /// Those that are held, and may be called off.
+    Held,
+    /// Those, and what was refused before any target saw it.
+    HeldOrRefused,
+}
+
+impl Scope {
+    fn condition(self) -> String {
+        let held = format!("state IN ('{}', '{}')", State::Journaled.as_str(), State::Unknown.as_str());
+        match self {
+            Self::All => String::new(),
+            Self::Held => format!(" AND {held}"),
+            Self::HeldOrRefused => format!(" AND ({held} OR {})", *kept::IS_REFUSED),
+        }
+    }
+}
 
 /// Empty lists and `None` leave everything in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
+    pub scope: Scope,
     /// Any of these.
     pub states: Vec<State>,
     /// Any of these.
@@ -30,7 +54,7 @@ impl Filter {
 
     /// The conditions as SQL, each with ` AND ` in front, and the values of their places. Values never become SQL.
     pub(super) fn conditions(&self) -> (String, Vec<Value>) {
-        let mut sql = String::new();
+        let mut sql = self.scope.condition();
         let mut values: Vec<Value> = Vec::new();
         let mut any_of = |column: &str, words: Vec<&'static str>| {
             if !words.is_empty() {

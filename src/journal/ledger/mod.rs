@@ -19,7 +19,7 @@ pub use campaign::Span;
 pub use desk::{Ask, Desk, Done};
 pub use entry::{At, Attempt, Count, Counts, Entry, Event, Standing, Verdict};
 pub use error::{LedgerError, Trouble};
-pub use filter::Filter;
+pub use filter::{Filter, Scope};
 pub use readers::Readers;
 pub use results::{Results, Whose};
 
@@ -205,7 +205,8 @@ impl Ledger {
         let sql = "SELECT EXISTS (SELECT 1 FROM payload WHERE job = ?1),
                           EXISTS (SELECT 1 FROM flight WHERE job = ?1),
                           EXISTS (SELECT 1 FROM parked WHERE job = ?1),
-                          (SELECT state FROM job WHERE id = ?1)";
+                          (SELECT state FROM job WHERE id = ?1),
+                          EXISTS (SELECT 1 FROM kept WHERE job = ?1)";
         self.read(|db| {
             db.prepare_cached(sql)?.query_row([job.0], |row| {
                 let state = row.get::<_, Option<Word<_>>>(3)?.map(|word| word.0);
@@ -214,6 +215,7 @@ impl Ledger {
                     (true, false, _, Some(crate::fault::State::Unknown)) => Standing::HeldInDoubt,
                     (true, false, true, _) => Standing::Parked,
                     (true, false, false, _) => Standing::Waiting,
+                    (false, false, ..) if row.get(4)? => Standing::Kept,
                     (false, false, ..) => Standing::Ended,
                 })
             })

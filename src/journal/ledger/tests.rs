@@ -9,6 +9,7 @@ use crate::fault::{Reason, State};
 use rusqlite::params;
 
 const RELAYED: Stand = Stand::Ended(State::Relayed, None);
+const RETRY: Ask = Ask::Retry { tried_for: Duration::from_secs(3600) };
 const REFUSED: Stand = Stand::Ended(State::Rejected, Some(Reason::TargetRejected));
 
 #[test]
@@ -199,7 +200,7 @@ fn a_retry_makes_due_what_waits_and_flags_what_was_in_doubt() {
         book.add("a", Some("c"), REFUSED),
     ];
     let expected = [Done::DueNow, Done::SentAgain, Done::InFlight, Done::Ended(State::Rejected)];
-    assert_eq!(book.change(&jobs, Ask::Retry), expected);
+    assert_eq!(book.change(&jobs, RETRY), expected);
     book.audit();
     let ledger = book.ledger();
     for job in &jobs[..2] {
@@ -209,7 +210,7 @@ fn a_retry_makes_due_what_waits_and_flags_what_was_in_doubt() {
     }
     assert_eq!(jobs.map(|job| book.entry(job).resent), [false, true, false, false]);
     // Asking twice changes nothing more.
-    assert_eq!(book.change(&jobs[..2], Ask::Retry), [Done::DueNow; 2]);
+    assert_eq!(book.change(&jobs[..2], RETRY), [Done::DueNow; 2]);
     book.audit();
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::fault::State;
 use crate::journal::ledger::{Ask, Desk, Done, Ledger, Standing};
 
-async fn change(place: &Place, jobs: &[Number], ask: Ask) -> Vec<Done> {
+pub async fn change(place: &Place, jobs: &[Number], ask: Ask) -> Vec<Done> {
     let (dir, jobs) = (place.settings.dir.clone(), jobs.to_vec());
     let change = move || Desk::open(&dir).unwrap().change(&jobs, ask, 1).unwrap();
     tokio::task::spawn_blocking(change).await.unwrap()
@@ -44,7 +44,7 @@ async fn what_a_person_has_sent_again_comes_out_of_its_lane_and_is_flagged() {
     let number = place.held(named, in_doubt()).await;
     let ledger = Ledger::open(&place.settings.dir).unwrap();
     assert_eq!(ledger.standing(number).unwrap(), Standing::HeldInDoubt);
-    assert_eq!(change(&place, &[number], Ask::Retry).await, [Done::SentAgain]);
+    assert_eq!(change(&place, &[number], RETRY).await, [Done::SentAgain]);
     place.check();
     let lane = Lane { target: "mta2".into(), is_retry: true };
     let claimed = place.journal().claim(&lane, 10).await.unwrap();

@@ -101,7 +101,7 @@ async fn c12_a_person_may_call_off_or_send_single_jobs_of_a_copy() {
     let mut copy = place_in(backup.path());
     copy.open();
     assert_eq!(change(&copy, &held[..1], Ask::Cancel).await, [Done::Cancelled]);
-    assert_eq!(change(&copy, &held[1..2], Ask::Retry).await, [Done::DueNow]);
+    assert_eq!(change(&copy, &held[1..2], RETRY).await, [Done::DueNow]);
     copy.check();
     assert_eq!(copy.claim(true).await.len(), 1);
     copy.journal().lanes().await.unwrap();
@@ -185,7 +185,12 @@ async fn a_journal_of_the_format_before_is_brought_up_where_it_lies_without_alar
         place.close().await;
         place
             .db()
-            .execute_batch(&format!("{}{}PRAGMA wal_checkpoint(TRUNCATE);", schema::TO_3, schema::TO_2))
+            .execute_batch(&format!(
+                "{}{}{}PRAGMA wal_checkpoint(TRUNCATE);",
+                schema::TO_4,
+                schema::TO_3,
+                schema::TO_2
+            ))
             .unwrap();
         // What it wrote beside it.
         let mut log = std::fs::read(place.settings.dir.join(flight::FILE_NAME)).unwrap();

@@ -6,6 +6,7 @@ mod copies;
 mod crashes;
 mod disks;
 mod handoffs;
+mod kept;
 mod model;
 mod rules;
 mod set_back;
@@ -30,8 +31,11 @@ pub fn settings(dir: &std::path::Path) -> Settings {
         expires: Duration::from_secs(3600),
         unknown: WhenUnknown::Hold,
         retention: Duration::from_secs(3600),
+        keep_refused: KeepRefused { duration: Duration::from_secs(3600), bytes_max: 1 << 20 },
     }
 }
+
+pub const RETRY: ledger::Ask = ledger::Ask::Retry { tried_for: Duration::from_secs(3600) };
 
 pub const BOOT: origin::BootId = Some([b'7'; 36]);
 
@@ -170,6 +174,15 @@ impl Place {
         assert_eq!(self.number(bytes), self.number("SELECT held_bytes FROM journal"));
         let jobs = "SELECT count(*) FROM payload";
         assert_eq!(self.number(jobs), self.number("SELECT held_jobs FROM journal"));
+        let kept = "SELECT (SELECT ifnull(sum(length(record) + 256), 0) FROM kept)
+             + (SELECT ifnull(sum(length(octets)), 0) FROM kept_content)";
+        assert_eq!(self.number(kept), self.number("SELECT kept_bytes FROM journal"));
+        assert_eq!(self.number("SELECT count(*) FROM kept"), self.number("SELECT kept_jobs FROM journal"));
+        let strays = "SELECT (SELECT count(*) FROM kept JOIN payload USING (job))
+             + (SELECT count(*) FROM kept WHERE job NOT IN (SELECT id FROM job))
+             + (SELECT count(*) FROM kept_content WHERE uses <>
+                 (SELECT count(*) FROM kept WHERE kept.content = kept_content.hash))";
+        assert_eq!(self.number(strays), 0, "nothing is kept for nobody");
         let tally = "SELECT count(*) FROM (
              SELECT engine, ifnull(campaign, '') AS campaign, state,
                  iif(state = 'journaled', '', ifnull(reason, '')) AS reason, count(*) AS jobs

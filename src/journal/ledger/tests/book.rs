@@ -1,9 +1,10 @@
 //! A journal written by hand, for the tests of every room that reads one.
 
-use crate::fault::{Reason, State};
+use crate::fault::{Fault, Reason, State};
 use crate::job::SendNumber;
 use crate::journal::ledger::{Ask, Desk, Done, Entry, Ledger, change};
-use crate::journal::{Number, schema};
+use crate::journal::record::Written;
+use crate::journal::{Number, kept, schema};
 use rusqlite::{Connection, params};
 
 /// A journal with jobs as a test wants them.
@@ -17,10 +18,14 @@ pub(crate) struct Book {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Stand {
     Fresh,
-    Retry { at: i64 },
+    Retry {
+        at: i64,
+    },
     Flight,
     Doubt,
     Ended(State, Option<Reason>),
+    /// Refused for a missing field, and kept.
+    Kept,
 }
 
 const CONTENT: [u8; 4] = [9; 4];
@@ -58,11 +63,14 @@ impl Book {
         let (state, reason) = match stand {
             Stand::Doubt => (State::Unknown, Some(Reason::TargetUnavailable)),
             Stand::Ended(state, reason) => (state, reason),
+            Stand::Kept => (State::Rejected, Some(Reason::MissingField)),
             _ => (State::Journaled, None),
         };
+        let refusal = Fault::new(reason.unwrap_or(Reason::BadJob), "no").into_state(state);
+        let code = (!refusal.is_before_any_offer()).then_some(250);
         let reason = reason.map(Reason::as_str);
         all.execute(
-            "INSERT INTO job VALUES (?1, ?2, ?3, ?4, ?5, ?6, x'00', ?7, ?7, ?8, ?9, NULL, 'mta1', 250, '2.0.0', 1, 0, 0)",
+            "INSERT INTO job VALUES (?1, ?2, ?3, ?4, ?5, ?6, x'00', ?7, ?7, ?8, ?9, NULL, 'mta1', ?10, '2.0.0', 1, 0, 0)",
             params![
                 id,
                 Self::send(id).bits(),
@@ -72,7 +80,8 @@ impl Book {
                 format!("e_token{id:06}"),
                 id * 1000,
                 state.as_str(),
-                reason
+                reason,
+                code
             ],
         )
         .unwrap();
@@ -83,8 +92,10 @@ impl Book {
             params![id, id * 1000, state.as_str(), reason],
         )
         .unwrap();
-        if !matches!(stand, Stand::Ended(..)) {
-            hold(&all, id, stand);
+        match stand {
+            Stand::Ended(..) => {}
+            Stand::Kept => keep(&all, id),
+            _ => hold(&all, id, stand),
         }
         all.commit().unwrap();
         Number(id)
@@ -166,6 +177,16 @@ fn hold(db: &Connection, id: i64, stand: Stand) {
         Stand::Flight => {
             db.execute("INSERT INTO flight VALUES (?1, 900, 1)", [id]).unwrap();
         }
-        Stand::Doubt | Stand::Ended(..) => {}
+        Stand::Doubt | Stand::Ended(..) | Stand::Kept => {}
     }
+}
+
+fn keep(db: &Connection, id: i64) {
+    let written = Written { record: vec![0; RECORD_OCTETS as usize], checksum: 0, content: None };
+    let growth = kept::keep(db, id, 1000, kept::Refused { target: "mta1", written: &written }).unwrap();
+    db.execute(
+        "UPDATE journal SET kept_jobs = kept_jobs + ?1, kept_bytes = kept_bytes + ?2",
+        [growth.jobs, growth.bytes],
+    )
+    .unwrap();
 }
