@@ -95,7 +95,7 @@ fn d_what_ends_behind_a_cursor_is_found_behind_it() {
     assert_eq!((next, is_end), (2, false));
     // One that was listed ends, and so does one before the cursor that comes again in doubt.
     book.change(&[early], Ask::Cancel);
-    book.change(&[doubt], Ask::Retry);
+    book.change(&[doubt], RETRY);
     let (rest, next, is_end) = read(of_c, next, 10);
     let expected = [(5, late, State::Rejected), (6, early, State::Cancelled), (7, doubt, State::Journaled)];
     assert_eq!((rest.as_slice(), next, is_end), (&expected[..], 7, true));
