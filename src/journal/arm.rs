@@ -1,5 +1,5 @@
-//! Messages are armed before they may leave: a note of each is on the disk, one fsync for many, and the next ones are armed
-//! meanwhile. After a power cut what was armed is in doubt, and everything else is known not to have left. So that this is
+//! Messages are armed before they may leave: a note of each is on the disk, one write and one fsync for many, and the next ones
+//! are armed meanwhile. After a power cut what was armed is in doubt, and everything else is known not to have left. So that this is
 //! little, no more is armed for a target than it takes up soon.
 
 use super::error::Trouble;
@@ -35,9 +35,23 @@ pub struct Arming {
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// Whoever has written a note and waits until it is on the disk.
-    waiting: Vec<oneshot::Sender<()>>,
+    waiting: Vec<Waiting>,
     is_closed: bool,
+}
+
+/// A note to be written, and whoever waits until it is on the disk.
+#[derive(Debug)]
+struct Waiting {
+    arm: Arm,
+    answer: oneshot::Sender<()>,
+}
+
+/// That a message may be about to leave: what is to be noted, and in which seat of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arm {
+    pub number: i64,
+    pub attempt: u32,
+    pub seat: u32,
 }
 
 /// How many messages of a target may be armed and not have left.
@@ -111,15 +125,15 @@ impl Arming {
         self.queue.lock().expect("no holder of this lock panics")
     }
 
-    /// Waits until what is written to the log by now is on the disk. False when that will not be.
-    pub async fn synced(&self) -> bool {
+    /// Waits until the note is on the disk. False when that will not be. Given up while it waits, it is written all the same.
+    pub async fn note(&self, arm: Arm) -> bool {
         let (answer, answered) = oneshot::channel();
         let is_first = {
             let mut queue = self.queue();
             if queue.is_closed {
                 return false;
             }
-            queue.waiting.push(answer);
+            queue.waiting.push(Waiting { arm, answer });
             queue.waiting.len() == 1
         };
         // Where others wait, the thread has been called, or is at the disk and looks afterwards.
@@ -141,7 +155,7 @@ impl Arming {
     }
 
     /// All that wait; `None` once it is closed.
-    fn next(&self) -> Option<Vec<oneshot::Sender<()>>> {
+    fn next(&self) -> Option<Vec<Waiting>> {
         let mut queue = self.queue();
         while queue.waiting.is_empty() {
             if queue.is_closed {
@@ -171,8 +185,9 @@ pub fn start(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
 fn sync_until_closed(shared: &Arc<Shared>) {
     let mut looked = Instant::now();
     while let Some(waiting) = shared.arming.next() {
-        if let Err(error) = shared.flights.sync() {
-            tracing::error!(%error, "an fsync of the flight log failed");
+        let mut arms: Vec<Arm> = waiting.iter().map(|waiting| waiting.arm).collect();
+        if let Err(error) = shared.flights.write_arms(&mut arms).and_then(|()| shared.flights.sync()) {
+            tracing::error!(%error, "the flight log could not be written");
             return shared.break_down(Trouble::of_io(&error));
         }
         shared.herald.tell(move || waiting.into_iter().for_each(tell));
@@ -183,9 +198,9 @@ fn sync_until_closed(shared: &Arc<Shared>) {
     }
 }
 
-fn tell(waits: oneshot::Sender<()>) {
+fn tell(waiting: Waiting) {
     // It may have given up.
-    let _ = waits.send(());
+    let _ = waiting.answer.send(());
 }
 
 #[cfg(test)]
@@ -232,10 +247,10 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_waits_for_an_arming_that_is_closed() {
-        let arming = Arming::default();
-        let mut waiting = Box::pin(arming.synced());
+        let (arming, arm) = (Arming::default(), Arm { number: 1, attempt: 1, seat: 0 });
+        let mut waiting = Box::pin(arming.note(arm));
         assert_eq!((&mut waiting).now_or_never(), None);
         arming.close();
-        assert!(!waiting.await && !arming.synced().await);
+        assert!(!waiting.await && !arming.note(arm).await);
     }
 }

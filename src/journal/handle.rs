@@ -256,8 +256,8 @@ impl Journal {
             return Err(shared.refusal());
         }
         let Some(place) = shared.arming.place(target).await else { return Ok(false) };
-        self.noted(shared.flights.arm(number.0, place))?;
-        if shared.arming.synced().await { Ok(true) } else { Err(shared.refusal()) }
+        let arm = self.noted(shared.flights.begin_arm(number.0, place))?;
+        if shared.arming.note(arm).await { Ok(true) } else { Err(shared.refusal()) }
     }
 
     /// To be called right before the last octets of a message leave: from here on a crash leaves it in doubt. For a
@@ -273,7 +273,7 @@ impl Journal {
         self.noted(shared.flights.offered(number.0))
     }
 
-    fn noted(&self, noted: Result<(), NoNote>) -> Result<(), Fault> {
+    fn noted<T>(&self, noted: Result<T, NoNote>) -> Result<T, Fault> {
         let shared = &self.0.shared;
         noted.map_err(|no_note| match no_note {
             NoNote::NotInFlight => {

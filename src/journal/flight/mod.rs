@@ -7,7 +7,7 @@ mod note;
 
 pub use note::{Fate, Header, Log, Standing};
 
-use super::arm::Place;
+use super::arm::{Arm, Place};
 use super::file;
 use super::record::Hash;
 use crate::ticket::Outcome;
@@ -67,6 +67,8 @@ struct Flying {
 #[derive(Debug)]
 enum Reached {
     Claimed,
+    /// Its note is about to be written, and its seat is nobody else's until it is.
+    Arming(Place),
     /// Its place among those that are about to leave is free again when it leaves, or is over.
     Armed(#[expect(dead_code, reason = "it is given back by being dropped")] Place),
     Offered,
@@ -123,8 +125,10 @@ impl Flights {
     /// The attempt is over and the disk knows.
     pub fn land(&self, number: i64) {
         let mut seats = self.lock();
-        if let Some(seat) = seats.flying.remove(&number).and_then(|flying| flying.seat) {
-            seats.free.push(seat);
+        match seats.flying.remove(&number) {
+            // Whoever writes the note gives the seat back.
+            Some(Flying { reached: Reached::Arming(_), .. }) | None => {}
+            Some(flying) => seats.free.extend(flying.seat),
         }
     }
 
@@ -132,32 +136,35 @@ impl Flights {
         self.lock().flying.len()
     }
 
-    /// Notes that a message is about to be allowed to leave. It may once that is on the disk.
-    pub fn arm(&self, number: i64, place: Place) -> Result<(), NoNote> {
-        self.reach(number, Kind::Armed, Reached::Armed(place))
+    /// A message is about to be allowed to leave. It may once the note is written, and on the disk.
+    pub fn begin_arm(&self, number: i64, place: Place) -> Result<Arm, NoNote> {
+        let mut seats = self.lock();
+        let (attempt, seat) = seats.seat_of(number)?;
+        seats.reach(number, seat, Reached::Arming(place));
+        Ok(Arm { number, attempt, seat })
+    }
+
+    /// Writes these notes, those of neighbouring seats together.
+    pub fn write_arms(&self, arms: &mut [Arm]) -> io::Result<()> {
+        arms.sort_unstable_by_key(|arm| arm.seat);
+        for run in arms.chunk_by(|a, b| a.seat + 1 == b.seat) {
+            let notes: Vec<u8> = run.iter().flat_map(|arm| armed(arm).write()).collect();
+            self.file.write_all_at(&notes, place_of(run[0].seat))?;
+        }
+        let mut seats = self.lock();
+        arms.iter().for_each(|arm| seats.end_arm(arm));
+        Ok(())
     }
 
     /// Notes that its last bytes are about to leave.
     pub fn offered(&self, number: i64) -> Result<(), NoNote> {
-        self.reach(number, Kind::Offered, Reached::Offered)
-    }
-
-    fn reach(&self, number: i64, kind: Kind, reached: Reached) -> Result<(), NoNote> {
         let (attempt, seat) = {
             let mut seats = self.lock();
-            let flying = seats.flying.get(&number).ok_or(NoNote::NotInFlight)?;
-            let (attempt, taken) = (flying.attempt, flying.seat);
-            let seat = match taken {
-                Some(seat) => seat,
-                None => seats.find_free().ok_or(NoNote::Full)?,
-            };
-            seats.flying.entry(number).and_modify(|flying| {
-                flying.seat = Some(seat);
-                flying.reached = reached;
-            });
+            let (attempt, seat) = seats.seat_of(number)?;
+            seats.reach(number, seat, Reached::Offered);
             (attempt, seat)
         };
-        let note = Note { number, attempt, kind, code: NO_CODE, target: "".into() };
+        let note = Note { number, attempt, kind: Kind::Offered, code: NO_CODE, target: "".into() };
         self.write(seat, &note).map_err(NoNote::Io)
     }
 
@@ -175,8 +182,8 @@ impl Flights {
             }
             _ => return Ok(()),
         };
-        let noted = self.lock().flying.get(&number).map(|flying| (flying.attempt, flying.seat));
-        let Some((attempt, Some(seat))) = noted else { return Ok(()) };
+        let noted = self.lock().flying.get(&number).and_then(Flying::noted);
+        let Some((attempt, seat)) = noted else { return Ok(()) };
         self.write(seat, &Note { number, attempt, kind, code, target: target.into() })
     }
 
@@ -214,11 +221,58 @@ impl Flights {
     }
 
     fn write(&self, seat: u32, note: &Note) -> io::Result<()> {
-        self.file.write_all_at(&note.write(), HEADER as u64 + u64::from(seat) * SEAT as u64)
+        self.file.write_all_at(&note.write(), place_of(seat))
+    }
+}
+
+fn place_of(seat: u32) -> u64 {
+    HEADER as u64 + u64::from(seat) * SEAT as u64
+}
+
+fn armed(arm: &Arm) -> Note {
+    Note { number: arm.number, attempt: arm.attempt, kind: Kind::Armed, code: NO_CODE, target: "".into() }
+}
+
+impl Flying {
+    /// Its attempt and seat, if anything of it is noted.
+    fn noted(&self) -> Option<(u32, u32)> {
+        match self.reached {
+            // Nothing has answered it, and the note that is on its way would be written over what is said now.
+            Reached::Arming(_) => None,
+            Reached::Claimed | Reached::Armed(_) | Reached::Offered => Some((self.attempt, self.seat?)),
+        }
     }
 }
 
 impl Seats {
+    /// The attempt of a job in flight, and its seat, or one that is free. None while another note of it is on its way.
+    fn seat_of(&mut self, number: i64) -> Result<(u32, u32), NoNote> {
+        let flying = self.flying.get(&number).ok_or(NoNote::NotInFlight)?;
+        let attempt = flying.attempt;
+        match (&flying.reached, flying.seat) {
+            (Reached::Arming(_), _) => Err(NoNote::NotInFlight),
+            (_, Some(seat)) => Ok((attempt, seat)),
+            (_, None) => Ok((attempt, self.find_free().ok_or(NoNote::Full)?)),
+        }
+    }
+
+    fn reach(&mut self, number: i64, seat: u32, reached: Reached) {
+        if let Some(flying) = self.flying.get_mut(&number) {
+            flying.seat = Some(seat);
+            flying.reached = reached;
+        }
+    }
+
+    /// Its note is written. Where its attempt is over by now, the seat is free.
+    fn end_arm(&mut self, arm: &Arm) {
+        let flying = self.flying.get_mut(&arm.number).filter(|flying| flying.seat == Some(arm.seat));
+        let Some(flying) = flying else { return self.free.push(arm.seat) };
+        flying.reached = match std::mem::replace(&mut flying.reached, Reached::Claimed) {
+            Reached::Arming(place) => Reached::Armed(place),
+            reached => reached,
+        };
+    }
+
     fn find_free(&mut self) -> Option<u32> {
         self.free.pop().or_else(|| {
             let seat = self.next;
@@ -264,6 +318,61 @@ mod tests {
         assert_eq!(fate(&path, 8, 2), Fate::NotOffered, "that was the attempt before");
         assert_eq!(fate(&path, 7, 1), Fate::NotOffered);
         assert_eq!(Log::read(&path).header.unwrap().refused_above, None);
+    }
+
+    fn a_place() -> Place {
+        use futures_util::FutureExt;
+        crate::journal::arm::Arming::default().place("mta1").now_or_never().flatten().unwrap()
+    }
+
+    #[test]
+    fn c8_the_notes_of_a_batch_are_written_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+        let flights = Flights::start(&path, Header::default()).unwrap();
+        (0..100).for_each(|number| flights.take_off(number, 1, None));
+        let mut arms: Vec<Arm> =
+            (0..100).map(|number| flights.begin_arm(number, a_place()).unwrap()).collect();
+        let seats = |number: i64| Log::read(&path).fate((number, 1), Notes::Synced, true);
+        assert!((0..100).all(|number| seats(number) == Fate::NotOffered), "none is there yet");
+        // In no order, and with gaps between them.
+        arms.reverse();
+        arms.retain(|arm| arm.seat % 7 != 3);
+        flights.write_arms(&mut arms).unwrap();
+        for number in 0..100 {
+            let expected = if number % 7 == 3 { Fate::NotOffered } else { Fate::InDoubt };
+            assert_eq!(seats(number), expected, "{number}");
+        }
+        assert!(
+            (0..100).all(|number| fate(&path, number, 1) == Fate::NotOffered),
+            "after a kill it is exact"
+        );
+    }
+
+    #[test]
+    fn c8_a_seat_is_nobody_elses_until_the_note_that_is_on_its_way_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+        let flights = Flights::start(&path, Header::default()).unwrap();
+        flights.take_off(1, 1, None);
+        let arm = flights.begin_arm(1, a_place()).unwrap();
+        assert!(
+            matches!(flights.offered(1), Err(NoNote::NotInFlight)),
+            "it may not leave before it is noted"
+        );
+        assert!(matches!(flights.begin_arm(1, a_place()), Err(NoNote::NotInFlight)));
+        flights.answered(1, &Outcome::Failed(busy())).unwrap();
+        // Its attempt was given up, and it is claimed anew.
+        flights.land(1);
+        flights.take_off(1, 1, None);
+        flights.take_off(2, 1, None);
+        for number in [1, 2] {
+            flights.offered(number).unwrap();
+        }
+        flights.write_arms(&mut [arm]).unwrap();
+        assert_eq!([1, 2].map(|number| fate(&path, number, 1)), [Fate::InDoubt, Fate::InDoubt]);
+        flights.take_off(3, 1, None);
+        assert_eq!(flights.begin_arm(3, a_place()).unwrap().seat, arm.seat, "now it is free");
     }
 
     #[test]
