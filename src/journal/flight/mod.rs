@@ -325,8 +325,8 @@ mod tests {
         crate::journal::arm::Arming::default().place("mta1").now_or_never().flatten().unwrap()
     }
 
-    #[test]
-    fn c8_the_notes_of_a_batch_are_written_together() {
+    #[tokio::test]
+    async fn c8_the_notes_of_a_batch_are_written_together() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE_NAME);
         let flights = Flights::start(&path, Header::default()).unwrap();
@@ -349,8 +349,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn c8_a_seat_is_nobody_elses_until_the_note_that_is_on_its_way_is_written() {
+    #[tokio::test]
+    async fn c8_a_seat_is_nobody_elses_until_the_note_that_is_on_its_way_is_written() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE_NAME);
         let flights = Flights::start(&path, Header::default()).unwrap();
