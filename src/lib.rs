@@ -22,6 +22,7 @@ pub mod load;
 pub mod media_type;
 pub mod message;
 pub mod near;
+pub mod nearest;
 pub mod person;
 pub mod personal;
 pub mod pipeline;

@@ -23,6 +23,7 @@ const NOUNS: &[&str] = &[
     "media_type",
     "message",
     "near",
+    "nearest",
     "person",
     "personal",
     "plain_file",

@@ -3,7 +3,7 @@
 mod journal;
 mod private;
 
-use super::{CliError, Exit, WithConfig, context};
+use super::{CliError, Exit, WithConfig, context, screen};
 use crate::app;
 use crate::config::{Config, ListenerKind};
 use crate::inject::{ProbeEnvelope, ProbeStep, probe};
@@ -79,7 +79,7 @@ pub async fn run(args: CheckArgs) -> Result<Exit, CliError> {
         steps.extend(targets(&config, &envelope(&config, &args)).await);
     }
     let failed = steps.iter().filter(|step| !step.ok).count();
-    print(&steps, args.json, failed).map_err(CliError::failed)?;
+    print(&steps, args.json, failed).map_err(screen::unwritable)?;
     Ok(if failed == 0 { Exit::Ok } else { Exit::Failed })
 }
 
@@ -212,7 +212,7 @@ fn probed(name: &dyn Fn(&str) -> String, step: ProbeStep) -> Step {
 }
 
 fn print(steps: &[Step], json: bool, failed: usize) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = screen::stdout();
     for step in steps {
         if json {
             writeln!(out, "{}", serde_json::to_string(step)?)?;

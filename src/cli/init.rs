@@ -36,7 +36,7 @@ pub fn run(args: &InitArgs) -> Result<Exit, CliError> {
         CliError::failed(format!("cannot fill {}: {cause}", args.dir.display()))
             .fix("choose a folder you may write to: tokenrelay init DIR")
     })?;
-    let mut out = io::stdout().lock();
+    let mut out = super::screen::stdout();
     let _ = print(&mut out, &args.dir, &written);
     Ok(Exit::Ok)
 }

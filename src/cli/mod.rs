@@ -14,6 +14,7 @@ pub mod template;
 pub mod vault;
 
 mod context;
+mod screen;
 
 pub use crate::exit::{CliError, Exit};
 
@@ -27,9 +28,12 @@ use std::time::Duration;
 /// How long a command that has ended waits for calls into the system that have not.
 const LAST_CALLS: Duration = Duration::from_secs(1);
 
+/// With the commit a release is built from, where it is known.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("TOKENRELAY_BUILT_FROM"));
+
 /// A self-hosted relay for tokenized sending: engines send to tokens, people get personal mail.
 #[derive(Debug, Parser)]
-#[command(name = "tokenrelay", version, max_term_width = 100)]
+#[command(name = "tokenrelay", version = VERSION, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -47,7 +51,7 @@ enum Command {
     Check(check::CheckArgs),
     /// Submit a file of jobs, with progress, a results file, and resume
     Send(WithConfigAnd<send::SendArgs>),
-    /// The people: import, put, get, token, stats
+    /// The people: import, put, get, token, stats, verify
     Vault(WithConfigAnd<vault::VaultArgs>),
     /// The templates: list, lint, preview
     Template(WithConfigAnd<template::TemplateArgs>),
@@ -63,23 +67,54 @@ enum Command {
     NotYet(NotYet),
 }
 
-/// Promised commands that this version does not have; they say so.
+/// Promised commands that this version does not have: they are not listed, and say so when they are typed.
 #[derive(Debug, Subcommand)]
 enum NotYet {
-    /// (not available in this version)
+    #[command(hide = true)]
+    Status(Ignored),
+    #[command(hide = true)]
+    Reload(Ignored),
+    #[command(hide = true)]
+    Stop(Ignored),
+    #[command(hide = true)]
     Target(Ignored),
-    /// (not available in this version)
+    #[command(hide = true)]
     Audit(Ignored),
-    /// (not available in this version)
+    #[command(hide = true)]
     Key(Ignored),
-    /// (not available in this version)
+    #[command(hide = true)]
     Config(Ignored),
-    /// (not available in this version)
+    #[command(hide = true)]
+    Explain(Ignored),
+    #[command(hide = true)]
+    Trace(Ignored),
+    #[command(hide = true)]
     Top(Ignored),
-    /// (not available in this version)
+    #[command(hide = true)]
     Completions(Ignored),
-    /// (not available in this version)
+    #[command(hide = true)]
     Man(Ignored),
+}
+
+impl NotYet {
+    /// What does the same for now, or comes nearest.
+    fn instead(&self) -> &'static str {
+        match self {
+            Self::Status(_) | Self::Top(_) => {
+                "ask the relay's http listener: /readyz says what is wrong, /metrics counts"
+            }
+            Self::Reload(_) => "send the relay SIGHUP: systemctl reload tokenrelay, or kill -HUP PID",
+            Self::Stop(_) => "send the relay SIGTERM: systemctl stop tokenrelay, or kill PID",
+            Self::Target(_) => "tokenrelay check tries each target up to RCPT; /readyz says which are down",
+            Self::Key(_) => {
+                "make a secret with openssl rand -hex 32 and write [[engine]] with name and secret"
+            }
+            Self::Config(_) => "tokenrelay init NEW-FOLDER writes a tokenrelay.toml that explains every key",
+            Self::Explain(_) => "tokenrelay jobs show JOB; tokenrelay vault get TOKEN",
+            Self::Trace(_) => "set [log] level = \"debug\"",
+            Self::Audit(_) | Self::Completions(_) | Self::Man(_) => "tokenrelay --help lists what is",
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -139,8 +174,9 @@ impl Cli {
                 let defaults = context::load_defaults(&with.config, args.door);
                 load::run(args, defaults).await
             }),
-            Command::NotYet(_) => Err(CliError::failed("this command is not available in this version")
-                .fix("tokenrelay --help lists what is")),
+            Command::NotYet(command) => {
+                Err(CliError::failed("this command is not available in this version").fix(command.instead()))
+            }
         }
     }
 }

@@ -1,9 +1,11 @@
 //! `tokenrelay sink`: the test MTA on the command line.
 
-use super::{CliError, Exit};
+use super::{CliError, Exit, screen};
 use crate::load::sink::{
-    Proofs, Record, Script, Sink, SinkHandle, SinkSettings, SinkStats, SinkTls, UnknownProfile,
+    Number, PROFILES, Profile, Proofs, Record, Script, Sink, SinkHandle, SinkSettings, SinkStats, SinkTls,
+    UnknownProfile,
 };
+use crate::nearest::nearest;
 use crate::tls::DevAuthority;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -13,12 +15,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How often the file with the behaviour is looked at.
 const FOLLOW: Duration = Duration::from_millis(100);
 const REFRESH: Duration = Duration::from_millis(500);
 
-/// A test MTA that counts messages and misbehaves on request. It delivers nothing.
+/// A test MTA that counts messages and misbehaves on request. It delivers nothing. Ctrl-C or SIGTERM ends it with a summary.
 #[derive(Debug, clap::Args)]
 pub struct SinkArgs {
     /// Address to listen on; port 0 takes a free one. May be given several times.
@@ -47,9 +50,12 @@ pub struct SinkArgs {
     /// Append a line of JSON for each content that arrives, before it is answered: at, id, to, code.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
-    /// Behaviour, several joined by commas, most with a number: refuse-rcpt=3,slow=20. An unknown name lists them.
+    /// Behaviour, several joined by commas, such as refuse-rcpt=3,slow=20; --list says what there is.
     #[arg(long, value_name = "NAME[=N]", default_value = "accept")]
     pub profile: String,
+    /// List the behaviours for --profile and end.
+    #[arg(long)]
+    pub list: bool,
     /// Read the behaviour from this file instead, and follow what is written there while it runs.
     #[arg(long, value_name = "FILE", conflicts_with = "profile")]
     pub profile_from: Option<PathBuf>,
@@ -71,12 +77,16 @@ pub enum SinkTlsArg {
     Implicit,
 }
 
-/// Runs until Ctrl-C, or until `--count` messages have come.
+/// Runs until Ctrl-C or SIGTERM, or until `--count` messages have come.
 ///
 /// # Errors
 /// An address that cannot be bound, an unknown profile, or a file that cannot be used.
 pub async fn run(args: SinkArgs) -> Result<Exit, CliError> {
+    if args.list {
+        return list(args.json);
+    }
     let settings = settings(&args)?;
+    let mut stop = Stop::listen().map_err(CliError::failed)?;
     let mut listeners = Vec::new();
     for address in &args.listen {
         let listener = TcpListener::bind(address).await.map_err(|cause| {
@@ -96,7 +106,7 @@ pub async fn run(args: SinkArgs) -> Result<Exit, CliError> {
     };
     tokio::select! {
         () = enough => {}
-        stopped = tokio::signal::ctrl_c() => stopped.map_err(CliError::failed)?,
+        () = stop.told() => {}
         never = keep_counting(&sink, &args, from) => never?,
         never = follow(&sink, &args) => never?,
     }
@@ -110,6 +120,47 @@ pub async fn run(args: SinkArgs) -> Result<Exit, CliError> {
         .fix("look at them: run it again with --dump DIR")),
         _ => Ok(Exit::Ok),
     }
+}
+
+/// Signals that end it; both leave it the time for its summary.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+fn list(is_json: bool) -> Result<Exit, CliError> {
+    for Profile { name, number, effect } in PROFILES {
+        let (form, more) = match number {
+            Number::None => (String::from(*name), String::new()),
+            Number::EachNth => (format!("{name}[=N]"), String::new()),
+            Number::Of(unit) => (format!("{name}=N"), format!("; N {unit}")),
+            Number::Or(unit, default) => (format!("{name}[=N]"), format!("; N {unit}, else {default}")),
+        };
+        if is_json {
+            say(&serde_json::json!({ "profile": form, "effect": format!("{effect}{more}") }).to_string())?;
+        } else {
+            say(&format!("{form:<28}{effect}{more}"))?;
+        }
+    }
+    if is_json {
+        return Ok(Exit::Ok);
+    }
+    say("\n[=N]: each Nth time only, counted over all connections, unless told otherwise.")?;
+    say("Join several with commas: --profile no-chunking,refuse-rcpt=3,slow=20")?;
+    Ok(Exit::Ok)
 }
 
 fn settings(args: &SinkArgs) -> Result<SinkSettings, CliError> {
@@ -134,8 +185,29 @@ fn settings(args: &SinkArgs) -> Result<SinkSettings, CliError> {
 }
 
 fn script(profile: &str) -> Result<Script, CliError> {
-    Script::profile(profile)
-        .map_err(|unknown: UnknownProfile| CliError::new(Exit::Usage, unknown).fix("choose one of them"))
+    Script::profile(profile).map_err(|unknown: UnknownProfile| unknown_profile(&unknown))
+}
+
+fn unknown_profile(unknown: &UnknownProfile) -> CliError {
+    let (name, number) = unknown.name.split_once('=').unwrap_or((&unknown.name, ""));
+    let error = CliError::new(Exit::Usage, unknown);
+    match PROFILES.iter().find(|profile| profile.name == name) {
+        Some(Profile { number: Number::Of(unit) | Number::Or(unit, _), .. }) => {
+            error.fix(format_args!("write {name}=N, N {unit}, not \"{}\"", unknown.name))
+        }
+        Some(Profile { number: Number::EachNth, .. }) => {
+            error.fix(format_args!("write {name}=N, N a number, not \"{number}\""))
+        }
+        Some(Profile { number: Number::None, .. }) => {
+            error.fix(format_args!("write {name}, without a number"))
+        }
+        None => match nearest(name, PROFILES.iter().map(|profile| profile.name)) {
+            Some(near) => {
+                error.fix(format_args!("did you mean {near}? tokenrelay sink --list says what each does"))
+            }
+            None => error.fix("tokenrelay sink --list says what there is"),
+        },
+    }
 }
 
 fn written(path: &Path) -> Result<String, CliError> {
@@ -222,7 +294,7 @@ fn announce(sink: &SinkHandle, args: &SinkArgs) -> Result<(), CliError> {
                 &serde_json::json!({ "listening": address.to_string(), "profile": args.profile }).to_string()
             )?;
         } else {
-            say(&format!("sink listening on {address} ({}); Ctrl-C stops it", args.profile))?;
+            say(&format!("sink listening on {address} ({}); Ctrl-C ends it", args.profile))?;
         }
     }
     Ok(())
@@ -251,15 +323,16 @@ fn summarise(stats: &SinkStats, elapsed: Duration, args: &SinkArgs) -> Result<()
         say("")?;
     }
     say(&format!(
-        "{} messages to {} recipients, {} octets, {} sessions ({} in TLS, {} of them resumed), {} contents not accepted, {:.0} messages/s",
+        "{} messages to {} recipients, {} bytes, {:.0} messages/s\n\
+         {} sessions ({} in TLS, {} of them resumed), {} contents not accepted",
         stats.messages,
         stats.recipients,
         stats.octets,
+        per_second(stats, elapsed),
         stats.sessions,
         stats.tls_sessions,
         stats.tls_resumed,
         stats.contents - stats.messages,
-        per_second(stats, elapsed)
     ))?;
     match &stats.proofs {
         Some(proofs) => say(&format!(
@@ -275,5 +348,5 @@ fn per_second(stats: &SinkStats, elapsed: Duration) -> f64 {
 }
 
 fn say(line: &str) -> Result<(), CliError> {
-    writeln!(std::io::stdout().lock(), "{line}").map_err(CliError::failed)
+    writeln!(screen::stdout(), "{line}").map_err(screen::unwritable)
 }

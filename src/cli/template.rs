@@ -1,6 +1,6 @@
 //! `tokenrelay template list|lint|preview`: what templates there are, what is wrong with them, how they look.
 
-use super::{CliError, Exit};
+use super::{CliError, Exit, screen};
 use crate::accept::data;
 use crate::fault::Fault;
 use crate::job::{Content, Data, SendNumber, Token};
@@ -60,7 +60,7 @@ enum Verb {
 /// # Errors
 /// Templates with mistakes (but for `lint`, which prints them), an unknown template, unusable `--data`.
 pub fn run(args: TemplateArgs, settings: Settings) -> Result<Exit, CliError> {
-    run_to(args, settings, &mut std::io::stdout().lock())
+    run_to(args, settings, &mut screen::stdout())
 }
 
 fn run_to(args: TemplateArgs, settings: Settings, out: &mut dyn Write) -> Result<Exit, CliError> {
@@ -259,11 +259,7 @@ fn whole(renderer: &Renderer) -> Result<Exit, CliError> {
 }
 
 fn write(out: &mut dyn Write, bytes: &[u8]) -> Result<(), CliError> {
-    match out.write_all(bytes) {
-        // The reader of a pipe has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(CliError::failed),
-    }
+    out.write_all(bytes).map_err(screen::unwritable)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 mod import;
 mod show;
 
-use super::{CliError, Exit};
+use super::{CliError, Exit, screen};
 use crate::job::Token;
 use crate::vault::{Draft, Settings, Stored, Vault, VaultError, Writer};
 use clap::{Args, Subcommand};
@@ -63,31 +63,37 @@ struct PutArgs {
     field: Vec<String>,
 }
 
-/// Verbs of the contract that are still to come.
+/// Verbs of the contract that are still to come: not listed, and they say so when they are typed.
 #[derive(Debug, Subcommand)]
 enum Later {
-    /// Write people to a file (not available in this version).
+    #[command(hide = true)]
     Export(Ignored),
-    /// Remove a person (not available in this version).
+    #[command(hide = true)]
     Erase(Ignored),
-    /// Hold a person's mail (not available in this version).
+    #[command(hide = true)]
     Restrict(Ignored),
-    /// Free a restricted person (not available in this version).
+    #[command(hide = true)]
     Release(Ignored),
-    /// Record consent for a purpose (not available in this version).
+    #[command(hide = true)]
     Consent(Ignored),
-    /// Make a new vault key (not available in this version).
+    #[command(hide = true)]
+    Suppress(Ignored),
+    #[command(hide = true)]
+    History(Ignored),
+    #[command(hide = true)]
     Rotate(Ignored),
-    /// Change the root key (not available in this version).
+    #[command(hide = true)]
     Rekey(Ignored),
-    /// Lock the vault (not available in this version).
+    #[command(hide = true)]
     Seal(Ignored),
-    /// Unlock the vault (not available in this version).
+    #[command(hide = true)]
     Unseal(Ignored),
-    /// Write one encrypted backup file (not available in this version).
+    #[command(hide = true)]
     Backup(Ignored),
-    /// Read a backup back (not available in this version).
+    #[command(hide = true)]
     Restore(Ignored),
+    #[command(hide = true)]
+    Compact(Ignored),
 }
 
 #[derive(Debug, Args)]
@@ -104,12 +110,15 @@ impl Later {
             Self::Restrict(_) => "restrict",
             Self::Release(_) => "release",
             Self::Consent(_) => "consent",
+            Self::Suppress(_) => "suppress",
+            Self::History(_) => "history",
             Self::Rotate(_) => "rotate",
             Self::Rekey(_) => "rekey",
             Self::Seal(_) => "seal",
             Self::Unseal(_) => "unseal",
             Self::Backup(_) => "backup",
             Self::Restore(_) => "restore",
+            Self::Compact(_) => "compact",
         }
     }
 }
@@ -131,7 +140,7 @@ pub fn run(args: VaultArgs, settings: Settings) -> Result<Exit, CliError> {
         &settings,
         &mut Streams {
             input: &mut io::stdin().lock(),
-            output: &mut io::stdout().lock(),
+            output: &mut screen::stdout(),
             errors: &mut io::stderr().lock(),
         },
     )
@@ -151,7 +160,8 @@ pub fn run_on(args: VaultArgs, settings: &Settings, streams: &mut Streams<'_>) -
         Verb::Stats => show.stats(&open(settings)?.stats()?, streams.output),
         Verb::Verify => show.verified(&open(settings)?.verify()?, streams.output),
         Verb::Later(later) => {
-            Err(CliError::failed(format_args!("vault {} is not available in this version", later.name())))
+            let cause = format_args!("vault {} is not available in this version", later.name());
+            Err(CliError::failed(cause).fix("tokenrelay vault --help lists what is"))
         }
     }
 }
@@ -236,11 +246,6 @@ impl From<VaultError> for CliError {
             None => Self::new(exit, text),
         }
     }
-}
-
-/// A broken pipe or a full disk behind standard output.
-fn unwritable(error: io::Error) -> CliError {
-    CliError::failed(format_args!("the output cannot be written: {}", error.kind()))
 }
 
 #[cfg(test)]

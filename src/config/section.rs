@@ -3,6 +3,7 @@
 
 use super::node::{Node, Origin, Value};
 use super::units;
+use crate::nearest::nearest;
 use crate::secret::SecretRef;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -222,12 +223,9 @@ impl<'a> Section<'a> {
             if known.contains(&key.as_str()) {
                 continue;
             }
-            let nearest = known.iter().min_by_key(|name| strsim::damerau_levenshtein(name, key));
-            let hint = match nearest {
-                Some(name) if strsim::damerau_levenshtein(name, key) <= 3 => {
-                    format!("; did you mean {name}?")
-                }
-                _ => format!("; known here: {}", known.join(", ")),
+            let hint = match nearest(key, known.iter().copied()) {
+                Some(name) => format!("; did you mean {name}?"),
+                None => format!("; known here: {}", known.join(", ")),
             };
             self.reading.problem(origin, format!("unknown key {}{hint}", self.path(key)));
         }

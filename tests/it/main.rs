@@ -4,6 +4,7 @@
 
 mod canary;
 mod client_certs;
+mod command_line;
 mod consent;
 mod custody;
 mod engines;

@@ -3,7 +3,7 @@
 mod report;
 
 use super::context::engine_key;
-use super::{CliError, Exit};
+use super::{CliError, Exit, screen};
 use crate::config::units;
 use crate::load::client::Endpoint;
 use crate::load::generator::{self, Door, GeneratorError, Jobs, Plan, Rate, SmtpDoor, Source};
@@ -120,7 +120,7 @@ pub async fn run(args: LoadArgs, defaults: LoadDefaults) -> Result<Exit, CliErro
         connections: usize::from(connections),
     };
     let report = generator::run(door, source, plan).await.map_err(unreachable_relay)?;
-    report::print(&report, args.json).map_err(CliError::failed)?;
+    report::print(&report, args.json).map_err(screen::unwritable)?;
     if let Some(none) = report::none_taken(&report) {
         return Err(CliError::failed(none));
     }

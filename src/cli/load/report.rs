@@ -1,5 +1,6 @@
 //! What the load generator found, for a person or as JSON, and whether it is good enough.
 
+use crate::cli::screen;
 use crate::load::generator::{Count, Rate, Report};
 use serde_json::{Value as Json, json};
 use std::fmt::Write as _;
@@ -12,7 +13,7 @@ const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), 
 /// When standard output cannot be written.
 pub fn print(report: &Report, is_json: bool) -> io::Result<()> {
     let text = if is_json { format!("{}\n", as_json(report)) } else { as_text(report) };
-    io::stdout().lock().write_all(text.as_bytes())
+    screen::stdout().write_all(text.as_bytes())
 }
 
 /// The thresholds that do not hold, in words.

@@ -2,7 +2,7 @@
 
 use super::SendArgs;
 use super::submit::Told;
-use crate::cli::Exit;
+use crate::cli::{Exit, screen};
 use crate::load::client::ResultText;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -190,7 +190,7 @@ impl Summary {
         self.tally.progress.bar.finish_and_clear();
         let text = if args.json { self.json(results) } else { self.table(results) };
         if results.is_some() {
-            io::stdout().write_all(text.as_bytes())
+            screen::stdout().write_all(text.as_bytes())
         } else {
             io::stderr().write_all(text.as_bytes())
         }

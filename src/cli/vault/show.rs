@@ -1,6 +1,6 @@
 //! What a vault command prints: a table for people, one JSON object a line for programs; values only masked.
 
-use super::unwritable;
+use crate::cli::screen::unwritable;
 use crate::cli::{CliError, Exit};
 use crate::job::Token;
 use crate::person::{Consent, Person};

@@ -9,7 +9,7 @@ mod store;
 
 pub use proof::{BadProof, ProofStats, Proofs};
 pub use record::Record;
-pub use script::{Act, Offers, PROFILES, Rule, Script, Step, UnknownProfile, When};
+pub use script::{Act, Number, Offers, PROFILES, Profile, Rule, Script, Step, UnknownProfile, When};
 pub use store::{SinkStats, SunkEnvelope, SunkMessage};
 
 use dialogue::{Dialogue, Parting};

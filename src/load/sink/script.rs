@@ -110,51 +110,76 @@ pub struct Script {
 
 /// A profile name that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no profile \"{name}\"; there are: {}", PROFILES.join(", "))]
+#[error("there is no profile \"{name}\"")]
 pub struct UnknownProfile {
     pub name: String,
 }
 
-/// The names [`Script::profile`] knows.
-pub const PROFILES: &[&str] = &[
-    "accept",
-    "refuse-mail",
-    "refuse-rcpt",
-    "refuse-data",
-    "refuse-content",
-    "refuse-auth",
-    "tempfail",
-    "354-after-refused-rcpt",
-    "hang-after-data",
-    "drop-after-data",
-    "drop-before-data",
-    "drop-at-mail",
-    "garbage",
-    "overlong-line",
-    "endless-reply",
-    "extra-reply",
-    "extra-final-reply",
-    "long-replies",
-    "slow",
-    "one-message-per-second",
-    "421-greeting",
-    "421-after",
-    "421-ehlo",
-    "554-greeting",
-    "421-final",
-    "hang-greeting",
-    "hang-at-ehlo",
-    "hang-at-starttls",
-    "hang-at-mail",
-    "decline",
-    "extra-reply-before-tls",
-    "no-starttls",
-    "no-pipelining",
-    "no-8bitmime",
-    "no-smtputf8",
-    "no-chunking",
-    "requiretls",
-    "size",
+/// What `NAME=N` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Number {
+    /// There is none.
+    None,
+    /// Each Nth time only; every time without it.
+    EachNth,
+    /// So many of these, which have to be said.
+    Of(&'static str),
+    /// So many of these, or as many where nothing is said.
+    Or(&'static str, &'static str),
+}
+
+/// A behaviour with a name.
+#[derive(Debug, Clone, Copy)]
+pub struct Profile {
+    pub name: &'static str,
+    pub number: Number,
+    pub effect: &'static str,
+}
+
+const fn profile(name: &'static str, number: Number, effect: &'static str) -> Profile {
+    Profile { name, number, effect }
+}
+
+/// What [`Script::profile`] knows.
+pub const PROFILES: &[Profile] = &[
+    profile("accept", Number::None, "takes everything"),
+    profile("refuse-mail", Number::EachNth, "550 5.7.1 to MAIL: the sender is not welcome"),
+    profile("refuse-rcpt", Number::EachNth, "550 5.1.1 to RCPT: no such user; names the address"),
+    profile("refuse-data", Number::EachNth, "554 5.7.0 to DATA"),
+    profile("refuse-content", Number::EachNth, "554 5.7.1 to the message: spam; names subject, address"),
+    profile("refuse-auth", Number::EachNth, "535 5.7.8 to AUTH"),
+    profile("tempfail", Number::EachNth, "451 4.7.1 to RCPT: greylisted"),
+    profile("decline", Number::EachNth, "451 4.3.0 to MAIL: not now"),
+    profile("354-after-refused-rcpt", Number::EachNth, "550 5.1.1 to RCPT, and 354 to DATA all the same"),
+    profile("hang-greeting", Number::EachNth, "connects and never greets"),
+    profile("hang-at-ehlo", Number::EachNth, "no answer to EHLO, for ever"),
+    profile("hang-at-starttls", Number::EachNth, "no answer to STARTTLS, for ever"),
+    profile("hang-at-mail", Number::EachNth, "no answer to MAIL, for ever"),
+    profile("hang-after-data", Number::EachNth, "takes a message and never answers it: in doubt"),
+    profile("drop-at-mail", Number::EachNth, "closes the connection at MAIL"),
+    profile("drop-before-data", Number::EachNth, "closes the connection at DATA"),
+    profile("drop-after-data", Number::EachNth, "takes a message, closes without an answer: in doubt"),
+    profile("421-greeting", Number::EachNth, "421 as the greeting: too many connections"),
+    profile("421-ehlo", Number::EachNth, "421 to EHLO"),
+    profile("421-after", Number::Or("messages", "10"), "421 to each MAIL behind N"),
+    profile("421-final", Number::EachNth, "421 behind the message, then closes"),
+    profile("554-greeting", Number::EachNth, "554 as the greeting: no service here"),
+    profile("garbage", Number::EachNth, "bytes that are no reply to MAIL"),
+    profile("overlong-line", Number::EachNth, "a reply line of 5,000 bytes to MAIL"),
+    profile("endless-reply", Number::EachNth, "200 lines of a reply to MAIL that does not end"),
+    profile("extra-reply", Number::EachNth, "one reply too many behind the answer to DATA"),
+    profile("extra-final-reply", Number::EachNth, "one reply too many behind the answer to a message"),
+    profile("extra-reply-before-tls", Number::EachNth, "one reply too many behind the answer to STARTTLS"),
+    profile("long-replies", Number::EachNth, "every reply in 20 lines"),
+    profile("slow", Number::Or("ms", "50"), "every reply late by so much"),
+    profile("one-message-per-second", Number::None, "a second for each message"),
+    profile("no-starttls", Number::None, "does not offer STARTTLS"),
+    profile("no-pipelining", Number::None, "does not offer PIPELINING"),
+    profile("no-8bitmime", Number::None, "does not offer 8BITMIME"),
+    profile("no-smtputf8", Number::None, "does not offer SMTPUTF8"),
+    profile("no-chunking", Number::None, "does not offer CHUNKING"),
+    profile("requiretls", Number::None, "offers REQUIRETLS within TLS"),
+    profile("size", Number::Of("bytes"), "offers SIZE with this limit"),
 ];
 
 impl Script {
@@ -273,9 +298,15 @@ mod tests {
 
     #[test]
     fn every_listed_profile_exists_and_they_can_be_joined() {
-        for name in PROFILES {
-            let numbered = if *name == "size" { "size=1000" } else { name };
-            assert!(Script::profile(numbered).is_ok(), "{name}");
+        for Profile { name, number, .. } in PROFILES {
+            let alone = Script::profile(name);
+            let numbered = Script::profile(&format!("{name}=1000"));
+            match number {
+                // An offer takes none; a rule passes over it.
+                Number::None => assert!(alone.is_ok(), "{name}"),
+                Number::Of(_) => assert!(alone.is_err() && numbered.is_ok(), "{name}"),
+                Number::EachNth | Number::Or(..) => assert_ne!(alone.unwrap(), numbered.unwrap(), "{name}"),
+            }
         }
         let script = Script::profile("no-pipelining, refuse-rcpt=3").unwrap();
         assert!(!script.offers.pipelining);
