@@ -104,7 +104,8 @@ impl Engine {
     }
 }
 
-fn granted(grants: &[String], name: &str) -> bool {
+/// Whether one of the grants is this name, or a beginning of it with `*` behind.
+pub fn granted(grants: &[String], name: &str) -> bool {
     grants.iter().any(|grant| match grant.strip_suffix('*') {
         Some(prefix) => name.starts_with(prefix),
         None => grant == name,

@@ -34,6 +34,14 @@ impl CliError {
         Self::new(Exit::Failed, cause)
     }
 
+    /// For the log.
+    pub fn in_one_line(&self) -> String {
+        match &self.fix {
+            Some(fix) => format!("{}; fix: {fix}", self.cause),
+            None => self.cause.clone(),
+        }
+    }
+
     pub fn fix(mut self, fix: impl fmt::Display) -> Self {
         self.fix = Some(fix.to_string());
         self

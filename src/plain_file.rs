@@ -30,6 +30,36 @@ pub fn read(path: &Path, bytes_max: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     if bytes.len() as u64 > bytes_max { Err(too_large()) } else { Ok(bytes) }
 }
 
+/// What mends that a file cannot be read.
+pub fn fix(path: &Path, cause: &io::Error) -> String {
+    match cause.kind() {
+        io::ErrorKind::NotFound => {
+            format!("there is no {}: put it there, or correct its name", path.display())
+        }
+        io::ErrorKind::PermissionDenied => closed(path),
+        io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => {
+            String::from("name a plain file")
+        }
+        io::ErrorKind::FileTooLarge => String::from("is it the right file? it is much too large"),
+        _ => String::from("check the disk and the system log"),
+    }
+}
+
+fn closed(path: &Path) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let us = rustix::process::geteuid().as_raw();
+    match std::fs::metadata(path) {
+        Ok(found) => format!(
+            "it belongs to user {}, mode {:o}, and this is user {us}: run this as the user that the relay runs as, or let that one read it",
+            found.uid(),
+            found.mode() & 0o7777
+        ),
+        Err(_) => {
+            format!("a folder above it is closed to user {us}: run this as the user that the relay runs as")
+        }
+    }
+}
+
 fn too_large() -> io::Error {
     io::ErrorKind::FileTooLarge.into()
 }

@@ -38,19 +38,44 @@ pub enum SecretError {
     File(PathBuf, io::Error),
     #[error("the environment variable {0} is not set")]
     Env(String),
-    #[error(
-        "systemd gave no credential '{0}' (CREDENTIALS_DIRECTORY is not set; add LoadCredential={0}:... to the unit)"
-    )]
+    #[error("systemd gave no credential '{0}' (CREDENTIALS_DIRECTORY is not set)")]
     NoCredentials(String),
-    #[error("the secret command failed ({0}); run it by hand to see why")]
+    #[error("the secret command failed ({0})")]
     Command(String),
-    #[error("the secret command did not end within {}s and was stopped; run it by hand to see why", COMMAND_MAX.as_secs())]
+    #[error("the secret command did not end within {}s and was stopped", COMMAND_MAX.as_secs())]
     CommandHangs,
     #[error("the secret is empty")]
     Empty,
     #[error("the secret is longer than {SECRET_BYTES_MAX} bytes")]
     TooLong,
 }
+
+impl SecretError {
+    /// What mends this very cause.
+    pub fn fix(&self) -> String {
+        match self {
+            Self::NotAReference => {
+                "put it into a file that only the relay's user may read, and write file: and its path".into()
+            }
+            Self::File(path, cause) => plain_file::fix(path, cause),
+            Self::Env(name) => {
+                format!(
+                    "set {name} for the relay (Environment= or EnvironmentFile= in its unit) and for this command"
+                )
+            }
+            Self::NoCredentials(name) => format!(
+                "add LoadCredential={name}:FILE to the unit; by hand: CREDENTIALS_DIRECTORY=FOLDER, where {name} is a file"
+            ),
+            Self::Command(_) => "run it by hand, as the relay's user, to see why".into(),
+            Self::CommandHangs => "run it by hand, as the relay's user, to see what it waits for".into(),
+            Self::Empty => "write the secret there: what it refers to is there and holds nothing".into(),
+            Self::TooLong => "is it the right file? no secret is that long".into(),
+        }
+    }
+}
+
+/// A secret as it was read; wiped when dropped.
+pub type Secret = Zeroizing<Vec<u8>>;
 
 impl SecretRef {
     /// Reads a reference; a relative `file:` is relative to `base`.

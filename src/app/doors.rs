@@ -9,6 +9,8 @@ use crate::config::{BareNewline, Bind, Config, Listener, ListenerKind, TlsMode};
 use crate::exit::{CliError, Exit};
 use crate::tls::ServerTls;
 use socket::Socket;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -37,8 +39,8 @@ pub async fn open(
     let mut bound = Vec::new();
     for listener in &config.listeners {
         let socket = Socket::bind(&listener.bind).await.map_err(|cause| {
-            CliError::new(Exit::Temporary, format!("cannot listen on {}: {cause}", listener.bind))
-                .fix("stop what uses this address, or change bind of this [[listener]]")
+            CliError::new(Exit::Temporary, format!("cannot listen on {}: {}", listener.bind, cause.kind()))
+                .fix(bind_fix(&listener.bind, &cause))
         })?;
         bound.push((listener, socket, server_tls(listener)?));
     }
@@ -74,6 +76,35 @@ pub async fn open(
     Ok(doors)
 }
 
+/// What mends that a door cannot be opened.
+pub fn bind_fix(bind: &Bind, cause: &io::Error) -> String {
+    match (cause.kind(), bind) {
+        (io::ErrorKind::AddrInUse, Bind::Tcp(address)) => format!(
+            "another program listens there: end it (ss -ltnp 'sport = :{}' names it), or choose another bind for this [[listener]]",
+            address.port()
+        ),
+        (io::ErrorKind::AddrInUse, Bind::Unix(_)) => String::from(
+            "end the program that listens there, or remove what lies there, or choose another bind",
+        ),
+        (io::ErrorKind::AddrNotAvailable, _) => String::from(
+            "this machine does not have that address (ip addr lists those it has); 0.0.0.0 or [::] takes all of them",
+        ),
+        (io::ErrorKind::PermissionDenied, Bind::Tcp(_)) => String::from(
+            "ports below 1024 need a right: AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit; or choose a higher port",
+        ),
+        (io::ErrorKind::PermissionDenied, Bind::Unix(path)) => {
+            format!("let this user write to {}", folder(path).display())
+        }
+        (io::ErrorKind::NotFound, Bind::Unix(path)) => format!("mkdir -p {}", folder(path).display()),
+        _ => String::from("choose another bind for this [[listener]]"),
+    }
+}
+
+/// In which a socket file lies.
+pub fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 fn tls_word(mode: TlsMode) -> &'static str {
     match mode {
         TlsMode::Implicit => "implicit",
@@ -90,10 +121,8 @@ fn server_tls(listener: &Listener) -> Result<Option<ServerTls>, CliError> {
         ListenerKind::Http => &[b"h2", b"http/1.1"],
         ListenerKind::Smtp | ListenerKind::Lmtp => &[],
     };
-    let tls = ServerTls::load_with_clients(files, listener.client_ca.clone(), alpn).map_err(|cause| {
-        CliError::new(Exit::Config, format!("listener {}: {cause}", listener.bind)).fix(
-            "cert is a PEM chain, key a reference to its PEM key, client_ca a PEM file of CA certificates",
-        )
+    let tls = ServerTls::load_with_clients(files, listener.client_ca.clone(), alpn).map_err(|error| {
+        CliError::new(Exit::Config, format!("listener {}: {error}", listener.bind)).fix(error.fix())
     })?;
     Ok(Some(tls))
 }

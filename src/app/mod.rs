@@ -9,10 +9,8 @@ mod people;
 mod reload;
 mod settings;
 
-pub use doors::OpenDoor;
-pub use settings::{
-    ENGINE_SECRET_BYTES_MIN, journal_settings, render_settings, target_settings, vault_settings,
-};
+pub use doors::{OpenDoor, bind_fix, folder};
+pub use settings::{engine, journal_settings, render_settings, target_settings, vault_settings};
 
 use crate::accept::door::House;
 use crate::accept::quota::Quotas;
@@ -79,20 +77,18 @@ impl App {
     /// Exit 78 for what the configuration names but cannot be used; 75 for an address in use; 1 for a vault that
     /// cannot be read.
     pub async fn start(config: Config) -> Result<Self, CliError> {
-        let wrong =
-            |cause: String| CliError::new(Exit::Config, cause).fix("tokenrelay check names every mistake");
-        let vault_settings = vault_settings(&config).map_err(wrong)?;
+        let vault_settings = vault_settings(&config)?;
         let vault = Vault::open(&vault_settings)?;
         let health = Arc::<VaultHealth>::default();
         // Before anybody is read: no change is missed.
         let watch = vault.watch()?;
-        let (engines, engines_seen) = watch::channel(Arc::new(settings::engines(&config).map_err(wrong)?));
+        let (engines, engines_seen) = watch::channel(Arc::new(settings::engines(&config)?));
         let (rules, rules_seen) = watch::channel(Arc::new(reload::first_rules(&config)));
         let mut tls = TlsFiles::default();
         let pipeline = Pipeline {
             rules: rules_seen,
             resolver: people::resolver(&config, &vault, &health)?,
-            injector: injector(&config, &mut tls).map_err(wrong)?,
+            injector: injector(&config, &mut tls)?,
             stages: StageHistograms::default(),
             limits: PipelineLimits { message_bytes_max: config.limits.message_bytes_max },
             clock: crate::pipeline::Clock::default(),
@@ -201,15 +197,16 @@ fn gate(config: &Config) -> Gate {
     Gate::new(config.limits.jobs_in_flight_max, config.limits.bytes_in_flight_max)
 }
 
-fn injector(config: &Config, tls: &mut TlsFiles) -> Result<Injector, String> {
+fn injector(config: &Config, tls: &mut TlsFiles) -> Result<Injector, CliError> {
     let mut target = |target: &crate::config::Target| {
         let what = format!("target {}", target.name);
-        let client = ClientTls::load(target.trust.clone()).map_err(|cause| format!("{what}: {cause}"))?;
+        let client = ClientTls::load(target.trust.clone())
+            .map_err(|error| CliError::new(Exit::Config, format!("{what}: {error}")).fix(error.fix()))?;
         let settings = target_settings(target, &client)?;
         tls.targets.push((what, client));
         Ok(settings)
     };
-    let targets = config.targets.iter().map(&mut target).collect::<Result<_, String>>()?;
+    let targets = config.targets.iter().map(&mut target).collect::<Result<_, CliError>>()?;
     Ok(Injector::start(targets).with_places(config.limits.jobs_in_flight_max))
 }
 

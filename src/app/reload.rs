@@ -98,7 +98,7 @@ impl App {
 /// # Errors
 /// Why the new configuration cannot be used.
 fn read(config: Config, before: &Rules, parts: &Parts) -> Result<(Config, Engines, Rules), String> {
-    let engines = settings::engines(&config)?;
+    let engines = settings::engines(&config).map_err(|error| error.in_one_line())?;
     let rules = next_rules(&config, before)?;
     parts.tls.get().map_or(Ok(()), TlsFiles::read_again)?;
     Ok((config, engines, rules))

@@ -2,25 +2,50 @@
 
 use crate::config::{Config, EngineConfig, Target, TlsMode};
 use crate::engine::{Credential, Engine, Engines};
+use crate::exit::{CliError, Exit};
 use crate::inject::{self, Deadlines, TargetAuth, TargetSettings};
 use crate::journal::{self, WhenUnknown};
 use crate::personal::Personal;
-use crate::secret::SecretRef;
+use crate::secret::{SecretError, SecretRef};
 use crate::tls::ClientTls;
-use crate::vault::RootKey;
+use crate::vault::{RootKey, Vault};
 use crate::{render, resolve, vault};
 use std::sync::Arc;
+use std::{fmt, io};
 
 /// Shortest secret an engine may have, in bytes: a bearer key must not be guessable.
-pub const ENGINE_SECRET_BYTES_MIN: usize = 16;
+const ENGINE_SECRET_BYTES_MIN: usize = 16;
 
 /// # Errors
-/// When the root key cannot be read or is not a key.
-pub fn vault_settings(config: &Config) -> Result<vault::Settings, String> {
-    let secret = config.vault_key.read().map_err(|cause| format!("[vault] key: {cause}"))?;
-    let root_key =
-        RootKey::parse(&secret).map_err(|cause| format!("[vault] key ({}): {cause}", config.vault_key))?;
-    Ok(vault::Settings { dir: config.vault_dir(), root_key })
+/// Exit 78 when the root key cannot be read or is not a key.
+pub fn vault_settings(config: &Config) -> Result<vault::Settings, CliError> {
+    let dir = config.vault_dir();
+    let wrong = |cause: String, fix: String| {
+        // A new key opens no vault that is there.
+        let error = CliError::new(Exit::Config, cause);
+        if Vault::is_in(&dir) {
+            let dir = dir.display();
+            return error.fix(format_args!(
+                "put back the key that the vault {dir} was made with: there is no other way into it, and a new one does not fit"
+            ));
+        }
+        error.fix(fix)
+    };
+    let secret = config.vault_key.read().map_err(|cause| match &cause {
+        SecretError::File(path, error) if error.kind() == io::ErrorKind::NotFound => {
+            let fix = format!("openssl rand -hex 32 > {}; chmod 600 {0}", path.display());
+            wrong(format!("[vault] key: {cause}"), fix)
+        }
+        SecretError::Empty | SecretError::TooLong => {
+            wrong(format!("[vault] key ({}): {cause}", config.vault_key), cause.fix())
+        }
+        _ => CliError::new(Exit::Config, format!("[vault] key: {cause}")).fix(cause.fix()),
+    })?;
+    let root_key = RootKey::parse(&secret).map_err(|cause| {
+        let fix = "write 32 random bytes as hex there: openssl rand -hex 32";
+        wrong(format!("[vault] key ({}): {cause}", config.vault_key), fix.into())
+    })?;
+    Ok(vault::Settings { dir, root_key })
 }
 
 pub fn resolve_settings(config: &Config) -> resolve::Settings {
@@ -43,13 +68,17 @@ pub fn render_settings(config: &Config) -> render::Settings {
 }
 
 /// # Errors
-/// When the password cannot be read.
-pub fn target_settings(target: &Target, tls: &ClientTls) -> Result<TargetSettings, String> {
-    let read = |(user, password): &(String, crate::secret::SecretRef)| {
-        let secret = password.read().map_err(|cause| format!("target {}: auth: {cause}", target.name))?;
-        let password = String::from_utf8(secret.to_vec())
-            .map_err(|_| format!("target {}: auth: the password is not UTF-8", target.name))?;
-        Ok::<_, String>(TargetAuth { user: user.clone(), password: Personal::new(password) })
+/// Exit 78 when the password cannot be read.
+pub fn target_settings(target: &Target, tls: &ClientTls) -> Result<TargetSettings, CliError> {
+    let read = |(user, password): &(String, SecretRef)| {
+        let wrong = |cause: &dyn fmt::Display, fix: String| {
+            CliError::new(Exit::Config, format!("target {}: auth: {cause}", target.name)).fix(fix)
+        };
+        let secret = password.read().map_err(|cause| wrong(&cause, cause.fix()))?;
+        let password = String::from_utf8(secret.to_vec()).map_err(|_| {
+            wrong(&"the password is not UTF-8", format!("write it in UTF-8 where {password} points"))
+        })?;
+        Ok::<_, CliError>(TargetAuth { user: user.clone(), password: Personal::new(password) })
     };
     Ok(TargetSettings {
         tls: match target.tls {
@@ -83,19 +112,28 @@ pub fn target_settings(target: &Target, tls: &ClientTls) -> Result<TargetSetting
 }
 
 /// # Errors
-/// Names the engine whose secret cannot be read or is too short.
-pub fn engines(config: &Config) -> Result<Engines, String> {
-    config.engines.iter().map(engine).collect::<Result<_, _>>().map(Engines::new)
+/// Exit 78, with the engine whose secret cannot be read or is too short.
+pub fn engines(config: &Config) -> Result<Engines, CliError> {
+    let named = |config: &EngineConfig| {
+        engine(config).map_err(|error| {
+            let cause = format!("engine {}: {}", config.name, error.cause);
+            CliError { cause, ..error }
+        })
+    };
+    config.engines.iter().map(named).collect::<Result<_, _>>().map(Engines::new)
 }
 
-fn engine(config: &EngineConfig) -> Result<Arc<Engine>, String> {
-    let by_secret = config.secret.as_ref().map(|secret| by_secret(&config.name, secret)).transpose()?;
+/// # Errors
+/// Exit 78 when its secret cannot be read or is too short.
+pub fn engine(config: &EngineConfig) -> Result<Arc<Engine>, CliError> {
+    let by_secret = config.secret.as_ref().map(by_secret).transpose()?;
     let by_certificate = config.client_cert_san.as_deref().map(Credential::of_certificate);
     let credential = match (by_secret, by_certificate) {
         (Some(secret), Some(certificate)) => secret.or(certificate),
         (Some(one), None) | (None, Some(one)) => one,
         (None, None) => {
-            return Err(format!("engine {}: it has no secret and no client_cert_san", config.name));
+            return Err(CliError::new(Exit::Config, "it has no secret and no client_cert_san")
+                .fix("add secret = \"file:keys/NAME.secret\""));
         }
     };
     Ok(Arc::new(Engine {
@@ -109,11 +147,25 @@ fn engine(config: &EngineConfig) -> Result<Arc<Engine>, String> {
     }))
 }
 
-fn by_secret(engine: &str, reference: &SecretRef) -> Result<Credential, String> {
-    let secret = reference.read().map_err(|cause| format!("engine {engine}: {cause}"))?;
+fn by_secret(reference: &SecretRef) -> Result<Credential, CliError> {
+    let wrong = |cause: String, fix: String| CliError::new(Exit::Config, cause).fix(fix);
+    let secret = reference.read().map_err(|cause| {
+        let fix = match (&cause, reference) {
+            (SecretError::File(_, error), SecretRef::File(path))
+                if error.kind() == io::ErrorKind::NotFound =>
+            {
+                format!("openssl rand -hex 32 > {}; chmod 600 {0}; tell it to the engine", path.display())
+            }
+            _ => cause.fix(),
+        };
+        wrong(cause.to_string(), fix)
+    })?;
     if secret.len() < ENGINE_SECRET_BYTES_MIN {
-        return Err(format!(
-            "engine {engine}: its secret is shorter than {ENGINE_SECRET_BYTES_MIN} characters; make one: openssl rand -hex 32",
+        return Err(wrong(
+            format!("its secret is shorter than {ENGINE_SECRET_BYTES_MIN} characters"),
+            format!(
+                "make one (openssl rand -hex 32), write it where {reference} points, and tell it to the engine"
+            ),
         ));
     }
     Ok(Credential::of(&secret))

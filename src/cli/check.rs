@@ -1,24 +1,18 @@
-//! `tokenrelay check`: a checklist of everything `serve` needs, with a fix for each failure.
+//! `tokenrelay check`: a checklist of everything `serve` needs, and jobs after it, with a fix for each failure.
 
+mod doors;
+mod engines;
 mod journal;
 mod private;
+mod targets;
 
 use super::{CliError, Exit, WithConfig, context, screen};
-use crate::app;
-use crate::config::{Config, ListenerKind};
-use crate::inject::{ProbeEnvelope, ProbeStep, probe};
-use crate::job::Acceptance;
+use crate::config::{Config, ConfigError, Problem};
 use crate::render::Renderer;
-use crate::secret::SecretRef;
-use crate::tls::{ClientTls, ServerTls};
 use crate::vault::Vault;
 use clap::Args;
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::io::{self, Write};
-
-/// Senders asked for at each target, at most.
-const SENDERS_MAX: usize = 10;
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
@@ -28,19 +22,15 @@ pub struct CheckArgs {
     #[arg(long)]
     offline: bool,
     /// Ask each target whether it takes mail from this address [default: the senders of the templates]
-    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    #[arg(long, value_name = "ADDRESS", value_parser = targets::address)]
     probe_from: Option<String>,
     /// Ask each target whether it takes mail to this address; nothing is sent to it
-    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    #[arg(long, value_name = "ADDRESS", value_parser = targets::address)]
     probe_to: Option<String>,
-    /// One JSON object a line
+    /// One JSON object a line: check, ok, detail and, where it is not ok, fix
     #[arg(long)]
     json: bool,
 }
-
-/// Right as it is, but clients that send one message to several people and do not look at each answer lose mail by it.
-const ONE_RECIPIENT: &str = "accept = \"handoff\" takes one recipient a message, the others get 452: for an engine that sends one message \
-                             to several people set accept = \"auto\" or \"journal\"";
 
 /// One line of the checklist.
 #[derive(Debug, Serialize)]
@@ -60,6 +50,11 @@ impl Step {
     fn bad(check: impl Into<String>, cause: impl ToString, fix: impl Into<String>) -> Self {
         Self { check: check.into(), ok: false, detail: cause.to_string(), fix: Some(fix.into()) }
     }
+
+    /// What another command, or `serve`, would end with.
+    fn failed(check: impl Into<String>, error: CliError) -> Self {
+        Self { check: check.into(), ok: false, detail: error.cause, fix: error.fix }
+    }
 }
 
 /// Checks and prints.
@@ -67,170 +62,114 @@ impl Step {
 /// # Errors
 /// Exit 78 when the configuration itself cannot be read; failures of single checks end with exit 1.
 pub async fn run(args: CheckArgs) -> Result<Exit, CliError> {
-    let config = context::config(&args.with.config)?;
+    let config = match Config::load(&args.with.config) {
+        Ok(config) => config,
+        Err(error) if args.json => {
+            print(&unread(&error), Form::Json).map_err(screen::unwritable)?;
+            return Ok(Exit::Config);
+        }
+        Err(error) => return Err(context::unusable(&error)),
+    };
+    let steps = steps(&config, &args).await;
+    let form = if args.json { Form::Json } else { Form::List };
+    print(&steps, form).map_err(screen::unwritable)?;
+    Ok(if steps.iter().all(|step| step.ok) { Exit::Ok } else { Exit::Failed })
+}
+
+/// A step for each mistake in the configuration.
+fn unread(error: &ConfigError) -> Vec<Step> {
+    const NAME: &str = "configuration";
+    match error {
+        ConfigError::Unreadable { .. } => vec![Step::failed(NAME, context::unusable(error))],
+        ConfigError::Wrong { file, problems } => {
+            let step = |problem: &Problem| Step::bad(NAME, problem.told(file), problem.fix());
+            problems.iter().map(step).collect()
+        }
+    }
+}
+
+async fn steps(config: &Config, args: &CheckArgs) -> Vec<Step> {
+    let renderer = Renderer::read(context::render_settings(config));
     let mut steps = vec![Step::good("configuration", config.file.display().to_string())];
-    steps.push(private::private_files(&config));
-    steps.extend(engines(&config));
-    steps.push(templates(&config));
-    steps.push(vault(&config));
-    steps.push(journal::journal(&config));
-    steps.extend(listeners(&config));
+    steps.push(private::private_files(config));
+    steps.extend(templates(&renderer));
+    steps.extend(engines::engines(config, &renderer));
+    steps.push(vault(config));
+    let (journal, owner) = journal::journal(config);
+    steps.push(journal);
+    steps.extend(doors::listeners(config, owner).await);
     if !args.offline {
-        steps.extend(targets(&config, &envelope(&config, &args)).await);
-    }
-    let failed = steps.iter().filter(|step| !step.ok).count();
-    print(&steps, args.json, failed).map_err(screen::unwritable)?;
-    Ok(if failed == 0 { Exit::Ok } else { Exit::Failed })
-}
-
-fn engines(config: &Config) -> Vec<Step> {
-    if config.engines.is_empty() {
-        return vec![Step::bad(
-            "engines",
-            "nobody may submit",
-            "add an [[engine]] with name and secret (or client_cert_san)",
-        )];
-    }
-    let check = |engine: &crate::config::EngineConfig| {
-        let name = format!("engine {}", engine.name);
-        let secret = engine.secret.as_ref().map(SecretRef::read).transpose();
-        match secret {
-            Ok(_) if engine.purposes.is_empty() => {
-                Step::bad(name, "it has no purpose, so every job is refused", "add purposes = [\"service\"]")
-            }
-            Ok(Some(secret)) if secret.len() < app::ENGINE_SECRET_BYTES_MIN => Step::bad(
-                name,
-                format!("its secret is shorter than {} characters", app::ENGINE_SECRET_BYTES_MIN),
-                "make one: openssl rand -hex 32",
-            ),
-            Ok(_) => Step::good(name, format!("may mail for {}", engine.purposes.join(", "))),
-            Err(cause) => Step::bad(name, cause, "write the secret where engine.secret points"),
-        }
-    };
-    config.engines.iter().map(check).collect()
-}
-
-fn templates(config: &Config) -> Step {
-    match Renderer::load(app::render_settings(config)) {
-        Ok(renderer) => Step::good("templates", format!("{} loaded", renderer.templates().count())),
-        Err(lints) => {
-            let all: Vec<String> = lints.iter().map(ToString::to_string).collect();
-            Step::bad("templates", all.join("\n"), "tokenrelay template lint shows each place")
-        }
-    }
-}
-
-fn vault(config: &Config) -> Step {
-    let opened = app::vault_settings(config).map_err(|cause| cause.to_string()).and_then(|settings| {
-        Vault::open(&settings).and_then(|vault| vault.stats()).map_err(|c| c.to_string())
-    });
-    match opened {
-        Ok(stats) => Step::good("vault", format!("{} people", stats.people)),
-        Err(cause) => {
-            Step::bad("vault", cause, "tokenrelay vault import people.csv makes it; see [vault] key")
-        }
-    }
-}
-
-fn listeners(config: &Config) -> Vec<Step> {
-    let check = |listener: &crate::config::Listener| {
-        let name = format!("listener {}", listener.bind);
-        let load = |files| ServerTls::load_with_clients(files, listener.client_ca.clone(), &[]);
-        let told = |tls: &str| match (listener.kind, listener.accept) {
-            (ListenerKind::Smtp, Acceptance::Handoff) => format!("{tls}; {ONE_RECIPIENT}"),
-            _ => tls.to_owned(),
-        };
-        match listener.identity.clone().map(load) {
-            None => Step::good(name, told("no TLS, this machine only")),
-            Some(Ok(_)) => Step::good(name, told("certificate and key fit")),
-            Some(Err(cause)) => Step::bad(
-                name,
-                cause,
-                "put a PEM chain in cert, its key in key, and CA certificates in client_ca",
-            ),
-        }
-    };
-    config.listeners.iter().map(check).collect()
-}
-
-/// What engines send is not known here; what the templates say of themselves is.
-fn envelope(config: &Config, args: &CheckArgs) -> ProbeEnvelope {
-    let mut envelope = ProbeEnvelope::default();
-    if let Some(recipient) = &args.probe_to {
-        envelope.recipient.clone_from(recipient);
-    }
-    let senders: BTreeSet<String> = match &args.probe_from {
-        Some(sender) => BTreeSet::from([sender.clone()]),
-        None => Renderer::load(app::render_settings(config))
-            .map(|renderer| renderer.senders().map(str::to_owned).collect())
-            .unwrap_or_default(),
-    };
-    if !senders.is_empty() {
-        envelope.senders = senders.into_iter().filter(|sender| sender.is_ascii()).take(SENDERS_MAX).collect();
-    }
-    envelope
-}
-
-/// What may stand in MAIL and RCPT.
-fn address(text: &str) -> Result<String, String> {
-    let has_parts =
-        text.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>".contains(&byte));
-    let is_address = has_parts && is_plain && text.len() <= 254;
-    is_address.then(|| text.to_owned()).ok_or_else(|| String::from("write local@domain, in ASCII"))
-}
-
-async fn targets(config: &Config, envelope: &ProbeEnvelope) -> Vec<Step> {
-    if config.targets.is_empty() {
-        return vec![Step::bad(
-            "targets",
-            "there is no first MTA",
-            "add a [[target]] with name, host and port",
-        )];
-    }
-    let mut steps = Vec::new();
-    for target in &config.targets {
-        let tls = ClientTls::load(target.trust.clone());
-        let name = |part: &str| format!("target {} {part}", target.name);
-        match tls.map_err(|cause| cause.to_string()).and_then(|tls| app::target_settings(target, &tls)) {
-            Ok(settings) => {
-                steps.extend(probe(&settings, envelope).await.into_iter().map(|step| probed(&name, step)))
-            }
-            Err(cause) => {
-                steps.push(Step::bad(name("set-up"), cause, "see ca, pin and auth of this [[target]]"))
-            }
-        }
+        let asked = targets::Asked { from: args.probe_from.as_deref(), to: args.probe_to.as_deref() };
+        steps.extend(targets::targets(config, &targets::envelope(&renderer, &asked)).await);
     }
     steps
 }
 
-fn probed(name: &dyn Fn(&str) -> String, step: ProbeStep) -> Step {
-    match step.result {
-        Ok(detail) => Step::good(name(step.name), detail),
-        Err(failure) => Step::bad(name(step.name), failure.cause, failure.fix),
+/// A step for each mistake, or one.
+fn templates(renderer: &Renderer) -> Vec<Step> {
+    let mistakes: Vec<Step> = renderer
+        .shelf()
+        .mistakes()
+        .map(|lint| {
+            let place = format!("{}:{}:{}: {}", lint.place, lint.line, lint.column, lint.cause);
+            Step::bad("templates", place, &lint.fix)
+        })
+        .collect();
+    if !mistakes.is_empty() {
+        return mistakes;
+    }
+    vec![Step::good("templates", format!("{} loaded", renderer.templates().count()))]
+}
+
+fn vault(config: &Config) -> Step {
+    const NAME: &str = "vault";
+    let opened = context::vault_settings(config)
+        .and_then(|settings| Ok(Vault::open(&settings).and_then(|vault| vault.stats())?));
+    match opened {
+        Ok(stats) if stats.people == 0 => Step::bad(
+            NAME,
+            "there is nobody in it: every job would be refused as unknown-token",
+            "tokenrelay vault import PEOPLE.csv --tokens-out tokens.csv",
+        ),
+        Ok(stats) => Step::good(NAME, format!("{} people", stats.people)),
+        Err(error) => Step::failed(NAME, error),
     }
 }
 
-fn print(steps: &[Step], json: bool, failed: usize) -> io::Result<()> {
+#[derive(Clone, Copy)]
+enum Form {
+    List,
+    /// One object a line.
+    Json,
+}
+
+fn print(steps: &[Step], form: Form) -> io::Result<()> {
     let mut out = screen::stdout();
+    match form {
+        Form::Json => {
+            for step in steps {
+                writeln!(out, "{}", serde_json::to_string(step)?)?;
+            }
+            Ok(())
+        }
+        Form::List => out.write_all(list(steps, screen::width()).as_bytes()),
+    }
+}
+
+/// Behind `ok` and `FAIL`.
+const VERDICT_CHARS: usize = 6;
+
+fn list(steps: &[Step], width: screen::Width) -> String {
+    let names = steps.iter().map(|step| step.check.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
     for step in steps {
-        if json {
-            writeln!(out, "{}", serde_json::to_string(step)?)?;
-            continue;
-        }
-        let mark = if step.ok { "ok  " } else { "FAIL" };
-        writeln!(
-            out,
-            "{mark}  {:<28} {}",
-            step.check,
-            step.detail.replace('\n', "\n                                    ")
-        )?;
+        let verdict = if step.ok { "ok" } else { "FAIL" };
+        let line = format!("{verdict:<VERDICT_CHARS$}{:<names$}  {}", step.check, step.detail);
+        text += &width.wrap(&line, VERDICT_CHARS + names + 2);
         if let Some(fix) = &step.fix {
-            writeln!(out, "      fix: {fix}")?;
+            text += &width.wrap(&format!("{:VERDICT_CHARS$}fix: {fix}", ""), VERDICT_CHARS + 5);
         }
     }
-    if !json {
-        writeln!(out, "{}", if failed == 0 { "all good".to_owned() } else { format!("{failed} failed") })?;
-    }
-    Ok(())
+    let failed = steps.iter().filter(|step| !step.ok).count();
+    text + &if failed == 0 { String::from("all good\n") } else { format!("{failed} failed\n") }
 }

@@ -18,22 +18,18 @@ use zeroize::Zeroizing;
 /// # Errors
 /// Exit 78 with every mistake, and how to get a file when there is none.
 pub fn config(file: &Path) -> Result<Config, CliError> {
-    Config::load(file).map_err(|error| {
-        let fix = match &error {
-            ConfigError::Unreadable { .. } => "name it with -c FILE, or make one: tokenrelay init DIR",
-            ConfigError::Wrong { .. } => "mend these places; deploy/tokenrelay.toml shows every key",
-        };
-        CliError::new(Exit::Config, &error).fix(fix)
-    })
+    Config::load(file).map_err(|error| unusable(&error))
+}
+
+/// A configuration that cannot be used: exit 78.
+pub fn unusable(error: &ConfigError) -> CliError {
+    CliError::new(Exit::Config, error).fix(error.fix())
 }
 
 /// # Errors
 /// Exit 78 when the root key cannot be read or is not a key.
 pub fn vault_settings(config: &Config) -> Result<vault::Settings, CliError> {
-    crate::app::vault_settings(config).map_err(|cause| {
-        CliError::new(Exit::Config, cause)
-            .fix("set [vault] key to a reference to 32 random bytes, hex or base64")
-    })
+    crate::app::vault_settings(config)
 }
 
 pub fn render_settings(config: &Config) -> render::Settings {
@@ -100,7 +96,9 @@ pub fn engine_key(
             CliError::new(Exit::Usage, "no key is given").fix("give --key file:PATH or --key env:NAME")
         })?,
     };
-    let secret = reference.read().map_err(CliError::failed)?;
-    let text = std::str::from_utf8(&secret).map_err(|_| CliError::failed("the key is not text"))?;
+    let secret = reference.read().map_err(|error| CliError::failed(&error).fix(error.fix()))?;
+    let text = std::str::from_utf8(&secret).map_err(|_| {
+        CliError::failed("the key is not text").fix("is it the engine's secret that --key refers to?")
+    })?;
     Ok(Zeroizing::new(text.to_owned()))
 }

@@ -1,7 +1,7 @@
 //! `tokenrelay events tail|replay`: the ledger's events, as they happen or from the first one kept.
 
 use super::jobs::{Ended, Output, Place};
-use super::{CliError, Exit};
+use super::{CliError, Exit, screen};
 use crate::journal::ledger::{Event, Ledger};
 use clap::{Args, Subcommand};
 use std::io::{self, Write};
@@ -85,7 +85,7 @@ fn tell(args: &EventsArgs, place: &Place, out: &mut dyn Write) -> Result<(), End
                 break;
             }
             left -= 1;
-            super::jobs::write_event(out, event, args.json)?;
+            write(out, event, args.json)?;
         }
         out.flush()?;
         if left == 0 || (found.is_end && !follows) {
@@ -95,6 +95,16 @@ fn tell(args: &EventsArgs, place: &Place, out: &mut dyn Write) -> Result<(), End
             std::thread::sleep(LOOK_EVERY);
         }
     }
+}
+
+/// On a terminal in as many lines as it takes.
+fn write(out: &mut dyn Write, event: &Event, json: bool) -> io::Result<()> {
+    const SEQ_CHARS: usize = 10;
+    let mut line = Vec::new();
+    super::jobs::write_event(&mut line, event, json)?;
+    let text = String::from_utf8_lossy(&line);
+    let width = if json { screen::Width::Any } else { screen::width() };
+    out.write_all(width.wrap(text.trim_end(), SEQ_CHARS).as_bytes())
 }
 
 #[cfg(test)]

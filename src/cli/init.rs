@@ -13,9 +13,6 @@ use zeroize::Zeroizing;
 
 static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
-/// The annotated configuration that `init` writes: every key there is.
-pub const EXAMPLE_CONFIG: &str = include_str!("../../deploy/tokenrelay.toml");
-
 /// Invented people in the sample file.
 const SAMPLE_PEOPLE: usize = 100;
 const SAMPLE_SEED: u64 = 1;
@@ -64,7 +61,7 @@ pub fn fill(dir: &Path, sample: Sample) -> io::Result<Written> {
     for folder in ["", "keys", "certs", "templates"] {
         fs::create_dir_all(dir.join(folder))?;
     }
-    written.file(dir.join("tokenrelay.toml"), EXAMPLE_CONFIG.as_bytes(), 0o644)?;
+    written.file(dir.join("tokenrelay.toml"), crate::config::EXAMPLE.as_bytes(), 0o644)?;
     for key in ["vault.key", "campaigns.secret"] {
         written.file(dir.join("keys").join(key), random_key().as_bytes(), 0o600)?;
     }

@@ -101,9 +101,7 @@ fn endpoint(args: &SendArgs, defaults: &SendDefaults) -> Result<Endpoint, CliErr
     })?;
     let tls = if url.starts_with("https:") {
         let trust = args.ca.clone().map_or_else(|| defaults.trust.clone(), Trust::CaFile);
-        let tls = ClientTls::load(trust).map_err(|error| {
-            CliError::failed(error).fix("give --ca FILE with the relay's CA, in PEM form")
-        })?;
+        let tls = ClientTls::load(trust).map_err(|error| CliError::failed(&error).fix(error.fix()))?;
         Some(tls.config())
     } else {
         None

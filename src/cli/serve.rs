@@ -86,7 +86,7 @@ async fn reload(app: &App, with: &WithConfig, signals: &mut Signals) -> Wake {
             outcome = app.reload(config) => outcome,
             () = signals.stop() => return Wake::Stop,
         },
-        Ok(Err(error)) => Err(error.cause),
+        Ok(Err(error)) => Err(error.in_one_line()),
         Err(_) => Err(String::from("reading it broke off")),
     };
     match outcome {

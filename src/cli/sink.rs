@@ -6,9 +6,8 @@ use crate::load::sink::{
     UnknownProfile,
 };
 use crate::nearest::nearest;
-use crate::tls::DevAuthority;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use crate::secret::SecretRef;
+use crate::tls::{DevAuthority, ServerFiles, ServerTls};
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -257,20 +256,9 @@ fn tls(args: &SinkArgs) -> Result<SinkTls, CliError> {
 }
 
 fn from_files(cert: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, CliError> {
-    let unusable = |path: &Path, cause: &dyn std::fmt::Display| {
-        CliError::failed(format!("cannot use {}: {cause}", path.display())).fix("give a file in PEM form")
-    };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect)
-        .map_err(|cause| unusable(cert, &cause))?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|cause| unusable(key, &cause))?;
-    let config = rustls::ServerConfig::builder_with_provider(crate::tls::provider())
-        .with_safe_default_protocol_versions()
-        .map_err(CliError::failed)?
-        .with_no_client_auth()
-        .with_single_cert(chain, private)
-        .map_err(|cause| unusable(key, &cause))?;
-    Ok(Arc::new(config))
+    let files = ServerFiles { certificate: cert.to_owned(), key: SecretRef::File(key.to_owned()) };
+    let tls = ServerTls::load(files, &[]).map_err(|error| CliError::failed(&error).fix(error.fix()))?;
+    Ok(tls.config())
 }
 
 fn throw_away(args: &SinkArgs) -> Result<Arc<rustls::ServerConfig>, CliError> {

@@ -5,6 +5,7 @@ use crate::accept::data;
 use crate::fault::Fault;
 use crate::job::{Content, Data, SendNumber, Token};
 use crate::load::reading::Reading;
+use crate::nearest::did_you_mean;
 use crate::person::{EMAIL, Person, PersonBuilder};
 use crate::render::{Finished, Lint, Moment, RenderRequest, Renderer, Settings, TemplateInfo, Transfer};
 use clap::{Args, Subcommand};
@@ -75,9 +76,9 @@ fn run_to(args: TemplateArgs, settings: Settings, out: &mut dyn Write) -> Result
             let renderer = Renderer::read(settings);
             let Some(info) = renderer.templates().find(|info| info.name == name) else {
                 whole(&renderer)?;
-                return Err(
-                    CliError::failed(format!("there is no template {name}")).fix("tokenrelay template list")
-                );
+                let near = did_you_mean(&name, renderer.shelf().names());
+                return Err(CliError::failed(format!("there is no template {name}{near}"))
+                    .fix("tokenrelay template list"));
             };
             let data = match data {
                 Some(file) => read_data(&file)?,
@@ -121,7 +122,7 @@ fn lint(loaded: Result<Renderer, Vec<Lint>>, json: bool, out: &mut dyn Write) ->
 
 fn list(renderer: &Renderer, json: bool, out: &mut dyn Write) -> Result<(), CliError> {
     let joined = |list: Vec<String>| if list.is_empty() { String::from("-") } else { list.join(" ") };
-    let mut rows = vec![["TEMPLATE", "LOCALES", "PURPOSE", "PERSON FIELDS", "DATA"].map(String::from)];
+    let mut rows = screen::Columns::new(["TEMPLATE", "LOCALES", "PURPOSE", "PERSON FIELDS", "DATA"]);
     for info in renderer.templates() {
         if json {
             let line = serde_json::to_string(info).map_err(CliError::failed)?;
@@ -131,7 +132,7 @@ fn list(renderer: &Renderer, json: bool, out: &mut dyn Write) -> Result<(), CliE
             "required" => name.clone(),
             _ => format!("[{name}]"),
         });
-        rows.push([
+        rows.add([
             info.name.clone(),
             joined(info.locales.clone()),
             info.purpose.clone().unwrap_or_else(|| String::from("-")),
@@ -140,12 +141,7 @@ fn list(renderer: &Renderer, json: bool, out: &mut dyn Write) -> Result<(), CliE
         ]);
     }
     if !json {
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let [a, b, c, d] = [width(0), width(1), width(2), width(3)];
-        for row in &rows {
-            let line = format!("{:a$}  {:b$}  {:c$}  {:d$}  {}", row[0], row[1], row[2], row[3], row[4]);
-            write(out, format!("{}\n", line.trim_end()).as_bytes())?;
-        }
+        write(out, rows.text(screen::width()).as_bytes())?;
     }
     Ok(())
 }

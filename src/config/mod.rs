@@ -1,12 +1,14 @@
 //! The configuration: the file as written becomes the configuration as meant, and every mistake in it is
 //! reported at once with its line and column.
 
+mod advice;
 mod listener;
 mod node;
 mod read;
 mod section;
 pub mod units;
 
+pub use advice::EXAMPLE;
 pub use node::{ENV_PREFIX, Origin};
 pub use section::Problem;
 
@@ -232,8 +234,8 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let wrong = |problems| ConfigError::Wrong { file: file.into(), problems };
-        let mut root =
-            node::parse(source).map_err(|(origin, cause)| wrong(vec![Problem { origin, cause }]))?;
+        let mut root = node::parse(source)
+            .map_err(|(origin, cause)| wrong(vec![Problem { origin, cause, key: None }]))?;
         node::lay_over(&mut root, environment);
         read::config(&root, file).map_err(wrong)
     }
@@ -271,12 +273,7 @@ impl fmt::Display for ConfigError {
             Self::Wrong { file, problems } => {
                 for (number, problem) in problems.iter().enumerate() {
                     let separator = if number == 0 { "" } else { "\n" };
-                    match &problem.origin {
-                        Origin::Env(_) => write!(f, "{separator}{}: {}", problem.origin, problem.cause)?,
-                        Origin::File { .. } => {
-                            write!(f, "{separator}{}:{}: {}", file.display(), problem.origin, problem.cause)?;
-                        }
-                    }
+                    write!(f, "{separator}{}", problem.told(file))?;
                 }
                 Ok(())
             }

@@ -4,9 +4,10 @@ use super::listener::listener;
 use super::node::{Node, Origin, Value};
 use super::section::{Problem, Reading, Section};
 use super::{
-    CacheConfig, Config, EngineConfig, JournalConfig, Limits, Listener, LogConfig, LogFormat, Target,
+    Bind, CacheConfig, Config, EngineConfig, JournalConfig, Limits, Listener, LogConfig, LogFormat, Target,
     Timeouts, TlsMode,
 };
+use crate::nearest::did_you_mean;
 use crate::resolve::ConsentRule;
 use crate::secret::SecretRef;
 use crate::tls::{Pin, Trust};
@@ -75,6 +76,7 @@ fn read(root: &Section<'_>, file: &Path) -> Option<Config> {
     unique(root, "target", targets.iter().map(|target| target.name.as_str()));
     unique(root, "engine", engines.iter().map(|engine| engine.name.as_str()));
     check_doors(root, &listeners, &engines);
+    check_binds(root, &listeners);
     root.report_unknown();
     let file = file.into();
     let vault_key = vault_key?;
@@ -162,7 +164,7 @@ fn limits(section: Section<'_>) -> Limits {
             32 << 30,
             SMALLEST_JOB,
         ),
-        handoff_wait: section.duration("handoff_wait", Duration::from_secs(10)),
+        handoff_wait: section.some_duration("handoff_wait", Duration::from_secs(10)),
         drain_wait: section.duration("drain_wait", Duration::from_secs(30)),
     };
     section.finish();
@@ -329,7 +331,9 @@ fn engine(section: Section<'_>) -> Option<EngineConfig> {
 fn check_doors(root: &Section<'_>, listeners: &[Listener], engines: &[EngineConfig]) {
     for stranger in listeners.iter().filter_map(|listener| listener.engine.as_deref()) {
         if !engines.iter().any(|engine| engine.name == stranger) {
-            let cause = format!("listener.engine names \"{stranger}\", and no [[engine]] has this name");
+            let near = did_you_mean(stranger, engines.iter().map(|engine| engine.name.as_str()));
+            let cause =
+                format!("listener.engine names \"{stranger}\", and no [[engine]] has this name{near}");
             root.problem("listener", cause);
         }
     }
@@ -341,6 +345,21 @@ fn check_doors(root: &Section<'_>, listeners: &[Listener], engines: &[EngineConf
                 format!("two engines have client_cert_san \"{name}\"; a certificate is one engine's"),
             );
         }
+    }
+}
+
+/// The system picks a port where it is 0.
+fn check_binds(root: &Section<'_>, listeners: &[Listener]) {
+    let mut seen: Vec<&Bind> = Vec::new();
+    for bind in listeners.iter().map(|listener| &listener.bind) {
+        let is_any = bind.tcp().is_some_and(|address| address.port() == 0);
+        if !is_any && seen.contains(&bind) {
+            root.problem(
+                "listener",
+                format!("two listeners have bind = \"{bind}\"; each needs one of its own"),
+            );
+        }
+        seen.push(bind);
     }
 }
 

@@ -16,6 +16,18 @@ use std::time::Duration;
 pub struct Problem {
     pub origin: Origin,
     pub cause: String,
+    /// What it is about, or what was meant, as `cache.ttl`.
+    pub key: Option<String>,
+}
+
+impl Problem {
+    /// Where, and what; `file` is the one that was read.
+    pub fn told(&self, file: &Path) -> String {
+        match &self.origin {
+            Origin::Env(_) => format!("{}: {}", self.origin, self.cause),
+            Origin::File { .. } => format!("{}:{}: {}", file.display(), self.origin, self.cause),
+        }
+    }
 }
 
 /// What all sections of one reading share: the mistakes so far and every key that was asked for.
@@ -31,8 +43,9 @@ impl Reading {
         Self { base: base.into(), problems: RefCell::default(), asked: RefCell::default() }
     }
 
-    pub fn problem(&self, origin: &Origin, cause: impl Into<String>) {
-        self.problems.borrow_mut().push(Problem { origin: origin.clone(), cause: cause.into() });
+    fn problem(&self, origin: &Origin, key: String, cause: impl Into<String>) {
+        let problem = Problem { origin: origin.clone(), cause: cause.into(), key: Some(key) };
+        self.problems.borrow_mut().push(problem);
     }
 }
 
@@ -54,7 +67,7 @@ impl<'a> Section<'a> {
         let entries = match node.map(|node| (&node.value, &node.origin)) {
             Some((Value::Table(entries), _)) => Some(entries),
             Some((other, at)) => {
-                reading.problem(at, format!("{name} is a section, not {}", other.kind()));
+                reading.problem(at, name.clone(), format!("{name} is a section, not {}", other.kind()));
                 None
             }
             None => None,
@@ -70,7 +83,7 @@ impl<'a> Section<'a> {
     }
 
     pub fn problem(&self, key: &str, cause: impl Into<String>) {
-        self.reading.problem(&self.origin_of(key), cause);
+        self.reading.problem(&self.origin_of(key), self.path(key), cause);
     }
 
     pub fn section(&self, key: &'static str) -> Section<'a> {
@@ -109,7 +122,8 @@ impl<'a> Section<'a> {
             return text;
         }
         if !self.has(key) {
-            self.reading.problem(&self.origin, format!("{} is missing: {what}", self.path(key)));
+            let key = self.path(key);
+            self.reading.problem(&self.origin, key.clone(), format!("{key} is missing: {what}"));
         }
         String::new()
     }
@@ -223,11 +237,13 @@ impl<'a> Section<'a> {
             if known.contains(&key.as_str()) {
                 continue;
             }
-            let hint = match nearest(key, known.iter().copied()) {
+            let near = nearest(key, known.iter().copied());
+            let hint = match near {
                 Some(name) => format!("; did you mean {name}?"),
                 None => format!("; known here: {}", known.join(", ")),
             };
-            self.reading.problem(origin, format!("unknown key {}{hint}", self.path(key)));
+            let meant = self.path(near.unwrap_or(key));
+            self.reading.problem(origin, meant, format!("unknown key {}{hint}", self.path(key)));
         }
     }
 

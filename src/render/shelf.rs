@@ -68,6 +68,17 @@ impl Shelf {
         self.good.values().map(|template| &template.info)
     }
 
+    /// The names of all templates, those that cannot be used among them.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.good.keys().chain(self.unready.keys()).map(String::as_str)
+    }
+
+    /// The person fields that a template reads, in any of its languages.
+    pub fn fields_read(&self, name: &str) -> impl Iterator<Item = &str> {
+        let variants = self.good.get(name).into_iter().flat_map(Template::variants);
+        variants.filter_map(|(_, compiled)| compiled.plan()).flat_map(|plan| plan.person_fields())
+    }
+
     /// Every mistake of every template.
     pub fn mistakes(&self) -> impl Iterator<Item = &Lint> {
         let of_templates = self.unready.values().flat_map(|unready| match unready {

@@ -70,7 +70,7 @@ impl Template {
     }
 
     /// With its language tag, or none for the base.
-    fn variants(&self) -> impl Iterator<Item = (Option<&str>, &Compiled)> {
+    pub fn variants(&self) -> impl Iterator<Item = (Option<&str>, &Compiled)> {
         let locales = self.locales.iter().map(|(tag, compiled)| (Some(tag.as_str()), compiled));
         self.base.iter().map(|base| (None, base)).chain(locales)
     }

@@ -201,7 +201,7 @@ fn system_roots() -> Result<RootCertStore, TlsError> {
 pub(super) fn roots_of(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|cause| TlsError::Unusable(path.into(), cause))?;
+        roots.add(certificate).map_err(|cause| TlsError::Unusable { path: path.into(), cause })?;
     }
     Ok(roots)
 }

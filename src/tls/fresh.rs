@@ -160,6 +160,7 @@ fn content(file: &Path) -> Content {
 
 #[cfg(test)]
 mod tests {
+    use super::super::error::Content;
     use super::*;
     use std::fs::{self, File};
     use std::sync::mpsc;
@@ -168,7 +169,7 @@ mod tests {
         let from = file.to_owned();
         let make = move || match fs::read_to_string(&from) {
             Ok(text) if text.starts_with("good") => Ok(text),
-            _ => Err(TlsError::NoCertificate(from.clone())),
+            _ => Err(TlsError::NoCertificate { path: from.clone(), found: Content::Nothing }),
         };
         Fresh::new(vec![file.to_owned()], make).unwrap()
     }
@@ -228,7 +229,7 @@ mod tests {
         let from = file.clone();
         let make = move || match plain_file::read(&from, 100) {
             Ok(bytes) => Ok(bytes.to_vec()),
-            Err(_) => Err(TlsError::NoCertificate(from.clone())),
+            Err(_) => Err(TlsError::NoCertificate { path: from.clone(), found: Content::Nothing }),
         };
         let fresh = Fresh::new(vec![file.clone()], make).unwrap();
         fs::remove_file(&file).unwrap();

@@ -77,15 +77,14 @@ impl fmt::Debug for ServerTls {
 
 fn acceptor(files: &ServerFiles, client_ca: Option<&Path>, alpn: &[&[u8]]) -> Result<TlsAcceptor, TlsError> {
     let chain = certificates(&files.certificate)?;
-    let pem =
-        files.key.read().map_err(|cause| TlsError::Key(files.certificate.clone(), cause.to_string()))?;
-    let key = private_key(&pem, &files.certificate)?;
+    let pem = files.key.read().map_err(TlsError::KeyUnread)?;
+    let key = private_key(&pem, &files.key)?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("the provider supports TLS 1.2 and 1.3")
         .with_client_cert_verifier(client_verifier(client_ca)?)
         .with_single_cert(chain, key)
-        .map_err(|cause| TlsError::Unusable(files.certificate.clone(), cause))?;
+        .map_err(|cause| TlsError::of_pair(files.key.to_string(), files.certificate.clone(), cause))?;
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
     if client_ca.is_some() {
         // A resumed session is not verified again: every client shows its certificate every time.
@@ -101,5 +100,8 @@ fn client_verifier(client_ca: Option<&Path>) -> Result<Arc<dyn ClientCertVerifie
     let roots = Arc::new(roots_of(file)?);
     let verifier =
         WebPkiClientVerifier::builder_with_provider(roots, provider()).allow_unauthenticated().build();
-    verifier.map_err(|cause| TlsError::Unusable(file.into(), rustls::Error::General(cause.to_string())))
+    verifier.map_err(|cause| TlsError::Unusable {
+        path: file.into(),
+        cause: rustls::Error::General(cause.to_string()),
+    })
 }

@@ -63,6 +63,11 @@ pub struct Vault {
 }
 
 impl Vault {
+    /// Whether there is one in a folder, whatever its key.
+    pub fn is_in(dir: &Path) -> bool {
+        store::file_in(dir).exists()
+    }
+
     /// Opens the vault that is there. One of an older format is brought up to date first.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use tokenrelay::cli::init::{Sample, fill};
 mod build;
 
 /// A folder as `init` makes it, with its people in the vault.
-fn folder() -> tempfile::TempDir {
+pub fn folder() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path(), Sample::People).unwrap();
     let import = run(dir.path(), &["vault", "import", "people.csv", "--tokens-out", "tokens.csv"]);
@@ -19,17 +19,17 @@ fn folder() -> tempfile::TempDir {
     dir
 }
 
-fn command(dir: &Path, words: &[&str]) -> Command {
+pub fn command(dir: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tokenrelay"));
     command.current_dir(dir).args(words).stdin(Stdio::null()).env("COLUMNS", "80");
     command
 }
 
-fn run(dir: &Path, words: &[&str]) -> Output {
+pub fn run(dir: &Path, words: &[&str]) -> Output {
     command(dir, words).output().unwrap()
 }
 
-fn told(output: &Output) -> String {
+pub fn told(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by failing")]
 
 mod canary;
+mod checking;
 mod client_certs;
 mod command_line;
 mod consent;

@@ -364,7 +364,7 @@ fn our_tls(dir: &Path) -> Arc<rustls::ServerConfig> {
 }
 
 fn fill_vault(config: &Config, rows: Vec<Vec<(&'static str, String)>>) -> Result<Vec<Member>, CliError> {
-    let vault = Vault::open_or_create(&vault_settings(config).map_err(CliError::failed)?).unwrap();
+    let vault = Vault::open_or_create(&vault_settings(config)?).unwrap();
     let mut writer = vault.writer().unwrap();
     let draft = |row: &Vec<(&'static str, String)>| {
         let mut draft = Draft::default();

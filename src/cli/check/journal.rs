@@ -1,6 +1,7 @@
 //! The journal: whether `serve` could open and write it.
 
 use super::Step;
+use super::doors::Owner;
 use crate::app;
 use crate::config::Config;
 use crate::config::units::size;
@@ -9,11 +10,17 @@ use crate::journal::inspect::{Copy, Found, Inspected, inspect};
 
 const NAME: &str = "journal";
 
-pub(super) fn journal(config: &Config) -> Step {
+/// And whether a relay runs on it.
+pub(super) fn journal(config: &Config) -> (Step, Owner) {
     if !config.needs_journal() {
-        return Step::good(NAME, "not needed: every listener hands off");
+        return (Step::good(NAME, "not needed: every listener hands off"), Owner::Unknown);
     }
-    judge(&app::journal_settings(config))
+    let settings = app::journal_settings(config);
+    let owner = match inspect(&settings) {
+        Ok(Inspected { owner: Some(_), .. }) => Owner::Relay,
+        _ => Owner::Nobody,
+    };
+    (judge(&settings), owner)
 }
 
 fn judge(settings: &Settings) -> Step {

@@ -88,7 +88,7 @@ fn write_ports(file: &Path, mta: SocketAddr) -> std::io::Result<()> {
 }
 
 fn fill_vault(config: &Config, count: usize) -> Result<Vec<Member>, CliError> {
-    let settings = crate::app::vault_settings(config).map_err(CliError::failed)?;
+    let settings = crate::app::vault_settings(config)?;
     let vault = Vault::open_or_create(&settings).map_err(CliError::failed)?;
     let mut writer = vault.writer().map_err(CliError::failed)?;
     let invented: Vec<InventedPerson> = people::invent(count, SEED).collect();

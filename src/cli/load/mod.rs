@@ -142,8 +142,7 @@ fn door(args: &LoadArgs, defaults: &LoadDefaults) -> Result<Door, CliError> {
         usage("no relay is named", "give --url, or -c with a config that has a listener for this door")
     })?;
     let trust = args.ca.clone().map_or_else(|| defaults.trust.clone(), Trust::CaFile);
-    let tls = ClientTls::load(trust)
-        .map_err(|error| CliError::failed(error).fix("give --ca FILE with the relay's CA, in PEM form"))?;
+    let tls = ClientTls::load(trust).map_err(|error| CliError::failed(&error).fix(error.fix()))?;
     let key = engine_key(args.key.as_deref(), defaults.key.as_ref())?;
     if args.door == DoorArg::Http {
         let endpoint = Endpoint::new(url, Some(tls.config()));

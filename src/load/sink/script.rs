@@ -146,7 +146,7 @@ pub const PROFILES: &[Profile] = &[
     profile("refuse-mail", Number::EachNth, "550 5.7.1 to MAIL: the sender is not welcome"),
     profile("refuse-rcpt", Number::EachNth, "550 5.1.1 to RCPT: no such user; names the address"),
     profile("refuse-data", Number::EachNth, "554 5.7.0 to DATA"),
-    profile("refuse-content", Number::EachNth, "554 5.7.1 to the message: spam; names subject, address"),
+    profile("refuse-content", Number::EachNth, "554 5.7.1 to the message: spam; names subject, To"),
     profile("refuse-auth", Number::EachNth, "535 5.7.8 to AUTH"),
     profile("tempfail", Number::EachNth, "451 4.7.1 to RCPT: greylisted"),
     profile("decline", Number::EachNth, "451 4.3.0 to MAIL: not now"),

@@ -1,0 +1,162 @@
+//! The engines: whether each can log in, and whether what it is granted is enough for the templates it may use.
+
+use super::Step;
+use crate::app;
+use crate::config::{Config, EngineConfig, ListenerKind};
+use crate::engine::granted;
+use crate::nearest::did_you_mean;
+use crate::render::Renderer;
+use std::collections::BTreeMap;
+
+pub(super) fn engines(config: &Config, renderer: &Renderer) -> Vec<Step> {
+    if config.engines.is_empty() {
+        return vec![Step::bad(
+            "engines",
+            "nobody may submit",
+            "add an [[engine]] with name and secret (or client_cert_san)",
+        )];
+    }
+    let mut steps: Vec<Step> =
+        config.engines.iter().flat_map(|engine| engine_steps(config, engine, renderer)).collect();
+    steps.extend(shared_secrets(config));
+    steps
+}
+
+fn engine_steps(config: &Config, engine: &EngineConfig, renderer: &Renderer) -> Vec<Step> {
+    let name = format!("engine {}", engine.name);
+    let mut faults: Vec<Fault> = Vec::new();
+    if let Err(error) = app::engine(engine) {
+        faults.push((error.cause, error.fix.unwrap_or_default()));
+    }
+    faults.extend(no_door(config, engine));
+    faults.extend(purposes(engine));
+    faults.extend(unknown_templates(engine, renderer));
+    faults.extend(withheld_fields(engine, renderer));
+    if faults.is_empty() {
+        return vec![Step::good(name, told(engine, renderer))];
+    }
+    faults.into_iter().map(|(cause, fix)| Step::bad(&name, cause, fix)).collect()
+}
+
+/// A cause and its fix.
+type Fault = (String, String);
+
+/// A certificate is shown at doors that ask for one only.
+fn no_door(config: &Config, engine: &EngineConfig) -> Option<Fault> {
+    let asks = config.listeners.iter().any(|listener| listener.client_ca.is_some());
+    let belongs = config.listeners.iter().any(|listener| listener.engine.as_ref() == Some(&engine.name));
+    (engine.secret.is_none() && !asks && !belongs).then(|| {
+        let cause = "it has client_cert_san and no secret, and no listener asks for certificates: it cannot log in";
+        let fix = "set client_ca of an smtp or lmtp [[listener]] to the CA that signed its certificate, or give it a secret";
+        (cause.into(), fix.into())
+    })
+}
+
+fn purposes(engine: &EngineConfig) -> Option<Fault> {
+    let EngineConfig { purposes, purpose_default, .. } = engine;
+    if purposes.is_empty() {
+        return Some((
+            "it has no purpose, so every job is refused".into(),
+            "add purposes = [\"service\"]".into(),
+        ));
+    }
+    let default = purpose_default.as_deref().filter(|default| !granted(purposes, default))?;
+    let near = did_you_mean(default, purposes.iter().map(String::as_str));
+    let cause = format!(
+        "purpose_default = \"{default}\" is not among its purposes, so jobs that state none are refused{near}"
+    );
+    Some((cause, format!("set purpose_default to one of {}, or add it to purposes", listed(purposes))))
+}
+
+/// A whole name that no template has is a slip; a beginning (`shop-*`) may wait for its templates.
+fn unknown_templates(engine: &EngineConfig, renderer: &Renderer) -> Vec<Fault> {
+    let names: Vec<&str> = renderer.shelf().names().collect();
+    let unknown =
+        engine.templates.iter().filter(|grant| !grant.ends_with('*') && !names.contains(&grant.as_str()));
+    let fault = |grant: &String| {
+        let near = did_you_mean(grant, names.iter().copied());
+        let fix = match names.as_slice() {
+            [] => String::from("set [templates] dir to the folder that holds it"),
+            names => format!("correct templates of this [[engine]]; there are {}", names.join(", ")),
+        };
+        (format!("templates names \"{grant}\", and there is no such template{near}"), fix)
+    };
+    unknown.map(fault).collect()
+}
+
+fn withheld_fields(engine: &EngineConfig, renderer: &Renderer) -> Option<Fault> {
+    let mut withheld: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for name in renderer.shelf().names().filter(|name| granted(&engine.templates, name)) {
+        for field in renderer.shelf().fields_read(name).filter(|field| !granted(&engine.fields, field)) {
+            let fields = withheld.entry(name).or_default();
+            if !fields.contains(&field) {
+                fields.push(field);
+            }
+        }
+    }
+    if withheld.is_empty() {
+        return None;
+    }
+    let read: Vec<String> = withheld
+        .iter()
+        .map(|(template, fields)| format!("template {template} reads {}", fields.join(", ")))
+        .collect();
+    let mut missing: Vec<&str> = withheld.into_values().flatten().collect();
+    missing.sort_unstable();
+    missing.dedup();
+    let all: Vec<String> =
+        engine.fields.iter().map(String::as_str).chain(missing).map(|field| format!("\"{field}\"")).collect();
+    let cause = format!(
+        "{}, which its fields do not grant: its jobs are refused (field-not-granted)",
+        read.join("; ")
+    );
+    Some((cause, format!("set fields = [{}], or templates to those it is to use", all.join(", "))))
+}
+
+/// HTTP knows an engine by its key alone.
+fn shared_secrets(config: &Config) -> Vec<Step> {
+    let has_http = config.listeners.iter().any(|listener| listener.kind == ListenerKind::Http);
+    let mut seen: Vec<(&str, crate::secret::Secret)> = Vec::new();
+    let mut steps = Vec::new();
+    for engine in config.engines.iter().filter(|_| has_http) {
+        let Some(Ok(secret)) = engine.secret.as_ref().map(|reference| reference.read()) else { continue };
+        match seen.iter().find(|(_, other)| *other == secret) {
+            Some((other, _)) => steps.push(Step::bad(
+                format!("engine {}", engine.name),
+                format!(
+                    "it has the secret of engine {other}: over HTTP the one cannot be told from the other"
+                ),
+                "give each a secret of its own: openssl rand -hex 32",
+            )),
+            None => seen.push((&engine.name, secret)),
+        }
+    }
+    steps
+}
+
+/// What an engine developer should know of what it is granted.
+fn told(engine: &EngineConfig, renderer: &Renderer) -> String {
+    let mut parts = vec![format!("may mail for {}", engine.purposes.join(", "))];
+    if engine.templates.is_empty() {
+        parts.push("only messages of its own (templates is empty)".into());
+    }
+    let elsewhere: Vec<String> = renderer
+        .templates()
+        .filter(|info| granted(&engine.templates, &info.name))
+        .filter_map(|info| {
+            let purpose = info.purpose.as_ref().filter(|purpose| !granted(&engine.purposes, purpose))?;
+            Some(format!("{} ({purpose})", info.name))
+        })
+        .collect();
+    if !elsewhere.is_empty() {
+        parts.push(format!(
+            "its jobs must state a purpose of its own with the templates {}, which are for others",
+            elsewhere.join(", ")
+        ));
+    }
+    parts.join("; ")
+}
+
+fn listed(words: &[String]) -> String {
+    words.join(", ")
+}

@@ -1,0 +1,264 @@
+//! `tokenrelay check`: what starts and then cannot send, and what is printed about it.
+
+use crate::command_line::{folder, run, told};
+use serde_json::Value as Json;
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+
+/// What `check --json` says; every line is an object of the one form.
+fn steps(dir: &Path) -> (Option<i32>, Vec<Json>) {
+    let output = run(dir, &["check", "--offline", "--json"]);
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let steps: Vec<Json> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(!steps.is_empty() && output.stderr.is_empty(), "{}", told(&output));
+    for step in &steps {
+        assert!(step["check"].is_string() && step["detail"].is_string(), "{step}");
+        assert_eq!(step["fix"].is_string(), !step["ok"].as_bool().unwrap(), "{step}");
+    }
+    (output.status.code(), steps)
+}
+
+/// The set-up of `init`, with its doors where nobody else is.
+fn apart() -> tempfile::TempDir {
+    let dir = folder();
+    edit(dir.path(), "127.0.0.1:2525", "127.0.0.1:0");
+    edit(dir.path(), "127.0.0.1:8025", "127.0.0.1:0");
+    dir
+}
+
+fn edit(dir: &Path, from: &str, to: &str) {
+    let file = dir.join("tokenrelay.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains(from), "{from}");
+    fs::write(file, text.replacen(from, to, 1)).unwrap();
+}
+
+#[test]
+fn d_check_is_json_on_every_path() {
+    let dir = apart();
+    let file = dir.path().join("tokenrelay.toml");
+    let good = fs::read(&file).unwrap();
+    assert_eq!(steps(dir.path()).0, Some(0));
+    let failing = |what: &str| {
+        let (code, steps) = steps(dir.path());
+        assert_eq!(code, Some(78), "{what}");
+        let lone: Vec<&Json> = steps.iter().filter(|step| step["ok"] == false).collect();
+        assert_eq!(lone.len(), steps.len(), "{what}: {steps:?}");
+        steps.iter().map(Json::to_string).collect::<Vec<_>>().join("\n")
+    };
+    fs::write(&file, "[vault\n").unwrap();
+    assert!(failing("no TOML").contains("tokenrelay.toml:1:"));
+    fs::write(&file, b"# \xff\n").unwrap();
+    assert!(failing("no UTF-8").contains("save it as UTF-8"));
+    let two = String::from_utf8(good.clone())
+        .unwrap()
+        .replace("consent", "x")
+        .replace("# x = \"opt-out\"", "consen = 1");
+    fs::write(&file, two + "\n[limits2]\n").unwrap();
+    assert_eq!(failing("two mistakes").lines().count(), 2);
+    fs::remove_file(&file).unwrap();
+    assert!(failing("no file").contains("tokenrelay init DIR"));
+    fs::create_dir(&file).unwrap();
+    assert!(failing("a folder").contains("name the file in it"));
+    fs::remove_dir(&file).unwrap();
+    fs::write(&file, good).unwrap();
+    fs::write(dir.path().join("keys/vault.key"), "11".repeat(31) + "22").unwrap();
+    let (code, steps) = steps(dir.path());
+    assert_eq!(code, Some(1));
+    let vault = steps.iter().find(|step| step["check"] == "vault").unwrap();
+    assert!(vault["fix"].as_str().unwrap().contains("the key it was made with"), "{vault}");
+}
+
+/// What breaks a set-up, and what `check` says of it.
+struct Broken<'a> {
+    how: &'a dyn Fn(&Path),
+    check: &'a str,
+    cause: &'a str,
+    fix: &'a str,
+}
+
+fn fails(broken: &[Broken<'_>]) {
+    for Broken { how, check, cause, fix } in broken {
+        let dir = apart();
+        how(dir.path());
+        let (code, steps) = steps(dir.path());
+        assert_eq!(code, Some(1), "{cause}: {steps:?}");
+        let says = |key: &str, step: &Json, part: &str| step[key].as_str().unwrap_or_default().contains(part);
+        let is_said = |step: &&Json| {
+            step["ok"] == false
+                && says("check", step, check)
+                && says("detail", step, cause)
+                && says("fix", step, fix)
+        };
+        assert!(steps.iter().any(|step| is_said(&step)), "{check}: {cause}: {fix}: {steps:#?}");
+    }
+}
+
+#[test]
+fn d_check_fails_on_engines_that_start_and_cannot_send() {
+    let fields = |dir: &Path| edit(dir, "fields = [\"*\"]", "fields = [\"first_name\"]");
+    fails(&[
+        Broken {
+            how: &fields,
+            check: "engine campaigns",
+            cause: "template receipt reads ",
+            fix: "set fields = [\"first_name\", \"account_last4\", ",
+        },
+        Broken {
+            how: &|dir| edit(dir, "templates = [\"*\"]", "templates = [\"welcom\"]"),
+            check: "engine campaigns",
+            cause: "there is no such template; did you mean welcome?",
+            fix: "receipt, statement, welcome",
+        },
+        Broken {
+            how: &|dir| edit(dir, "purpose_default = \"service\"", "purpose_default = \"servce\""),
+            check: "engine campaigns",
+            cause: "did you mean service?",
+            fix: "set purpose_default to one of marketing, service",
+        },
+        Broken {
+            how: &|dir| {
+                edit(dir, "secret = \"file:keys/campaigns.secret\"", "client_cert_san = \"a.example\"")
+            },
+            check: "engine campaigns",
+            cause: "it cannot log in",
+            fix: "set client_ca",
+        },
+        Broken {
+            how: &|dir| {
+                let file = dir.join("tokenrelay.toml");
+                let other = "\n[[engine]]\nname = \"shop\"\nsecret = \"file:keys/campaigns.secret\"\npurposes = [\"service\"]\n";
+                fs::write(&file, fs::read_to_string(&file).unwrap() + other).unwrap();
+            },
+            check: "engine shop",
+            cause: "it has the secret of engine campaigns",
+            fix: "a secret of its own",
+        },
+        Broken {
+            how: &|dir| fs::write(dir.join("keys/campaigns.secret"), "short").unwrap(),
+            check: "engine campaigns",
+            cause: "shorter than 16",
+            fix: "openssl rand -hex 32",
+        },
+        Broken {
+            how: &|dir| fs::remove_file(dir.join("keys/campaigns.secret")).unwrap(),
+            check: "engine campaigns",
+            cause: "cannot read the secret file",
+            fix: "openssl rand -hex 32 > ",
+        },
+    ]);
+}
+
+#[test]
+fn d_check_fails_on_doors_and_vaults_that_cannot_work() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    fails(&[
+        Broken {
+            how: &|dir| edit(dir, "bind = \"127.0.0.1:0\"", &format!("bind = \"{address}\"")),
+            check: "listener",
+            cause: "cannot listen on it",
+            fix: "another program listens there",
+        },
+        Broken {
+            how: &|dir| edit(dir, "bind = \"127.0.0.1:0\"", "bind = \"192.0.2.1:2525\""),
+            check: "listener 192.0.2.1:2525",
+            cause: "cannot listen on it",
+            fix: "does not have that address",
+        },
+        Broken {
+            how: &|dir| edit(dir, "cert = \"certs/relay.pem\"", "cert = \"certs/relay.key\""),
+            check: "listener",
+            cause: "holds a private key, not a certificate",
+            fix: "are the two exchanged?",
+        },
+        Broken {
+            how: &|dir| edit(dir, "key = \"file:certs/relay.key\"", "key = \"file:certs/mta1.key\""),
+            check: "listener",
+            cause: "is not that of the certificate",
+            fix: "name the key that the certificate was made with",
+        },
+        Broken {
+            how: &|dir| fs::remove_dir_all(dir.join("state/vault")).unwrap(),
+            check: "vault",
+            cause: "it does not exist",
+            fix: "tokenrelay vault import",
+        },
+        Broken {
+            how: &|dir| {
+                fs::remove_dir_all(dir.join("state/vault")).unwrap();
+                fs::write(dir.join("none.csv"), "email\n").unwrap();
+                run(dir, &["vault", "import", "none.csv"]);
+            },
+            check: "vault",
+            cause: "there is nobody in it",
+            fix: "tokenrelay vault import",
+        },
+        Broken {
+            how: &|dir| fs::remove_file(dir.join("keys/vault.key")).unwrap(),
+            check: "vault",
+            cause: "cannot read the secret file",
+            fix: "put back the key",
+        },
+        Broken {
+            how: &|dir| fs::write(dir.join("keys/vault.key"), "hello").unwrap(),
+            check: "vault",
+            cause: "neither 64 hex digits",
+            fix: "put back the key",
+        },
+        Broken {
+            how: &|dir| fs::write(dir.join("templates/welcome/subject.hbs"), "{{x}}").unwrap(),
+            check: "templates",
+            cause: "welcome/subject.hbs:1:1: x is not known here",
+            fix: "write data.x",
+        },
+    ]);
+}
+
+#[test]
+fn d_the_targets_are_not_the_relays_own_doors() {
+    let dir = apart();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    edit(dir.path(), "127.0.0.1:0", &format!("127.0.0.1:{free}"));
+    edit(dir.path(), "port = 2587", &format!("port = {free}"));
+    let output = told(&run(dir.path(), &["check"]));
+    assert!(output.contains("is this relay's own listener"), "{output}");
+}
+
+#[test]
+fn d_a_mistake_in_the_configuration_is_mended_by_what_the_program_itself_says() {
+    for (from, to, cause, fix) in [
+        (
+            "# connections_max = 1000",
+            "connections_max = \"many\"",
+            "is a number, not a string",
+            "connections_max = 1000   # per listener",
+        ),
+        (
+            "# connections_max = 1000",
+            "connections_max = 0",
+            "with less nothing works",
+            "connections_max = 1000   # per listener",
+        ),
+        ("# ttl = \"5m\"", "ttl = \"soon\"", "a span of time", "as in: ttl = \"5m\"   # how long a record"),
+        ("# ttl = \"5m\"", "tttl = \"5m\"", "did you mean ttl?", "as in: ttl = \"5m\""),
+        ("kind = \"smtp\"", "kind = \"smpt\"", "one of smtp, lmtp, http", "as in: kind = \"smtp\""),
+        ("bind = \"127.0.0.1:8025\"", "bind = \"127.0.0.1:2525\"", "two listeners have bind", ""),
+        ("# handoff_wait = \"10s\"", "handoff_wait = \"0s\"", "at least \"1ms\"", "handoff_wait = \"10s\""),
+    ] {
+        let dir = folder();
+        edit(dir.path(), from, to);
+        for words in [&["check"] as &[&str], &["serve"], &["vault", "stats"]] {
+            let output = run(dir.path(), words);
+            let said = told(&output);
+            assert_eq!(output.status.code(), Some(78), "{said}");
+            assert!(said.contains(cause) && said.contains("fix: ") && said.contains(fix), "{said}");
+            assert!(!said.contains("deploy/"), "{said}");
+        }
+    }
+    let dir = folder();
+    let mut command = crate::command_line::command(dir.path(), &["check", "--offline"]);
+    let said = told(&command.env("TOKENRELAY__CACHE__TTL", "soon").output().unwrap());
+    assert!(said.contains("fix: unset TOKENRELAY__CACHE__TTL, or correct it"), "{said}");
+}
