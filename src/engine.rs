@@ -1,6 +1,7 @@
 //! Who may submit: an engine's credential and its grants (templates, person fields, purposes).
 
 use crate::fault::{Fault, Reason};
+use crate::nearest::did_you_mean;
 use aws_lc_rs::{constant_time, digest};
 use std::fmt;
 use std::sync::Arc;
@@ -64,6 +65,8 @@ pub struct Engine {
     /// Person fields its jobs may reveal, or `*`.
     pub fields: Vec<String>,
     pub purposes: Vec<String>,
+    /// Placeholders of other products that its messages mean as they stand, or `*`.
+    pub allow_literal: Vec<String>,
     /// Used when neither job nor template states a purpose.
     pub purpose_default: Option<String>,
     /// Messages per second, if limited.
@@ -77,6 +80,10 @@ impl Engine {
 
     pub fn may_reveal(&self, field: &str) -> bool {
         granted(&self.fields, field)
+    }
+
+    pub fn may_mail_literally(&self, text: &str) -> bool {
+        self.allow_literal.iter().any(|meant| meant == "*" || meant == text)
     }
 
     /// The purpose that applies, in the order job, template, engine's default, the engine's only purpose.
@@ -99,7 +106,11 @@ impl Engine {
         }
         Err(Fault::new(
             Reason::PurposeNotGranted,
-            format!("engine '{}' has no grant for this purpose; add it to purposes of [[engine]]", self.name),
+            format!(
+                "engine '{}' has no grant for this purpose; add it to purposes of [[engine]]{}",
+                self.name,
+                did_you_mean(stated, self.purposes.iter().map(String::as_str))
+            ),
         ))
     }
 }
@@ -162,6 +173,7 @@ mod tests {
             templates: vec!["shop-*".into(), "welcome".into()],
             fields: vec!["first_name".into()],
             purposes: purposes.iter().map(|p| String::from(*p)).collect(),
+            allow_literal: vec![],
             purpose_default: None,
             rate_per_second_max: None,
         }

@@ -4,6 +4,7 @@ use crate::fault::{Fault, Reason};
 use crate::gate::Gate;
 use crate::inject::{Capabilities, DeliverError, Delivery, Errand, Injector, OnOffer, TargetHandle};
 use crate::job::{Content, Job, TokenKind};
+use crate::nearest::did_you_mean;
 use crate::person::Person;
 use crate::render::{Moment, Plan, RenderRequest, Renderer, Transfer};
 use crate::resolve::{ConsentRule, Resolver, admit};
@@ -64,6 +65,19 @@ pub struct Pipeline {
     pub room: Gate,
 }
 
+/// The template that a job most likely meant, of those that its engine may use.
+fn meant_template(name: &str, job: &Job, rules: &Rules) -> String {
+    did_you_mean(name, rules.renderer.shelf().names().filter(|name| job.engine.may_use_template(name)))
+}
+
+fn unmeant(literal: &str) -> Fault {
+    let detail = format!(
+        "{literal} is a placeholder of another product: people would read it as it stands; write {{{{person.NAME}}}} or \
+         {{{{data.NAME}}}}, or allow it by allow_literal of this [[engine]]"
+    );
+    Fault::new(Reason::BadTemplate, detail)
+}
+
 impl Pipeline {
     /// One attempt to carry the job to the first MTA.
     pub async fn attempt(&self, job: &Job, way: Way) -> Outcome {
@@ -109,19 +123,30 @@ impl Pipeline {
             return Err(Fault::new(
                 Reason::TemplateNotFound,
                 format!(
-                    "engine '{}' has no grant for this template; add it to templates of [[engine]]",
-                    job.engine.name
+                    "engine '{}' has no grant for this template; add it to templates of [[engine]]{}",
+                    job.engine.name,
+                    meant_template(name, job, rules)
                 ),
             ));
         }
-        let plan = rules.renderer.plan(&job.content, job.locale.as_deref())?;
+        let plan = rules.renderer.plan(&job.content, job.locale.as_deref()).map_err(|fault| {
+            let mut fault = fault;
+            if let (Content::Template(name), Reason::TemplateNotFound) = (&job.content, fault.reason) {
+                fault.detail.to_mut().push_str(&meant_template(name, job, rules));
+            }
+            fault
+        })?;
+        if let Some(literal) = plan.unmeant().find(|text| !job.engine.may_mail_literally(text)) {
+            return Err(unmeant(literal));
+        }
         let withheld = plan.person_fields().find(|field| !job.engine.may_reveal(field)).map(str::to_owned);
         match withheld {
             Some(field) => Err(Fault::new(
                 Reason::FieldNotGranted,
                 format!(
-                    "engine '{}' may not reveal person.{field}; add it to fields of [[engine]]",
-                    job.engine.name
+                    "engine '{}' may not reveal person.{field}; add it to fields of [[engine]]{}",
+                    job.engine.name,
+                    did_you_mean(&field, job.engine.fields.iter().map(String::as_str))
                 ),
             )),
             None => Ok(plan),

@@ -3,6 +3,7 @@
 use super::read::TLS_MODES;
 use super::section::Section;
 use super::{BareNewline, Bind, Listener, ListenerKind, TlsMode};
+use crate::address::is_domain;
 use crate::job::Acceptance;
 use crate::tls::ServerFiles;
 
@@ -36,6 +37,12 @@ pub fn listener(section: Section<'_>) -> Option<Listener> {
         section.problem(
             "token_domains",
             "listener.token_domains is missing: the domains whose addresses are tokens",
+        );
+    }
+    for domain in token_domains.iter().filter(|domain| !is_domain(domain)) {
+        section.problem(
+            "token_domains",
+            format!("listener.token_domains holds domains, such as \"tokens.example\", not \"{domain}\""),
         );
     }
     let engine = section.text("engine");

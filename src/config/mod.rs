@@ -3,6 +3,7 @@
 
 mod advice;
 mod listener;
+mod log;
 mod node;
 mod read;
 mod section;
@@ -209,6 +210,8 @@ pub struct EngineConfig {
     pub templates: Vec<String>,
     pub fields: Vec<String>,
     pub purposes: Vec<String>,
+    /// Placeholders of other products that its messages mean as they stand.
+    pub allow_literal: Vec<String>,
     pub purpose_default: Option<String>,
     pub rate_per_second_max: Option<u32>,
 }

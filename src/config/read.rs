@@ -1,16 +1,17 @@
 //! Section by section from the tree to the configuration as meant.
 
 use super::listener::listener;
+use super::log::log;
 use super::node::{Node, Origin, Value};
 use super::section::{Problem, Reading, Section};
 use super::{
-    Bind, CacheConfig, Config, EngineConfig, JournalConfig, Limits, Listener, LogConfig, LogFormat, Target,
-    Timeouts, TlsMode,
+    Bind, CacheConfig, Config, EngineConfig, JournalConfig, Limits, Listener, Target, Timeouts, TlsMode,
 };
 use crate::nearest::did_you_mean;
 use crate::resolve::ConsentRule;
 use crate::secret::SecretRef;
 use crate::tls::{Pin, Trust};
+use rustls_pki_types::ServerName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -190,16 +191,6 @@ fn journal(section: Section<'_>) -> JournalConfig {
     journal
 }
 
-fn log(section: Section<'_>) -> LogConfig {
-    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-    let log = LogConfig {
-        level: section.text("level").unwrap_or_else(|| "info".into()),
-        format: section.choice("format", &formats).unwrap_or(LogFormat::Text),
-    };
-    section.finish();
-    log
-}
-
 pub(super) const TLS_MODES: [(&str, TlsMode); 3] =
     [("implicit", TlsMode::Implicit), ("starttls", TlsMode::StartTls), ("none", TlsMode::None)];
 
@@ -215,10 +206,23 @@ fn target(section: Section<'_>) -> Option<Target> {
     if tls == TlsMode::None && !is_loopback(&host) {
         section.problem("tls", "tls = \"none\" is for loopback only; use \"starttls\" or \"implicit\"");
     }
+    let server_name = section.text("server_name").unwrap_or_else(|| host.clone());
+    if !host.is_empty() && ServerName::try_from(server_name.as_str()).is_err() {
+        let key = if section.has("server_name") { "server_name" } else { "host" };
+        section.problem(key, format!("target.{key} is a host name or an address, not \"{server_name}\""));
+    }
+    let helo_name = section.text("helo_name").unwrap_or_else(host_name);
+    // RFC 5321 §4.1.1.1: one word, whatever a target makes of it.
+    if helo_name.is_empty() || !helo_name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        section.problem(
+            "helo_name",
+            format!("target.helo_name is one word of ASCII, such as relay.example, not \"{helo_name}\""),
+        );
+    }
     let connect_timeout = section.some_duration("connect_timeout", Duration::from_secs(10));
     let target = Target {
-        server_name: section.text("server_name").unwrap_or_else(|| host.clone()),
-        helo_name: section.text("helo_name").unwrap_or_else(host_name),
+        server_name,
+        helo_name,
         trust: trust(&section),
         auth: auth(&section),
         connections_max: usize::try_from(section.integer_from("connections_max", 16, 1))
@@ -317,6 +321,7 @@ fn engine(section: Section<'_>) -> Option<EngineConfig> {
         templates: section.texts("templates").unwrap_or_default(),
         fields: section.texts("fields").unwrap_or_default(),
         purposes: section.texts("purposes").unwrap_or_default(),
+        allow_literal: section.texts("allow_literal").unwrap_or_default(),
         purpose_default: section.text("purpose_default"),
         rate_per_second_max: section.rate_per_second("rate_max"),
         secret,

@@ -11,6 +11,7 @@ use super::settings::{TargetSettings, TlsMode};
 use super::stats::TargetStats;
 use super::target::Target;
 use crate::fault::{Fault, Reason};
+use crate::nearest::did_you_mean;
 use seen::{Seen, keep_least_crowded};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -115,7 +116,7 @@ impl Injector {
     pub fn choose_for(&self, named: Option<&str>, wants: Errand) -> Result<TargetHandle, Fault> {
         let Some(name) = named else { return self.choose_among(wants, |_| true) };
         let target = self.targets.iter().find(|target| &*target.settings.name == name);
-        let target = target.ok_or_else(|| self.unknown_target())?;
+        let target = target.ok_or_else(|| self.unknown_target(name))?;
         let handle = |errand| TargetHandle { seat: Seat::take(target), is_named: true, wants, errand };
         match target.ask() {
             Look::Up => Ok(handle(wants)),
@@ -329,9 +330,10 @@ impl Injector {
         Some(it.unwrap_or(last))
     }
 
-    fn unknown_target(&self) -> Fault {
+    fn unknown_target(&self, name: &str) -> Fault {
         let names: Vec<&str> = self.targets.iter().map(|target| &*target.settings.name).collect();
-        let detail = format!("no such target; configured are: {}", names.join(", "));
+        let near = did_you_mean(name, names.iter().copied());
+        let detail = format!("no such target{near}; configured are: {}", names.join(", "));
         Fault::new(Reason::BadJob, detail)
     }
 }

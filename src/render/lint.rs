@@ -25,9 +25,19 @@ impl Lint {
     }
 }
 
+impl Lint {
+    /// Its place, with line and column where it has one.
+    pub fn whereabouts(&self) -> String {
+        match self.line {
+            0 => self.place.clone(),
+            line => format!("{}:{line}:{}", self.place, self.column),
+        }
+    }
+}
+
 impl fmt::Display for Lint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}; fix: {}", self.place, self.line, self.column, self.cause, self.fix)
+        write!(f, "{}: {}; fix: {}", self.whereabouts(), self.cause, self.fix)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::lint::Lint;
 use super::scope::{FieldRules, Rule};
+use crate::nearest::did_you_mean;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::Spanned;
@@ -23,6 +24,8 @@ pub struct Manifest {
     pub return_path: Option<Located>,
     pub headers: BTreeMap<String, Located>,
     pub attachments: Vec<Located>,
+    /// Texts that look like a mistake and are meant as they stand.
+    pub allow_literal: Vec<String>,
     pub rules: FieldRules,
 }
 
@@ -38,6 +41,8 @@ struct Written {
     headers: BTreeMap<String, Spanned<String>>,
     #[serde(default)]
     attachments: Vec<Spanned<String>>,
+    #[serde(default)]
+    allow_literal: Vec<String>,
     #[serde(default)]
     field: BTreeMap<String, Spanned<WrittenRule>>,
     #[serde(default)]
@@ -88,6 +93,7 @@ impl Manifest {
             return_path: written.return_path.map(located),
             headers: written.headers.into_iter().map(|(name, value)| (name, located(value))).collect(),
             attachments: written.attachments.into_iter().map(located).collect(),
+            allow_literal: written.allow_literal,
             rules,
         })
     }
@@ -106,6 +112,7 @@ impl Manifest {
             headers,
             attachments: if over.attachments.is_empty() { &self.attachments } else { &over.attachments }
                 .clone(),
+            allow_literal: [&self.allow_literal[..], &over.allow_literal].concat(),
             rules: self.rules.clone().overridden_by(&over.rules),
         }
     }
@@ -129,11 +136,33 @@ fn not_toml(text: &str, place: &str, error: &toml::de::Error) -> Lint {
     let at = error.span().map_or((0, 0), |span| position(text, span.start));
     let message = error.message().trim();
     let fix = if message.contains("unknown field") {
-        "use from, reply_to, to_name, purpose, return_path, attachments, [headers], [field.NAME], [data.NAME]"
+        "use from, reply_to, to_name, purpose, return_path, attachments, allow_literal, [headers], [field.NAME], [data.NAME]"
     } else {
         "correct the TOML"
     };
-    Lint::new(place, at, message.replace('\n', " "), fix)
+    let near = unknown(message).map_or_else(String::new, |key| did_you_mean(key, KEYS));
+    Lint::new(place, at, message.replace('\n', " ") + &near, fix)
+}
+
+const KEYS: [&str; 13] = [
+    "from",
+    "reply_to",
+    "to_name",
+    "purpose",
+    "return_path",
+    "attachments",
+    "allow_literal",
+    "headers",
+    "field",
+    "data",
+    "required",
+    "optional",
+    "default",
+];
+
+/// The key that serde did not know.
+fn unknown(message: &str) -> Option<&str> {
+    message.strip_prefix("unknown field `")?.split('`').next()
 }
 
 fn position(text: &str, offset: usize) -> (usize, usize) {

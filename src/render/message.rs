@@ -22,6 +22,7 @@ mod word;
 
 use super::fingerprint::Canonical;
 use super::lint::Lint;
+use super::literals::Unmeant;
 use super::memo::{Content, Kind, Memo};
 use super::plan::builder::Assembly;
 use super::plan::{Envelope, Head, Pieces, Plan};
@@ -70,7 +71,8 @@ impl Plan {
                 refuse_stray_control(body)?;
                 let mut reader = Reader::new(memo, Declared::of(&tree.root));
                 reader.part(&tree.root)?;
-                Ok(Pieces::new(reader.assembly.finish()).needing_eight_bit(reader.eight_bit_part))
+                let pieces = Pieces::new(reader.assembly.finish()).needing_eight_bit(reader.eight_bit_part);
+                Ok(pieces.with_unmeant(reader.unmeant.into_list()))
             })?;
             Ok(Content { pieces, boundaries: tree.boundaries.into_iter().map(Box::from).collect() })
         })?;
@@ -87,7 +89,7 @@ impl Plan {
             purpose: None,
             fields: FieldRules::of_message(),
         };
-        let head = Head { pieces: heading.pieces, boundaries: content.boundaries };
+        let head = Head { pieces: heading.pieces, boundaries: content.boundaries, unmeant: heading.unmeant };
         Ok(Plan::assemble(head, content.pieces, envelope))
     }
 }
@@ -100,11 +102,19 @@ struct Reader<'c> {
     programs: usize,
     /// The first part that has 8-bit octets and cannot be encoded anew.
     eight_bit_part: Option<Box<str>>,
+    unmeant: Unmeant,
 }
 
 impl<'c> Reader<'c> {
     fn new(memo: &'c Memo, declared: Declared) -> Self {
-        Self { memo, declared, assembly: Assembly::default(), programs: 0, eight_bit_part: None }
+        Self {
+            memo,
+            declared,
+            assembly: Assembly::default(),
+            programs: 0,
+            eight_bit_part: None,
+            unmeant: Unmeant::default(),
+        }
     }
 
     fn part(&mut self, part: &Part<'_>) -> Result<(), Fault> {

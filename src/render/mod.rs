@@ -1,6 +1,7 @@
 //! Render: templates become plans once, at load; per person only the dynamic values are resolved, escaped and
 //! encoded, in memory.
 
+mod assets;
 pub mod body;
 mod cache;
 mod compile;
@@ -11,9 +12,12 @@ pub mod escape;
 mod expression;
 mod fingerprint;
 pub mod folder;
+mod foreign;
 mod html;
 pub mod leak;
+mod links;
 pub mod lint;
+mod literals;
 pub mod manifest;
 mod memo;
 pub mod message;

@@ -37,6 +37,8 @@ pub struct Plan {
     rest: Arc<Pieces>,
     /// What stands in place of each [`Piece::Boundary`].
     boundaries: Arc<[Box<str>]>,
+    /// Placeholders of other products in the head.
+    unmeant: Box<[Box<str>]>,
     /// Whose domain stands in Message-ID, and the envelope sender where nothing else says one. None where an engine's
     /// message has no such address: the envelope sender stands in for it.
     from: Option<Address>,
@@ -59,6 +61,8 @@ pub struct Pieces {
     programs: usize,
     /// A part that has to leave as it came, and has 8-bit octets.
     eight_bit_part: Option<Box<str>>,
+    /// Placeholders of other products.
+    unmeant: Box<[Box<str>]>,
 }
 
 /// The part of a plan that is one message's own.
@@ -66,6 +70,8 @@ pub struct Pieces {
 pub(super) struct Head {
     pub pieces: Vec<Piece>,
     pub boundaries: Arc<[Box<str>]>,
+    /// Placeholders of other products.
+    pub unmeant: Box<[Box<str>]>,
 }
 
 /// One person's message to be made.
@@ -152,10 +158,16 @@ impl Plan {
         Self::assemble(Head::default(), Arc::new(Pieces::new(pieces)), envelope)
     }
 
+    /// With what was found in the texts that it was made of.
+    pub(super) fn with_unmeant(self, unmeant: Box<[Box<str>]>) -> Self {
+        Self { unmeant, ..self }
+    }
+
     pub(super) fn assemble(head: Head, rest: Arc<Pieces>, envelope: Envelope) -> Self {
         Self {
             reserve: Reserve::of(&head.pieces).and(rest.reserve).and(HEADER),
             head: head.pieces,
+            unmeant: head.unmeant,
             rest,
             boundaries: head.boundaries,
             from: envelope.from,
@@ -171,6 +183,11 @@ impl Plan {
     pub fn person_fields(&self) -> impl Iterator<Item = &str> {
         let of_head = self.head.iter().flat_map(Piece::programs).flat_map(fields_read);
         of_head.chain(&self.rest.person_fields).map(String::as_str)
+    }
+
+    /// Placeholders of other products in a content that came with its job: people would read them as they stand.
+    pub fn unmeant(&self) -> impl Iterator<Item = &str> {
+        self.unmeant.iter().chain(&self.rest.unmeant).map(AsRef::as_ref)
     }
 
     pub fn purpose(&self) -> Option<&str> {
@@ -257,7 +274,12 @@ impl Pieces {
             programs: programs().count(),
             list,
             eight_bit_part: None,
+            unmeant: Box::default(),
         }
+    }
+
+    pub(super) fn with_unmeant(self, unmeant: Box<[Box<str>]>) -> Self {
+        Self { unmeant, ..self }
     }
 
     pub(super) fn needing_eight_bit(self, part: Option<Box<str>>) -> Self {

@@ -2,6 +2,7 @@
 
 use super::fingerprint::Canonical;
 use super::lint::Lint;
+use super::literals::Unmeant;
 use super::memo::{Kind, Memo};
 use super::plan::{Plan, PlanBuilder};
 use super::program::{Program, Syntax};
@@ -134,7 +135,15 @@ fn build_inline(inline: &InlineContent) -> Result<Plan, Vec<Lint>> {
             builder.html(program);
         }));
     }
-    if lints.is_empty() { builder.build() } else { Err(lints) }
+    if !lints.is_empty() {
+        return Err(lints);
+    }
+    let mut unmeant = Unmeant::default();
+    unmeant.look_at(&inline.subject, Syntax::Header);
+    for (text, syntax) in [(&inline.text, Syntax::Text), (&inline.html, Syntax::Html)] {
+        text.iter().for_each(|text| unmeant.look_at(text, syntax));
+    }
+    Ok(builder.build()?.with_unmeant(unmeant.into_list()))
 }
 
 /// The first mistake, and how many more there are.

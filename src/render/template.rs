@@ -1,13 +1,16 @@
 //! Turns a template folder into plans: one for the base and one for each locale.
 
+use super::assets::{cids, content_type};
 use super::compiled::Compiled;
 use super::folder::{Files, Folder};
 use super::lint::Lint;
+use super::literals;
 use super::manifest::{Located, Manifest};
 use super::mjml;
 use super::plan::{Plan, PlanBuilder};
 use super::program::{Program, Syntax};
 use super::scope::{FieldRules, Rule};
+use crate::nearest::did_you_mean;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,7 +43,12 @@ impl Template {
     /// # Errors
     /// Every mistake of every variant, when none can be used.
     pub fn load(folder: &Folder) -> Result<Self, Vec<Lint>> {
-        let mut loading = Loading { folder, lints: Vec::new(), info: TemplateInfo::of(&folder.name) };
+        let mut loading = Loading {
+            folder,
+            lints: Vec::new(),
+            info: TemplateInfo::of(&folder.name),
+            allow_literal: Vec::new(),
+        };
         let base = loading.manifest(&folder.base, &folder.name);
         let mut locales = Vec::new();
         let shared = std::mem::take(&mut loading.lints);
@@ -164,6 +172,8 @@ struct Loading<'a> {
     folder: &'a Folder,
     lints: Vec<Lint>,
     info: TemplateInfo,
+    /// Of the variant that is being loaded.
+    allow_literal: Vec<String>,
 }
 
 impl Loading<'_> {
@@ -194,6 +204,7 @@ impl Loading<'_> {
         let before = self.lints.len();
         let toml = format!("{}/template.toml", variant.place);
         let rules = variant.manifest.rules.clone();
+        self.allow_literal.clone_from(&variant.manifest.allow_literal);
         self.describe(&variant.manifest);
         let mut builder = PlanBuilder::new(&toml, rules.clone());
         self.sender(&variant.manifest, &mut builder, &toml);
@@ -305,7 +316,9 @@ impl Loading<'_> {
             (None, Some((source, place))) => {
                 let html = mjml::to_html(source, place);
                 let html = self.kept(html.map_err(|lint| vec![lint]))?;
-                self.program(&html, Syntax::Html, &format!("{place} (as HTML)"), rules)
+                // Told where somebody wrote them.
+                self.lints.extend(literals::lints(source, Syntax::Html, place, &self.allow_literal));
+                self.compiled(&html, Syntax::Html, &format!("{place} (as HTML)"), rules)
             }
             (None, None) => None,
         }
@@ -330,6 +343,11 @@ impl Loading<'_> {
     fn program(&mut self, source: &str, syntax: Syntax, place: &str, rules: &FieldRules) -> Option<Program> {
         // A file's last newline is not part of a subject.
         let source = if syntax == Syntax::Header { source.trim_end_matches(['\r', '\n']) } else { source };
+        self.lints.extend(literals::lints(source, syntax, place, &self.allow_literal));
+        self.compiled(source, syntax, place, rules)
+    }
+
+    fn compiled(&mut self, source: &str, syntax: Syntax, place: &str, rules: &FieldRules) -> Option<Program> {
         let program = self.kept(Program::compile(source, syntax, place))?;
         self.check_fields(&program, rules, place, None);
         self.info.data.extend(program.uses().data.iter().cloned());
@@ -344,7 +362,8 @@ impl Loading<'_> {
         at: Option<(usize, usize)>,
     ) {
         for (field, first) in program.first_uses().filter(|(field, _)| !rules.declares(field)) {
-            let cause = format!("person.{field} is not declared in template.toml");
+            let near = did_you_mean(field, rules.declared().map(|(declared, _)| declared));
+            let cause = format!("person.{field} is not declared in template.toml{near}");
             let fix = format!(
                 "add [field.{field}] with one of required = true, optional = true, default = \"…\" to template.toml"
             );
@@ -354,7 +373,9 @@ impl Loading<'_> {
 
     /// Sets a value of `template.toml`; mistakes are reported where it stands.
     fn set(&mut self, value: &Located, toml: &str, set: impl FnOnce(&str) -> Result<(), Vec<Lint>>) {
-        if let Err(lints) = set(&value.text) {
+        let mut lints = literals::lints(&value.text, Syntax::Header, toml, &self.allow_literal);
+        lints.extend(set(&value.text).err().into_iter().flatten());
+        if !lints.is_empty() {
             self.lints.extend(lints.into_iter().map(|lint| {
                 let column = if lint.line == 1 { value.at.1 + lint.column } else { value.at.1 };
                 Lint { place: toml.to_owned(), line: value.at.0, column, ..lint }
@@ -368,31 +389,5 @@ impl Loading<'_> {
 
     fn lint(&mut self, place: &str, cause: impl Into<String>, fix: &str) {
         self.lints.push(Lint::new(place, (0, 0), cause, fix));
-    }
-}
-
-/// The names behind `cid:` in a program's fixed text.
-fn cids(program: &Program) -> BTreeSet<String> {
-    let name = |rest: &str| {
-        let is_end = |c: char| !(c.is_ascii_alphanumeric() || "._-@".contains(c));
-        rest[..rest.find(is_end).unwrap_or(rest.len())].to_owned()
-    };
-    let fixed = program.fixed().iter();
-    fixed.flat_map(|text| text.split("cid:").skip(1).map(name)).filter(|name| !name.is_empty()).collect()
-}
-
-fn content_type(name: &str) -> &'static str {
-    let extension = name.rsplit('.').next().unwrap_or("").to_ascii_lowercase();
-    match extension.as_str() {
-        "png" => "image/png",
-        "jpg" | "jpeg" => "image/jpeg",
-        "gif" => "image/gif",
-        "webp" => "image/webp",
-        "svg" => "image/svg+xml",
-        "pdf" => "application/pdf",
-        "ics" => "text/calendar",
-        "csv" => "text/csv",
-        "txt" => "text/plain",
-        _ => "application/octet-stream",
     }
 }

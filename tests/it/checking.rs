@@ -245,6 +245,20 @@ fn d_a_mistake_in_the_configuration_is_mended_by_what_the_program_itself_says() 
         ("# ttl = \"5m\"", "tttl = \"5m\"", "did you mean ttl?", "as in: ttl = \"5m\""),
         ("kind = \"smtp\"", "kind = \"smpt\"", "one of smtp, lmtp, http", "as in: kind = \"smtp\""),
         ("bind = \"127.0.0.1:8025\"", "bind = \"127.0.0.1:2525\"", "two listeners have bind", ""),
+        ("# level = \"info\"", "level = \"inof\"", "did you mean info?", "as in: level = \"info\""),
+        ("[\"tokens.example\"]", "[\"tokens example\"]", "not \"tokens example\"", "token_domains = ["),
+        (
+            "# helo_name = \"relay.example\"",
+            "helo_name = \"my relay\"",
+            "one word of ASCII",
+            "helo_name = \"relay.example\"",
+        ),
+        (
+            "# server_name = \"127.0.0.1\"",
+            "server_name = \"bad name!\"",
+            "target.server_name is",
+            "server_name = ",
+        ),
         ("# handoff_wait = \"10s\"", "handoff_wait = \"0s\"", "at least \"1ms\"", "handoff_wait = \"10s\""),
     ] {
         let dir = folder();
@@ -261,4 +275,31 @@ fn d_a_mistake_in_the_configuration_is_mended_by_what_the_program_itself_says() 
     let mut command = crate::command_line::command(dir.path(), &["check", "--offline"]);
     let said = told(&command.env("TOKENRELAY__CACHE__TTL", "soon").output().unwrap());
     assert!(said.contains("fix: unset TOKENRELAY__CACHE__TTL, or correct it"), "{said}");
+}
+
+#[test]
+fn d_what_people_would_read_as_it_stands_is_a_mistake_in_a_template() {
+    let dir = apart();
+    let welcome = dir.path().join("templates/welcome");
+    let html = "<p>Dear [[name]],</p>\n<p><img src=\"assets/x.png\" alt=\"\"></p>\n<a href=\"https://a.test/?x=%C3%A9\">100%</a>";
+    fs::write(welcome.join("body.html.hbs"), html).unwrap();
+    let output = run(dir.path(), &["template", "lint"]);
+    let said = told(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("welcome/body.html.hbs:1:9: [[name]] is a placeholder of another product"),
+        "{said}"
+    );
+    assert!(said.contains("welcome/body.html.hbs:2:14: the address assets/x.png is relative"), "{said}");
+    let (code, steps) = steps(dir.path());
+    assert_eq!(code, Some(1));
+    assert!(steps.iter().any(|step| step["fix"].as_str().unwrap_or_default().contains("cid:")), "{steps:?}");
+    let manifest = welcome.join("template.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, format!("allow_literal = [\"[[name]]\", \"assets/x.png\"]\n{text}")).unwrap();
+    let output = run(dir.path(), &["template", "lint"]);
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    fs::write(&manifest, format!("allow_litral = []\n{text}")).unwrap();
+    let said = told(&run(dir.path(), &["template", "lint"]));
+    assert!(said.contains("did you mean allow_literal?"), "{said}");
 }

@@ -11,6 +11,7 @@ mod custody;
 mod engines;
 mod http;
 mod jobs;
+mod literals;
 mod lmtp;
 mod log;
 mod markers;

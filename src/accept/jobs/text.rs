@@ -3,6 +3,7 @@
 use crate::accept::data::{DATA_VALUES_MAX, DataFlaw, OptionalData, StrictData};
 use crate::fault::{Fault, Reason};
 use crate::job::{Data, InlineContent};
+use crate::nearest::nearest;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
 use std::borrow::Cow;
@@ -124,7 +125,7 @@ impl<'de> Visitor<'de> for &mut Reading<'de> {
         while let Some(key) = map.next_key_seed(Text)? {
             let key = key.unwrap_or_default();
             let Some(index) = KEYS.iter().position(|known| *known == key) else {
-                self.flaw = Some(Flaw::UnknownKey { nearest: nearest(&key) });
+                self.flaw = Some(Flaw::UnknownKey { nearest: nearest(&key, KEYS) });
                 return Err(de::Error::custom("unknown key"));
             };
             self.key = Some(KEYS[index]);
@@ -174,14 +175,6 @@ fn content_detail(words: &str, column: usize) -> String {
     } else {
         wrong_type("content", column)
     }
-}
-
-fn nearest(key: &str) -> Option<&'static str> {
-    if key.len() > 32 {
-        return None;
-    }
-    let scored = KEYS.iter().map(|known| (strsim::damerau_levenshtein(known, key), *known));
-    scored.min().filter(|(distance, known)| *distance <= 1 + known.len() / 4).map(|(_, known)| known)
 }
 
 /// A string or null, borrowed from the input unless it holds escapes.

@@ -9,6 +9,7 @@ use crate::job::Token;
 use crate::render::encode::Address;
 use crate::render::plan::mailbox::{self, Mailbox, Mailboxes, Name, Who, Written};
 use crate::render::plan::piece::Piece;
+use crate::render::program::Syntax;
 
 /// The head of one message's plan.
 pub struct Heading {
@@ -18,6 +19,8 @@ pub struct Heading {
     /// The first address of From; none where it has none.
     pub from: Option<Address>,
     pub needs_smtputf8: bool,
+    /// Placeholders of other products in Subject.
+    pub unmeant: Box<[Box<str>]>,
 }
 
 impl Heading {
@@ -34,9 +37,10 @@ impl Heading {
             reader.field(field)?;
         }
         reader.add_missing(&outline.head);
-        let Reader { assembly, programs, .. } = reader.reader;
+        let Reader { assembly, programs, unmeant, .. } = reader.reader;
         let needs_smtputf8 = reader.needs_smtputf8 || from.as_ref().is_some_and(Address::needs_smtputf8);
-        Ok(Self { pieces: assembly.finish(), programs, from, needs_smtputf8 })
+        let unmeant = unmeant.into_list();
+        Ok(Self { pieces: assembly.finish(), programs, from, needs_smtputf8, unmeant })
     }
 }
 
@@ -66,7 +70,21 @@ impl HeadReader<'_> {
         }
         match trace::fate(field, self.token_of)? {
             Fate::Drop => Ok(()),
-            Fate::Keep => self.reader.field(field),
+            Fate::Keep => {
+                if field.is("subject") {
+                    self.look_at(field);
+                }
+                self.reader.field(field)
+            }
+        }
+    }
+
+    /// What cannot be decoded is judged where it is read.
+    fn look_at(&mut self, subject: &Field<'_>) {
+        let may_hold = memchr::memchr3(b'*', b'%', b'{', subject.value).is_some()
+            || memchr::memmem::find(subject.value, b"=?").is_some();
+        if let Some(text) = may_hold.then(|| subject.text(self.reader.declared).ok()).flatten() {
+            self.reader.unmeant.look_at(&text, Syntax::Header);
         }
     }
 

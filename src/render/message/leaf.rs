@@ -13,6 +13,7 @@ use crate::message::Fixed;
 use crate::render::body::{Body, Layout, Place};
 use crate::render::encode::eight_bit::LINE_OCTETS_MAX;
 use crate::render::encode::{Output, base64};
+use crate::render::literals::Unmeant;
 use crate::render::plan::piece::Piece;
 use crate::render::program::Syntax;
 use crate::render::shown;
@@ -90,7 +91,7 @@ impl Reader<'_> {
             return self.as_it_came(part);
         }
         if let Some(format) = media.format()
-            && let Some(text) = text(part, &media, format, self.declared)?
+            && let Some(text) = text(part, &media, format, self.declared, &mut self.unmeant)?
         {
             if part.inside.is_sealed {
                 return Err(sealed(part));
@@ -184,6 +185,7 @@ fn text(
     media: &MediaType,
     format: Format,
     declared: Declared,
+    unmeant: &mut Unmeant,
 ) -> Result<Option<String>, Fault> {
     let syntax = format.syntax();
     let refuse = |cause: &str| Err(misplaced(format!("{}: {cause}", part.place())));
@@ -202,6 +204,9 @@ fn text(
         Ok(reading) => reading,
         Err(cause) => return refuse(cause),
     };
+    if matches!(format, Format::Prose | Format::Html) {
+        unmeant.look_at(&text, syntax);
+    }
     if !shown::shows(&text, syntax) {
         let is_beside = !is_sure && shown::shows(&String::from_utf8_lossy(part.body), syntax);
         return if is_beside { refuse(is_broken) } else { Ok(None) };

@@ -1,0 +1,106 @@
+//! What people would read as it stands, and names that were nearly right: refused with what was meant.
+
+use crate::set_up::{Grants, Stage, key_of, list};
+use crate::world::{World, assert_result};
+use serde_json::{Value, json};
+
+fn content(world: &World, job_id: &str, key: &str, text: &str) -> Value {
+    let mut content = json!({"from": "a@shop.example", "subject": "Hello", "text": "Hello"});
+    content[key] = text.into();
+    json!({"job_id": job_id, "to": world.people[0].address(), "purpose": "service", "content": content})
+}
+
+fn message(world: &World, subject: &str, kind: &str, body: &str) -> String {
+    format!(
+        "From: a@shop.example\r\nTo: {}\r\nX-TokenRelay-Purpose: service\r\nSubject: {subject}\r\n\
+         MIME-Version: 1.0\r\nContent-Type: text/{kind}; charset=utf-8\r\n\r\n{body}\r\n",
+        world.people[0].address()
+    )
+}
+
+const FOREIGN: [&str; 3] = ["*|FNAME|*", "%%first_name%%", "{!Contact.Name}"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d_placeholders_of_other_products_are_not_mailed_as_they_stand() {
+    let world = Stage::new().up().await;
+    let (mut http, mut smtp) = (world.http().await, world.smtp().await);
+    let to = world.people[0].address();
+    for (number, literal) in FOREIGN.into_iter().enumerate() {
+        for key in ["subject", "text", "html"] {
+            let job = content(&world, &format!("{number}-{key}"), key, &format!("Dear {literal}, hello"));
+            let answer = http.post(&job).await;
+            assert_result(&answer.json(), "rejected", "bad-template");
+            assert!(
+                answer.text.contains(literal) && answer.text.contains("allow_literal"),
+                "{}",
+                answer.text
+            );
+        }
+        let filled = format!("Dear {literal}, dear {{{{person.first_name}}}}");
+        let encoded = format!("=?utf-8?B?{}?=", data_encoding::BASE64.encode(literal.as_bytes()));
+        for (subject, kind, body) in [
+            ("Hello", "plain", format!("Dear {literal}")),
+            ("Hello", "html", format!("<p>Dear {literal}</p>")),
+            ("Hello", "plain", filled),
+            (literal, "plain", "Hello".to_owned()),
+            (&encoded, "plain", "Hello".to_owned()),
+        ] {
+            let reply = smtp.send(&to, &message(&world, subject, kind, &body)).await;
+            assert_eq!(reply.codes(), "554 5.6.0", "{subject} {body}: {reply:?}");
+            assert!(reply.text.contains(literal), "{reply:?}");
+        }
+    }
+    assert_eq!(world.sink().stats().messages, 0);
+    // What somebody may well mean is mailed.
+    for (number, body) in
+        ["100%% sure", "[[name]] ${x} %name%", "* | a | *", "<!-- *|X|* -->"].into_iter().enumerate()
+    {
+        let kind = if body.starts_with('<') { "html" } else { "plain" };
+        let reply = smtp.send(&to, &message(&world, &format!("Hello {number}"), kind, body)).await;
+        assert_eq!(reply.code, 250, "{body}: {reply:?}");
+    }
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d_an_engine_may_mean_them_as_they_stand() {
+    let stage = Stage::new().edit(|file| file["engine"][0]["allow_literal"] = list(&["*|FNAME|*"]));
+    let world = stage.up().await;
+    let mut http = world.http().await;
+    let answer = http.post(&content(&world, "meant", "text", "Dear *|FNAME|*")).await;
+    assert_eq!(answer.json()["state"], "relayed", "{}", answer.text);
+    let other = http.post(&content(&world, "other", "text", "Dear *|LNAME|*")).await;
+    assert_result(&other.json(), "rejected", "bad-template");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d_a_refusal_names_what_was_meant_of_what_the_engine_may_use() {
+    let narrow = Grants { templates: &["note"], fields: &["first_name"], purposes: &["service"] };
+    let none = Grants { templates: &["other-*"], fields: &[], purposes: &["service"] };
+    let world = Stage::new().engine("narrow", narrow).engine("none", none).up().await;
+    let mut narrow = world.http_as(&key_of("narrow")).await;
+    let mut none = world.http_as(&key_of("none")).await;
+    let job = |job_id: &str, key: &str, value: &str| {
+        let mut job = world.job(0, job_id);
+        job[key] = value.into();
+        job
+    };
+    let answer = narrow.post(&job("a", "template", "nte")).await.text;
+    assert!(answer.contains("did you mean note?"), "{answer}");
+    let answer = none.post(&job("b", "template", "nte")).await.text;
+    assert!(answer.contains("template-not-found") && !answer.contains("note"), "{answer}");
+    let answer = world.http().await.post(&job("c", "target", "mta2")).await.text;
+    assert!(answer.contains("did you mean mta1?"), "{answer}");
+    let content = json!({"from": "a@shop.example", "subject": "x", "text": "x"});
+    let own =
+        json!({"job_id": "d", "to": world.people[0].address(), "purpose": "servce", "content": content});
+    let answer = narrow.post(&own).await.text;
+    assert!(answer.contains("did you mean service?"), "{answer}");
+    let content = json!({"from": "a@shop.example", "subject": "x", "text": "{{person.first_nam}}"});
+    let job =
+        json!({"job_id": "e", "to": world.people[0].address(), "purpose": "service", "content": content});
+    let answer = narrow.post(&job).await.text;
+    assert!(answer.contains("did you mean first_name?"), "{answer}");
+    world.finish().await;
+}
