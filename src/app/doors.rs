@@ -80,11 +80,11 @@ pub async fn open(
 pub fn bind_fix(bind: &Bind, cause: &io::Error) -> String {
     match (cause.kind(), bind) {
         (io::ErrorKind::AddrInUse, Bind::Tcp(address)) => format!(
-            "another program listens there: end it (ss -ltnp 'sport = :{}' names it), or choose another bind for this [[listener]]",
+            "another program listens there: end it (ss -ltnp 'sport = :{}' names it), or choose another address or port",
             address.port()
         ),
         (io::ErrorKind::AddrInUse, Bind::Unix(_)) => String::from(
-            "end the program that listens there, or remove what lies there, or choose another bind",
+            "end the program that listens there, or remove what lies there, or choose another path",
         ),
         (io::ErrorKind::AddrNotAvailable, _) => String::from(
             "this machine does not have that address (ip addr lists those it has); 0.0.0.0 or [::] takes all of them",
@@ -96,7 +96,7 @@ pub fn bind_fix(bind: &Bind, cause: &io::Error) -> String {
             format!("let this user write to {}", folder(path).display())
         }
         (io::ErrorKind::NotFound, Bind::Unix(path)) => format!("mkdir -p {}", folder(path).display()),
-        _ => String::from("choose another bind for this [[listener]]"),
+        _ => String::from("choose another address"),
     }
 }
 

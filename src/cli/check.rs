@@ -110,10 +110,7 @@ fn templates(renderer: &Renderer) -> Vec<Step> {
     let mistakes: Vec<Step> = renderer
         .shelf()
         .mistakes()
-        .map(|lint| {
-            let place = format!("{}:{}:{}: {}", lint.place, lint.line, lint.column, lint.cause);
-            Step::bad("templates", place, &lint.fix)
-        })
+        .map(|lint| Step::bad("templates", format!("{}: {}", lint.whereabouts(), lint.cause), &lint.fix))
         .collect();
     if !mistakes.is_empty() {
         return mistakes;

@@ -30,8 +30,13 @@ pub struct InitArgs {
 /// When a file cannot be written. Files that exist are left as they are.
 pub fn run(args: &InitArgs) -> Result<Exit, CliError> {
     let written = fill(&args.dir, Sample::People).map_err(|cause| {
-        CliError::failed(format!("cannot fill {}: {cause}", args.dir.display()))
-            .fix("choose a folder you may write to: tokenrelay init DIR")
+        CliError::failed(format!("cannot fill {}: {cause}", args.dir.display())).fix(match cause.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on that disk",
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                "name a folder, or one that is not there yet: tokenrelay init DIR"
+            }
+            _ => "choose a folder you may write to: tokenrelay init DIR",
+        })
     })?;
     let mut out = super::screen::stdout();
     let _ = print(&mut out, &args.dir, &written);
@@ -142,19 +147,17 @@ fn print(out: &mut impl Write, dir: &Path, written: &Written) -> io::Result<()> 
         writeln!(out, "  kept as it was: {}", kept.display())?;
     }
     writeln!(out, "\nnext, in {}:", dir.display())?;
-    writeln!(out, "  tokenrelay vault import people.csv --tokens-out tokens.csv   # 100 invented people")?;
-    writeln!(
-        out,
-        "  tokenrelay sink --listen 127.0.0.1:2587 --tls starttls --cert certs/mta1.pem --key certs/mta1.key --dump mail &"
-    )?;
+    writeln!(out, "  tokenrelay vault import people.csv --tokens-out tokens.csv")?;
+    writeln!(out, "  tokenrelay sink --listen 127.0.0.1:2587 --tls starttls \\")?;
+    writeln!(out, "             --cert certs/mta1.pem --key certs/mta1.key --dump mail &")?;
     writeln!(out, "  tokenrelay serve &")?;
     writeln!(out, "  tokenrelay check")?;
     writeln!(
         out,
-        "\nkeep {} safe and away from the vault: whoever has both can read it,",
+        "\nkeep {} safe and away from the vault:\nwhoever has both can read it, and without it the vault is gone.",
         at("keys/vault.key")
     )?;
-    writeln!(out, "and without it the vault is gone. The certificates are for this machine only.")
+    writeln!(out, "The people are invented, and the certificates are for this machine only.")
 }
 
 #[cfg(test)]

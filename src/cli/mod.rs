@@ -14,7 +14,10 @@ pub mod template;
 pub mod vault;
 
 mod context;
+mod files;
+mod progress;
 mod screen;
+mod stop;
 
 pub use crate::exit::{CliError, Exit};
 

@@ -9,6 +9,7 @@ mod tally;
 mod tests;
 
 use super::context::engine_key;
+use super::files::{unreadable, unwritable};
 use super::{CliError, Exit};
 use crate::load::client::Endpoint;
 use crate::secret::SecretRef;
@@ -121,7 +122,7 @@ fn open_rows(args: &SendArgs, defaults: &SendDefaults) -> Result<Rows, CliError>
     if args.file.as_os_str() == STANDARD_INPUT {
         return Ok(input::ndjson(Box::new(io::stdin()), filling));
     }
-    let cannot = |error: io::Error| CliError::failed(format!("cannot read {}: {error}", args.file.display()));
+    let cannot = |error: io::Error| unreadable(&args.file, &error);
     let file = Box::new(File::open(&args.file).map_err(cannot)?);
     if table::is_named_so(&args.file) {
         input::table(file, filling).map_err(cannot)
@@ -188,6 +189,6 @@ fn open_results(args: &SendArgs) -> Result<(ResultsFile, Earlier, Option<PathBuf
             Err(CliError::failed(format!("{} holds the results of an earlier run", path.display()))
                 .fix("go on with it by --resume, or name another file with --results"))
         }
-        Err(error) => Err(CliError::failed(format!("cannot write {}: {error}", path.display()))),
+        Err(error) => Err(unwritable(&path, &error)),
     }
 }

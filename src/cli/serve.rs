@@ -28,7 +28,7 @@ pub async fn run(with: WithConfig) -> Result<Exit, CliError> {
     // First of all: until then a SIGHUP would end the process.
     let mut signals = Signals::listen().map_err(CliError::failed)?;
     let config = first_config(&with, &mut signals).await?;
-    telemetry::start_log(&config.log, LogTo::Stderr).map_err(|cause| CliError::new(Exit::Config, cause))?;
+    telemetry::start_log(&config.log, LogTo::Stderr).map_err(CliError::failed)?;
     process::raise_file_limit();
     if !process::lock_memory() {
         tracing::warn!(

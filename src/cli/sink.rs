@@ -1,6 +1,10 @@
 //! `tokenrelay sink`: the test MTA on the command line.
 
+use super::files::{unreadable, unwritable};
+use super::stop::Stop;
 use super::{CliError, Exit, screen};
+use crate::app::bind_fix;
+use crate::config::Bind;
 use crate::load::sink::{
     Number, PROFILES, Profile, Proofs, Record, Script, Sink, SinkHandle, SinkSettings, SinkStats, SinkTls,
     UnknownProfile,
@@ -14,7 +18,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How often the file with the behaviour is looked at.
 const FOLLOW: Duration = Duration::from_millis(100);
@@ -89,8 +92,8 @@ pub async fn run(args: SinkArgs) -> Result<Exit, CliError> {
     let mut listeners = Vec::new();
     for address in &args.listen {
         let listener = TcpListener::bind(address).await.map_err(|cause| {
-            CliError::failed(format!("cannot listen on {address}: {cause}"))
-                .fix("choose another --listen, or port 0 for a free one")
+            CliError::failed(format!("cannot listen on {address}: {}", cause.kind()))
+                .fix(bind_fix(&Bind::Tcp(*address), &cause))
         })?;
         listeners.push(listener);
     }
@@ -118,25 +121,6 @@ pub async fn run(args: SinkArgs) -> Result<Exit, CliError> {
         ))
         .fix("look at them: run it again with --dump DIR")),
         _ => Ok(Exit::Ok),
-    }
-}
-
-/// Signals that end it; both leave it the time for its summary.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Stop {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn told(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }
 
@@ -168,8 +152,7 @@ fn settings(args: &SinkArgs) -> Result<SinkSettings, CliError> {
         None => script(&args.profile)?,
     };
     if let Some(dir) = &args.dump {
-        std::fs::create_dir_all(dir)
-            .map_err(|cause| CliError::failed(format!("cannot make {}: {cause}", dir.display())))?;
+        std::fs::create_dir_all(dir).map_err(|cause| unwritable(dir, &cause))?;
     }
     let auth = match args.auth.as_deref().map(|auth| auth.split_once(':')) {
         None => None,
@@ -211,8 +194,7 @@ fn unknown_profile(unknown: &UnknownProfile) -> CliError {
 
 fn written(path: &Path) -> Result<String, CliError> {
     let text = std::fs::read_to_string(path);
-    text.map(|text| text.trim().to_owned())
-        .map_err(|cause| CliError::failed(format!("cannot read {}: {cause}", path.display())))
+    text.map(|text| text.trim().to_owned()).map_err(|cause| unreadable(path, &cause))
 }
 
 /// Takes over each change of the file that says how to behave. Never ends by itself.
@@ -230,15 +212,15 @@ async fn follow(sink: &SinkHandle, args: &SinkArgs) -> Result<(), CliError> {
 }
 
 fn record(path: &Path) -> Result<Record, CliError> {
-    Record::open(path).map_err(|cause| CliError::failed(format!("cannot write {}: {cause}", path.display())))
+    Record::open(path).map_err(|cause| unwritable(path, &cause))
 }
 
 fn proofs(path: &Path) -> Result<Proofs, CliError> {
-    let unusable =
-        |cause: &dyn std::fmt::Display| CliError::failed(format!("cannot use {}: {cause}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|cause| unusable(&cause))?;
-    Proofs::read(&text)
-        .map_err(|cause| unusable(&cause).fix("write a line 'recipient,digest' for each recipient"))
+    let text = std::fs::read_to_string(path).map_err(|cause| unreadable(path, &cause))?;
+    Proofs::read(&text).map_err(|cause| {
+        CliError::failed(format!("cannot use {}: {cause}", path.display()))
+            .fix("write a line 'recipient,digest' for each recipient")
+    })
 }
 
 fn tls(args: &SinkArgs) -> Result<SinkTls, CliError> {
@@ -269,8 +251,7 @@ fn throw_away(args: &SinkArgs) -> Result<Arc<rustls::ServerConfig>, CliError> {
     names.dedup();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     if let Some(path) = &args.ca_out {
-        std::fs::write(path, ca.certificate_pem())
-            .map_err(|cause| CliError::failed(format!("cannot write {}: {cause}", path.display())))?;
+        std::fs::write(path, ca.certificate_pem()).map_err(|cause| unwritable(path, &cause))?;
     }
     ca.server(&names).map_err(CliError::failed)
 }

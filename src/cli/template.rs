@@ -1,8 +1,9 @@
 //! `tokenrelay template list|lint|preview`: what templates there are, what is wrong with them, how they look.
 
+use super::files::unreadable;
 use super::{CliError, Exit, screen};
 use crate::accept::data;
-use crate::fault::Fault;
+use crate::fault::{Fault, Reason};
 use crate::job::{Content, Data, SendNumber, Token};
 use crate::load::reading::Reading;
 use crate::nearest::did_you_mean;
@@ -84,9 +85,13 @@ fn run_to(args: TemplateArgs, settings: Settings, out: &mut dyn Write) -> Result
                 Some(file) => read_data(&file)?,
                 None => sample_data(info),
             };
-            let finished = preview(&renderer, info, locale.as_deref(), &data).map_err(|fault| {
-                CliError::failed(fault).fix("give the job's merge data with --data FILE.json")
-            })?;
+            let finished =
+                preview(&renderer, info, locale.as_deref(), &data).map_err(|fault| match fault.reason {
+                    Reason::BadJob | Reason::MissingField => {
+                        CliError::failed(fault).fix("give the job's merge data with --data FILE.json")
+                    }
+                    _ => CliError::failed(fault),
+                })?;
             let bytes = &finished.message.to_octets();
             if html {
                 let html = Reading::of(bytes).and_then(|reading| reading.html).ok_or_else(|| {
@@ -233,8 +238,7 @@ fn put_sample(at: &mut Json, parts: &[&str]) {
 
 fn read_data(file: &std::path::Path) -> Result<Data, CliError> {
     let place = file.display();
-    let unreadable =
-        |error: std::io::Error| CliError::failed(format!("{place} cannot be read: {}", error.kind()));
+    let unreadable = |error: std::io::Error| unreadable(file, &error);
     if std::fs::metadata(file).map_err(unreadable)?.len() > DATA_BYTES_MAX {
         return Err(CliError::failed(format!("{place} is larger than {DATA_BYTES_MAX} bytes")));
     }

@@ -204,7 +204,7 @@ fn get(token: &str, settings: &Settings, show: Show, streams: &mut Streams<'_>) 
     match found.pop().transpose().map_err(VaultError::from)?.flatten() {
         Some(person) => show.person(&person, streams.output),
         None => Err(CliError::failed("the vault knows nobody by this token")
-            .fix("list tokens with: tokenrelay vault import ... --tokens-out FILE")),
+            .fix("the token of an address or number: tokenrelay vault token -")),
     }
 }
 

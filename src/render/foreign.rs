@@ -111,7 +111,7 @@ fn salesforce(rest: &str) -> Option<usize> {
     })
 }
 
-/// `%first_name%`, `%recipient.name%`; not `100%a%`, nor octets of a URL (`=%C3%A9`).
+/// `%first_name%`, `%recipient.name%`; not `100%a%`, nor bytes of a URL (`=%C3%A9`).
 fn percent(rest: &str, before: Option<char>) -> Option<usize> {
     if before.is_some_and(|c| c.is_alphanumeric() || c == '%') {
         return None;

@@ -3,6 +3,7 @@
 
 use super::set_up::{Member, Stage};
 use crate::cli::CliError;
+use crate::cli::progress::bar;
 use crate::config::TlsMode;
 use crate::fault::Fault;
 use crate::inject::{self, DeliverError, Delivery, Injector, TargetAuth, TargetSettings};
@@ -13,10 +14,9 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
 use hdrhistogram::Histogram;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 /// SMTP messages under way at once.
@@ -75,11 +75,7 @@ fn member(stage: &Stage, index: usize) -> &Member {
 }
 
 fn progress(total: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} messages, {per_sec}");
-    ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    bar(Some(total), "{bar:40} {human_pos}/{human_len} messages, {rate}")
 }
 
 impl Driven {

@@ -5,6 +5,7 @@ mod drive;
 mod report;
 mod set_up;
 
+use super::stop::Stop;
 use super::{CliError, Exit};
 use clap::Args;
 
@@ -26,16 +27,24 @@ pub struct DemoArgs {
 /// # Errors
 /// When something cannot even be set up; a failed demo ends with exit 1.
 pub async fn run(args: DemoArgs) -> Result<Exit, CliError> {
+    // Its folder, with a key in it, goes whatever ends it.
+    let mut stop = Stop::listen().map_err(CliError::failed)?;
     report::say(format_args!(
         "making {PEOPLE} invented people, an encrypted vault, a TLS test MTA and the relay ..."
     ));
     let stage = set_up::Stage::build(PEOPLE).await?;
-    let driven = drive::send(&stage, args.jobs as usize).await?;
+    let driven = tokio::select! {
+        driven = drive::send(&stage, args.jobs as usize) => driven?,
+        () = stop.told() => {
+            stage.take_down().await;
+            return Ok(Exit::Failed);
+        }
+    };
     let verdict = report::judge(&stage, &driven)?;
     report::print(&stage, &driven, &verdict);
     if !args.once {
         report::what_next(&stage);
-        let _ = tokio::signal::ctrl_c().await;
+        stop.told().await;
     }
     let open = stage.take_down().await;
     Ok(if verdict.is_good() && open == 0 { Exit::Ok } else { Exit::Failed })

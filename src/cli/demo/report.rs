@@ -96,7 +96,8 @@ fn write(out: &mut impl Write, stage: &Stage, driven: &Driven, verdict: &Verdict
     writeln!(out, "{} messages with a placeholder or token left", verdict.unfinished)?;
     writeln!(
         out,
-        "{} personal values on disk ({} values of {} people searched in every file, in clear and encoded)",
+        "{} personal values on disk ({} values of {} people searched in every file,\n\
+         in clear and encoded)",
         verdict.on_disk.len(),
         verdict.values_searched,
         stage.people.len()
@@ -148,11 +149,15 @@ pub fn what_next(stage: &Stage) {
 the relay is up; try, in another terminal:
 
   cd {dir}
-  curl --cacert certs/ca.pem -H \"Authorization: Bearer $(cat keys/campaigns.secret)\" -H 'Content-Type: application/json' \\
-       https://{http}/v1/jobs -d '{{\"job_id\":\"try-1\",\"to\":\"{token}@tokens.example\",\"template\":\"welcome\",\"purpose\":\"service\"}}'
-  swaks --server {smtp} -tls --auth PLAIN --auth-user campaigns --auth-password \"$(cat keys/campaigns.secret)\" \\
-       --from news@brand.example --to {token}@tokens.example --header 'Subject: Hello {{{{person.first_name}}}}' \\
-       --header 'X-TokenRelay-Purpose: service' --body 'Dear {{{{person.first_name}}}} {{{{person.last_name}}}}'
+  KEY=$(cat keys/campaigns.secret) TO={token}@tokens.example
+  curl --cacert certs/ca.pem https://{http}/v1/jobs \\
+       -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' \\
+       -d '{{\"job_id\":\"try-1\",\"template\":\"welcome\",\"purpose\":\"service\",\"to\":\"'$TO'\"}}'
+  swaks --server {smtp} -tls --from news@brand.example --to $TO \\
+       --auth PLAIN --auth-user campaigns --auth-password \"$KEY\" \\
+       --header 'Subject: Hello {{{{person.first_name}}}}' \\
+       --header 'X-TokenRelay-Purpose: service' \\
+       --body 'Dear {{{{person.first_name}}}} {{{{person.last_name}}}}'
   tokenrelay check          # a checklist; tokenrelay --help lists every command
 
 your own relay: tokenrelay init DIR. Ctrl-C ends this and removes {dir}"

@@ -2,7 +2,8 @@
 
 use super::filter::{FilterArgs, SpanArgs};
 use super::{Ended, Output, Place, line};
-use crate::cli::{CliError, Exit};
+use crate::cli::Exit;
+use crate::cli::files::unwritable;
 use crate::journal::ledger::Entry;
 use clap::{Args, ValueEnum};
 use std::fs::File;
@@ -60,13 +61,7 @@ pub fn export(args: &ExportArgs, place: &Place, output: &mut Output<'_>) -> Resu
         ledger.for_each(&filter, args.span.from(), |entry| Ok::<_, Ended>(sheet.add(&entry)?))?;
         return Ok(sheet.finish().map(|_| Exit::Ok)?);
     };
-    let cannot = |error: io::Error| {
-        let error_text = CliError::failed(format!("cannot write {}: {}", path.display(), error.kind()));
-        match error.kind() {
-            io::ErrorKind::AlreadyExists => error_text.fix("name a file that is not there yet"),
-            _ => error_text.fix("check the folder and the free space"),
-        }
-    };
+    let cannot = |error: io::Error| unwritable(path, &error);
     let file = File::options().write(true).create_new(true).mode(0o600).open(path).map_err(cannot)?;
     let mut sheet = Sheet::begin(format, BufWriter::new(file)).map_err(cannot)?;
     let count = ledger.for_each(&filter, args.span.from(), |entry| {

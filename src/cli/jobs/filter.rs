@@ -4,6 +4,7 @@ use crate::cli::{CliError, Exit};
 use crate::fault::{Reason, State};
 use crate::journal::Number;
 use crate::journal::ledger::{At, Filter, Scope};
+use crate::nearest::nearest;
 use clap::Args;
 use jiff::{Timestamp, civil};
 
@@ -101,15 +102,18 @@ fn moment(text: &str, now: Timestamp) -> Option<At> {
 }
 
 fn state(text: &str) -> Result<State, String> {
-    State::parse(text).ok_or_else(|| one_of(State::ALL.map(State::as_str)))
+    State::parse(text).ok_or_else(|| one_of(text, State::ALL.map(State::as_str)))
 }
 
 fn reason(text: &str) -> Result<Reason, String> {
-    Reason::parse(text).ok_or_else(|| one_of(Reason::ALL.map(Reason::as_str)))
+    Reason::parse(text).ok_or_else(|| one_of(text, Reason::ALL.map(Reason::as_str)))
 }
 
-fn one_of<const N: usize>(words: [&str; N]) -> String {
-    format!("it is one of {}", words.join(", "))
+fn one_of<const N: usize>(text: &str, words: [&str; N]) -> String {
+    match nearest(text, words) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("it is one of {}", words.join(", ")),
+    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 mod report;
 
 use super::context::engine_key;
-use super::{CliError, Exit, screen};
+use super::files::unreadable;
+use super::{CliError, Exit, progress, screen};
 use crate::config::units;
-use crate::load::client::Endpoint;
+use crate::load::client::{ClientError, Endpoint};
 use crate::load::generator::{self, Door, GeneratorError, Jobs, Plan, Rate, SmtpDoor, Source};
 use crate::secret::SecretRef;
 use crate::tls::{ClientTls, Trust};
@@ -119,10 +120,18 @@ pub async fn run(args: LoadArgs, defaults: LoadDefaults) -> Result<Exit, CliErro
         jobs_max: args.jobs,
         connections: usize::from(connections),
     };
-    let report = generator::run(door, source, plan).await.map_err(unreachable_relay)?;
+    let clock = progress::clock(going_on(&plan));
+    let report = generator::run(door, source, plan).await;
+    clock.finish_and_clear();
+    let report = report.map_err(unreachable_relay)?;
+    let none = report::none_taken(&report).map(CliError::failed);
+    if let Some(none) = &none {
+        // First of all, and once.
+        let _ = super::complain(none);
+    }
     report::print(&report, args.json).map_err(screen::unwritable)?;
-    if let Some(none) = report::none_taken(&report) {
-        return Err(CliError::failed(none));
+    if none.is_some() {
+        return Ok(Exit::Failed);
     }
     let broken = report::broken(&report, args.max_p99, args.max_failed);
     if broken.is_empty() {
@@ -131,9 +140,41 @@ pub async fn run(args: LoadArgs, defaults: LoadDefaults) -> Result<Exit, CliErro
     Err(CliError::new(Exit::Threshold, broken.join("; ")))
 }
 
+fn going_on(plan: &Plan) -> String {
+    match plan.jobs_max {
+        Some(jobs) => format!("sending {jobs} jobs"),
+        None => format!("sending for {} s", plan.lasting.as_secs_f64()),
+    }
+}
+
 fn unreachable_relay(error: GeneratorError) -> CliError {
-    CliError::failed(error)
-        .fix("see that 'tokenrelay serve' runs, and that --url, --user, --key and --ca are its own")
+    match &error {
+        GeneratorError::Http(cause) => client_fix(cause, CliError::failed(&error)),
+        GeneratorError::Smtp(_) => CliError::failed(&error)
+            .fix("see that 'tokenrelay serve' runs, and that --url, --user, --key and --ca are its own"),
+        GeneratorError::Clock(_) => {
+            CliError::failed(&error).fix("end other programs, or raise the limit of threads (ulimit -u)")
+        }
+    }
+}
+
+/// What mends that the relay cannot be spoken to over HTTP.
+pub fn client_fix(cause: &ClientError, error: CliError) -> CliError {
+    match cause {
+        ClientError::Refused { status, .. } if status.as_u16() == 401 => {
+            error.fix("give the engine's secret with --key file:PATH")
+        }
+        ClientError::Connect { cause, .. } if cause.kind() == std::io::ErrorKind::InvalidData => {
+            error.fix("give --ca FILE with the CA of the relay's certificate, or correct the name in --url")
+        }
+        ClientError::Connect { .. } => error.fix("start it with 'tokenrelay serve', or correct --url"),
+        ClientError::Handshake { .. } => {
+            error.fix("name the http listener in --url, https:// where it has tls = \"implicit\"")
+        }
+        ClientError::Url(_) | ClientError::Refused { .. } | ClientError::Lost(_) | ClientError::NoResult => {
+            error
+        }
+    }
 }
 
 fn door(args: &LoadArgs, defaults: &LoadDefaults) -> Result<Door, CliError> {
@@ -200,7 +241,7 @@ fn data(args: &LoadArgs) -> Result<Option<String>, CliError> {
 fn recipients(path: &Path, domain: &str) -> Result<Vec<String>, CliError> {
     let file = std::fs::File::open(path).map_err(|cause| unreadable(path, &cause))?;
     let mut rows = csv::Reader::from_reader(std::io::BufReader::new(file));
-    let header = rows.headers().map_err(|cause| unreadable(path, &cause))?;
+    let header = rows.headers().map_err(|cause| no_table(path, &cause))?;
     let no_tokens = |what: &str| {
         CliError::failed(format!("{} has no {what}", path.display()))
             .fix("tokenrelay vault import PEOPLE.csv --tokens-out tokens.csv")
@@ -211,7 +252,7 @@ fn recipients(path: &Path, domain: &str) -> Result<Vec<String>, CliError> {
         .ok_or_else(|| no_tokens("column email_token"))?;
     let mut recipients = Vec::new();
     for row in rows.records() {
-        let row = row.map_err(|cause| unreadable(path, &cause))?;
+        let row = row.map_err(|cause| no_table(path, &cause))?;
         // An address in this place would be a person's own, by mistake: only tokens are sent to.
         if let Some(token) = row.get(column).filter(|token| crate::job::Token::from_local(token).is_ok()) {
             recipients.push(format!("{token}@{domain}"));
@@ -220,8 +261,12 @@ fn recipients(path: &Path, domain: &str) -> Result<Vec<String>, CliError> {
     if recipients.is_empty() { Err(no_tokens("tokens")) } else { Ok(recipients) }
 }
 
-fn unreadable(path: &Path, cause: &dyn std::fmt::Display) -> CliError {
-    CliError::failed(format!("cannot read {}: {cause}", path.display()))
+fn no_table(path: &Path, cause: &csv::Error) -> CliError {
+    match cause.kind() {
+        csv::ErrorKind::Io(cause) => unreadable(path, cause),
+        _ => CliError::failed(format!("{} is no table: {cause}", path.display()))
+            .fix("tokenrelay vault import PEOPLE.csv --tokens-out tokens.csv"),
+    }
 }
 
 fn rate(text: &str) -> Result<Rate, String> {

@@ -59,10 +59,7 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
         Rate::PerSecond(rate) => format!("{rate} jobs/s asked for, open loop"),
         Rate::Max => String::from("closed loop"),
     };
-    if let Some(none) = none_taken(report) {
-        writeln!(out, "{none}")?;
-    }
-    writeln!(out, "{} jobs in {:?}, {asked}", report.planned, report.lasting)?;
+    writeln!(out, "{} jobs in {:.1} s, {asked}", report.planned, report.lasting.as_secs_f64())?;
     writeln!(out, "sent      {:>10}", report.sent)?;
     writeln!(out, "relayed   {:>10}   {:.0}/s answered", report.relayed, report.achieved)?;
     for ((state, reason), count) in report.outcomes.iter().filter(|((state, _), _)| state != "relayed") {

@@ -4,6 +4,7 @@
 use super::input::{Row, Rows};
 use super::results::{Earlier, Last, ResultsFile};
 use super::tally::{Before, Progress, Summary, Tally};
+use crate::cli::load::client_fix;
 use crate::cli::{CliError, Exit};
 use crate::load::client::{Client, ClientError, Endpoint};
 use bytes::Bytes;
@@ -122,20 +123,14 @@ impl Run {
 /// Why nothing could be submitted, with what helps.
 fn told(error: &ClientError) -> CliError {
     match error {
-        ClientError::Refused { status, .. } if status.as_u16() == 401 => {
-            CliError::failed(error).fix("give the engine's secret with --key file:PATH")
-        }
-        ClientError::Connect { cause, .. } if cause.kind() == io::ErrorKind::InvalidData => {
-            CliError::failed(error).fix("give --ca FILE with the CA of the relay's certificate")
-        }
-        ClientError::Connect { .. } => {
-            CliError::new(Exit::Temporary, error).fix("start it with 'tokenrelay serve', or correct --url")
+        ClientError::Connect { cause, .. } if cause.kind() != io::ErrorKind::InvalidData => {
+            client_fix(error, CliError::new(Exit::Temporary, error))
         }
         ClientError::Refused { status, .. } if status.is_server_error() || status.as_u16() == 429 => {
             CliError::new(Exit::Temporary, error).fix("wait, then send with --resume")
         }
         ClientError::Lost(_) => CliError::new(Exit::Temporary, error).fix("send again with --resume"),
-        _ => CliError::failed(error),
+        _ => client_fix(error, CliError::failed(error)),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::SendArgs;
 use super::submit::Told;
-use crate::cli::{Exit, screen};
+use crate::cli::{Exit, progress, screen};
 use crate::load::client::ResultText;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -58,10 +58,10 @@ impl Tally {
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(total, target);
         let form = match total {
-            Some(_) => "{bar:32} {human_pos}/{human_len}  {per_sec}  {msg}  {eta} left",
-            None => "{spinner} {human_pos}  {per_sec}  {msg}",
+            Some(_) => "{wide_bar} {human_pos}/{human_len}  {rate}  {msg}  {eta} left",
+            None => "{spinner} {human_pos}  {rate}  {msg}",
         };
-        bar.set_style(ProgressStyle::with_template(form).expect("the form is valid"));
+        bar.set_style(progress::style(form));
         Self {
             by_state: BTreeMap::new(),
             by_reason: BTreeMap::new(),
@@ -267,8 +267,8 @@ impl Summary {
 /// What a state leaves to be known.
 fn meaning(state: &str) -> &'static str {
     match state {
-        "journaled" => "  (held by the relay, which delivers them: tokenrelay jobs list --state journaled)",
-        "unknown" => "  (may have been delivered; not sent again: tokenrelay jobs list --state unknown)",
+        "journaled" => "  (held and delivered later: tokenrelay jobs list --state journaled)",
+        "unknown" => "  (may have arrived: tokenrelay jobs list --state unknown)",
         "deferred" => "  (nothing is held)",
         "suppressed" => "  (as the person wants it)",
         _ => "",

@@ -2,13 +2,14 @@
 
 use super::show::Show;
 use super::{Streams, writer};
+use crate::cli::progress;
 use crate::cli::{CliError, Exit};
 use crate::vault::import::{
     Format, ImportError, Observer, Options, Summary, TokensOut, import as import_rows,
 };
 use crate::vault::{AddressChange, Cleared, Refusal, Settings, Stored, Unclearable};
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -151,9 +152,7 @@ fn progress_bar(bytes: Option<u64>) -> Option<ProgressBar> {
     if !io::stderr().is_terminal() {
         return None;
     }
-    let shape = "{bar:40} {percent}% {msg} {elapsed} (eta {eta})";
-    let style = ProgressStyle::with_template(shape).unwrap_or_else(|_| ProgressStyle::default_bar());
-    Some(ProgressBar::new(bytes?).with_style(style))
+    Some(progress::bar(Some(bytes?), "{wide_bar} {percent}%  {msg}  {eta} left"))
 }
 
 /// Where stored rows are told.
