@@ -23,6 +23,10 @@ pub enum TableFault {
     Read(#[from] io::Error),
     #[error("the file is empty; the first line names the columns")]
     Empty,
+    #[error(
+        "it is a workbook (xlsx, xls, ods, numbers), not a table; in the program that made it, save it as CSV UTF-8"
+    )]
+    Workbook,
     #[error("column {0} has no name in the first line")]
     Nameless(usize),
     #[error("the name of column {0} is not UTF-8; save the file as UTF-8")]
@@ -89,10 +93,12 @@ pub struct Cells<'a> {
     ends: &'a [usize],
 }
 
-/// Whether a file of this name is a table.
+/// Whether a file of this name is a table, or a workbook that should be one: whoever opens it learns what to do.
 pub fn is_named_so(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    ["csv", "tsv", "tab"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+    ["csv", "tsv", "tab", "xlsx", "xls", "ods", "numbers"]
+        .iter()
+        .any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 impl<R: Read> Table<R> {

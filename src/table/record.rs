@@ -5,6 +5,9 @@ use super::{Cells, Decoded, Key, RowFlaw, TableFault};
 use std::io::{BufRead, Read};
 use zeroize::Zeroizing;
 
+/// How the files begin that spreadsheets keep for themselves: ZIP (xlsx, ods, numbers) and OLE (xls).
+const WORKBOOKS: [&[u8]; 2] = [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"];
+
 /// Line ends of one value. An address has five lines, a note perhaps twenty; the rest of a file has more.
 pub const LINES_IN_FIELD_MAX: u64 = 100;
 const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
@@ -66,6 +69,9 @@ impl<R: Read> Reader<R> {
     pub fn open(input: R, row_bytes_max: usize) -> Result<Self, TableFault> {
         let mut input = Decoded::new(input);
         let start = input.peek(row_bytes_max, has_first_line)?;
+        if WORKBOOKS.iter().any(|mark| start.starts_with(mark)) {
+            return Err(TableFault::Workbook);
+        }
         let cr_ends = has_cr_line_ends(start);
         let (separator, used) = match stated_separator(start) {
             Some((separator, used)) => (separator, used),

@@ -69,6 +69,20 @@ fn b6_what_excel_saves_is_read() {
     }
 }
 
+/// Its bytes would be read as names of columns, and the message would speak of those.
+#[test]
+fn d_a_workbook_says_how_to_make_a_table_of_it() {
+    for file in [&b"PK\x03\x04\x14\0\x06\0[Content_Types].xml"[..], b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0"] {
+        let fault = Table::open(file, 1000).map(|_| ()).unwrap_err();
+        assert!(matches!(fault, TableFault::Workbook), "{fault}");
+        assert!(fault.to_string().contains("save it as CSV UTF-8"));
+    }
+    for name in ["people.xlsx", "PEOPLE.XLS", "a.ods", "a.numbers", "a.csv"] {
+        assert!(is_named_so(Path::new(name)), "{name}");
+    }
+    assert!(!is_named_so(Path::new("jobs.txt")), "it may hold one JSON object a line");
+}
+
 #[test]
 fn values_are_what_they_are_between_their_quotation_marks() {
     let (_, rows) = read(

@@ -4,6 +4,7 @@ use super::show::Show;
 use super::{Streams, writer};
 use crate::cli::progress;
 use crate::cli::{CliError, Exit};
+use crate::table::TableFault;
 use crate::vault::import::{
     Format, ImportError, Observer, Options, Summary, TokensOut, import as import_rows,
 };
@@ -251,6 +252,10 @@ fn failure(error: ImportError, so_far: &Summary) -> CliError {
             let told = CliError::from(error);
             CliError { cause: format!("{} ({kept} rows were kept)", told.cause), ..told }
         }
+        ImportError::Table(TableFault::Workbook) => CliError::failed(
+            "the file is a workbook (xlsx, xls, ods, numbers), not a table; nothing was stored",
+        )
+        .fix("in the program that made it, save it as CSV UTF-8, and import that"),
         ImportError::Header(fault) => CliError::failed(ImportError::Header(fault))
             .fix("name the columns in the first line, such as: email,first_name,last_name"),
         error => CliError::failed(format_args!("{error}; {kept} rows were kept"))
