@@ -2,7 +2,9 @@
 
 use crate::fault::{Fault, Reason};
 use crate::gate::Gate;
-use crate::inject::{Capabilities, DeliverError, Delivery, Errand, Injector, OnOffer, TargetHandle};
+use crate::inject::{
+    Capabilities, DeliverError, Delivery, EightBit, Errand, Injector, OnOffer, TargetHandle,
+};
 use crate::job::{Content, Job, TokenKind};
 use crate::nearest::did_you_mean;
 use crate::person::Person;
@@ -314,7 +316,12 @@ impl Pipeline {
             message: finished.message,
             sender: finished.sender,
             recipient: finished.recipient,
-            eight_bit: finished.eight_bit,
+            eight_bit: match (finished.eight_bit, plan.needs_eight_bit(), transfer) {
+                (false, ..) => EightBit::None,
+                (true, Some(part), _) => EightBit::Fixed(part.into()),
+                (true, None, Transfer::EightBit) => EightBit::Convertible,
+                (true, None, Transfer::SevenBit) => EightBit::Fixed("the message".into()),
+            },
             smtputf8: finished.smtputf8,
             require_tls: job.require_tls,
             give_up_at: None,

@@ -25,6 +25,16 @@ pub enum BadData {
     KeyTwice { line: usize, column: usize },
     #[error("it holds more than {DATA_VALUES_MAX} values")]
     TooMany,
+    #[error("{TOO_DEEP}")]
+    TooDeep,
+}
+
+/// So deep the reader goes (128 levels, those of the job included): what nests deeper would take the thread's stack.
+pub(super) const TOO_DEEP: &str = "it is nested more than 120 levels deep";
+
+/// serde_json has no kind of error for this.
+pub(super) fn is_too_deep(error: &serde_json::Error) -> bool {
+    error.to_string().starts_with("recursion limit exceeded")
 }
 
 /// Reads data that stands alone.
@@ -44,6 +54,7 @@ pub fn from_json(json: &[u8]) -> Result<Data, BadData> {
             Err(BadData::KeyTwice { line: error.line(), column: error.column() })
         }
         (Err(_), Some(DataFlaw::TooMany)) => Err(BadData::TooMany),
+        (Err(error), None) if is_too_deep(&error) => Err(BadData::TooDeep),
         (Err(error), None) => Err(BadData::Json(error)),
     }
 }
@@ -180,6 +191,20 @@ mod tests {
 
     fn written_again(json: &str) -> String {
         serde_json::to_string(&from_json(json.as_bytes()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn c3_what_nests_without_end_is_refused_in_words_that_say_so() {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let nested = |levels: usize, middle: &str| {
+                format!("{{\"d\":{}{middle}{}}}", open.repeat(levels), close.repeat(levels))
+            };
+            assert!(from_json(nested(120, "1").as_bytes()).is_ok());
+            for text in [nested(130, "1"), nested(100_000, "1"), format!("{{\"d\":{}", open.repeat(100_000))]
+            {
+                assert!(matches!(from_json(text.as_bytes()), Err(BadData::TooDeep)));
+            }
+        }
     }
 
     #[test]

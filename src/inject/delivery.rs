@@ -19,6 +19,16 @@ const ADDRESS_OCTETS_MAX: usize = 320;
 /// Notes that a message is about to leave.
 pub type OnOffer = Arc<dyn Fn() -> bool + Send + Sync>;
 
+/// Whether the content holds octets above 127, and so needs 8BITMIME (RFC 6152).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EightBit {
+    None,
+    /// It can be rendered without them.
+    Convertible,
+    /// This part of the message cannot be written anew.
+    Fixed(Box<str>),
+}
+
 /// A finished message with its envelope. The content is wiped when it is dropped.
 pub struct Delivery {
     /// Headers and body with CRLF line ends, not dot-stuffed.
@@ -26,8 +36,7 @@ pub struct Delivery {
     /// The reverse-path without angle brackets; empty for the null reverse-path.
     pub sender: String,
     pub recipient: Personal<String>,
-    /// The content holds octets above 127 and needs 8BITMIME (RFC 6152).
-    pub eight_bit: bool,
+    pub eight_bit: EightBit,
     /// Headers hold UTF-8 and need SMTPUTF8 (RFC 6531). An address that is not ASCII needs it in any case.
     pub smtputf8: bool,
     /// Ask the target to keep TLS on the way onwards (RFC 8689).

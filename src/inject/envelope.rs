@@ -1,6 +1,6 @@
 //! The commands around a message: what of them a target can take, and their octets in one group (RFC 2920).
 
-use super::delivery::Delivery;
+use super::delivery::{Delivery, EightBit};
 use super::ehlo::Capabilities;
 use crate::fault::{Fault, Reason, ReplyCode};
 use std::io::Write;
@@ -45,14 +45,16 @@ pub(super) fn judge(
     if delivery.require_tls && !(is_tls && offered.require_tls) {
         return lacking(ReplyCode::new(550, 5, 7, 30), "REQUIRETLS");
     }
-    if delivery.eight_bit && !offered.eight_bit_mime {
+    match &delivery.eight_bit {
+        _ if offered.eight_bit_mime => Ok(()),
+        EightBit::None => Ok(()),
+        EightBit::Fixed(part) => Err(Misfit::Lacks(Fault::needs_eight_bit(part).at(target))),
         // Header fields in UTF-8 stay in 8 bits however the content is rendered (RFC 6531 §3.6).
-        if delivery.needs_smtputf8() {
-            return lacking(ReplyCode::new(554, 5, 6, 3), "8BITMIME");
+        EightBit::Convertible if delivery.needs_smtputf8() => {
+            lacking(ReplyCode::new(554, 5, 6, 3), "8BITMIME")
         }
-        return Err(Misfit::SevenBit);
+        EightBit::Convertible => Err(Misfit::SevenBit),
     }
-    Ok(())
 }
 
 /// Command octets that hold an address: one buffer per session, overwritten with zeros after each use.
@@ -97,7 +99,7 @@ impl Group {
             // Writing into a Vec cannot fail.
             let _ = write!(*self.octets, " SIZE={}", delivery.message.len());
         }
-        if delivery.eight_bit {
+        if delivery.eight_bit != EightBit::None {
             self.literal(b" BODY=8BITMIME");
         }
         if delivery.needs_smtputf8() {
@@ -131,7 +133,7 @@ mod tests {
             message: Message::from(b"Subject: x\r\n\r\ny\r\n".to_vec()),
             sender: String::from("bounce@relay.test"),
             recipient: Personal::new(String::from("dana@post.test")),
-            eight_bit: false,
+            eight_bit: EightBit::None,
             smtputf8: false,
             require_tls: false,
             give_up_at: None,
@@ -147,7 +149,8 @@ mod tests {
         let wanted = "RSET\r\nMAIL FROM:<bounce@relay.test>\r\nRCPT TO:<dana@post.test>\r\nDATA\r\n";
         assert_eq!(group.as_slice(), wanted.as_bytes());
         group.clear();
-        let every = Delivery { eight_bit: true, smtputf8: true, require_tls: true, ..delivery() };
+        let every =
+            Delivery { eight_bit: EightBit::Convertible, smtputf8: true, require_tls: true, ..delivery() };
         group.mail(&every, Capabilities { size: true, ..Capabilities::default() });
         let wanted = "MAIL FROM:<bounce@relay.test> SIZE=17 BODY=8BITMIME SMTPUTF8 REQUIRETLS\r\n";
         assert_eq!(group.as_slice(), wanted.as_bytes());
@@ -159,7 +162,7 @@ mod tests {
         let longest = Delivery {
             sender: address.clone(),
             recipient: Personal::new(address),
-            eight_bit: true,
+            eight_bit: EightBit::Convertible,
             smtputf8: true,
             require_tls: true,
             ..delivery()
@@ -176,7 +179,7 @@ mod tests {
         let judge = |delivery: &Delivery, offered| judge(delivery, offered, true, &name);
         let none = Capabilities::default();
         assert_eq!(judge(&delivery(), none), Ok(()));
-        let eight_bit = Delivery { eight_bit: true, ..delivery() };
+        let eight_bit = Delivery { eight_bit: EightBit::Convertible, ..delivery() };
         assert_eq!(judge(&eight_bit, none), Err(Misfit::SevenBit));
         let utf8 = Delivery { recipient: Personal::new(String::from("דנה@post.test")), ..delivery() };
         let Err(Misfit::Lacks(fault)) = judge(&utf8, none) else { panic!() };
@@ -184,12 +187,18 @@ mod tests {
         let small = Capabilities { size: true, size_octets_max: Some(5), ..none };
         let Err(Misfit::Lacks(fault)) = judge(&delivery(), small) else { panic!() };
         assert_eq!(fault.reason, Reason::TooLarge);
-        let utf8_in_8_bits = Delivery { eight_bit: true, ..utf8 };
+        let utf8_in_8_bits = Delivery { eight_bit: EightBit::Convertible, ..utf8 };
         let Err(Misfit::Lacks(fault)) = judge(&utf8_in_8_bits, Capabilities { smtputf8: true, ..none })
         else {
             panic!("another rendering would not help")
         };
         assert_eq!(fault.reply, Some(ReplyCode::new(554, 5, 6, 3)));
+        let fixed = Delivery { eight_bit: EightBit::Fixed("part 1.2".into()), ..delivery() };
+        let Err(Misfit::Lacks(fault)) = judge(&fixed, none) else {
+            panic!("another rendering would not help")
+        };
+        assert!(!fault.is_transient() && fault.detail.starts_with("part 1.2 has 8-bit"), "{fault}");
+        assert_eq!(judge(&fixed, Capabilities { eight_bit_mime: true, ..none }), Ok(()));
         let require_tls = Delivery { require_tls: true, ..delivery() };
         assert!(judge(&require_tls, none).is_err());
     }

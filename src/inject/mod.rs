@@ -30,7 +30,7 @@ mod unclear;
 mod verdict;
 
 pub use balance::{Injector, Standing, TargetHandle};
-pub use delivery::{Accepted, DeliverError, Delivery, Errand, OnOffer};
+pub use delivery::{Accepted, DeliverError, Delivery, EightBit, Errand, OnOffer};
 pub use ehlo::Capabilities;
 pub use lessons::Learned;
 pub use pace::Slowed;

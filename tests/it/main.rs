@@ -8,6 +8,7 @@ mod client_certs;
 mod command_line;
 mod consent;
 mod custody;
+mod eight_bit;
 mod engines;
 mod http;
 mod jobs;

@@ -1,6 +1,6 @@
 //! The job as the engine wrote it: every key at most once, of the right type, strings borrowed where they can be.
 
-use crate::accept::data::{DATA_VALUES_MAX, DataFlaw, OptionalData, StrictData};
+use crate::accept::data::{DATA_VALUES_MAX, DataFlaw, OptionalData, StrictData, TOO_DEEP, is_too_deep};
 use crate::fault::{Fault, Reason};
 use crate::job::{Data, InlineContent};
 use crate::nearest::nearest;
@@ -107,6 +107,7 @@ impl<'de> Reading<'de> {
             (Category::Data, None, None) => {
                 String::from("a job is one JSON object; one per line in a stream")
             }
+            _ if is_too_deep(error) => format!("{TOO_DEEP} (column {column})"),
             _ if std::str::from_utf8(json).is_err() => String::from("not valid UTF-8; send JSON in UTF-8"),
             _ => format!("not valid JSON (column {column})"),
         };

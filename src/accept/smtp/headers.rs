@@ -159,6 +159,7 @@ fn data(text: &str) -> Result<Data, Fault> {
             BadData::Json(_) => unusable("its value is not one JSON object"),
             BadData::KeyTwice { .. } => unusable("its value holds a key twice"),
             BadData::TooMany => unusable("its value holds more than 10000 values"),
+            BadData::TooDeep => unusable("its value is nested more than 120 levels deep"),
         })
     };
     let Some(encoded) = text.strip_prefix("base64:") else { return read(text.as_bytes()) };

@@ -6,7 +6,7 @@ use crate::cli::CliError;
 use crate::cli::progress::bar;
 use crate::config::TlsMode;
 use crate::fault::Fault;
-use crate::inject::{self, DeliverError, Delivery, Injector, TargetAuth, TargetSettings};
+use crate::inject::{self, DeliverError, Delivery, EightBit, Injector, TargetAuth, TargetSettings};
 use crate::load::client::{Client, Endpoint, ResultText};
 use crate::personal::Personal;
 use crate::tls::{ClientTls, Trust};
@@ -198,7 +198,7 @@ fn smtp_message(to: &Member, index: usize) -> Delivery {
         message: message.into_bytes().into(),
         sender: "bounces@marigold.example".into(),
         recipient: Personal::new(recipient),
-        eight_bit: false,
+        eight_bit: EightBit::None,
         smtputf8: false,
         require_tls: false,
         give_up_at: None,

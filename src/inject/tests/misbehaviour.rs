@@ -249,7 +249,7 @@ async fn what_the_target_lacks_is_said_without_sending() {
     let offered = pair.injector.capabilities(&handle).await.unwrap();
     assert!(offered.pipelining && !offered.eight_bit_mime && !offered.smtputf8);
     assert_eq!(offered.size_octets_max, Some(1000));
-    let eight_bit = Delivery { eight_bit: true, ..delivery("x\r\n") };
+    let eight_bit = Delivery { eight_bit: EightBit::Convertible, ..delivery("x\r\n") };
     assert_eq!(pair.injector.deliver(&handle, eight_bit).await, Err(DeliverError::NeedsSevenBit));
     let utf8 = Delivery { smtputf8: true, ..delivery("x\r\n") };
     let Err(DeliverError::Failed(fault)) = pair.injector.deliver(&handle, utf8).await else { panic!() };
@@ -266,7 +266,7 @@ async fn needed_parameters_reach_the_target() {
     let pair = pair("accept").await;
     let handle = pair.injector.choose(None).unwrap();
     let text = "Subject: é\r\n\r\né\r\n";
-    let every = Delivery { smtputf8: true, eight_bit: true, ..delivery(text) };
+    let every = Delivery { smtputf8: true, eight_bit: EightBit::Convertible, ..delivery(text) };
     pair.injector.deliver(&handle, every).await.unwrap();
     let parameters = pair.sink.messages()[0].envelope.parameters.clone();
     assert_eq!(parameters, format!("SIZE={} BODY=8BITMIME SMTPUTF8", text.len()));

@@ -96,7 +96,7 @@ pub(super) fn delivery(message: &str) -> Delivery {
         message: message.as_bytes().to_vec().into(),
         sender: String::from("bounce@relay.example"),
         recipient: Personal::new(String::from(ADDRESS)),
-        eight_bit: false,
+        eight_bit: EightBit::None,
         smtputf8: false,
         require_tls: false,
         give_up_at: None,
