@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Files of the state folder are set back in place to what they held in the middle of a run: the same files, an earlier time.
-What was delivered since is not sent again until a person says so, and is flagged then.
+What was delivered since is not sent again until a person says so, and is flagged then. So is what is repeated when the database is gone.
 
     restored.py BINARY [--seed S] [CASE...]
 
@@ -173,6 +173,32 @@ def case_stamp(args):
             file.seek((page - 1) * 4096)
             file.write(b"\xff" * 4096)
         return story.starts("it cannot be read any more which run")
+
+
+def case_removed(args):
+    """The database taken away: nobody knows what was delivered, so whatever its engine repeats is flagged, in each answer too."""
+    problems = []
+    for is_killed in (False, True):
+        with lab_of(args) as lab:
+            story = Story(lab, is_killed)
+            for name in DATABASE:
+                (lab.journal_dir / name).unlink(missing_ok=True)
+            (lab.folder / "serve.log").write_text("")
+            lab.start()
+            again = Engine(lab, JOBS).start()
+            problems += story.problems + until(again.is_answered, 60, "the jobs are answered again")
+            again.stop()
+            problems += until(lambda: not waiting(lab), 60, "what was repeated is sent") + lab.stop()
+            if "though there was a journal here before, which is gone" not in lab.log():
+                problems.append(f"the log does not say what is gone: {lab.log()[-300:]}")
+            ledger = Ledger(lab.database)
+            untold = set(ledger.rows) - again.told_repeated
+            if untold or len(ledger.rows) != JOBS:
+                problems.append(f"{len(untold)} of {len(ledger.rows)} repeated jobs had an answer that does not say so")
+            figures, found = compare(again, lab.arrivals(), ledger, "journal")
+            print(f"  {figures['doubled']} arrived twice, {figures['of them flagged']} of them flagged")
+            problems += found + ledger.problems() + leaks(lab)
+    return problems
 
 
 if __name__ == "__main__":

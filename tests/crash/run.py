@@ -164,9 +164,9 @@ class Run:
                 status, body = self.lab.get(f"/v1/jobs/{name}")
                 if status != 200 or json.loads(body).get("state") != row["state"]:
                     problems.append(f"GET /v1/jobs/{name} is {status} {body[:200]}, the ledger's row says {row['state']}")
-        listed = [json.loads(line) for line in self.lab.call("jobs", "list", "--json", "--state", "unknown", "-c", self.lab.config).splitlines()]
+        listed = [json.loads(line) for line in self.lab.call("jobs", "export", "--state", "unknown", "-c", self.lab.config).splitlines()]
         if {job["send"] for job in listed} != {send for send, row in ledger.rows.items() if row["state"] == "unknown"}:
-            problems.append(f"jobs list --state unknown gives {len(listed)} jobs, the ledger has {ledger.states()['unknown']}")
+            problems.append(f"jobs export --state unknown gives {len(listed)} jobs, the ledger has {ledger.states()['unknown']}")
         return problems[:3]
 
     def a_person_decides(self):
