@@ -39,8 +39,11 @@ pub async fn open(
     let mut bound = Vec::new();
     for listener in &config.listeners {
         let socket = Socket::bind(&listener.bind).await.map_err(|cause| {
-            CliError::new(Exit::Temporary, format!("cannot listen on {}: {}", listener.bind, cause.kind()))
-                .fix(bind_fix(&listener.bind, &cause))
+            CliError::new(
+                Exit::Temporary,
+                format!("cannot listen on {} of this [[listener]]: {}", listener.bind, cause.kind()),
+            )
+            .fix(bind_fix(&listener.bind, &cause))
         })?;
         bound.push((listener, socket, server_tls(listener)?));
     }
