@@ -4,7 +4,9 @@ use super::breaker::{Kind, Look};
 use super::delivery::{Errand, Parcel};
 use super::flow::{Narrow, Pass};
 use super::health::Sign;
+use super::queue::Unneeded;
 use super::target::Target;
+use super::unclear::Witness;
 use crate::fault::{Fault, Reason};
 use std::pin::pin;
 use std::sync::Arc;
@@ -45,6 +47,18 @@ impl Target {
                 tracing::warn!(target_mta = %self.settings.name, cause = %cause.detail, "takes no messages");
             }
             self.turn_away(&cause);
+        }
+    }
+
+    /// What the session of this witness may look at; `None` when it is not needed any more, or has to make way for
+    /// another one. Cancel-safe.
+    pub async fn next_for(self: &Arc<Self>, witness: &Arc<Witness>) -> Option<Parcel> {
+        loop {
+            match self.queue.next(witness).await {
+                Ok(parcel) => return Some(parcel),
+                Err(Unneeded::AnotherSessions) if self.has_room_for_another() => {}
+                Err(Unneeded::AnotherSessions | Unneeded::Closed) => return None,
+            }
         }
     }
 

@@ -4,33 +4,122 @@
 //! ago, and those that are not needed any more get their rest.
 
 use super::delivery::Parcel;
-use super::unclear::Witness;
+use super::unclear::{Sight, Witness};
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, sleep_until};
 
 /// Parcels that may wait. More would only be memory: the pipeline's own bound comes first.
 const PARCELS_MAX: usize = 1024;
+/// How long nobody else calls for another session after somebody did, if none comes.
+const CALL_LASTS: Duration = Duration::from_secs(1);
+/// How long a message that others refused is left to the sessions that take people.
+const BETTER_HAS: Duration = Duration::from_secs(1);
+
+/// Why a session waits no longer.
+pub(super) enum Unneeded {
+    /// There is what no session that is open may look at: it takes another one. Said to one of them only.
+    AnotherSessions,
+    /// The queue is closed and empty.
+    Closed,
+}
 
 /// Why a look has found nothing.
 enum Nothing {
-    /// There is only what another session has to see.
-    ForThisOne,
     AtAll,
+    /// Others may look at what there is, or this one too, later.
+    Until(Instant),
+    AnotherSessions,
 }
 
 pub(super) struct Queue {
     /// Plain data, held to put one in or take one out, never across an await.
-    parcels: Mutex<VecDeque<Parcel>>,
+    state: Mutex<State>,
     /// A permit for each parcel that still has room. Closed with the queue.
     room: Semaphore,
     arrived: Notify,
 }
 
+#[derive(Default)]
+struct State {
+    parcels: VecDeque<Parcel>,
+    /// Of the sessions that are open.
+    open: Vec<Arc<Witness>>,
+    /// When one of them called for another session that has not come yet.
+    called_at: Option<Instant>,
+}
+
+/// A session that is open; dropped when it is over.
+pub(super) struct Enrolled<'a> {
+    queue: &'a Queue,
+    witness: Arc<Witness>,
+}
+
+impl Drop for Enrolled<'_> {
+    fn drop(&mut self) {
+        self.queue.state().open.retain(|open| !Arc::ptr_eq(open, &self.witness));
+    }
+}
+
+impl State {
+    /// The first that the session of this witness may look at.
+    fn position(&self, witness: &Arc<Witness>) -> Option<usize> {
+        self.parcels.iter().position(|parcel| {
+            parcel.doubt.is_none()
+                || (parcel.doubt.sight(witness) == Sight::Now && !self.is_for_better(parcel, witness))
+        })
+    }
+
+    /// Whether a session is there for this one that takes people, while the one of this witness has yet to show that.
+    fn is_for_better(&self, parcel: &Parcel, witness: &Witness) -> bool {
+        let better = |open: &Arc<Witness>| open.is_proven() && parcel.doubt.sight(open) != Sight::Never;
+        let is_early = || parcel.doubt.due_at().is_some_and(|at| Instant::now() < at + BETTER_HAS);
+        !witness.is_proven() && self.open.iter().any(better) && is_early()
+    }
+
+    /// Whether a session that is open may look at this one, now or later.
+    fn is_for_any(&self, parcel: &Parcel) -> bool {
+        self.open.iter().any(|open| parcel.doubt.sight(open) != Sight::Never)
+    }
+
+    /// Whether there is anything that no session that is open may look at.
+    fn has_orphans(&self) -> bool {
+        self.parcels.iter().any(|parcel| !parcel.doubt.is_none() && !self.is_for_any(parcel))
+    }
+
+    /// The sessions that are open have had their time for what waits for another one, and nobody has called for it.
+    fn calls(&mut self, now: Instant) -> bool {
+        let is_called = self.called_at.is_some_and(|at| now < at + CALL_LASTS);
+        let is_due =
+            |parcel: &Parcel| parcel.doubt.due_at().is_some_and(|at| now >= at) && !self.is_for_any(parcel);
+        let calls = !is_called && self.parcels.iter().any(is_due);
+        if calls {
+            self.called_at = Some(now);
+        }
+        calls
+    }
+
+    /// When to look again.
+    fn look_again_at(&self, now: Instant) -> Instant {
+        let due = self.parcels.iter().filter_map(|parcel| parcel.doubt.due_at()).filter(|at| *at > now);
+        due.min().unwrap_or(now + CALL_LASTS)
+    }
+}
+
 impl Queue {
     pub fn new() -> Self {
-        Self { parcels: Mutex::default(), room: Semaphore::new(PARCELS_MAX), arrived: Notify::new() }
+        Self { state: Mutex::default(), room: Semaphore::new(PARCELS_MAX), arrived: Notify::new() }
+    }
+
+    /// A session has come that may look at what there is.
+    pub fn enroll(&self, witness: &Arc<Witness>) -> Enrolled<'_> {
+        let mut state = self.state();
+        state.open.push(witness.clone());
+        state.called_at = None;
+        Enrolled { queue: self, witness: witness.clone() }
     }
 
     /// Waits for room. Cancel-safe: a dropped wait has queued nothing.
@@ -53,57 +142,86 @@ impl Queue {
         Ok(())
     }
 
-    /// What the session of this witness may look at. Cancel-safe. `None` when the queue is closed and empty, or holds
-    /// only what another one has to see.
-    pub async fn next(&self, witness: &Arc<Witness>) -> Option<Parcel> {
+    /// What the session of this witness may look at. Cancel-safe.
+    ///
+    /// # Errors
+    /// There will be nothing.
+    pub async fn next(&self, witness: &Arc<Witness>) -> Result<Parcel, Unneeded> {
         loop {
             // Made first: whatever arrives behind the look is not missed.
             let mut arrived = pin!(self.arrived.notified());
             arrived.as_mut().enable();
             let is_closed = self.is_closed();
             match self.look(witness) {
-                Ok(parcel) => return Some(parcel),
-                Err(Nothing::ForThisOne) => return None,
-                Err(Nothing::AtAll) if is_closed => return None,
-                Err(Nothing::AtAll) => {}
+                Ok(parcel) => return Ok(parcel),
+                Err(Nothing::AnotherSessions) => return Err(Unneeded::AnotherSessions),
+                Err(Nothing::AtAll) if is_closed => return Err(Unneeded::Closed),
+                Err(Nothing::AtAll) => arrived.await,
+                Err(Nothing::Until(at)) => {
+                    tokio::select! {
+                        () = arrived => {}
+                        () = sleep_until(at) => {}
+                    }
+                }
             }
-            arrived.await;
         }
     }
 
     /// The first that the session of this witness may look at.
     pub fn try_next(&self, witness: &Arc<Witness>) -> Option<Parcel> {
-        self.look(witness).ok()
+        let mut state = self.state();
+        let at = state.position(witness)?;
+        self.take_at(&mut state, at)
     }
 
     fn look(&self, witness: &Arc<Witness>) -> Result<Parcel, Nothing> {
-        let mut parcels = self.parcels();
-        let at = parcels.iter().position(|parcel| parcel.doubt.is_for(witness));
-        let nothing = if parcels.is_empty() { Nothing::AtAll } else { Nothing::ForThisOne };
-        let parcel = at.and_then(|at| parcels.remove(at)).ok_or(nothing)?;
-        self.room.add_permits(1);
-        Ok(parcel)
+        let mut state = self.state();
+        if let Some(at) = state.position(witness)
+            && let Some(parcel) = self.take_at(&mut state, at)
+        {
+            return Ok(parcel);
+        }
+        if state.parcels.is_empty() {
+            return Err(Nothing::AtAll);
+        }
+        let now = Instant::now();
+        Err(if state.calls(now) {
+            Nothing::AnotherSessions
+        } else {
+            Nothing::Until(state.look_again_at(now))
+        })
     }
 
-    /// Whatever is first, to be given back.
-    pub fn take(&self) -> Option<Parcel> {
-        let parcel = self.parcels().pop_front()?;
+    fn take_at(&self, state: &mut State, at: usize) -> Option<Parcel> {
+        let parcel = state.parcels.remove(at)?;
         self.room.add_permits(1);
         Some(parcel)
     }
 
-    /// Whether it holds anything for the session of this witness.
-    pub fn has_for(&self, witness: &Arc<Witness>) -> bool {
-        self.parcels().iter().any(|parcel| parcel.doubt.is_for(witness))
+    /// Whatever is first, to be given back.
+    pub fn take(&self) -> Option<Parcel> {
+        let mut state = self.state();
+        self.take_at(&mut state, 0)
     }
 
-    /// Whether it holds anything that another session has to see.
-    pub fn has_for_others(&self, witness: &Arc<Witness>) -> bool {
-        self.parcels().iter().any(|parcel| !parcel.doubt.is_for(witness))
+    /// Whether it holds anything for the session of this witness.
+    pub fn has_for(&self, witness: &Arc<Witness>) -> bool {
+        self.state().position(witness).is_some()
+    }
+
+    /// Whether it holds what no session that is open may look at, and nobody has called for another one.
+    pub fn calls_for_another(&self) -> bool {
+        self.state().calls(Instant::now())
+    }
+
+    /// Whether it holds anything that the sessions that are open would not look at.
+    pub fn needs_another(&self) -> bool {
+        let state = self.state();
+        state.parcels.iter().any(|parcel| parcel.doubt.is_none()) || state.has_orphans()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.parcels().is_empty()
+        self.state().parcels.is_empty()
     }
 
     pub fn is_closed(&self) -> bool {
@@ -117,11 +235,13 @@ impl Queue {
     }
 
     fn put(&self, parcel: Parcel) {
-        self.parcels().push_back(parcel);
-        self.arrived.notify_last();
+        let is_for_any = parcel.doubt.is_none();
+        self.state().parcels.push_back(parcel);
+        // Not every session may look at what others refused.
+        if is_for_any { self.arrived.notify_last() } else { self.arrived.notify_waiters() }
     }
 
-    fn parcels(&self) -> MutexGuard<'_, VecDeque<Parcel>> {
-        self.parcels.lock().expect("no holder of this lock panics")
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -145,6 +145,18 @@ impl Target {
         }
     }
 
+    /// Whether another session comes, or is made, beside those that are open.
+    pub fn has_room_for_another(self: &Arc<Self>) -> bool {
+        self.grow();
+        let workers = self.workers.load(Ordering::SeqCst);
+        workers < self.settings.connections_max || workers > self.established()
+    }
+
+    /// Whether it takes people now, so that a refusal that does not tell is no sign that it is down.
+    pub fn accepts_now(&self) -> bool {
+        self.unclear.accepts_now(self.stats.relayed())
+    }
+
     /// Starts a worker while there are fewer than `max`.
     fn hire(self: &Arc<Self>, max: usize) {
         let one_more = |workers| (workers < max).then_some(workers + 1);
@@ -283,7 +295,7 @@ impl Contract {
             if let Some(cause) = target.breaker.cause() {
                 self.give_back(&cause);
             }
-            if self.carried.is_empty() && target.queue.is_empty() {
+            if self.carried.is_empty() && !target.queue.needs_another() {
                 return;
             }
         }

@@ -1,8 +1,9 @@
 //! Whose a refusal is that does not tell: what becomes of others shows it.
 //!
-//! A message is refused for good only when two sessions refuse it of which one takes others, or when three do that have
-//! nothing else to do with a target that takes people. A target that refuses everybody refuses nobody in particular,
-//! and neither does a session that takes nobody while others do: behind one name there may be several machines.
+//! A message is refused for good only when it is refused twice and a session that refused it takes others, or when
+//! nobody else is there to compare with and sessions agree of which one took others before, or three new ones. A target
+//! that refuses everybody refuses nobody in particular, and neither does a session that takes nobody while others do:
+//! behind one name there may be several machines.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -13,11 +14,24 @@ use tokio::time::Instant;
 const ACCEPTANCE_SHOWS: Duration = Duration::from_secs(600);
 /// A target that accepted somebody this recently is not down.
 const ACCEPTED_NOW: Duration = Duration::from_secs(10);
+/// For this long what one session refused and another one took shows that they are not alike.
+const DISAGREEMENT_SHOWS: Duration = Duration::from_secs(600);
+/// Refusals found to be people's, and none found to be a session's, until a session is believed when it says so again.
+const BELIEVED_MIN: u32 = 3;
+/// For so long a message that was refused waits for its session to take others, which shows more than another session.
+const OTHERS_SHOW: Duration = Duration::from_millis(100);
 /// Refusals in a row are no coincidence when so many would come together less often than once in a thousand times, at
 /// the rate at which this target refuses; within these bounds.
 const COINCIDENCE: f64 = 0.001;
 const ALIKE_MIN: u32 = 2;
-const ALIKE_MAX: u32 = 12;
+const ALIKE_MAX: u32 = 60;
+/// More refusals in a row, at least, than one session has a part in.
+const EVERYBODY_MIN: u32 = 12;
+/// The same for recipients that the target says it does not have: what a broken table of recipients says of each. A
+/// sorted list may hold all who were with a company that is gone.
+const NOBODY_KNOWN_MIN: u32 = 100;
+/// Messages of late by which the rate is known.
+const RATE_OF_LATE: f64 = 200.0;
 /// Messages that a session refuses in a row, at least, before another one is made in its place.
 const USELESS_MIN: u32 = 3;
 /// Sessions that have to agree where none of them has anybody else to judge.
@@ -29,7 +43,7 @@ const LOOKS_MAX: usize = 6;
 #[derive(Debug, Default)]
 pub(super) struct Witness {
     taken: AtomicU64,
-    /// Messages refused since it took the last one.
+    /// Messages refused since it took the last one, without those that were found to be the person's.
     in_a_row: AtomicU32,
 }
 
@@ -54,14 +68,26 @@ impl Witness {
         self.taken() == 0 || self.in_a_row.load(Relaxed) > 1
     }
 
+    /// It has shown that it takes people.
+    pub fn is_proven(&self) -> bool {
+        self.taken() > 0
+    }
+
+    /// What it says of a message that others refused is worth something: it takes others, or is new.
+    fn is_good(&self) -> bool {
+        let in_a_row = self.in_a_row.load(Relaxed);
+        in_a_row == 0 || (self.taken() == 0 && in_a_row < USELESS_MIN)
+    }
+
     /// It took the one before this message, which it refused.
     fn took_the_one_before(&self) -> bool {
         self.taken() > 0 && self.in_a_row.load(Relaxed) == 1
     }
 
-    /// It was asked about one message only, and refused it.
-    fn knows_one_only(&self) -> bool {
-        self.in_a_row.load(Relaxed) == 1
+    /// One of its refusals was the person's.
+    fn was_right(&self) {
+        let less = |in_a_row: u32| in_a_row.checked_sub(1);
+        let _ = self.in_a_row.fetch_update(Relaxed, Relaxed, less);
     }
 }
 
@@ -69,19 +95,65 @@ impl Witness {
 #[derive(Debug, Default)]
 pub(super) struct Doubt {
     looks: Vec<Look>,
+    /// Whether a session that refused it may say so again though it took nobody since.
+    next: Next,
 }
 
 #[derive(Debug)]
 struct Look {
     witness: Arc<Witness>,
+    at: Instant,
     /// What that session had taken by then.
     taken: u64,
+    /// What the target had.
+    taken_in_all: u64,
+}
+
+impl Look {
+    /// The session takes others.
+    fn is_among_others(&self) -> bool {
+        self.witness.taken() > self.taken
+    }
+}
+
+/// Who has to see a message next.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// A session that did not refuse it, or takes others.
+    #[default]
+    Another,
+    Any,
+}
+
+/// Whether a session may look at a message now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sight {
+    Now,
+    /// When it is due: what becomes of others may show more by then.
+    Later,
+    /// Only others may.
+    Never,
 }
 
 impl Doubt {
-    /// Whether the session of this witness may look at it: one that refused neither it nor the message before.
-    pub fn is_for(&self, witness: &Arc<Witness>) -> bool {
-        self.is_none() || (witness.in_a_row.load(Relaxed) == 0 && !self.is_by(witness))
+    /// Whether the session of this witness may look at it: one that refuses neither it nor others just now.
+    pub fn sight(&self, witness: &Arc<Witness>) -> Sight {
+        let Some(first) = self.looks.first() else { return Sight::Now };
+        if !witness.is_good() && self.next == Next::Another {
+            return Sight::Never;
+        }
+        if self.is_among_others() {
+            return Sight::Now;
+        }
+        if self.is_by(witness) && (self.next == Next::Another || witness.taken() == 0) {
+            return Sight::Never;
+        }
+        if Instant::now() >= first.at + OTHERS_SHOW { Sight::Now } else { Sight::Later }
+    }
+
+    /// When what becomes of others has had its time to show more.
+    pub fn due_at(&self) -> Option<Instant> {
+        Some(self.looks.first()?.at + OTHERS_SHOW)
     }
 
     /// No session has refused it like that.
@@ -89,18 +161,22 @@ impl Doubt {
         self.looks.is_empty()
     }
 
-    pub fn is_by(&self, witness: &Arc<Witness>) -> bool {
+    fn is_by(&self, witness: &Arc<Witness>) -> bool {
         self.looks.iter().any(|look| Arc::ptr_eq(&look.witness, witness))
     }
 
-    pub fn add(&mut self, witness: &Arc<Witness>) {
-        self.looks.push(Look { witness: witness.clone(), taken: witness.taken() });
+    /// `taken_in_all`: the messages the target has taken until now.
+    pub fn add(&mut self, witness: &Arc<Witness>, taken_in_all: u64) {
+        let (witness, taken) = (witness.clone(), witness.taken());
+        self.looks.push(Look { witness, at: Instant::now(), taken, taken_in_all });
     }
 
     /// Whether its sender's refusal is the sender's: two sessions say so of which one takes others, or many do.
-    pub fn judge_sender(&mut self, witness: &Arc<Witness>) -> Clearer {
-        let takes_others = self.is_among_others() || witness.took_the_one_before();
-        self.add(witness);
+    pub fn judge_sender(&mut self, witness: &Arc<Witness>, taken_in_all: u64) -> Clearer {
+        // One that has begun to refuse others as well shows nothing.
+        let are_good = || self.looks.iter().all(|look| look.witness.in_a_row.load(Relaxed) <= 1);
+        let takes_others = self.is_among_others() || (witness.took_the_one_before() && are_good());
+        self.add(witness, taken_in_all);
         match self.looks.len() {
             1 => Clearer::LookAgain,
             looks if takes_others || looks >= LOOKS_MAX => Clearer::Persons,
@@ -110,12 +186,28 @@ impl Doubt {
 
     /// A session that refused it has taken others since.
     fn is_among_others(&self) -> bool {
-        self.looks.iter().any(|look| look.witness.taken() > look.taken)
+        self.looks.iter().any(Look::is_among_others)
     }
 
-    /// Nobody else was there to be judged by any of the sessions.
+    /// Nobody else was there to be judged since the look before, by any session.
     fn is_alone(&self) -> bool {
-        self.looks.iter().all(|look| look.witness.knows_one_only())
+        let [.., before, last] = &*self.looks else { return false };
+        before.taken_in_all == last.taken_in_all
+    }
+
+    /// Of the sessions that refused it, one took others before.
+    fn is_of_one_that_took_others(&self) -> bool {
+        self.looks.iter().any(|look| look.taken > 0)
+    }
+
+    /// It was the person's: those who said so were right.
+    fn acquit(&self) {
+        for (at, look) in self.looks.iter().enumerate() {
+            let is_again = self.looks[..at].iter().any(|before| Arc::ptr_eq(&before.witness, &look.witness));
+            if !is_again && !look.is_among_others() {
+                look.witness.was_right();
+            }
+        }
     }
 }
 
@@ -134,24 +226,38 @@ pub(super) enum Clearer {
 pub(super) struct Unclear {
     born: Instant,
     accepted_at_ms: AtomicU64,
+    /// When one session took what another one had refused.
+    disagreed_at_ms: AtomicU64,
+    /// Refusals found to be people's since.
+    right: AtomicU32,
     /// Plain data, held for lines only; looked at for refusals that do not tell whose they are.
     alike: Mutex<Alike>,
+    /// As `alike`, for recipients refused as such.
+    unknown: Mutex<Alike>,
 }
 
-/// Refusals in a row that do not tell whose they are.
+/// Refusals in a row that are alike.
 #[derive(Debug, Default)]
 struct Alike {
     /// How many messages the target had taken by then.
     taken: u64,
     refused: u32,
-    refused_in_all: u32,
+    /// Of late, for the rate: the refusals, and where the messages taken are counted from.
+    refused_of_late: f64,
+    taken_from: f64,
 }
 
 impl Alike {
     fn note(&mut self, taken: u64) {
         self.refused = if self.taken == taken { self.refused.saturating_add(1) } else { 1 };
-        self.refused_in_all = self.refused_in_all.saturating_add(1);
         self.taken = taken;
+        self.refused_of_late += 1.0;
+        let taken_of_late = taken as f64 - self.taken_from;
+        let too_many = (self.refused_of_late + taken_of_late) / RATE_OF_LATE;
+        if too_many > 1.0 {
+            self.refused_of_late /= too_many;
+            self.taken_from = taken as f64 - taken_of_late / too_many;
+        }
     }
 
     /// How many were refused since the target took somebody.
@@ -159,11 +265,11 @@ impl Alike {
         if self.taken == taken { self.refused } else { 0 }
     }
 
-    /// How many in a row are too many for people.
+    /// How many in a row are too many for people, by what was before them.
     fn too_many(&self, taken: u64) -> u32 {
-        let refused = f64::from(self.refused_in_all) + 1.0;
-        let rate = refused / (refused + taken as f64 + 1.0);
-        let too_many = (COINCIDENCE.ln() / rate.ln()).ceil();
+        let refused = (self.refused_of_late - f64::from(self.in_a_row(taken))).max(0.0) + 1.0;
+        let taken = (taken as f64 - self.taken_from).max(0.0) + 1.0;
+        let too_many = (COINCIDENCE.ln() / (refused / (refused + taken)).ln()).ceil();
         (too_many as u32).clamp(ALIKE_MIN, ALIKE_MAX)
     }
 
@@ -171,61 +277,107 @@ impl Alike {
         self.in_a_row(taken) >= self.too_many(taken)
     }
 
-    /// More in a row than one session has a part in.
+    /// More in a row than one session has a part in. Of a target that is new nothing is known.
     fn is_everybody(&self, taken: u64) -> bool {
-        self.in_a_row(taken) > ALIKE_MAX.max(2 * self.too_many(taken))
+        let too_many = if taken == 0 { ALIKE_MAX } else { self.too_many(taken) };
+        self.in_a_row(taken) > EVERYBODY_MIN.max(2 * too_many)
+    }
+
+    /// More in a row than any list holds.
+    fn is_nobody_known(&self, taken: u64) -> bool {
+        self.in_a_row(taken) > NOBODY_KNOWN_MIN.max(2 * self.too_many(taken))
     }
 }
 
 impl Unclear {
     pub fn new() -> Self {
-        Self { born: Instant::now(), accepted_at_ms: AtomicU64::new(0), alike: Mutex::default() }
+        Self {
+            born: Instant::now(),
+            accepted_at_ms: AtomicU64::new(0),
+            disagreed_at_ms: AtomicU64::new(0),
+            right: AtomicU32::new(0),
+            alike: Mutex::default(),
+            unknown: Mutex::default(),
+        }
     }
 
-    /// The target took a message at about this time.
-    pub fn accepted(&self, at: Instant) {
-        self.accepted_at_ms.store(at.saturating_duration_since(self.born).as_millis() as u64 + 1, Relaxed);
+    /// The target took a message at about this time, of which sessions had said this before.
+    pub fn accepted(&self, at: Instant, doubt: &Doubt) {
+        let at_ms = at.saturating_duration_since(self.born).as_millis() as u64 + 1;
+        self.accepted_at_ms.store(at_ms, Relaxed);
+        if !doubt.is_none() {
+            self.disagreed_at_ms.store(at_ms, Relaxed);
+            self.right.store(0, Relaxed);
+        }
     }
 
     /// Whose a refusal is that ends a job if it is the person's. `taken`: the messages the target has taken until now.
     pub fn judge(&self, doubt: &mut Doubt, witness: &Arc<Witness>, taken: u64) -> Clearer {
+        if !doubt.is_by(witness) {
+            witness.refused();
+        }
         let mut alike = self.alike();
-        let is_first = doubt.is_none();
-        if is_first {
+        if doubt.is_none() {
             alike.note(taken);
         }
-        let is_too_many = alike.is_too_many(taken);
         let is_among_others = doubt.is_among_others();
-        doubt.add(witness);
-        match doubt.looks.len() {
+        doubt.add(witness, taken);
+        let judged = match doubt.looks.len() {
             _ if is_among_others => Clearer::Persons,
             _ if alike.is_everybody(taken) => Clearer::Targets,
             1 => Clearer::LookAgain,
-            _ if !is_too_many && doubt.is_alone() && witness.took_the_one_before() => Clearer::Persons,
+            _ if self.do_agree(doubt, &alike, taken) => Clearer::Persons,
             looks if looks < LOOKS_MIN => Clearer::LookAgain,
-            _ if !self.accepted_within(ACCEPTANCE_SHOWS) => Clearer::Targets,
-            _ if !is_too_many && doubt.is_alone() => Clearer::Persons,
+            _ if !within(self.born, &self.accepted_at_ms, ACCEPTANCE_SHOWS) => Clearer::Targets,
             looks if looks < LOOKS_MAX => Clearer::LookAgain,
             _ => Clearer::Targets,
+        };
+        match judged {
+            Clearer::Persons => {
+                self.right.fetch_add(1, Relaxed);
+                doubt.acquit();
+            }
+            Clearer::LookAgain | Clearer::Targets => {
+                let is_believed = doubt.looks.len() == 1 && self.right.load(Relaxed) >= BELIEVED_MIN;
+                doubt.next = if is_believed { Next::Any } else { Next::Another };
+            }
         }
+        judged
+    }
+
+    /// Nobody else is there, and sessions agree that are like others and not in a row of refusals that is too long.
+    fn do_agree(&self, doubt: &Doubt, alike: &Alike, taken: u64) -> bool {
+        let too_many = alike.too_many(taken);
+        let are_well = || doubt.looks.iter().all(|look| look.witness.in_a_row.load(Relaxed) < too_many);
+        let are_enough = doubt.looks.len() >= LOOKS_MIN || doubt.is_of_one_that_took_others();
+        are_enough
+            && doubt.is_alone()
+            && !alike.is_too_many(taken)
+            && within(self.born, &self.accepted_at_ms, ACCEPTANCE_SHOWS)
+            && !within(self.born, &self.disagreed_at_ms, DISAGREEMENT_SHOWS)
+            && are_well()
     }
 
     /// Whose a refusal is for now, which ends no job.
-    pub fn judge_transient(&self, taken: u64) -> Clearer {
+    pub fn judge_transient(&self, witness: &Witness, taken: u64) -> Clearer {
+        witness.refused();
         let mut alike = self.alike();
         alike.note(taken);
-        let is_persons = !alike.is_too_many(taken) && self.accepted_within(ACCEPTANCE_SHOWS);
-        if is_persons { Clearer::Persons } else { Clearer::Targets }
+        let is_accepting = within(self.born, &self.accepted_at_ms, ACCEPTANCE_SHOWS);
+        if is_accepting && !alike.is_too_many(taken) { Clearer::Persons } else { Clearer::Targets }
+    }
+
+    /// A recipient was refused for good as one that is not there. Whether so many were in a row, and nobody taken
+    /// between, that it is the target that knows nobody.
+    pub fn knows_nobody(&self, taken: u64) -> bool {
+        let mut unknown = self.unknown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        unknown.note(taken);
+        unknown.is_nobody_known(taken)
     }
 
     /// Whether the target takes people now, so that a refusal that does not tell is no sign that it is down.
-    pub fn accepts_now(&self) -> bool {
-        self.accepted_within(ACCEPTED_NOW)
-    }
-
-    /// Whether it has refused more in a row, on several sessions, than people could account for.
-    pub fn refuses_all(&self, taken: u64) -> bool {
-        self.alike().is_everybody(taken)
+    pub fn accepts_now(&self, taken: u64) -> bool {
+        within(self.born, &self.accepted_at_ms, ACCEPTED_NOW) && !self.alike().is_everybody(taken)
     }
 
     /// Whether this session refuses more in a row than people account for: another one may not.
@@ -237,12 +389,12 @@ impl Unclear {
     fn alike(&self) -> std::sync::MutexGuard<'_, Alike> {
         self.alike.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
 
-    fn accepted_within(&self, time: Duration) -> bool {
-        let accepted_at = self.accepted_at_ms.load(Relaxed);
-        let now = self.born.elapsed().as_millis() as u64;
-        accepted_at > 0 && now < accepted_at + time.as_millis() as u64
-    }
+/// Whether that was this recently. 0: never.
+fn within(born: Instant, at_ms: &AtomicU64, time: Duration) -> bool {
+    let at_ms = at_ms.load(Relaxed);
+    at_ms > 0 && (born.elapsed().as_millis() as u64) < at_ms + time.as_millis() as u64
 }
 
 #[cfg(test)]
@@ -257,13 +409,12 @@ mod tests {
     }
 
     fn look(unclear: &Unclear, doubt: &mut Doubt, witness: &Arc<Witness>, taken: u64) -> Clearer {
-        witness.refused();
         unclear.judge(doubt, witness, taken)
     }
 
     fn that_takes() -> Unclear {
         let unclear = Unclear::new();
-        unclear.accepted(Instant::now());
+        unclear.accepted(Instant::now(), &Doubt::default());
         unclear
     }
 
@@ -294,6 +445,58 @@ mod tests {
             assert!(unclear.is_useless(&sick, 101 + taken));
         }
         assert_eq!(look(&unclear, &mut doubt, &session(0), 200), Clearer::Targets);
+    }
+
+    /// Behind a session that takes others, and behind others at once; before that only when they had time to show more.
+    #[tokio::test(start_paused = true)]
+    async fn a11_the_session_that_refused_it_looks_again_when_it_takes_others() {
+        let (unclear, only, other) = (that_takes(), session(1), session(1));
+        let mut doubt = Doubt::default();
+        look(&unclear, &mut doubt, &only, 1);
+        assert_eq!((doubt.sight(&only), doubt.sight(&other)), (Sight::Never, Sight::Later));
+        tokio::time::advance(OTHERS_SHOW).await;
+        assert_eq!((doubt.sight(&only), doubt.sight(&other)), (Sight::Never, Sight::Now));
+        other.refused();
+        assert_eq!(doubt.sight(&other), Sight::Never, "it refuses others as well");
+        only.took();
+        assert_eq!((doubt.sight(&only), doubt.sight(&other)), (Sight::Now, Sight::Never));
+        assert_eq!(look(&unclear, &mut doubt, &only, 2), Clearer::Persons);
+    }
+
+    /// Where refusals were found to be people's one session may say so twice; not where sessions disagreed.
+    #[tokio::test(start_paused = true)]
+    async fn a11_a_target_whose_refusals_were_right_is_believed_without_another_session() {
+        let (unclear, only) = (that_takes(), session(1));
+        for taken in 1..=u64::from(BELIEVED_MIN) {
+            let mut doubt = Doubt::default();
+            look(&unclear, &mut doubt, &only, taken);
+            only.took();
+            assert_eq!(look(&unclear, &mut doubt, &only, taken + 1), Clearer::Persons);
+        }
+        let mut doubt = Doubt::default();
+        look(&unclear, &mut doubt, &only, 10);
+        assert_eq!(doubt.sight(&only), Sight::Later);
+        tokio::time::advance(OTHERS_SHOW).await;
+        assert_eq!(
+            (doubt.sight(&only), look(&unclear, &mut doubt, &only, 10)),
+            (Sight::Now, Clearer::Persons)
+        );
+        assert_eq!(only.in_a_row.load(Relaxed), 0, "it was right");
+
+        let mut doubt = Doubt::default();
+        look(&unclear, &mut doubt, &session(0), 11);
+        unclear.accepted(Instant::now(), &doubt);
+        let mut doubt = Doubt::default();
+        look(&unclear, &mut doubt, &only, 12);
+        tokio::time::advance(OTHERS_SHOW).await;
+        assert_eq!(doubt.sight(&only), Sight::Never);
+        for _ in 2..LOOKS_MAX {
+            assert_eq!(
+                look(&unclear, &mut doubt, &session(1), 12),
+                Clearer::LookAgain,
+                "one of them may be sick"
+            );
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -340,17 +543,20 @@ mod tests {
     async fn a3_where_many_are_refused_it_takes_more_in_a_row() {
         let unclear = that_takes();
         for taken in 0..100 {
-            unclear.judge_transient(taken);
+            unclear.judge_transient(&Witness::default(), taken);
         }
         for _ in 0..6 {
-            assert_eq!(unclear.judge_transient(100), Clearer::Persons);
+            assert_eq!(unclear.judge_transient(&Witness::default(), 100), Clearer::Persons);
         }
         for _ in 0..ALIKE_MAX {
-            unclear.judge_transient(100);
+            unclear.judge_transient(&Witness::default(), 100);
         }
-        assert_eq!(unclear.judge_transient(100), Clearer::Targets);
-        assert!(unclear.accepts_now());
+        assert_eq!(unclear.judge_transient(&Witness::default(), 100), Clearer::Targets);
+        assert!(!unclear.accepts_now(100) && unclear.accepts_now(101), "until it takes somebody");
         tokio::time::advance(ACCEPTANCE_SHOWS + Duration::from_secs(1)).await;
-        assert_eq!((unclear.judge_transient(101), unclear.accepts_now()), (Clearer::Targets, false));
+        assert_eq!(
+            (unclear.judge_transient(&Witness::default(), 101), unclear.accepts_now(101)),
+            (Clearer::Targets, false)
+        );
     }
 }

@@ -138,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         self.errors = 0;
         self.witness.took();
         target.stats.relayed.fetch_add(1, Relaxed);
-        target.unclear.accepted(parcel.sent_at);
+        target.unclear.accepted(parcel.sent_at, &parcel.doubt);
         target.senders.taken(&parcel.delivery.sender);
         target.note(Sign::Answered);
         parcel.accept(&target.settings.name, code);

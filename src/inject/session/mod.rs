@@ -169,6 +169,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     pub async fn serve(mut self, target: &Arc<Target>, carried: Vec<Parcel>) -> Ended {
         self.talk.heed(target.halted.clone());
         self.carried = carried.into();
+        let witness = self.witness.clone();
+        let enrolled = target.queue.enroll(&witness);
         while !self.is_spent(target) {
             let next = match self.carried.pop_front() {
                 Some(parcel) => Some(parcel),
@@ -186,6 +188,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 return self.broken_off(halt, target);
             }
         }
+        drop(enrolled);
         let unsent = self.carried.drain(..).chain(self.misfits.drain(..)).collect();
         self.part(target).await;
         Ended { unsent, fault: None, speaks_of_target: false }
@@ -208,7 +211,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 parcel.pass_on(set_apart(&fault));
             }
         }
-        Ended { unsent, fault: Some(fault), speaks_of_target: self.answered == 0 && !is_suspects }
+        // A session that refuses what others refuse has nothing to say of a target that takes others.
+        let is_targets = !self.is_useless(target) || !target.accepts_now();
+        let speaks_of_target = self.answered == 0 && !is_suspects && is_targets;
+        Ended { unsent, fault: Some(fault), speaks_of_target }
     }
 
     async fn offer(&mut self, target: &Arc<Target>, parcel: Parcel) -> Result<(), Halt> {
@@ -244,13 +250,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         !self.misfits.is_empty() || self.envelopes >= share || is_stuck || is_old() || self.makes_way(target)
     }
 
-    /// Whether another session has to look at what this one refused, and none has come for it.
-    fn makes_way(&mut self, target: &Target) -> bool {
+    /// Whether another session has to look at what this one refused, and there is no room for one beside it.
+    fn makes_way(&mut self, target: &Arc<Target>) -> bool {
         if self.makes_way_at.is_none_or(|at| Instant::now() < at) {
             return false;
         }
         self.makes_way_at = None;
-        target.queue.has_for_others(&self.witness)
+        target.queue.calls_for_another() && !target.has_room_for_another()
     }
 
     /// Waits for work. `None`: the session is over without anybody's fault. Cancel-safe parts only: the queue loses
@@ -263,7 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         let idle_until = idle_since + target.settings.idle_max;
         tokio::select! {
             biased;
-            parcel = target.queue.next(&self.witness) => {
+            parcel = target.next_for(&self.witness) => {
                 self.has_rested |= idle_since.elapsed() >= REST;
                 parcel
             }

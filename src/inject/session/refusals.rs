@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 /// Times a message may be put off for reasons that are not its own before it is given back.
 const DETOURS_MAX: u32 = 8;
-/// For so long a session that has others to serve leaves it to others to look at what it refused.
+/// A session that has others to serve makes way for another one only behind this time.
 const MAKES_WAY: Duration = Duration::from_millis(300);
 
 /// A refusal and whose it is.
@@ -104,7 +104,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         refused: Refused,
     ) -> Option<Stop> {
         match refused.whose {
-            Whose::Recipient | Whose::Message => {
+            Whose::Recipient => {
+                self.refuse_recipient(target, parcel, refused);
+                None
+            }
+            Whose::Message => {
                 self.refuse(target, parcel, refused);
                 None
             }
@@ -142,6 +146,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         parcel.fail(refused.fault);
     }
 
+    /// A table of recipients that is gone or empty says of everybody that they are not there: then it is the target's.
+    fn refuse_recipient(&mut self, target: &Target, parcel: Parcel, mut refused: Refused) {
+        let is_for_good = refused.command == Command::Recipient && !refused.fault.is_transient();
+        if is_for_good && target.unclear.knows_nobody(target.stats.relayed()) {
+            refused.whose = Whose::Target;
+            self.decline(target, parcel, &refused);
+        } else {
+            self.refuse(target, parcel, refused);
+        }
+    }
+
     /// Nobody's messages are taken.
     fn decline(&mut self, target: &Target, parcel: Parcel, refused: &Refused) {
         target.note(Sign::Declined(refused.targets_fault()));
@@ -160,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         self.witness.refused();
         let stop = self.witness.takes_nobody().then(|| self.leave(target, refused));
         if parcel.doubt.is_none() && parcel.errand != Errand::Attempt && !parcel.is_overdue() {
-            parcel.doubt.add(&self.witness);
+            parcel.doubt.add(&self.witness, target.stats.relayed());
             self.look_again(target, parcel);
         } else {
             self.decline(target, parcel, refused);
@@ -188,7 +203,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         refused: &Refused,
     ) -> Option<Stop> {
         self.witness.refused();
-        if parcel.doubt.judge_sender(&self.witness) == Clearer::LookAgain && !parcel.is_overdue() {
+        let judged = parcel.doubt.judge_sender(&self.witness, target.stats.relayed());
+        if judged == Clearer::LookAgain && !parcel.is_overdue() {
             self.look_again(target, parcel);
         } else {
             self.refuse_sender(target, parcel, refused);
@@ -199,25 +215,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     /// Whether a refusal is the person's shows in what becomes of others.
     fn clear_up(&mut self, target: &Arc<Target>, mut parcel: Parcel, refused: Refused) -> Option<Stop> {
         let taken = target.stats.relayed();
-        self.witness.refused();
-        let stop = self.is_useless(target).then(|| self.leave(target, &refused));
         let clearer = match refused.fault.is_transient() {
-            true => target.unclear.judge_transient(taken),
+            true => target.unclear.judge_transient(&self.witness, taken),
             false => target.unclear.judge(&mut parcel.doubt, &self.witness, taken),
         };
+        let stop = self.is_useless(target).then(|| self.leave(target, &refused));
         match clearer {
             Clearer::Persons => self.refuse(target, parcel, refused),
             Clearer::LookAgain if !parcel.is_overdue() => self.look_again(target, parcel),
             // It takes others: whatever this one is about, the target is not down.
-            _ if target.unclear.accepts_now() && !target.unclear.refuses_all(taken) => {
-                self.pass_on(target, parcel, &refused)
-            }
+            _ if target.accepts_now() => self.pass_on(target, parcel, &refused),
             Clearer::LookAgain | Clearer::Targets => self.decline(target, parcel, &refused),
         }
         stop
     }
 
-    fn is_useless(&self, target: &Target) -> bool {
+    pub(super) fn is_useless(&self, target: &Target) -> bool {
         target.unclear.is_useless(&self.witness, target.stats.relayed())
     }
 
@@ -242,7 +255,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         let is_first = self.answered == 0 && refused.is_closing();
         parcel.detours += 1;
         parcel.strikes += u32::from(is_first);
-        if parcel.strikes >= STRIKES_MAX && !target.unclear.accepts_now() {
+        if parcel.strikes >= STRIKES_MAX && !target.accepts_now() {
             // It says good-bye to everybody.
             self.decline(target, parcel, refused);
         } else if parcel.strikes >= STRIKES_MAX {

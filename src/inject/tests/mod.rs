@@ -11,6 +11,7 @@ mod misbehaviour;
 mod outage;
 mod peer;
 mod policies;
+mod storm;
 mod throughput;
 mod trust;
 mod whose;

@@ -212,3 +212,71 @@ async fn a10_a_target_that_takes_seconds_is_not_called_silent_where_it_is_alone(
     }
     assert!(down[..12].iter().all(|is_down| !is_down) && down[19], "{down:?}");
 }
+
+/// A table of recipients that is empty for a while: who is refused by then is refused, all others wait, or go elsewhere.
+#[tokio::test]
+async fn a3_a_target_that_knows_nobody_any_more_refuses_a_few_and_then_nobody() {
+    for good_before in [0, 100] {
+        let is_mended = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (mended, refuses) =
+            (is_mended.clone(), refuses_from(("RCPT", "550 5.1.1 user unknown"), good_before));
+        let manners = move |ask: &Ask<'_>| if mended.load(Relaxed) { Say::Usual } else { refuses(ask) };
+        let peer = Peer::start(|_| PIPELINING, manners).await;
+        let injector = Injector::start(vec![peer.settings("mta1")]);
+        let states = send(&injector, 0..300).await;
+        let rejected = count(&states, State::Rejected);
+        assert!(rejected <= 100, "{good_before}: {rejected} rejected");
+        assert_eq!(rejected + count(&states, State::Deferred), 300 - good_before);
+        assert!(injector.targets().next().unwrap().2.is_some(), "{good_before}: it looks well");
+        is_mended.store(true, Relaxed);
+        while deliver(&injector, to(1000)).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(count(&send(&injector, 2000..2100).await, State::Relayed), 100, "{good_before}");
+
+        let well = Peer::start(|_| PIPELINING, |_| Say::Usual).await;
+        is_mended.store(false, Relaxed);
+        let injector = Injector::start(vec![peer.settings("mta1"), well.settings("mta2")]);
+        let states = send(&injector, 3000..3400).await;
+        let rejected = count(&states, State::Rejected);
+        assert!(rejected <= 100 && count(&states, State::Relayed) == 400 - rejected, "{states:?}");
+    }
+}
+
+/// Six of ten are not there, and it says so in its own code.
+#[tokio::test]
+async fn a3_a_list_that_is_mostly_dead_does_not_stop_the_target() {
+    let is_dead = |recipient: &str| recipient.bytes().map(usize::from).sum::<usize>() * 7 % 10 < 6;
+    let manners = move |ask: &Ask<'_>| match ask.verb == "RCPT" && is_dead(ask.recipient) {
+        true => text("550 5.1.1 user unknown"),
+        false => Say::Usual,
+    };
+    for offers in [PLAIN, CHUNKING] {
+        let peer = Peer::start(move |_| offers, manners).await;
+        let injector = Injector::start(vec![peer.settings("mta1")]);
+        let states = send(&injector, 0..300).await;
+        let dead = (0..300).filter(|number| is_dead(&address(*number))).count();
+        assert_eq!((count(&states, State::Rejected), count(&states, State::Relayed)), (dead, 300 - dead));
+        assert!(dead > 150);
+    }
+}
+
+/// Each first contact is put off, in words that no table lists: a second attempt is taken.
+#[tokio::test]
+async fn a5_greylisting_in_any_words_costs_each_message_one_attempt() {
+    for said in ["450 come back", "451 4.7.1 try later, friend", "450 4.2.0 not you, not yet"] {
+        let met = std::sync::Mutex::new(std::collections::BTreeSet::new());
+        let manners = move |ask: &Ask<'_>| {
+            let is_new = ask.verb == "RCPT" && met.lock().unwrap().insert(ask.recipient.to_owned());
+            if is_new { text(said) } else { Say::Usual }
+        };
+        let peer = Peer::start(|_| PIPELINING, manners).await;
+        let injector = Injector::start(vec![peer.settings("mta1")]);
+        let first = send(&injector, 0..300).await;
+        assert_eq!(count(&first, State::Deferred), 300, "{said}");
+        assert!(injector.targets().next().unwrap().2.is_none(), "{said}: it is up");
+        assert_eq!(count(&send(&injector, 0..300).await, State::Relayed), 300, "{said}");
+        assert_each_once(&peer, 300);
+        assert!(peer.seen().sessions <= 20, "{said}: {} sessions", peer.seen().sessions);
+    }
+}
