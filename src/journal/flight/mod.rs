@@ -12,7 +12,8 @@ use super::file;
 use super::record::Hash;
 use crate::ticket::Outcome;
 use note::{HEADER, Kind, NO_CODE, Note, SEAT};
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -51,7 +52,8 @@ pub struct Flights {
 #[derive(Debug)]
 struct Seats {
     flying: HashMap<i64, Flying>,
-    free: Vec<u32>,
+    /// The lowest is used first, so that notes of the same moment are neighbours and one write for all.
+    free: BinaryHeap<Reverse<u32>>,
     /// The lowest seat never used.
     next: u32,
 }
@@ -90,7 +92,7 @@ impl Flights {
     /// later note finds the disk full.
     pub fn start(path: &Path, header: Header) -> io::Result<Self> {
         let file = file::lay_out(path, &header.write(), HEADER + SEAT * SEATS as usize)?;
-        let seats = Seats { flying: HashMap::new(), free: Vec::new(), next: 0 };
+        let seats = Seats { flying: HashMap::new(), free: BinaryHeap::new(), next: 0 };
         let [marked, synced] = [header.clock; 2].map(AtomicI64::new);
         Ok(Self { file, header: Mutex::new(header), marked, synced, seats: Mutex::new(seats) })
     }
@@ -128,7 +130,7 @@ impl Flights {
         match seats.flying.remove(&number) {
             // Whoever writes the note gives the seat back.
             Some(Flying { reached: Reached::Arming(_), .. }) | None => {}
-            Some(flying) => seats.free.extend(flying.seat),
+            Some(flying) => seats.free.extend(flying.seat.map(Reverse)),
         }
     }
 
@@ -266,7 +268,7 @@ impl Seats {
     /// Its note is written. Where its attempt is over by now, the seat is free.
     fn end_arm(&mut self, arm: &Arm) {
         let flying = self.flying.get_mut(&arm.number).filter(|flying| flying.seat == Some(arm.seat));
-        let Some(flying) = flying else { return self.free.push(arm.seat) };
+        let Some(flying) = flying else { return self.free.push(Reverse(arm.seat)) };
         flying.reached = match std::mem::replace(&mut flying.reached, Reached::Claimed) {
             Reached::Arming(place) => Reached::Armed(place),
             reached => reached,
@@ -274,7 +276,7 @@ impl Seats {
     }
 
     fn find_free(&mut self) -> Option<u32> {
-        self.free.pop().or_else(|| {
+        self.free.pop().map(|Reverse(seat)| seat).or_else(|| {
             let seat = self.next;
             (seat < SEATS).then(|| {
                 self.next += 1;
