@@ -153,7 +153,8 @@ def http(hour, path, body=None):
 
 
 def mended(hour, token_of):
-    """Two are refused, one for want of a field and one for want of consent; both are put right in the vault and sent."""
+    """Two are refused, one for want of a field and one for want of consent; both are put right in the vault. One is submitted again
+    under its job_id, the other attempted again by the operator."""
     content = {"from": "news@brand.example", "subject": "For {{person.first_name}}", "text": "Dear {{person.first_name}} {{person.last_name}}"}
     jobs = [{"job_id": "no-name", "to": f"{token_of['k-3']}@tokens.example", "content": content, "campaign": CAMPAIGN},
             {"job_id": "no-consent", "to": f"{token_of['k-4']}@tokens.example", "content": content, "campaign": CAMPAIGN, "purpose": "marketing"}]
@@ -165,11 +166,22 @@ def mended(hour, token_of):
     rows = [(token_of["k-3"], "山田", ""), (token_of["k-4"], "", "marketing")]
     (hour.here / "mended.csv").write_bytes(table(";", "utf-8", rows, ["token", "last_name", "consent"]))
     hour.run("tokenrelay vault import mended.csv")
+    told = hour.run(f"tokenrelay jobs retry --campaign {CAMPAIGN} --reason no-consent --yes")
+    hour.expect("1" in told, f"jobs retry says {told}")
+    wait_relayed(hour, "no-consent")
     for job in jobs:
         deadline = time.monotonic() + 10
         while (result := http(hour, "/v1/jobs", job)[0]).get("state") != "relayed" and time.monotonic() < deadline:
             time.sleep(0.3)
         hour.expect(result.get("state") == "relayed", f"{job['job_id']}, mended: {result}")
+
+
+def wait_relayed(hour, job_id):
+    """A relay that holds a job attempts it within a second or so."""
+    deadline = time.monotonic() + 20
+    while (job := http(hour, f"/v1/jobs/{job_id}")[0]).get("state") != "relayed" and time.monotonic() < deadline:
+        time.sleep(0.2)
+    hour.expect(job.get("state") == "relayed", f"{job_id}, retried: {job}")
 
 
 def totals(hour, jobs):
