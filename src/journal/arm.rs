@@ -104,9 +104,15 @@ impl Arming {
     /// Waits a while until one more message of this target may be armed.
     pub async fn place(&self, target: &str) -> Option<Place> {
         let gate = self.gate(target);
-        let free = gate.places.clone().acquire_owned();
-        // Nobody closes it.
-        let permit = tokio::time::timeout(PLACE_WAIT, free).await.ok()?.ok()?;
+        let permit = match gate.places.clone().try_acquire_owned() {
+            // Most find one, and need no timer.
+            Ok(permit) => permit,
+            Err(_) => {
+                let free = gate.places.clone().acquire_owned();
+                // Nobody closes it.
+                tokio::time::timeout(PLACE_WAIT, free).await.ok()?.ok()?
+            }
+        };
         Some(Place { gate, _permit: permit })
     }
 
