@@ -202,7 +202,11 @@ static TABLE: &[Row] = &[
     row(ALL_BUT_RESET, REFUSED, Any, OUR_ACCOUNT, Whose::Target),
     // The reputation of the machine we send from, which names the sending domain too.
     row(ALL_BUT_RESET, REFUSED, Any, REPUTATION, Whose::Target),
-    // The recipient's own codes, before any word: the text may quote what another server said of somebody else.
+    // Relaying refused in so many words, also with a recipient's code: some MTAs give it to every address that is not theirs.
+    row(&[Rcpt], REFUSED, Any, RELAY_REFUSED_OUTRIGHT, Whose::Target),
+    // The account that logged in (RFC 5248 §2.4), not the recipient's, whatever the enhanced code.
+    row(ALL_BUT_RESET, 525..=525, Any, &[], Whose::Target),
+    // The recipient's own codes, before any other word: the text may quote what another server said of somebody else.
     row(&[Rcpt], REFUSED, Of(1, &[1..=6]), &[], Whose::Recipient),
     row(&[Rcpt], REFUSED, Of(2, &[1..=2]), &[], Whose::Recipient),
     row(&[Content], REFUSED, Of(2, &[1..=2]), &[], Whose::Message),

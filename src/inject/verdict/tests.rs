@@ -32,6 +32,8 @@ const EXAMPLES: &[Example] = &[
         "550-5.7.1 [192.0.2.1] This message is likely suspicious due to the very low\r\n550 5.7.1 reputation of the sending domain.",
         Whose::Target,
     ),
+    Example(Rcpt, Ahead, 0, "550 5.1.2 Relay not allowed.", Whose::Target),
+    Example(Rcpt, Ahead, 9, "525 5.7.13 User account disabled", Whose::Target),
     Example(
         Rcpt,
         Ahead,
@@ -82,7 +84,7 @@ const EXAMPLES: &[Example] = &[
     Example(Content, InTurn, 9, "550 5.1.90 Your message can't be sent", Whose::Throttle),
     Example(Content, InTurn, 9, "550 5.4.5 Daily user sending quota exceeded", Whose::Throttle),
     Example(Rcpt, Ahead, 9, "550 5.7.64 TenantAttribution", Whose::Target),
-    Example(Rcpt, Ahead, 9, "554 5.7.1 <[address]>: Relay access denied", Whose::Target),
+    Example(Rcpt, Ahead, 9, "550 5.7.1 this host is not a gateway", Whose::Target),
     Example(Content, InTurn, 9, "554 5.7.1 Relay access denied", Whose::Target),
     Example(
         Rcpt,
@@ -116,6 +118,31 @@ const EXAMPLES: &[Example] = &[
 
 /// Replies for which another row stands ready that would be wrong.
 const NEIGHBOURS: &[Example] = &[
+    Example(Rcpt, Ahead, 9, "554 5.7.1 <[address]>: Relay access denied", Whose::Target),
+    Example(Rcpt, Ahead, 9, "550 5.1.1 <[address]>: Relay access denied", Whose::Target),
+    Example(
+        Rcpt,
+        Ahead,
+        9,
+        "553 5.1.3 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)",
+        Whose::Target,
+    ),
+    Example(Rcpt, Ahead, 9, "550 5.7.13 The recipient's account is disabled", Whose::Recipient),
+    Example(
+        Rcpt,
+        Ahead,
+        9,
+        "550-Requested action not taken: mailbox unavailable\r\n550 Failure sending mail. Try again later",
+        Whose::Unclear,
+    ),
+    Example(
+        Rcpt,
+        Ahead,
+        9,
+        "550-Requested action not taken: mailbox unavailable\r\n550 Sender address is not allowed.",
+        Whose::Sender,
+    ),
+    Example(Rcpt, Ahead, 9, "550 5.2.1 mailbox unavailable", Whose::Recipient),
     // Haraka, go-smtp and others to what was sent too early.
     Example(Mail, Ahead, 9, "503 5.5.1 pipelined after end of DATA", Whose::Order),
     Example(Data, Ahead, 9, "503 RCPT required first", Whose::Order),

@@ -48,6 +48,7 @@ pub const SENDING_QUOTA: &[&str] = &[
 ];
 pub const OF_THE_SENDER: &[&str] = &[
     "sender address rejected",
+    "sender address is not allowed",
     "sender rejected",
     "sender verif",
     "sender domain",
@@ -70,6 +71,7 @@ pub const OF_THE_SENDER: &[&str] = &[
     "spf ",
 ];
 pub const OF_THE_SENDER_AT_MAIL: &[&str] = &["sender", "from address", "return path", "your domain"];
+/// Not "mailbox unavailable", which is the standard's own sentence for 550 and names policy as a cause (RFC 5321 §4.2.3).
 pub const OF_THE_RECIPIENT: &[&str] = &[
     "user unknown",
     "unknown user",
@@ -81,7 +83,6 @@ pub const OF_THE_RECIPIENT: &[&str] = &[
     "recipient unknown",
     "user not found",
     "mailbox not found",
-    "mailbox unavailable",
     "does not exist",
     "unrouteable address",
     "mailbox full",
@@ -167,6 +168,25 @@ pub const AUTHENTICATION: &[&str] = &[
     "requires tls",
     "encryption required",
     "encryption needed",
+];
+/// Not "relay recipient table", which is where Postfix looks a recipient up.
+pub const RELAY_REFUSED_OUTRIGHT: &[&str] = &[
+    "relay access denied",
+    "relay denied",
+    "relay not allowed",
+    "relay not permitted",
+    "relay prohibited",
+    "relaying denied",
+    "relaying is",
+    "relaying not",
+    "relaying prohibited",
+    "not allowed to relay",
+    "not permitted to relay",
+    "unable to relay",
+    "do not relay",
+    "don't relay",
+    "will not relay",
+    "rcpthosts",
 ];
 pub const RELAYING: &[&str] = &["relay", "rcpthosts", "not a gateway"];
 /// Behind the content a word alone may be about the content.
