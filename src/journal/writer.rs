@@ -242,7 +242,12 @@ impl Writer {
         self.took = applied + self.finish_took;
         (self.totals, self.written) = (totals, clock);
         self.shared.committed(totals);
-        self.shared.tell_full(self.space.refuses());
+        // What a commit has made room for is told with it, not at the next look.
+        let full = match self.space.refuses() {
+            Some(Full::BytesMax) => self.space.fullness(totals.held_bytes),
+            other => other,
+        };
+        self.shared.tell_full(full);
         if has_made_due {
             self.shared.stirred.notify_one();
         }
