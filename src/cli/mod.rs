@@ -36,7 +36,7 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("TOKENRELAY_BUILT_
 
 /// A self-hosted relay for tokenized sending: engines send to tokens, people get personal mail.
 #[derive(Debug, Parser)]
-#[command(name = "tokenrelay", version = VERSION, max_term_width = 100)]
+#[command(name = "tokenrelay", version = VERSION, term_width = screen::help_width())]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -73,6 +73,15 @@ pub fn width() -> Width {
     Width::Chars(chars.max(LEAST_CHARS))
 }
 
+/// How wide help is: as the terminal, but lines of more than a hundred characters are hard to read.
+pub fn help_width() -> usize {
+    const MOST_CHARS: usize = 100;
+    match width() {
+        Width::Chars(chars) => chars.min(MOST_CHARS),
+        Width::Any => USUAL_CHARS,
+    }
+}
+
 impl Width {
     /// A line in as many as it takes, with its line ends; all behind the first begin with `indent` spaces. Words stay whole, so
     /// that paths and commands can be copied.

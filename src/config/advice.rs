@@ -11,13 +11,15 @@ impl Problem {
     /// What mends this mistake.
     pub fn fix(&self) -> String {
         let as_in = self.key.as_deref().and_then(example_of);
-        match (&self.origin, as_in) {
-            (Origin::Env(name), Some(line)) => {
+        match (&self.origin, as_in, (&self.key, &self.mend)) {
+            (Origin::Env(name), Some(line), _) => {
                 format!("unset {name}, or correct it; in the file it is: {line}")
             }
-            (Origin::Env(name), None) => format!("unset {name}, or correct it"),
-            (Origin::File { .. }, Some(line)) => format!("as in: {line}"),
-            (Origin::File { .. }, None) => String::from(
+            (Origin::Env(name), None, _) => format!("unset {name}, or correct it"),
+            (Origin::File { .. }, _, (_, Some(mend))) => mend.clone(),
+            (Origin::File { .. }, Some(line), _) => format!("as in: {line}"),
+            (Origin::File { .. }, None, (Some(key), None)) => without_example(key),
+            (Origin::File { .. }, None, (None, None)) => String::from(
                 "write [section], then key = value, each on a line of its own and texts in \"quotes\"; tokenrelay init NEW-FOLDER \
                  writes an example with every key",
             ),
@@ -52,6 +54,19 @@ impl ConfigError {
     }
 }
 
+/// What no line shows is a section, or nothing that there is.
+fn without_example(key: &str) -> String {
+    let headers =
+        EXAMPLE.lines().map(|line| line.trim_start_matches("# ")).filter(|line| line.starts_with('['));
+    let headers = headers.filter_map(|line| Some(&line[..=line.rfind(']')?]));
+    match headers.into_iter().find(|header| header.trim_matches(['[', ']']) == key) {
+        Some(header) => format!("write {header}, and its keys below it"),
+        None => format!(
+            "remove {key}, or correct its name; tokenrelay init NEW-FOLDER writes an example with every key"
+        ),
+    }
+}
+
 /// The line that shows a key, such as `cache.ttl`, with what it means.
 fn example_of(key: &str) -> Option<String> {
     let (wanted, name) = key.split_once('.').unwrap_or(("", key));
@@ -74,6 +89,44 @@ fn example_of(key: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use std::path::Path;
+
+    fn fixes(more: &str) -> String {
+        let good = "[vault]\nkey = \"file:k\"\n[[engine]]\nname = \"campaigns\"\nsecret = \"file:s\"\n";
+        Config::parse(&format!("{good}{more}"), Path::new("t.toml"), std::iter::empty()).unwrap_err().fix()
+    }
+
+    #[test]
+    fn a9_what_no_line_of_the_example_mends_has_a_mend_of_its_own() {
+        let door = |bind: &str, more: &str| {
+            format!(
+                "[[listener]]\nkind = \"lmtp\"\nbind = \"{bind}\"\ntls = \"none\"\naccept = \"handoff\"\n\
+                 token_domains = [\"t.example\"]\n{more}\n"
+            )
+        };
+        let target = "[[target]]\nname = \"mta1\"\nhost = \"127.0.0.1\"\n";
+        let engine = "[[engine]]\nname = \"campaigns\"\nsecret = \"file:s\"\n";
+        for (more, fix) in [
+            (
+                door("127.0.0.1:25", "").repeat(2),
+                "give bind of one of the two [[listener]] another port, or remove one",
+            ),
+            (target.repeat(2), "give one of the two [[target]] another name, or remove one"),
+            (engine.into(), "give one of the two [[engine]] another name, or remove one"),
+            (
+                door("127.0.0.1:25", "engine = \"campains\""),
+                "write engine = \"campaigns\" in this [[listener]]",
+            ),
+            (door("127.0.0.1:25", "engine = \"x\""), "set engine of this [[listener]] to one of campaigns"),
+            ("[cashe]\n".into(), "write [cache], and its keys below it"),
+            ("[[listner]]\n".into(), "write [[listener]], and its keys below it"),
+            ("[listener]\n".into(), "write [[listener]], and its keys below it"),
+        ] {
+            assert_eq!(fixes(&more), fix, "{more}");
+        }
+        assert!(fixes("[zzz]\n").starts_with("remove zzz, or correct its name"));
+        assert!(fixes("[vault\n").starts_with("write [section], then key = value"));
+    }
 
     #[test]
     fn d_every_key_has_a_line_that_shows_and_explains_it() {

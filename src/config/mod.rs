@@ -238,7 +238,7 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let wrong = |problems| ConfigError::Wrong { file: file.into(), problems };
         let mut root = node::parse(source)
-            .map_err(|(origin, cause)| wrong(vec![Problem { origin, cause, key: None }]))?;
+            .map_err(|(origin, cause)| wrong(vec![Problem { origin, cause, key: None, mend: None }]))?;
         node::lay_over(&mut root, environment);
         read::config(&root, file).map_err(wrong)
     }

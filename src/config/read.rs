@@ -7,7 +7,7 @@ use super::section::{Problem, Reading, Section};
 use super::{
     Bind, CacheConfig, Config, EngineConfig, JournalConfig, Limits, Listener, Target, Timeouts, TlsMode,
 };
-use crate::nearest::did_you_mean;
+use crate::nearest::{did_you_mean, nearest};
 use crate::resolve::ConsentRule;
 use crate::secret::SecretRef;
 use crate::tls::{Pin, Trust};
@@ -339,15 +339,22 @@ fn check_doors(root: &Section<'_>, listeners: &[Listener], engines: &[EngineConf
             let near = did_you_mean(stranger, engines.iter().map(|engine| engine.name.as_str()));
             let cause =
                 format!("listener.engine names \"{stranger}\", and no [[engine]] has this name{near}");
-            root.problem("listener", cause);
+            let names: Vec<&str> = engines.iter().map(|engine| engine.name.as_str()).collect();
+            let mend = match nearest(stranger, names.iter().copied()) {
+                Some(name) => format!("write engine = \"{name}\" in this [[listener]]"),
+                None if names.is_empty() => format!("add an [[engine]] with name = \"{stranger}\""),
+                None => format!("set engine of this [[listener]] to one of {}", names.join(", ")),
+            };
+            root.problem_mended("listener", cause, mend);
         }
     }
     let mut seen = BTreeSet::new();
     for name in engines.iter().filter_map(|engine| engine.client_cert_san.as_deref()) {
         if !seen.insert(name.to_ascii_lowercase()) {
-            root.problem(
+            root.problem_mended(
                 "engine",
                 format!("two engines have client_cert_san \"{name}\"; a certificate is one engine's"),
+                "give one of the two another client_cert_san, or a secret instead of it",
             );
         }
     }
@@ -359,9 +366,11 @@ fn check_binds(root: &Section<'_>, listeners: &[Listener]) {
     for bind in listeners.iter().map(|listener| &listener.bind) {
         let is_any = bind.tcp().is_some_and(|address| address.port() == 0);
         if !is_any && seen.contains(&bind) {
-            root.problem(
+            let other = if bind.tcp().is_some() { "port" } else { "path" };
+            root.problem_mended(
                 "listener",
                 format!("two listeners have bind = \"{bind}\"; each needs one of its own"),
+                format!("give bind of one of the two [[listener]] another {other}, or remove one"),
             );
         }
         seen.push(bind);
@@ -372,7 +381,8 @@ fn unique<'a>(root: &Section<'_>, key: &str, names: impl Iterator<Item = &'a str
     let mut seen = BTreeSet::new();
     for name in names {
         if !name.is_empty() && !seen.insert(name) {
-            root.problem(key, format!("two {key}s are named \"{name}\"; names must differ"));
+            let mend = format!("give one of the two [[{key}]] another name, or remove one");
+            root.problem_mended(key, format!("two {key}s are named \"{name}\"; names must differ"), mend);
         }
     }
 }

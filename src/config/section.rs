@@ -18,6 +18,8 @@ pub struct Problem {
     pub cause: String,
     /// What it is about, or what was meant, as `cache.ttl`.
     pub key: Option<String>,
+    /// What mends it, where the line that shows the key does not.
+    pub mend: Option<String>,
 }
 
 impl Problem {
@@ -44,7 +46,10 @@ impl Reading {
     }
 
     fn problem(&self, origin: &Origin, key: String, cause: impl Into<String>) {
-        let problem = Problem { origin: origin.clone(), cause: cause.into(), key: Some(key) };
+        self.note(Problem { origin: origin.clone(), cause: cause.into(), key: Some(key), mend: None });
+    }
+
+    fn note(&self, problem: Problem) {
         self.problems.borrow_mut().push(problem);
     }
 }
@@ -84,6 +89,16 @@ impl<'a> Section<'a> {
 
     pub fn problem(&self, key: &str, cause: impl Into<String>) {
         self.reading.problem(&self.origin_of(key), self.path(key), cause);
+    }
+
+    /// A mistake that the line which shows the key does not mend.
+    pub fn problem_mended(&self, key: &str, cause: impl Into<String>, mend: impl Into<String>) {
+        self.reading.note(Problem {
+            origin: self.origin_of(key),
+            cause: cause.into(),
+            key: Some(self.path(key)),
+            mend: Some(mend.into()),
+        });
     }
 
     pub fn section(&self, key: &'static str) -> Section<'a> {

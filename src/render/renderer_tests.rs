@@ -164,6 +164,32 @@ fn all_mistakes_of_all_templates_come_at_once_with_their_places() {
 }
 
 #[test]
+fn a3_of_a_manifest_that_cannot_be_read_only_that_is_told() {
+    for (written, mistaken, cause) in [
+        ("from =", "frm =", "did you mean from?"),
+        ("[headers]", "[headers", ""),
+        ("from = \"", "from = “", ""),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        shop(dir.path());
+        assert!(MANIFEST.contains(written));
+        let manifest = MANIFEST.replacen(written, mistaken, 1);
+        write(dir.path(), &[("shop/template.toml", manifest.as_str())]);
+        let lints = load(dir.path()).unwrap_err();
+        assert_eq!(lints.len(), 1, "{lints:?}");
+        assert!(lints[0].place == "shop/template.toml" && lints[0].cause.contains(cause), "{lints:?}");
+        // Of a language's own too, and the others stay.
+        shop(dir.path());
+        let own = [("shop/de/template.toml", manifest.as_str()), ("shop/de/body.txt.hbs", "{{person.none}}")];
+        write(dir.path(), &own);
+        let renderer = Renderer::read(Settings { dir: Some(dir.path().to_owned()), ..Settings::default() });
+        let places: Vec<&str> = renderer.shelf().mistakes().map(|lint| lint.place.as_str()).collect();
+        assert_eq!(places, ["shop/de/template.toml"]);
+        assert!(renderer.plan(&template("shop"), Some("en")).is_ok());
+    }
+}
+
+#[test]
 fn contents_of_jobs_are_compiled_once_and_their_mistakes_named() {
     let renderer = Renderer::load(Settings::default()).unwrap();
     let inline = |html: &str| {

@@ -49,9 +49,11 @@ impl Template {
             info: TemplateInfo::of(&folder.name),
             allow_literal: Vec::new(),
         };
-        let base = loading.manifest(&folder.base, &folder.name);
+        // Of a manifest that cannot be read nothing is known: whatever else is said would be of what it may well hold.
+        let Some(base) = loading.manifest(&folder.base, &folder.name) else {
+            return Err(loading.lints);
+        };
         let mut locales = Vec::new();
-        let shared = std::mem::take(&mut loading.lints);
         for (locale, files) in &folder.locales {
             loading.info.locales.push(locale.clone());
             let plan = loading.locale(locale, files, &base);
@@ -68,12 +70,10 @@ impl Template {
             let variant = Variant::over(own, &none, &folder.name, &folder.name, base);
             Some(Compiled::of(loading.variant(variant)))
         };
-        let is_shared_good = shared.is_empty();
-        loading.lints.extend(shared);
         loading.lints.sort();
         loading.lints.dedup();
         let template = Self { info: loading.info, base, locales, mistakes: loading.lints };
-        let is_usable = is_shared_good && template.variants().any(|(_, compiled)| compiled.plan().is_some());
+        let is_usable = template.variants().any(|(_, compiled)| compiled.plan().is_some());
         if is_usable { Ok(template) } else { Err(template.mistakes) }
     }
 
@@ -177,10 +177,11 @@ struct Loading<'a> {
 }
 
 impl Loading<'_> {
-    fn manifest(&mut self, files: &Files, place: &str) -> Manifest {
-        let Some(text) = &files.manifest else { return Manifest::default() };
+    /// None where it cannot be read.
+    fn manifest(&mut self, files: &Files, place: &str) -> Option<Manifest> {
+        let Some(text) = &files.manifest else { return Some(Manifest::default()) };
         let read = Manifest::read(text, &format!("{place}/template.toml"));
-        self.kept(read).unwrap_or_default()
+        self.kept(read)
     }
 
     /// One language; what is wrong with it is wrong with no other.
@@ -194,7 +195,7 @@ impl Loading<'_> {
         };
         let place = format!("{}/{locale}", self.folder.name);
         let before = self.lints.len();
-        let over = self.manifest(files, &place);
+        let over = self.manifest(files, &place)?;
         let own = base.overridden_by(&over);
         let plan = self.variant(Variant::over(&self.folder.base, files, &self.folder.name, &place, own));
         plan.filter(|_| self.lints.len() == before)

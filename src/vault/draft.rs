@@ -195,6 +195,10 @@ impl Cleared {
         let fields: Arc<[_]> = fields.collect::<Result<_, _>>()?;
         Ok((!fields.is_empty()).then_some(Self(fields)))
     }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|field| &**field)
+    }
 }
 
 /// Why a column's values cannot be taken away.
@@ -207,7 +211,8 @@ pub enum Unclearable {
     )]
     Retention,
     #[error(
-        "addresses and tokens say who a person is and are never blanked: give the new address in its column"
+        "addresses and tokens say who a person is: a new one goes in its column; taking one away without a new one is not \
+         available in this version"
     )]
     Address,
     #[error("names of fields are letters, digits and _, as in {{{{person.first_name}}}}")]

@@ -7,13 +7,15 @@ mod tokens_out;
 
 pub use tokens_out::TokensOut;
 
-use super::draft::{Cleared, Draft, Refusal};
+use super::draft::{Cleared, Column, Draft, Refusal};
 use super::error::VaultError;
 use super::writer::{AddressChange, Change, Put, Stored, Writer};
+use crate::nearest::did_you_mean;
 use crate::table::{self, TableFault};
 use csv_rows::CsvRows;
 use ndjson_rows::NdjsonRows;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -97,6 +99,8 @@ pub enum ImportError {
     Read(io::Error),
     #[error(transparent)]
     Table(#[from] TableFault),
+    #[error("--clear: there is no field {name}, neither in the file nor of anybody in the vault{near}")]
+    NoSuchField { name: String, near: String },
     #[error("the list of tokens cannot be written: {}", .0.kind())]
     TokensOut(io::Error),
     #[error(transparent)]
@@ -153,6 +157,14 @@ impl<R: Read> Rows<R> {
         }
     }
 
+    /// Names of columns and keys that were read so far.
+    fn names(&self) -> BTreeSet<&str> {
+        match self {
+            Self::Csv(rows) => rows.columns().map(Column::name).collect(),
+            Self::Ndjson(rows) => rows.names().collect(),
+        }
+    }
+
     /// Bytes of the file that were read so far.
     fn position(&self) -> u64 {
         match self {
@@ -176,6 +188,7 @@ pub fn import(
         Format::Csv => Rows::Csv(CsvRows::open(input, options.match_column.as_deref())?),
         Format::Ndjson => Rows::Ndjson(NdjsonRows::open(input, options.match_column.clone())),
     };
+    let mut unchecked = options.cleared.as_ref();
     let mut summary = Summary::default();
     let mut batch = Batch { drafts: Vec::new(), of: Vec::new(), from: 0, options };
     let ended = loop {
@@ -186,16 +199,35 @@ pub fn import(
         };
         batch.add(row, &mut summary, observer);
         if batch.drafts.len() == BATCH_ROWS_MAX || rows.position() - batch.from >= BATCH_BYTES_MAX {
+            if let Some(cleared) = unchecked.take() {
+                check_cleared(cleared, &rows.names(), writer)?;
+            }
             batch.store(writer, &mut summary, observer)?;
             batch.from = rows.position();
             observer.progress(rows.position(), &summary);
         }
     };
+    if let Some(cleared) = unchecked {
+        check_cleared(cleared, &rows.names(), writer)?;
+    }
     // The good rows before an unreadable place are kept.
     batch.store(writer, &mut summary, observer)?;
     observer.progress(rows.position(), &summary);
     writer.settle()?;
     ended.map(|()| summary)
+}
+
+/// Before the first row is stored: a field that is nowhere is a slip, and would go on being known under its right name.
+fn check_cleared(cleared: &Cleared, in_file: &BTreeSet<&str>, writer: &Writer) -> Result<(), ImportError> {
+    let wanted: Vec<&str> = cleared.names().filter(|name| !in_file.contains(name)).collect();
+    let known = writer.field_names(&wanted)?;
+    match wanted.into_iter().find(|name| !known.contains(*name)) {
+        None => Ok(()),
+        Some(name) => {
+            let names = in_file.iter().copied().chain(known.iter().map(String::as_str));
+            Err(ImportError::NoSuchField { name: name.into(), near: did_you_mean(name, names) })
+        }
+    }
 }
 
 /// Rows waiting for their transaction.

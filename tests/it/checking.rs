@@ -4,6 +4,7 @@ use crate::command_line::{folder, run, told};
 use serde_json::Value as Json;
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// What `check --json` says; every line is an object of the one form.
@@ -148,6 +149,37 @@ fn d_check_fails_on_engines_that_start_and_cannot_send() {
             fix: "openssl rand -hex 32 > ",
         },
     ]);
+}
+
+#[test]
+fn a10_check_fails_on_a_template_for_a_purpose_that_nobody_has() {
+    let purpose = |dir: &Path| {
+        let file = dir.join("templates/welcome/template.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains("\"marketing\""));
+        fs::write(file, text.replacen("\"marketing\"", "\"markting\"", 1)).unwrap();
+    };
+    fails(&[Broken {
+        how: &purpose,
+        check: "engines",
+        cause: "template welcome is for the purpose \"markting\", which no engine is granted; did you mean marketing?",
+        fix: "correct purpose in welcome/template.toml",
+    }]);
+}
+
+#[test]
+fn a9_a_file_that_stands_at_several_places_is_named_once() {
+    let dir = apart();
+    let key = dir.path().join("keys/vault.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let file = dir.path().join("tokenrelay.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let more = "\n[[engine]]\nname = \"other\"\nsecret = \"file:keys/vault.key\"\npurposes = [\"service\"]\n";
+    fs::write(&file, text + more).unwrap();
+    let (_, steps) = steps(dir.path());
+    let told = steps.iter().find(|step| step["check"] == "private files").unwrap();
+    assert_eq!(told["detail"].as_str().unwrap().matches("vault.key").count(), 1, "{told}");
+    assert_eq!(told["fix"].as_str().unwrap().matches("vault.key").count(), 1, "{told}");
 }
 
 #[test]

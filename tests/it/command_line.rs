@@ -71,6 +71,20 @@ fn d_a_reader_that_has_seen_enough_ends_every_command_quietly() {
 }
 
 #[test]
+fn a11_help_is_as_wide_as_a_terminal_usually_is() {
+    let dir = tempfile::tempdir().unwrap();
+    for words in
+        [&["--help"][..], &["serve", "--help"], &["vault", "import", "--help"], &["jobs", "list", "-h"]]
+    {
+        let help = String::from_utf8(run(dir.path(), words).stdout).unwrap();
+        assert!(help.contains("Usage:"), "{words:?}");
+        let wide = help.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(wide, None, "{words:?}");
+        assert!(!help.contains("xml"), "{help}");
+    }
+}
+
+#[test]
 fn d_commands_that_are_not_there_are_not_listed_and_say_so_when_typed() {
     let dir = tempfile::tempdir().unwrap();
     for words in [&["--help"] as &[&str], &["vault", "--help"]] {

@@ -5,7 +5,7 @@ use crate::app;
 use crate::config::{Config, EngineConfig, ListenerKind};
 use crate::engine::granted;
 use crate::nearest::did_you_mean;
-use crate::render::Renderer;
+use crate::render::{Renderer, TemplateInfo};
 use std::collections::BTreeMap;
 
 pub(super) fn engines(config: &Config, renderer: &Renderer) -> Vec<Step> {
@@ -18,8 +18,33 @@ pub(super) fn engines(config: &Config, renderer: &Renderer) -> Vec<Step> {
     }
     let mut steps: Vec<Step> =
         config.engines.iter().flat_map(|engine| engine_steps(config, engine, renderer)).collect();
+    steps.extend(ungranted_purposes(config, renderer));
     steps.extend(shared_secrets(config));
     steps
+}
+
+fn is_anybodys(config: &Config, purpose: &str) -> bool {
+    config.engines.iter().any(|engine| granted(&engine.purposes, purpose))
+}
+
+/// A purpose of a template that no engine has is a slip: its jobs are refused.
+fn ungranted_purposes(config: &Config, renderer: &Renderer) -> Vec<Step> {
+    let purposes: Vec<&str> =
+        config.engines.iter().flat_map(|engine| &engine.purposes).map(String::as_str).collect();
+    let step = |name: &str, purpose: &str| {
+        let near = did_you_mean(purpose, purposes.iter().copied());
+        let cause =
+            format!("template {name} is for the purpose \"{purpose}\", which no engine is granted{near}");
+        let fix = format!(
+            "correct purpose in {name}/template.toml, or add \"{purpose}\" to purposes of an [[engine]]"
+        );
+        Step::bad("engines", cause, fix)
+    };
+    let of = |info: &TemplateInfo| {
+        let purpose = info.purpose.as_ref().filter(|purpose| !is_anybodys(config, purpose))?;
+        Some(step(&info.name, purpose))
+    };
+    renderer.templates().filter_map(of).collect()
 }
 
 fn engine_steps(config: &Config, engine: &EngineConfig, renderer: &Renderer) -> Vec<Step> {
@@ -33,7 +58,7 @@ fn engine_steps(config: &Config, engine: &EngineConfig, renderer: &Renderer) -> 
     faults.extend(unknown_templates(engine, renderer));
     faults.extend(withheld_fields(engine, renderer));
     if faults.is_empty() {
-        return vec![Step::good(name, told(engine, renderer))];
+        return vec![Step::good(name, told(config, engine, renderer))];
     }
     faults.into_iter().map(|(cause, fix)| Step::bad(&name, cause, fix)).collect()
 }
@@ -135,7 +160,7 @@ fn shared_secrets(config: &Config) -> Vec<Step> {
 }
 
 /// What an engine developer should know of what it is granted.
-fn told(engine: &EngineConfig, renderer: &Renderer) -> String {
+fn told(config: &Config, engine: &EngineConfig, renderer: &Renderer) -> String {
     let mut parts = vec![format!("may mail for {}", engine.purposes.join(", "))];
     if engine.templates.is_empty() {
         parts.push("only messages of its own (templates is empty)".into());
@@ -145,7 +170,8 @@ fn told(engine: &EngineConfig, renderer: &Renderer) -> String {
         .filter(|info| granted(&engine.templates, &info.name))
         .filter_map(|info| {
             let purpose = info.purpose.as_ref().filter(|purpose| !granted(&engine.purposes, purpose))?;
-            Some(format!("{} ({purpose})", info.name))
+            // One that is nobody's is a fault of its own.
+            is_anybodys(config, purpose).then(|| format!("{} ({purpose})", info.name))
         })
         .collect();
     if !elsewhere.is_empty() {

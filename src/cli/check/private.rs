@@ -14,8 +14,14 @@ pub(super) fn private_files(config: &Config) -> Step {
         .chain(config.engines.iter().filter_map(|engine| engine.secret.as_ref()))
         .chain(config.listeners.iter().filter_map(|listener| Some(&listener.identity.as_ref()?.key)))
         .chain(config.targets.iter().filter_map(|target| Some(&target.auth.as_ref()?.1)));
-    let paths: Vec<PathBuf> =
-        secrets.filter_map(crate::secret::SecretRef::path).chain([config.state_dir.clone()]).collect();
+    let named = secrets.filter_map(crate::secret::SecretRef::path).chain([config.state_dir.clone()]);
+    // One key may stand at several doors.
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for path in named {
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
     let open: Vec<String> =
         paths.iter().filter(|path| is_open(path)).map(|path| path.display().to_string()).collect();
     if open.is_empty() {

@@ -49,6 +49,7 @@ pub struct ImportArgs {
 enum FormatName {
     Csv,
     Ndjson,
+    #[value(hide = true)]
     Xml,
 }
 
@@ -256,6 +257,8 @@ fn failure(error: ImportError, so_far: &Summary) -> CliError {
             "the file is a workbook (xlsx, xls, ods, numbers), not a table; nothing was stored",
         )
         .fix("in the program that made it, save it as CSV UTF-8, and import that"),
+        ImportError::NoSuchField { .. } => CliError::new(Exit::Usage, error)
+            .fix("correct the name, or leave --clear out: nobody has such a field, and nothing was stored"),
         ImportError::Header(fault) => CliError::failed(ImportError::Header(fault))
             .fix("name the columns in the first line, such as: email,first_name,last_name"),
         error => CliError::failed(format_args!("{error}; {kept} rows were kept"))

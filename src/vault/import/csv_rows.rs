@@ -31,6 +31,10 @@ impl<R: Read> CsvRows<R> {
         Ok(Self { table, columns, match_column })
     }
 
+    pub fn columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter()
+    }
+
     pub fn position(&self) -> u64 {
         self.table.position()
     }

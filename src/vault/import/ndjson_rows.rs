@@ -6,6 +6,7 @@ use crate::job::NUMBER_KEY;
 use crate::table::Decoded;
 use crate::vault::draft::{Cause, Column, Draft, Refusal};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{BufRead, Read};
 use zeroize::Zeroizing;
@@ -16,7 +17,12 @@ pub struct NdjsonRows<R: Read> {
     /// Has its full capacity from the start, so it never moves and leaves no copy behind.
     line: Zeroizing<Vec<u8>>,
     number: u64,
+    /// Of keys.
+    names: BTreeSet<Box<str>>,
 }
+
+/// Most names of keys that are held.
+const NAMES_MAX: usize = 1_000;
 
 /// How a line ended.
 enum Line {
@@ -32,7 +38,12 @@ impl<R: Read> NdjsonRows<R> {
             match_column,
             line: Zeroizing::new(Vec::with_capacity(ROW_BYTES_MAX)),
             number: 0,
+            names: BTreeSet::new(),
         }
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|name| &**name)
     }
 
     pub fn position(&self) -> u64 {
@@ -82,11 +93,16 @@ impl<R: Read> NdjsonRows<R> {
         }
     }
 
-    fn row(&self) -> Row {
+    fn row(&mut self) -> Row {
         let text = self.line.as_slice();
         let mut reading = Reading { match_column: self.match_column.as_deref(), ..Reading::default() };
         let mut json = serde_json::Deserializer::from_slice(text);
         let parsed = DeserializeSeed::deserialize(&mut reading, &mut json).and_then(|()| json.end());
+        for name in reading.seen.iter().map(Column::name) {
+            if self.names.len() < NAMES_MAX && !self.names.contains(name) {
+                self.names.insert(name.into());
+            }
+        }
         match (reading.refusal, parsed) {
             (Some(refusal), _) => self.refused(refusal),
             (None, Err(error)) => self.refused(json_cause(text, &error).into()),

@@ -146,7 +146,7 @@ fn d_what_is_cleared_is_what_the_file_says_and_nothing_else() {
         [None, Some("Akko".into()), Some("Izmir".into()),]
     );
     // A file that has no such column clears it of everybody in it; the rest of a person stays.
-    run(&fixture, b"token\ne_bbbbbbbb\n", &clearing(&["city", "nothing_of_the_kind"])).0.unwrap();
+    run(&fixture, b"token\ne_bbbbbbbb\n", &clearing(&["city"])).0.unwrap();
     assert_eq!((field("e_bbbbbbbb", "city"), field("e_bbbbbbbb", "first_name")), (None, Some("Ben".into())));
     let ndjson = Options { format: Format::Ndjson, ..clearing(&["first_name"]) };
     run(&fixture, b"{\"token\":\"e_cccccccc\",\"first_name\":\"\"}\n", &ndjson).0.unwrap();
@@ -166,6 +166,36 @@ fn d_what_is_cleared_is_what_the_file_says_and_nothing_else() {
         ]
     );
     assert!(Cleared::of(&[]).unwrap().is_none());
+}
+
+#[test]
+fn a4_a_field_that_is_nowhere_is_not_cleared_but_asked_for() {
+    let fixture = Fixture::new();
+    run(&fixture, b"token,email,first_name,city\ne_aaaaaaaa,a@x.test,Ana,Haifa\n", &csv()).0.unwrap();
+    let clearing = |name: &str, options: Options| Options {
+        cleared: Cleared::of(&[name.to_owned()]).unwrap(),
+        ..options
+    };
+    let file = b"token,city\ne_aaaaaaaa,Akko\n";
+    for (name, meant) in [("cty", "city"), ("First_Name", "first_name"), ("frist_name", "first_name")] {
+        let told = run(&fixture, file, &clearing(name, csv())).0.unwrap_err().to_string();
+        let expected = format!(
+            "--clear: there is no field {name}, neither in the file nor of anybody in the vault; did you mean {meant}?"
+        );
+        assert_eq!(told, expected);
+    }
+    // Nothing of it was stored.
+    assert_eq!(run(&fixture, b"token,city\ne_aaaaaaaa,Haifa\n", &csv()).0.unwrap().unchanged, 1);
+    // What only the file has, without a value, is no slip.
+    for (file, options) in [
+        (&b"token,title\ne_aaaaaaaa,\n"[..], csv()),
+        (&b"{\"token\":\"e_aaaaaaaa\",\"title\":\"\"}\n"[..], ndjson()),
+    ] {
+        assert_eq!(run(&fixture, file, &clearing("title", options)).0.unwrap().unchanged, 1);
+    }
+    let line = b"{\"token\":\"e_aaaaaaaa\"}\n";
+    assert!(run(&fixture, line, &clearing("titel", ndjson())).0.is_err());
+    assert_eq!(run(&fixture, line, &clearing("city", ndjson())).0.unwrap().updated, 1);
 }
 
 #[test]
