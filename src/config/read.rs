@@ -168,6 +168,19 @@ fn limits(section: Section<'_>) -> Limits {
         handoff_wait: section.some_duration("handoff_wait", Duration::from_secs(10)),
         drain_wait: section.duration("drain_wait", Duration::from_secs(30)),
     };
+    let (house, message) = (limits.bytes_in_flight_max, limits.message_bytes_max);
+    if message > house as usize {
+        let lower =
+            if section.has("bytes_in_flight_max") { "bytes_in_flight_max" } else { "message_bytes_max" };
+        section.problem(
+            lower,
+            format!(
+                "limits.bytes_in_flight_max ({house} bytes) cannot hold one message of limits.message_bytes_max ({message} bytes, \
+                 25MiB where it is not given); raise bytes_in_flight_max to \"{message}\" at least, or lower message_bytes_max \
+                 to \"{house}\" at most"
+            ),
+        );
+    }
     section.finish();
     limits
 }
@@ -461,6 +474,31 @@ secret = "file:keys/campaigns.secret"
             assert!(wrong.contains(&said), "{line}: {wrong}");
         }
         parse(&format!("{GOOD}\n[journal]\nbytes_max = \"1MiB\""), &[]).unwrap();
+    }
+
+    #[test]
+    fn a_house_that_cannot_hold_one_message_is_refused_with_both_keys() {
+        for (line, at) in [
+            ("bytes_in_flight_max = \"1MiB\"", "bytes_in_flight_max"),
+            ("message_bytes_max = \"65MiB\"", "message_bytes_max"),
+            ("bytes_in_flight_max = \"30MiB\"\nmessage_bytes_max = \"31MiB\"", "bytes_in_flight_max"),
+        ] {
+            let wrong = parse(&format!("{GOOD}\n[limits]\n{line}"), &[]).unwrap_err().join("\n");
+            assert!(
+                wrong.contains("raise bytes_in_flight_max to \"")
+                    && wrong.contains("lower message_bytes_max to \""),
+                "{wrong}"
+            );
+            let place =
+                format!("{GOOD}\n[limits]\n{line}").lines().position(|line| line.starts_with(at)).unwrap()
+                    + 1;
+            assert!(wrong.contains(&format!(":{place}")), "{place}: {wrong}");
+        }
+        for line in
+            ["message_bytes_max = \"64MiB\"", "bytes_in_flight_max = \"1MiB\"\nmessage_bytes_max = \"1MiB\""]
+        {
+            parse(&format!("{GOOD}\n[limits]\n{line}"), &[]).unwrap();
+        }
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Connections of the HTTP door: permits, TLS, protocol, idle supervision and drain.
 
+use super::rest::Whole;
 use super::slots::Slots;
 use super::{Counts, DoorTls, Limits, Settings, auth, routes};
 use crate::accept::notices::Notices;
 use axum::Router;
-use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -208,9 +208,10 @@ impl Line {
             peer.requests.fetch_add(1, Relaxed);
             Counts::add(&self.door.settings.counts.requests);
             request.extensions_mut().insert(peer.clone());
+            let request = Whole::of(request, limits.job_line_bytes_max, &self.door.tasks);
             let router = self.router.clone();
             async move {
-                let Ok(response) = router.oneshot(request.map(Body::new)).await;
+                let Ok(response) = router.oneshot(request).await;
                 Ok::<_, Infallible>(response)
             }
         });

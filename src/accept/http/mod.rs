@@ -24,6 +24,7 @@ mod problem;
 mod query;
 mod receipt;
 mod records;
+mod rest;
 mod result_line;
 mod results;
 mod routes;

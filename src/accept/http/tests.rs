@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, oneshot};
 mod odd_bodies;
 mod receipts;
 mod records;
+mod unread;
 mod world;
 use world::*;
 

@@ -123,40 +123,56 @@ impl Incoming {
     /// Makes sure that `more` octets may be held. Waits only while nothing is held of the house yet, so two
     /// senders never wait for each other; without room later the message is read to its end and refused.
     pub async fn make_room(&mut self, more: usize, gate: &Gate) {
-        let needed = self.octets.len() + more;
+        let needed = self.needed(more);
         if self.fate != Fate::Keep {
             return;
         }
         if needed <= self.reserved {
             // Once for what is here, rather than line by line.
-            self.octets.reserve(more);
+            match self.entries.is_empty() {
+                true => self.octets.reserve(more),
+                false => self.octets.reserve_exact(more),
+            }
             return;
         }
         if self.entries.is_empty() {
             let declared = self.declared.map_or(0, |size| usize::try_from(size).unwrap_or(usize::MAX));
-            let wanted = declared.max(needed * 2).min(self.octets_max + more);
+            let wanted = declared.max(needed * 2).min(self.octets_max);
             let Some(entry) = gate.enter_soon(wanted, Duration::MAX).await else {
                 return self.drop_content(Unread::NoRoom);
             };
             self.entries.push(entry);
-            self.reserved = wanted;
-            self.octets.reserve_exact(wanted - self.octets.len());
-            return;
+            return self.hold(wanted);
         }
-        let wanted = self.reserved;
-        // A wait that is asked once may say no though there is room: a task that has done much has to let others go first.
-        match gate.try_enter(wanted) {
-            Some(entry) => {
+        let missing = needed - self.reserved;
+        let mut wanted = self.reserved.clamp(missing, self.octets_max - self.reserved);
+        loop {
+            // A wait that is asked once may say no though there is room: a task that has done much has to let others go first.
+            if let Some(entry) = gate.try_enter(wanted) {
                 self.entries.push(entry);
-                self.reserved += wanted;
+                return self.hold(self.reserved + wanted);
             }
-            None => self.drop_content(Unread::NoRoom),
+            if wanted == missing {
+                return self.drop_content(Unread::NoRoom);
+            }
+            // Half as much, so that what is left of the house is taken in few entries.
+            wanted = (wanted / 2).max(missing);
         }
+    }
+
+    fn hold(&mut self, octets: usize) {
+        self.reserved = octets;
+        self.octets.reserve_exact(octets + SMALL_OCTETS_MAX - self.octets.len());
+    }
+
+    /// What is too long is dropped as soon as it was read, and needs no room.
+    fn needed(&self, more: usize) -> usize {
+        (self.octets.len() + more).min(self.octets_max)
     }
 
     /// Whether [`Incoming::make_room`] would not wait for so many octets.
     pub fn has_room(&self, more: usize) -> bool {
-        self.fate != Fate::Keep || self.octets.len() + more <= self.reserved
+        self.fate != Fate::Keep || self.needed(more) <= self.reserved
     }
 
     /// The content came to its end. Cancel-safe: nothing is given away before it has entered.
@@ -268,6 +284,24 @@ mod tests {
         }
         let received = incoming.finish(Framing::Dot, &gate).await.unwrap();
         assert_eq!(received.octets.len(), octets.len() - 3);
+    }
+
+    /// Whatever is free of the house is found, to the last byte of the largest message.
+    #[tokio::test]
+    async fn a_message_of_any_size_finds_the_room_that_an_idle_house_has() {
+        const MIB: usize = 1 << 20;
+        const DOT: &[u8] = b".\r\n";
+        for (house, octets_max) in [(MIB, MIB), (MIB, 25 * MIB), (8 * MIB, 7 * MIB), (MIB, 100_000)] {
+            let gate = Gate::new(512, house as u32);
+            let largest = octets_max.min(house - DOT.len());
+            for octets in (1..=7).map(|part| largest * part / 8).chain([largest - 1, largest]) {
+                let received = received(&message(octets), octets_max, &gate).await;
+                let received = received.unwrap_or_else(|why| panic!("{octets} of {house}: {why:?}"));
+                assert_eq!(received.octets.len(), octets);
+                assert!(received.entries.len() < 30, "{octets}: {}", received.entries.len());
+                assert!(received.octets.capacity() <= octets_max.min(4 * octets) + 2 * SMALL_OCTETS_MAX);
+            }
+        }
     }
 
     #[tokio::test]
