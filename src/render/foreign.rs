@@ -4,20 +4,43 @@ use std::ops::Range;
 
 /// Longest placeholder that is looked for, in bytes.
 const BYTES_MAX: usize = 120;
+/// Longest piece of code, which may go over several lines.
+const CODE_BYTES_MAX: usize = 400;
 
 /// What those begin with that nobody writes by chance: `*|FNAME|*`, `%%first_name%%`, `{!Contact.Name}`. Any other may be a
 /// quotation or a piece of code in a message that somebody wrote.
 pub(super) const SURE: [&str; 3] = ["*|", "%%", "{!"];
 
-/// The whole of one that begins with one of [`SURE`].
+/// The whole of one that begins with one of [`SURE`], written as its product writes it. A message is refused for it, so what
+/// may be code, a table or a URL is none.
 pub(super) fn sure(text: &str, at: usize) -> Option<Range<usize>> {
-    if text[..at].ends_with('{') {
-        // A comment of our own: {{!person.name}}.
-        return None;
-    }
-    let rest = window(&text[at..]);
-    let found = [mailchimp(rest), doubled_percent(rest), salesforce(rest)];
-    found.into_iter().flatten().next().map(|length| at..at + length)
+    let rest = &text[at..];
+    let length = match rest.as_bytes() {
+        [b'*', b'|', ..] => mailchimp(rest).filter(|length| stands_alone(text, at..at + length, &['*', '/'])),
+        [b'%', b'%', ..] => ampscript(rest).or_else(|| {
+            doubled_percent(rest)
+                .filter(|length| stands_alone(text, at..at + length, &['%', '=', '&', '/', '?']))
+        }),
+        [b'{', b'!', ..] if !text[..at].ends_with(['{', '$', '#']) => {
+            within(window(rest), "{!", "}", is_salesforce)
+        }
+        _ => None,
+    };
+    length.map(|length| at..at + length)
+}
+
+/// Whether neither a letter of code nor one of `signs` touches it. Letters of other scripts may: there, prefixes are
+/// written so.
+fn stands_alone(text: &str, range: Range<usize>, signs: &[char]) -> bool {
+    let touches = |c: char| c.is_ascii_alphanumeric() || c == '_' || signs.contains(&c);
+    let (before, behind) = (&text[..range.start], &text[range.end..]);
+    // Two in a row; the end of a question.
+    let is_free_before = before.ends_with("|*") || !before.ends_with(touches);
+    let is_free_behind = behind.starts_with("*|")
+        || behind.strip_prefix('?').map_or(!behind.starts_with(touches), |behind| {
+            !behind.starts_with(|c: char| c.is_ascii_alphanumeric())
+        });
+    is_free_before && is_free_behind
 }
 
 /// All of them, in order, in bytes of the text.
@@ -44,9 +67,13 @@ pub(super) fn placeholders(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
+/// The first byte of `«` in UTF-8.
+const GUILLEMET: u8 = 0xc2;
+
 /// The next byte that one may begin with.
 fn next_sign(text: &[u8], from: usize) -> Option<usize> {
-    let is_sign = |byte: &u8| matches!(byte, b'*' | b'%' | b'{' | b'[' | b'<' | b'$' | b'#' | b'~');
+    let is_sign =
+        |byte: &u8| matches!(*byte, b'*' | b'%' | b'{' | b'[' | b'<' | b'$' | b'#' | b'~' | b'&' | GUILLEMET);
     text[from..].iter().position(is_sign).map(|at| from + at)
 }
 
@@ -56,14 +83,27 @@ fn at_sign(text: &str, at: usize) -> Option<Range<usize>> {
     }
     let rest = window(&text[at..]);
     let before = text[..at].chars().next_back();
+    let code = code_window(&text[at..]);
     let likely = [
+        within(rest, "*|", "|*", is_merge_like),
+        within(rest, "%%", "%%", is_name),
+        within(rest, "{!", "}", |inner| !before.is_some_and(|c| "{$#".contains(c)) && is_merge_field(inner)),
         within(rest, "[[", "]]", is_bracketed),
-        within(rest, "<%", "%>", |_| true),
+        within(rest, "[%", "%]", is_expression),
+        within(code, "<%", "%>", |_| true),
+        within(rest, "<?=", "?>", |_| true),
+        within(rest, "&lt;%", "%&gt;", |_| true),
+        within(rest, "<<", ">>", is_name),
+        within(rest, "«", "»", |inner| is_word(inner) && is_made_of_words(inner)),
         within(rest, "{%", "%}", |inner| inner.starts_with([' ', '-']) || begins_name(inner)),
+        within(rest, "{#", "#}", |inner| inner.starts_with(' ') || begins_name(inner)),
         within(rest, "${", "}", is_expression),
         within(rest, "#{", "}", is_expression),
         within(rest, "{$", "}", is_expression),
-        within(rest, "[", "]", |inner| inner.split_once(",fallback=").is_some_and(|(name, _)| is_name(name))),
+        within(rest, "[", "]", |inner| {
+            let fallback = inner.split_once(',').map(|(name, rest)| (name, rest.trim_start()));
+            fallback.is_some_and(|(name, rest)| rest.starts_with("fallback=") && is_name(name))
+        }),
         within(rest, "~", "~", |inner| inner.split_once('.').is_some_and(|(a, b)| is_word(a) && is_word(b))),
         percent(rest, before),
     ];
@@ -72,13 +112,21 @@ fn at_sign(text: &str, at: usize) -> Option<Range<usize>> {
 
 /// What is looked at: the rest of the line, as far as a placeholder may reach.
 fn window(rest: &str) -> &str {
-    let line =
-        &rest[..memchr::memchr(b'\n', &rest.as_bytes()[..rest.len().min(BYTES_MAX)]).unwrap_or(rest.len())];
-    let mut end = line.len().min(BYTES_MAX);
-    while !line.is_char_boundary(end) {
+    let near = head(rest, BYTES_MAX);
+    &near[..memchr::memchr(b'\n', near.as_bytes()).unwrap_or(near.len())]
+}
+
+/// As far as a piece of code may reach.
+fn code_window(rest: &str) -> &str {
+    head(rest, CODE_BYTES_MAX)
+}
+
+fn head(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    &line[..end]
+    &text[..end]
 }
 
 /// Length of `open INNER close` at the beginning of `rest`, if the inner text is of that kind.
@@ -88,27 +136,77 @@ fn within(rest: &str, open: &str, close: &str, is_kind: impl FnOnce(&str) -> boo
     is_kind(inner).then(|| open.len() + inner.len() + close.len())
 }
 
-/// `*|FNAME|*`, `*|IF:VIP|*`
+/// `*|FNAME|*`, `*|IF:MERGE1 >= 5|*`, `*|FEED:https://x.example/|*`
 fn mailchimp(rest: &str) -> Option<usize> {
-    within(rest, "*|", "|*", |inner| {
-        let begins = inner.starts_with(|c: char| c.is_ascii_alphabetic());
-        begins && inner.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:.-=, ".contains(&byte))
+    within(window(rest), "*|", "|*", |inner| {
+        let (tag, argument) = inner.split_once(':').unwrap_or((inner, ""));
+        let is_tag = tag.len() >= 2 && tag.starts_with(|c: char| c.is_ascii_uppercase());
+        let is_of_tags = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        is_tag && tag.bytes().all(is_of_tags) && !argument.contains('|')
     })
 }
 
-/// `%%first_name%%`, `%%=v(@name)=%%`
+/// One with letters of any case, as only a template of one's own may be judged.
+fn is_merge_like(inner: &str) -> bool {
+    begins_name(inner) && inner.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:.-=, ".contains(&byte))
+}
+
+/// `%%first_name%%`, `%%First Name%%`, `%%FirstName%%`, `%%emailaddr%%`; not `%%EOF%%` of a document, nor `%%file%%` of a
+/// script.
 fn doubled_percent(rest: &str) -> Option<usize> {
-    within(rest, "%%", "%%", |inner| {
-        is_name(inner) || (inner.len() > 2 && inner.starts_with('=') && inner.ends_with('='))
+    const KNOWN: [&str; 9] = [
+        "firstname",
+        "lastname",
+        "fullname",
+        "email",
+        "emailaddr",
+        "emailaddress",
+        "unsubscribe",
+        "unsubscribelink",
+        "webversion",
+    ];
+    within(window(rest), "%%", "%%", |inner| {
+        let are_words = inner.split([' ', '.']).all(is_word);
+        let is_titled = inner.split(' ').all(|word| word.starts_with(|c: char| c.is_ascii_uppercase()));
+        let is_spaced = inner.contains(' ');
+        are_words && (!is_spaced || is_titled) && (is_made_of_words(inner) || KNOWN.contains(&inner))
     })
 }
 
-/// `{!Contact.Name}`, `{!$Label.Shop}`
-fn salesforce(rest: &str) -> Option<usize> {
-    within(rest, "{!", "}", |inner| {
-        let path = inner.trim_start_matches('$');
-        path.contains('.') && path.split('.').all(is_word)
-    })
+/// `%%=v(@name)=%%`, `%%[ SET @x = 1 ]%%`, which may go over several lines.
+fn ampscript(rest: &str) -> Option<usize> {
+    let code = code_window(rest);
+    let is_call = |inner: &str| inner.trim_start().starts_with('@') || inner.contains('(');
+    let is_block = |inner: &str| {
+        let word = inner.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+        ["set", "var", "if", "elseif", "else", "endif", "for", "next"]
+            .iter()
+            .any(|known| word.eq_ignore_ascii_case(known))
+    };
+    within(code, "%%=", "=%%", is_call).or_else(|| within(code, "%%[", "]%%", is_block))
+}
+
+/// `Contact.Name`, `$Label.Shop`, `IF(…)`, `NULLVALUE(Contact.FirstName,"x")`; not `props.loading` of a program.
+fn is_salesforce(inner: &str) -> bool {
+    let path = inner.strip_prefix('$').unwrap_or(inner);
+    let is_path = path.starts_with(|c: char| c.is_ascii_uppercase())
+        && path.contains('.')
+        && path.split('.').all(is_word);
+    let formula = inner.trim_end().strip_suffix(')').and_then(|inner| inner.split_once('('));
+    let is_formula = |name: &str| name.len() >= 2 && name.bytes().all(|byte| byte.is_ascii_uppercase());
+    is_path || formula.is_some_and(|(name, _)| is_formula(name))
+}
+
+/// `name`, `Today`, `contact.name`
+fn is_merge_field(inner: &str) -> bool {
+    inner != "important" && inner.trim_start_matches('$').split('.').all(is_word)
+}
+
+/// Of more than one, as names of fields are and words of a language are not: `First Name`, `first_name`, `FirstName`.
+fn is_made_of_words(name: &str) -> bool {
+    let is_hump =
+        |pair: &[u8]| matches!(pair, [low, high] if low.is_ascii_lowercase() && high.is_ascii_uppercase());
+    name.contains(['_', ' ']) || name.as_bytes().windows(2).any(is_hump)
 }
 
 /// `%first_name%`, `%recipient.name%`; not `100%a%`, nor bytes of a URL (`=%C3%A9`).
@@ -119,7 +217,7 @@ fn percent(rest: &str, before: Option<char>) -> Option<usize> {
     let length = within(rest, "%", "%", |inner| {
         let is_octet = inner.len() >= 2 && inner.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
         let in_url = before.is_some_and(|c| "/=&?._-+,;:#@".contains(c));
-        inner.len() >= 2 && inner.split('.').all(is_word) && !(is_octet && in_url)
+        inner.len() >= 2 && inner.split(['.', '-']).all(is_word) && !(is_octet && in_url)
     })?;
     let goes_on = rest[length..].starts_with(|c: char| c.is_alphanumeric() || c == '%');
     (!goes_on).then_some(length)
@@ -171,7 +269,19 @@ mod tests {
             ("%%first_name%%", true),
             ("%%First Name%%", true),
             ("%%=v(@name)=%%", true),
+            ("*|DATE:d/m/Y|*", true),
+            ("*|IF:MERGE1 >= 5|*", true),
+            ("*|INTERESTED:Group:A & B|*", true),
+            ("*|FEED:https://x.example/|*", true),
+            ("*|IF:FNAME=O'Brien|*", true),
+            ("%%FirstName%%", true),
+            ("%%FIRST_NAME%%", true),
+            ("%%emailaddr%%", true),
+            ("%%[ SET @x = 1 ]%%", true),
+            ("%%[\nVAR @x\nIF @x == 1 THEN\n]%%", true),
             ("{!Contact.Name}", true),
+            ("{!IF(Contact.Age > 5, \"a\", \"b\")}", true),
+            ("{!NULLVALUE(Contact.FirstName,\"x\")}", true),
             ("{!$Label.Shop}", true),
             ("[[name]]", false),
             ("[[data:first_name:\"you\"]]", false),
@@ -191,13 +301,60 @@ mod tests {
             ("{$user->name|escape}", false),
             ("[firstname,fallback=you]", false),
             ("~Contact.FirstName~", false),
+            ("[firstname, fallback=you]", false),
+            ("%SENDER-INFO%", false),
+            ("[% name %]", false),
+            ("{# note #}", false),
+            ("<?= $name ?>", false),
+            ("<<First Name>>", false),
+            ("«First_Name»", false),
+            ("«FirstName»", false),
+            ("<% if vip\n then %>", false),
+            ("&lt;%= name %&gt;", false),
         ] {
             let line = format!("Dear {text}, 5 % off");
             assert_eq!(found(&line), [text], "{line}");
             assert_eq!(sure(text, 0).is_some(), is_sure, "{text}");
-            assert_eq!(SURE.iter().any(|begin| text.starts_with(begin)), is_sure, "{text}");
+            assert!(!is_sure || SURE.iter().any(|begin| text.starts_with(begin)), "{text}");
         }
         assert_eq!(found("*|A|* and %%b1%%\n<p>[[c]]"), ["*|A|*", "%%b1%%", "[[c]]"]);
+    }
+
+    #[test]
+    fn a7_a_message_is_not_refused_for_what_may_be_code() {
+        for text in [
+            "2*|x|*y; 2*|XY|*z",
+            "case $x in *|foo|*) ;; esac",
+            "**|Name|** and **|NAME|**",
+            "a /*|NAME|*/ b",
+            "*|X|*",
+            "%%EOF%% %%BEGIN%%",
+            "for %%f in (*) do copy %%file%% x",
+            "https://x.test/?q=100%%ab%%",
+            "https://x.test/%%a_b%%/?c=%%d_e%%&%%f_g%%=1",
+            "50%%off_now%% or %%off and more%%",
+            "10%%=b=%% %%[0-9]%% %%[a-z]%%",
+            "<A x={!props.loading} y={!v.name} /> ${!Literal.Name} {!isOn(x)} {!name} {!Today} {!firstname_fix}",
+        ] {
+            let sure_at = |at| text.is_char_boundary(at) && sure(text, at).is_some();
+            assert!(!(0..text.len()).any(sure_at), "{text}");
+        }
+        for text in [
+            "Hi *|FNAME|*!",
+            "*|FNAME|**|LNAME|*",
+            "\u{5dc}*|FNAME|*",
+            "Are you %%first_name%%?",
+            "<b>%%First Name%%</b>",
+        ] {
+            assert!(
+                (0..text.len()).any(|at| text.is_char_boundary(at) && sure(text, at).is_some()),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            found("Dear {!Today} {!firstname_fix} {!name}"),
+            ["{!Today}", "{!firstname_fix}", "{!name}"]
+        );
     }
 
     #[test]
@@ -218,6 +375,7 @@ mod tests {
             "{{data.order}} {{#if data.x}}{{/if}} {{!data.order}} {{!-- a.b --}}",
             "%s and %d, %1$s; 50 %a day; %%; %%%; %% off %%",
             "printf(\"%d%%\\n\"); 10%%20%%",
+            "«Bonjour» a << b; c >> d; «Hola a todos»? cout << x << y; <?xml version=\"1.0\"?>",
             "if (a && b) { return `x`; } function(){ $('#id') }",
         ] {
             assert_eq!(found(text), Vec::<&str>::new(), "{text}");
@@ -230,7 +388,10 @@ mod tests {
 
     #[test]
     fn d_what_is_opened_over_and_over_is_walked_once() {
-        for opened in ["*|", "%%", "[[", "<%", "{%", "${", "~a.", "%a", "#{", "{!a."] {
+        for opened in [
+            "*|", "%%", "[[", "<%", "{%", "${", "~a.", "%a", "#{", "{!a.", "<<", "«", "&lt;%", "[%", "%%[",
+            "%%=",
+        ] {
             let source = opened.repeat(100_000 / opened.len());
             let _ = placeholders(&source).count();
         }

@@ -105,7 +105,10 @@ impl<'h> Tag<'h> {
     fn addresses<'a>(&'a self, html: &'h str) -> impl Iterator<Item = Range<usize>> + 'a {
         self.attributes.iter().flat_map(move |(name, value)| {
             let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
-            if ADDRESSES.into_iter().any(is) {
+            if is("background") && !html[value.clone()].contains(['.', '/']) {
+                // A colour.
+                Vec::new()
+            } else if ADDRESSES.into_iter().any(is) {
                 vec![trimmed(html, value.clone())]
             } else if is("srcset") {
                 candidates(html, value.clone())
@@ -129,17 +132,26 @@ fn trimmed(html: &str, value: Range<usize>) -> Range<usize> {
     start..start + text.trim().len()
 }
 
-/// Of a srcset: each begins behind a comma, and ends at a space.
+/// Of a srcset (HTML §4.8.4.2.2): each reaches to the next white space, commas in it and all, and what follows to a comma
+/// describes it, unless a comma ends the address itself.
 fn candidates(html: &str, value: Range<usize>) -> Vec<Range<usize>> {
-    let mut at = value.start;
+    let is_between = |c: char| c.is_ascii_whitespace() || c == ',';
+    let mut rest = &html[value.clone()];
     let mut found = Vec::new();
-    for part in html[value].split(',') {
-        let range = trimmed(html, at..at + part.len());
-        let length = html[range.clone()].find(char::is_whitespace).unwrap_or(range.len());
-        found.push(range.start..range.start + length);
-        at += part.len() + 1;
+    loop {
+        rest = rest.trim_start_matches(is_between);
+        if rest.is_empty() {
+            return found;
+        }
+        let start = value.end - rest.len();
+        let (written, behind) =
+            rest.split_at(rest.find(|c: char| c.is_ascii_whitespace()).unwrap_or(rest.len()));
+        let address = written.trim_end_matches(',');
+        found.push(start..start + address.len());
+        let described =
+            if address.len() < written.len() { 0 } else { behind.find(',').unwrap_or(behind.len()) };
+        rest = &behind[described..];
     }
-    found
 }
 
 /// What stands in `url(...)`.
@@ -180,6 +192,9 @@ mod tests {
             ("<style>.a{background-image:url( \"a.png\" )}</style>", "a.png"),
             ("<!--[if mso]><v:fill src=\"bg.jpg\"/><![endif]-->", "bg.jpg"),
             ("<img src=\"https://x.test/a.png\" srcset=\"https://x.test/a.png 1x, a2.png 2x\">", "a2.png"),
+            ("<img srcset=\"https://x.test/w_1,h_2/a.png 1x,a2.png\">", "a2.png"),
+            ("<img srcset=\"https://x.test/a.png, a2.png 2x\">", "a2.png"),
+            ("<td background=bg.png>", "bg.png"),
         ] {
             assert_eq!(found(html), [address], "{html}");
         }
@@ -193,6 +208,9 @@ mod tests {
             "<a href=\"{{data.url}}\"><a href='{{send.unsubscribe_url}}'><img src={{data.image}}>",
             "<a href=\"{{data.scheme}}://x.test\"><a href=\"app{{data.n}}://x\"><a href=\"https&#58;//x.test\">",
             "<p style=\"background:url({{data.bg}})\"><p style=\"background:url(https://x.test/a.png)\">",
+            "<img srcset=\"https://res.example/up/w_300,h_200/a.png 1x, {{data.image}} 2x, , \">",
+            "<img srcset=\"data:image/png;base64,iVB/w0KGgo= 1x\"><img srcset=\"https://x.test/a.png,\">",
+            "<table background=\"transparent\"><td background='#fff'><td background=\"rgb(1, 2, 3)\">",
             "<!-- <img src=\"x.png\"> --> 1 < 2 <3 src=\"x.png\"",
             "<base href=\"https://x.test/\"><img src=\"x.png\">",
             "<p title=\"src=x.png\" data-src='x.png'>a href=b</p>",

@@ -6,6 +6,8 @@ use super::foreign::{SURE, placeholders, sure};
 use super::links;
 use super::lint::Lint;
 use super::program::Syntax;
+use super::spelled::reference;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -54,6 +56,12 @@ pub(super) struct Unmeant(BTreeSet<Box<str>>);
 
 impl Unmeant {
     pub fn look_at(&mut self, text: &str, syntax: Syntax) {
+        let written = match syntax {
+            Syntax::Html => signs_written_out(text),
+            Syntax::ContentLines => unfolded(text),
+            _ => Cow::Borrowed(text),
+        };
+        let text = &*written;
         for begin in SURE {
             let begun = memchr::memmem::find_iter(text.as_bytes(), begin).take(LOOKS_MAX);
             let mut found = begun.filter_map(|at| sure(text, at)).peekable();
@@ -86,18 +94,72 @@ fn shown(
     })
 }
 
+/// HTML's own, and those of CSS in a `style`.
 fn comments(html: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut at = 0;
-    while let Some(open) = html[at..].find("<!--") {
+    while let Some(open) = memchr::memchr(b'<', &html.as_bytes()[at..]) {
         let start = at + open;
-        let end = html[start..].find("-->").map_or(html.len(), |end| start + end + 3);
-        if !html[start..].starts_with("<!--[if") {
-            found.push(start..end);
+        let rest = &html[start..];
+        at = start + 1;
+        if rest.starts_with("<!--") && !rest.starts_with("<!--[if") {
+            at = start + rest.find("-->").map_or(rest.len(), |end| end + 3);
+            found.push(start..at);
+        } else if rest.get(..6).is_some_and(|begin| begin.eq_ignore_ascii_case("<style")) {
+            at = start + rest.find("</").unwrap_or(rest.len());
+            css_comments(html, start..at, &mut found);
         }
-        at = end;
     }
     found
+}
+
+fn css_comments(html: &str, css: Range<usize>, found: &mut Vec<Range<usize>>) {
+    let mut at = css.start;
+    while let Some(open) = html[at..css.end].find("/*") {
+        let inner = at + open + 2;
+        let end = html[inner..css.end].find("*/").map_or(css.end, |end| inner + end + 2);
+        found.push(inner - 2..end);
+        at = end;
+    }
+}
+
+/// The signs that placeholders of other products are made of, where an editor wrote character references for them.
+fn signs_written_out(html: &str) -> Cow<'_, str> {
+    const NAMED: [(&str, char); 6] = [
+        ("&ast;", '*'),
+        ("&midast;", '*'),
+        ("&vert;", '|'),
+        ("&verbar;", '|'),
+        ("&percnt;", '%'),
+        ("&excl;", '!'),
+    ];
+    let mut out: Option<String> = None;
+    let mut from = 0;
+    for at in memchr::memchr_iter(b'&', html.as_bytes()) {
+        let rest = &html[at..];
+        let named =
+            || NAMED.iter().find(|(name, _)| rest.starts_with(name)).map(|(name, c)| (*c, name.len()));
+        let Some((c, bytes)) = named().or_else(|| reference(rest)) else { continue };
+        if "*|%{}!_.[]@".contains(c) {
+            let out = out.get_or_insert_with(|| String::with_capacity(html.len()));
+            out.push_str(&html[from..at]);
+            out.push(c);
+            from = at + bytes;
+        }
+    }
+    match out {
+        None => Cow::Borrowed(html),
+        Some(out) => Cow::Owned(out + &html[from..]),
+    }
+}
+
+/// A calendar's lines as they were before they were folded (RFC 5545 §3.1).
+fn unfolded(text: &str) -> Cow<'_, str> {
+    if !text.contains("\n ") && !text.contains("\n\t") {
+        return Cow::Borrowed(text);
+    }
+    let text = text.replace("\r\n", "\n");
+    Cow::Owned(text.replace("\n ", "").replace("\n\t", ""))
 }
 
 #[cfg(test)]
@@ -128,5 +190,34 @@ mod tests {
         unmeant.look_at("Hi *|FNAME|*, [[name]] ${x} %name% %%first_name%% *|FNAME|*", Syntax::Text);
         let told: Vec<String> = unmeant.into_list().iter().map(|text| text.to_string()).collect();
         assert_eq!(told, ["%%first_name%%", "*|FNAME|*"]);
+    }
+
+    #[test]
+    fn a7_what_no_reader_sees_is_passed_and_what_is_written_in_references_is_not() {
+        let told = |text: &str, syntax| {
+            let mut unmeant = Unmeant::default();
+            unmeant.look_at(text, syntax);
+            unmeant.into_list().into_iter().map(String::from).collect::<Vec<_>>()
+        };
+        for html in [
+            "<style>.a{} /* *|FNAME|* */ .b{}</style>",
+            "<STYLE type='text/css'>/* *|FNAME|*",
+            "<!--[if mso]><style>/* *|FNAME|* */</style><![endif]-->",
+            "<!-- *|FNAME|* -->",
+        ] {
+            assert_eq!(told(html, Syntax::Html), Vec::<String>::new(), "{html}");
+        }
+        for html in [
+            "*&#124;FNAME&#124;*",
+            "&ast;&vert;FNAME&verbar;&#x2A;",
+            "<style>/* a */</style>*|FNAME|*",
+            "/* *|FNAME|* */",
+            "<!--[if mso]>*|FNAME|*<![endif]-->",
+        ] {
+            assert_eq!(told(html, Syntax::Html), ["*|FNAME|*"], "{html}");
+        }
+        assert_eq!(told("&percnt;%first&#95;name&#37;%", Syntax::Html), ["%%first_name%%"]);
+        assert_eq!(told("SUMMARY:Hi *|FN\r\n AME|*\r\n", Syntax::ContentLines), ["*|FNAME|*"]);
+        assert_eq!(told("*&#124;FNAME&#124;*", Syntax::Text), Vec::<String>::new());
     }
 }

@@ -139,7 +139,9 @@ fn build_inline(inline: &InlineContent) -> Result<Plan, Vec<Lint>> {
         return Err(lints);
     }
     let mut unmeant = Unmeant::default();
-    unmeant.look_at(&inline.subject, Syntax::Header);
+    for line in [Some(&inline.from), Some(&inline.subject), inline.reply_to.as_ref()].into_iter().flatten() {
+        unmeant.look_at(line, Syntax::Header);
+    }
     for (text, syntax) in [(&inline.text, Syntax::Text), (&inline.html, Syntax::Html)] {
         text.iter().for_each(|text| unmeant.look_at(text, syntax));
     }

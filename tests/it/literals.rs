@@ -63,6 +63,47 @@ async fn d_placeholders_of_other_products_are_not_mailed_as_they_stand() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a6_a7_where_a_reader_sees_them_they_are_judged_and_good_mail_passes() {
+    let world = Stage::new().up().await;
+    let (mut http, mut smtp) = (world.http().await, world.smtp().await);
+    let to = world.people[0].address();
+    let plain = message(&world, "Hello", "plain", "Hello");
+    let html = |body: &str| message(&world, "Hello", "html", body);
+    let calendar =
+        message(&world, "Hello", "calendar", "BEGIN:VCALENDAR\r\nSUMMARY:Hi *|FN\r\n AME|*\r\nEND:VCALENDAR");
+    for (place, text) in [
+        (
+            "From",
+            plain.replace("From: a@", "From: \"*|FNAME|*\" <a@").replace("a@shop.example", "a@shop.example>"),
+        ),
+        ("To", plain.replace(&format!("To: {to}"), &format!("To: *|FNAME|* <{to}>"))),
+        ("Reply-To", format!("Reply-To: =?utf-8?Q?=2A=7CFNAME=7C=2A?= <b@shop.example>\r\n{plain}")),
+        ("calendar", calendar),
+        ("file", plain.replace("charset=utf-8", "charset=utf-8; name=\"*|FNAME|*.txt\"")),
+        (
+            "file*",
+            plain
+                .replace("MIME-", "Content-Disposition: inline; filename*=utf-8''%2A%7CFNAME%7C%2A\r\nMIME-"),
+        ),
+        ("references", html("<p>*&#124;FNAME&#124;*</p>")),
+    ] {
+        let reply = smtp.send(&to, &text).await;
+        assert_eq!(reply.codes(), "554 5.6.0", "{place}: {reply:?}");
+        assert!(reply.text.contains("*|FNAME|*"), "{place}: {reply:?}");
+    }
+    let mut job = content(&world, "named", "text", "Hello");
+    job["content"]["from"] = "*|FNAME|* <a@shop.example>".into();
+    assert_result(&http.post(&job).await.json(), "rejected", "bad-template");
+    assert_eq!(world.sink().stats().messages, 0);
+    let good = "2*|x|*y; *|foo|*) ;; **|Name|** %%EOF%% copy %%file%% https://x.test/?q=100%%ab%%";
+    let reply = smtp.send(&to, &message(&world, "Hello", "plain", good)).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    let reply = smtp.send(&to, &html("<style>/* *|FNAME|* */</style><p>Hello</p>")).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d_an_engine_may_mean_them_as_they_stand() {
     let stage = Stage::new().edit(|file| file["engine"][0]["allow_literal"] = list(&["*|FNAME|*"]));
     let world = stage.up().await;

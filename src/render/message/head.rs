@@ -19,7 +19,7 @@ pub struct Heading {
     /// The first address of From; none where it has none.
     pub from: Option<Address>,
     pub needs_smtputf8: bool,
-    /// Placeholders of other products in Subject.
+    /// Placeholders of other products in Subject and in names.
     pub unmeant: Box<[Box<str>]>,
 }
 
@@ -61,6 +61,7 @@ impl HeadReader<'_> {
     fn field(&mut self, field: &Field<'_>) -> Result<(), Fault> {
         let holds_addresses = ["to", "cc", "reply-to", "from", "sender"].iter().any(|name| field.is(name));
         if holds_addresses {
+            self.look_at(field);
             return self.mailboxes(field);
         }
         // Not sent on either way; an engine that puts a person there is told, as for every such field.
@@ -80,10 +81,10 @@ impl HeadReader<'_> {
     }
 
     /// What cannot be decoded is judged where it is read.
-    fn look_at(&mut self, subject: &Field<'_>) {
-        let may_hold = memchr::memchr3(b'*', b'%', b'{', subject.value).is_some()
-            || memchr::memmem::find(subject.value, b"=?").is_some();
-        if let Some(text) = may_hold.then(|| subject.text(self.reader.declared).ok()).flatten() {
+    fn look_at(&mut self, field: &Field<'_>) {
+        let may_hold = memchr::memchr3(b'*', b'%', b'{', field.value).is_some()
+            || memchr::memmem::find(field.value, b"=?").is_some();
+        if let Some(text) = may_hold.then(|| field.text(self.reader.declared).ok()).flatten() {
             self.reader.unmeant.look_at(&text, Syntax::Header);
         }
     }

@@ -4,7 +4,7 @@
 use super::charset::{Charset, Declared, ESCAPE, Stated};
 use super::field::Field;
 use super::header::sealed;
-use super::media::{Format, MediaType};
+use super::media::{self, Format, MediaType};
 use super::outline::{Content, Part};
 use super::transfer::{Decoded, TransferEncoding};
 use super::{Reader, misplaced};
@@ -78,6 +78,9 @@ fn has_long_line(body: &[u8]) -> bool {
 impl Reader<'_> {
     /// A part that has no parts of its own.
     pub(super) fn leaf(&mut self, part: &Part<'_>) -> Result<(), Fault> {
+        for name in part.fields.iter().flat_map(media::file_names) {
+            self.unmeant.look_at(&name, Syntax::Header);
+        }
         let media = part.media();
         let is_opaque = matches!(part.content, Content::Opaque);
         if is_opaque || media.is_unread_multipart() {
@@ -204,7 +207,7 @@ fn text(
         Ok(reading) => reading,
         Err(cause) => return refuse(cause),
     };
-    if matches!(format, Format::Prose | Format::Html) {
+    if matches!(format, Format::Prose | Format::Html | Format::ContentLines) {
         unmeant.look_at(&text, syntax);
     }
     if !shown::shows(&text, syntax) {

@@ -168,6 +168,23 @@ pub fn shows_placeholder(field: &Field<'_>, shows: impl Fn(&str) -> bool) -> boo
     parameters.iter().any(shown)
 }
 
+/// The names of a file that a field gives, as far as they may hold a placeholder of another product.
+pub fn file_names(field: &Field<'_>) -> Vec<String> {
+    let may_give = field.is("content-type") || field.is("content-disposition");
+    let may_hold = || {
+        memchr::memchr3(b'*', b'%', b'{', field.value).is_some()
+            || memchr::memmem::find(field.value, b"=?").is_some()
+    };
+    if !may_give || !may_hold() {
+        return Vec::new();
+    }
+    let Written { parameters, .. } = Written::of(&String::from_utf8_lossy(field.value));
+    let is_name = |parameter: &&Parameter| matches!(parameter.base(), "name" | "filename");
+    let plain = parameters.iter().filter(is_name).map(|parameter| word::decode(&parameter.value).text);
+    let extended = ["name", "filename"].into_iter().filter_map(|base| extended(&parameters, base));
+    plain.chain(extended).collect()
+}
+
 /// Writes a Content-Type or Content-Disposition anew, its parameters encoded as they should be (RFC 2231). `None` where
 /// it is none.
 ///
