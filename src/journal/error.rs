@@ -1,8 +1,10 @@
 //! Why the journal could not be opened or written: the cause and what to do about it.
 
+use super::file::with_companions;
 use crate::exit::{CliError, Exit};
 use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +20,9 @@ pub enum JournalError {
     /// A later version of this program wrote the file.
     #[error("the journal {} has format {found}, this program knows formats up to {known}", path.display())]
     NewerFormat { path: PathBuf, found: i64, known: i64 },
+    /// What can be read of a damaged file is saved into a new one beside it.
+    #[error("the journal {} is damaged, and the disk is full: what can be read of it finds no room", path.display())]
+    NoRoom { path: PathBuf, needed: u64 },
 }
 
 fn process(pid: Option<u32>) -> String {
@@ -25,11 +30,24 @@ fn process(pid: Option<u32>) -> String {
 }
 
 impl JournalError {
-    pub fn fix(&self) -> &'static str {
+    /// The new file takes about as much as the damaged one and its log.
+    pub fn no_room(path: &Path) -> Self {
+        let lengths =
+            with_companions(path).map(|file| std::fs::metadata(file).map_or(0, |found| found.len()));
+        Self::NoRoom { path: path.to_owned(), needed: lengths.iter().sum() }
+    }
+
+    pub fn fix(&self) -> Cow<'static, str> {
         match self {
-            Self::Unavailable { trouble, .. } => trouble.fix(),
-            Self::InUse { .. } => "stop that one first, or give this one a state_dir of its own",
-            Self::NewerFormat { .. } => "use the newer tokenrelay",
+            Self::Unavailable { trouble, .. } => trouble.fix().into(),
+            Self::InUse { .. } => "stop that one first, or give this one a state_dir of its own".into(),
+            Self::NewerFormat { .. } => "use the newer tokenrelay".into(),
+            Self::NoRoom { needed, .. } => {
+                let mib = (needed >> 20) + 1;
+                format!("free space on that disk until {mib} MiB are free, then start the relay again; the damaged file is \
+                         left as it is until then")
+                .into()
+            }
         }
     }
 }
@@ -38,6 +56,7 @@ impl From<JournalError> for CliError {
     fn from(error: JournalError) -> Self {
         let exit = match error {
             JournalError::InUse { .. }
+            | JournalError::NoRoom { .. }
             | JournalError::Unavailable { trouble: Trouble::DiskFull | Trouble::Busy, .. } => Exit::Temporary,
             _ => Exit::Failed,
         };

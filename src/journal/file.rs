@@ -157,11 +157,44 @@ pub fn create(dir: &Path, wall_ms: i64) -> Result<(), JournalError> {
     let failed = io_error(&path);
     let cradle = tempfile::Builder::new().prefix(".new-journal-").tempdir_in(dir).map_err(&failed)?;
     let unborn = cradle.path().join(FILE_NAME);
-    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unborn).map_err(&failed)?;
-    write_new(&unborn, wall_ms).map_err(store_error(&path))?;
+    create_unborn(&unborn, wall_ms)?;
     File::open(&unborn).and_then(|file| file.sync_all()).map_err(&failed)?;
     fs::rename(&unborn, &path).map_err(&failed)?;
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(&failed)
+    sync_dir_of(&path)
+}
+
+/// An empty journal that is not on the disk yet.
+pub fn create_unborn(path: &Path, wall_ms: i64) -> Result<(), JournalError> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path).map_err(io_error(path))?;
+    write_new(path, wall_ms).map_err(store_error(path))
+}
+
+/// Makes the names in a file's directory last.
+pub fn sync_dir_of(path: &Path) -> Result<(), JournalError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error(path))
+}
+
+/// A connection to a journal that nobody else knows of: it has no log, and nothing of it is synced.
+pub fn connect_unborn(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(path, flags())?;
+    db.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
+    db.execute_batch(&format!(
+        "PRAGMA synchronous = OFF;
+         PRAGMA secure_delete = FAST;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA cache_size = -{CACHE_KIB};",
+    ))?;
+    Ok(db)
+}
+
+/// All of it is in the one file then, which is ready to be synced.
+pub fn finish_unborn(db: Connection) -> rusqlite::Result<()> {
+    // Stands in the file, so that no later connection has to change it.
+    db.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    db.close().map_err(|(_, error)| error)
 }
 
 /// Nothing of it is synced but the whole, by whoever makes it: until it has its name, a file that is cut short is nobody's.
@@ -177,9 +210,7 @@ fn write_new(path: &Path, wall_ms: i64) -> rusqlite::Result<()> {
     all.execute_batch(TABLES)?;
     all.execute("UPDATE journal SET created = ?1, clock = ?1", [wall_ms])?;
     all.commit()?;
-    // Stands in the file, so that no later connection has to change it.
-    db.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
-    db.close().map_err(|(_, error)| error)
+    finish_unborn(db)
 }
 
 /// Brings a journal of a format before up to this one, all of it or nothing.

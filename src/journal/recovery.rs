@@ -57,12 +57,12 @@ pub fn open(settings: Settings, here: Here) -> Result<(Writer, Recovered), Journ
     file::make_dir(&dir)?;
     let lock = Lock::take(&dir)?;
     let path = dir.join(file::FILE_NAME);
-    let mut found = find(&dir, &path, here)?;
+    let mut found = find(&settings, &path, here)?;
     let mut chance = Chance::new();
     let Started { db, clock, mut recovered, run, reach } = match start(&path, &settings, &found, &mut chance)
     {
         Err(Trouble::Damaged) if found.salvaged.is_none() => {
-            found.salvaged = Some(salvage::salvage(&dir, &path, wall_ms())?);
+            found.salvaged = Some(salvage::salvage(&settings, &path)?);
             start(&path, &settings, &found, &mut chance)
         }
         Err(Trouble::DiskFull) if Space::new(&settings).drop_ballast() => {
@@ -101,12 +101,16 @@ pub fn open(settings: Settings, here: Here) -> Result<(Writer, Recovered), Journ
     Ok((writer, recovered))
 }
 
-fn find(dir: &Path, path: &Path, here: Here) -> Result<Found, JournalError> {
+fn find(settings: &Settings, path: &Path, here: Here) -> Result<Found, JournalError> {
+    let dir = &*settings.dir;
+    let salvaged = salvage::resume(path)?;
+    // The file of the last run.
+    let last = salvaged.as_ref().map_or(path, |salvaged| &salvaged.moved_to);
     let log_path = dir.join(flight::FILE_NAME);
     // Before it is read, which would bring it back into memory.
     let probe = Probe::of(&log_path);
     let mut log = Log::read(&log_path);
-    if !file::has_log(path) {
+    if !file::has_log(last) {
         log.end_if_of_before();
     }
     let memory = probe.memory(log.header.as_ref().and_then(|header| header.mount));
@@ -114,8 +118,8 @@ fn find(dir: &Path, path: &Path, here: Here) -> Result<Found, JournalError> {
     let witness = Witness::of(dir, &here.witnesses);
     let is_marked = dir.join(DAMAGED_MARK).exists();
     // Damage may keep it from being read, which is found out soon enough.
-    let file_clock = file::clock_without_log(path).ok();
-    let found = Found { salvaged: None, is_new: false, file_clock, log, memory, handoffs, witness, here };
+    let file_clock = file::clock_without_log(last).ok();
+    let found = Found { salvaged, is_new: false, file_clock, log, memory, handoffs, witness, here };
     match file::look(path)? {
         file::Found::Missing => {
             file::create(dir, wall_ms())?;
@@ -127,7 +131,7 @@ fn find(dir: &Path, path: &Path, here: Here) -> Result<Found, JournalError> {
             Ok(found)
         }
         file::Found::Whole | file::Found::Before(_) | file::Found::Damaged => {
-            Ok(Found { salvaged: Some(salvage::salvage(dir, path, wall_ms())?), ..found })
+            Ok(Found { salvaged: Some(salvage::salvage(settings, path)?), ..found })
         }
     }
 }

@@ -1,15 +1,20 @@
-//! A damaged database file is set aside, and what can be read of it goes into a new one.
+//! What can be read of a damaged database file goes into a new one. Once that is whole, the damaged one is set aside.
 
+use super::Settings;
+use super::clock::{Clock, millis, wall_ms};
 use super::error::{JournalError, Trouble, io_error, store_error};
-use super::file::{self, Use};
+use super::file;
 use super::origin::{FileIdentity, Likeness};
 use super::run::{self, Last};
 use super::schema::FORMAT_STAMPED;
+use super::shared::DAMAGED_MARK;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Statement, TransactionBehavior, params_from_iter};
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,44 +46,152 @@ const LATER: [&str; 4] = ["kept", "kept_content", "parked", "run"];
 /// How far behind an unreadable row is looked for the next, where the highest number is not known.
 const GAP_MAX: i64 = 1 << 22;
 
-/// Sets the file aside and makes a new one from what can be read of it.
-pub fn salvage(dir: &Path, path: &Path, wall_ms: i64) -> Result<Salvaged, JournalError> {
-    let moved_to = set_aside(path, wall_ms)?;
-    file::create(dir, wall_ms)?;
-    let mut new = file::connect(path, Use::Write).map_err(store_error(path))?;
-    let is_complete = match file::connect_to_damaged(&moved_to) {
-        Ok(old) => copy(&old, &mut new).map_err(store_error(path))?,
-        Err(_) => false,
-    };
-    let is_stamped = file::format_of(&moved_to).is_none_or(|format| format >= FORMAT_STAMPED);
-    keep_stamp(&new, is_stamped, [&moved_to, path]).map_err(store_error(path))?;
-    let (jobs, lost) = mend(&mut new).map_err(store_error(path))?;
-    Ok(Salvaged { moved_to, jobs, lost, is_complete })
+/// The folder in which the new file is made.
+const UNFINISHED: &str = "saving";
+/// What a finished new file is called until it has its name: with all, or with a part of what there was.
+const FINISHED: [(&str, bool); 2] = [("saved-", true), ("saved-in-part-", false)];
+
+/// A new file that is whole and on the disk. From here on it counts, whatever stops this run.
+struct Saved {
+    at: PathBuf,
+    number: i64,
+    is_complete: bool,
 }
 
-fn set_aside(path: &Path, wall_ms: i64) -> Result<PathBuf, JournalError> {
-    let name = |number: i64| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".damaged-{number}"));
-        PathBuf::from(name)
-    };
-    let mut seconds = wall_ms / 1000;
-    while name(seconds).exists() {
-        seconds += 1;
-    }
-    let moved_to = name(seconds);
-    for (from, to) in file::with_companions(path).iter().zip(file::with_companions(&moved_to)) {
-        match fs::rename(from, to) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io_error(path)(error)),
-            _ => {}
+/// Makes a new file from what can be read of this one, which stays where it is until the new one is whole. Stopped before, or
+/// without room, it leaves everything to the next start.
+pub fn salvage(settings: &Settings, path: &Path) -> Result<Salvaged, JournalError> {
+    let cradle = beside(path, UNFINISHED);
+    // What a run left that was stopped at it.
+    clear(&cradle)?;
+    let saved = save(settings, path, &cradle);
+    let cleared = clear(&cradle);
+    let saved = saved.map_err(|error| match error {
+        JournalError::Unavailable { trouble: Trouble::DiskFull, .. } => JournalError::no_room(path),
+        error => error,
+    })?;
+    cleared?;
+    take_place(path, saved)
+}
+
+/// Goes on where a run was stopped that had finished the new file.
+pub fn resume(path: &Path) -> Result<Option<Salvaged>, JournalError> {
+    let failed = io_error(path);
+    for found in path.parent().into_iter().map(fs::read_dir) {
+        for entry in found.map_err(&failed)? {
+            let at = entry.map_err(&failed)?.path();
+            if let Some((number, is_complete)) = finished(path, &at) {
+                return take_place(path, Saved { at, number, is_complete }).map(Some);
+            }
         }
     }
-    Ok(moved_to)
+    Ok(None)
+}
+
+fn finished(path: &Path, at: &Path) -> Option<(i64, bool)> {
+    let name = at.file_name()?.to_str()?;
+    let rest = name.strip_prefix(path.file_name()?.to_str()?)?.strip_prefix('.')?;
+    let parse = |(prefix, is_complete)| Some((rest.strip_prefix(prefix)?.parse().ok()?, is_complete));
+    FINISHED.into_iter().find_map(parse)
+}
+
+fn beside(path: &Path, what: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{what}"));
+    PathBuf::from(name)
+}
+
+fn clear(cradle: &Path) -> Result<(), JournalError> {
+    match fs::remove_dir_all(cradle) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error(cradle)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn save(settings: &Settings, path: &Path, cradle: &Path) -> Result<Saved, JournalError> {
+    let (failed, store_failed) = (io_error(path), store_error(path));
+    let wall_ms = wall_ms();
+    file::make_dir(cradle)?;
+    let unborn = cradle.join(file::FILE_NAME);
+    file::create_unborn(&unborn, wall_ms)?;
+    let is_complete = fill(settings, path, &unborn).map_err(&store_failed)?;
+    File::open(&unborn).and_then(|file| file.sync_all()).map_err(&failed)?;
+    let number = unused(path, wall_ms / 1000);
+    let [(whole, _), (part, _)] = FINISHED;
+    let at = beside(path, &format!("{}{number}", if is_complete { whole } else { part }));
+    fs::rename(&unborn, &at).map_err(&failed)?;
+    file::sync_dir_of(path)?;
+    Ok(Saved { at, number, is_complete })
+}
+
+/// Whether everything could be read.
+fn fill(settings: &Settings, path: &Path, unborn: &Path) -> rusqlite::Result<bool> {
+    let mut new = file::connect_unborn(unborn)?;
+    // All at once: the new file is written a single time, and takes up no more than it needs.
+    let all = new.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let is_complete = match reader(path)? {
+        Some(old) => copy(&old, &all)?,
+        None => false,
+    };
+    let is_stamped = file::format_of(path).is_none_or(|format| format >= FORMAT_STAMPED);
+    let unsure = (!is_complete).then_some(settings.expires);
+    keep_stamp(&all, is_stamped, unsure, [path, unborn])?;
+    mend(&all)?;
+    all.commit()?;
+    file::finish_unborn(new)?;
+    Ok(is_complete)
+}
+
+/// `None` where there is nothing to be read. That the log's index finds no room says nothing of the file.
+fn reader(path: &Path) -> rusqlite::Result<Option<Connection>> {
+    let Ok(old) = file::connect_to_damaged(path) else { return Ok(None) };
+    match old.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())) {
+        Err(error) if Trouble::of_store(&error).passes() => Err(error),
+        _ => Ok(Some(old)),
+    }
+}
+
+fn damaged(path: &Path, number: i64) -> PathBuf {
+    beside(path, &format!("damaged-{number}"))
+}
+
+fn unused(path: &Path, mut number: i64) -> i64 {
+    while damaged(path, number).exists() {
+        number += 1;
+    }
+    number
+}
+
+/// The damaged file makes room for the new one. Every step may be the last of this run: while the new file has its own name, the
+/// next one goes on. A log that were left beside the new file would be taken for its own, so all that is moved is on disk first.
+fn take_place(path: &Path, saved: Saved) -> Result<Salvaged, JournalError> {
+    let failed = io_error(path);
+    let Saved { at, number, is_complete } = saved;
+    // Moved already, unless somebody has put another file there since: that one is kept too.
+    let number = if path.exists() { unused(path, number) } else { number };
+    let moved_to = damaged(path, number);
+    let moves = file::with_companions(path).into_iter().zip(file::with_companions(&moved_to));
+    // The file itself comes last, so that what belongs to it finds the same number again.
+    for (from, to) in moves.rev() {
+        absent_or_done(fs::rename(from, to)).map_err(&failed)?;
+    }
+    absent_or_done(fs::remove_file(path.with_file_name(DAMAGED_MARK))).map_err(&failed)?;
+    file::sync_dir_of(path)?;
+    fs::rename(&at, path).map_err(&failed)?;
+    file::sync_dir_of(path)?;
+    let counts = "SELECT held_jobs, quarantined FROM journal";
+    let (jobs, lost) = file::connect_uri(path, "immutable=1")
+        .and_then(|db| db.query_row(counts, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))))
+        .map_err(store_error(path))?;
+    Ok(Salvaged { moved_to, jobs: jobs.cast_unsigned(), lost: lost.cast_unsigned(), is_complete })
+}
+
+fn absent_or_done(done: io::Result<()>) -> io::Result<()> {
+    done.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// Whether everything could be read. Fails only when the new file cannot be written.
-fn copy(old: &Connection, new: &mut Connection) -> rusqlite::Result<bool> {
-    let all = new.transaction_with_behavior(TransactionBehavior::Immediate)?;
+fn copy(old: &Connection, all: &Connection) -> rusqlite::Result<bool> {
     let mut is_complete = true;
     let clock = old.query_row("SELECT clock FROM journal", [], |row| row.get::<_, i64>(0));
     // Until there is one, it is at 0: how far it had come is lost.
@@ -88,10 +201,10 @@ fn copy(old: &Connection, new: &mut Connection) -> rusqlite::Result<bool> {
     }
     let has = |table: &str| !LATER.contains(&table) || old.table_exists(None, table) != Ok(false);
     for (table, number) in NUMBERED.into_iter().filter(|(table, _)| has(table)) {
-        is_complete &= copy_numbered(old, &all, table, number)?;
+        is_complete &= copy_numbered(old, all, table, number)?;
     }
     for table in UNNUMBERED.into_iter().filter(|table| has(table)) {
-        let mut put = Put::new(&all, old, table)?;
+        let mut put = Put::new(all, old, table)?;
         is_complete &= match old.prepare(&format!("SELECT * FROM {table}")) {
             Ok(mut select) => put.rows(&mut select, i64::MIN)?.is_ok(),
             Err(_) => false,
@@ -105,7 +218,6 @@ fn copy(old: &Connection, new: &mut Connection) -> rusqlite::Result<bool> {
             all.execute("UPDATE sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1", (name, seq))?;
         }
     }
-    all.commit()?;
     Ok(is_complete)
 }
 
@@ -177,8 +289,14 @@ impl<'n> Put<'n> {
 }
 
 /// What the damaged file said of its last run is said of the new one, if it was the file of that run. Where it did say so and
-/// cannot any more, or not how far it had come, it is left as lost.
-fn keep_stamp(new: &Connection, is_stamped: bool, [from, to]: [&Path; 2]) -> rusqlite::Result<()> {
+/// cannot any more, or not how far it had come, it is left as lost. Where rows of the ledger are gone, nobody knows which, it is
+/// unsure for so long, also if this start goes no further.
+fn keep_stamp(
+    new: &Connection,
+    is_stamped: bool,
+    unsure: Option<Duration>,
+    [from, to]: [&Path; 2],
+) -> rusqlite::Result<()> {
     if is_stamped {
         new.execute("UPDATE journal SET log_clock = max(log_clock, 0)", [])?;
         if run::reach(new)?.clock == 0 {
@@ -192,14 +310,17 @@ fn keep_stamp(new: &Connection, is_stamped: bool, [from, to]: [&Path; 2]) -> rus
     };
     if run.stamp.file.compare(&old) != Likeness::Other {
         run.stamp.file = file;
+        if let Some(expires) = unsure {
+            let until = Clock::start(run::reach(new)?.clock, wall_ms()).now_ms() + millis(expires);
+            run.unsure.all_until = run.unsure.all_until.max(until);
+        }
         run.write(new)?;
     }
     Ok(())
 }
 
-/// Makes the tables agree again. Jobs held, and jobs of which too little is left.
-fn mend(new: &mut Connection) -> rusqlite::Result<(u64, u64)> {
-    let all = new.transaction_with_behavior(TransactionBehavior::Immediate)?;
+/// Makes the tables agree again, and counts the jobs held and those of which too little is left.
+fn mend(all: &Connection) -> rusqlite::Result<()> {
     let orphans = all.execute("DELETE FROM payload WHERE job NOT IN (SELECT id FROM job)", [])?;
     all.execute_batch(
         "DELETE FROM due WHERE job NOT IN (SELECT job FROM payload);
@@ -233,8 +354,8 @@ fn mend(new: &mut Connection) -> rusqlite::Result<(u64, u64)> {
              SELECT id, changed, state, reason, target, code, enhanced, attempts FROM job
              WHERE state <> 'journaled' AND (id, state, attempts) NOT IN (SELECT job, state, attempt FROM event);",
     )?;
-    super::kept::mend(&all)?;
-    super::apply::note_deadlines(&all)?;
+    super::kept::mend(all)?;
+    super::apply::note_deadlines(all)?;
     let lost = orphans + bare;
     all.execute(
         "UPDATE journal SET quarantined = quarantined + ?1,
@@ -243,7 +364,5 @@ fn mend(new: &mut Connection) -> rusqlite::Result<(u64, u64)> {
                  + (SELECT ifnull(sum(length(octets)), 0) FROM content)",
         [lost as i64, super::record::ROW_BYTES as i64],
     )?;
-    let jobs = all.query_row("SELECT held_jobs FROM journal", [], |row| row.get::<_, i64>(0))?;
-    all.commit()?;
-    Ok((jobs as u64, lost as u64))
+    Ok(())
 }

@@ -9,6 +9,7 @@ mod handoffs;
 mod kept;
 mod model;
 mod rules;
+mod salvaged;
 mod set_back;
 mod together;
 
