@@ -2,6 +2,7 @@
 //! reported at once with its line and column.
 
 mod advice;
+mod keys;
 mod listener;
 mod log;
 mod node;
@@ -245,7 +246,7 @@ impl Config {
 
     /// Every key that exists, as `section.key`: what documentation has to list.
     pub fn keys() -> Vec<String> {
-        read::keys()
+        keys::keys()
     }
 
     /// Whether any door may take custody of jobs, which needs the journal.

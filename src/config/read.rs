@@ -2,7 +2,7 @@
 
 use super::listener::listener;
 use super::log::log;
-use super::node::{Node, Origin, Value};
+use super::node::{Node, Origin};
 use super::section::{Problem, Reading, Section};
 use super::{
     Bind, CacheConfig, Config, EngineConfig, JournalConfig, Limits, Listener, Target, Timeouts, TlsMode,
@@ -12,7 +12,7 @@ use crate::resolve::ConsentRule;
 use crate::secret::SecretRef;
 use crate::tls::{Pin, Trust};
 use rustls_pki_types::ServerName;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,28 +41,7 @@ pub fn config(root: &Node, file: &Path) -> Result<Config, Vec<Problem>> {
     }
 }
 
-/// Every key that can be asked for, found by reading one of each section.
-pub fn keys() -> Vec<String> {
-    let origin = Origin::File { line: 1, column: 1 };
-    let empty = || Node { value: Value::Table(BTreeMap::new()), origin: origin.clone() };
-    let one = || Node { value: Value::List(vec![empty()]), origin: origin.clone() };
-    let mut auth = BTreeMap::new();
-    auth.insert("auth".to_owned(), (origin.clone(), empty()));
-    let target = Node { value: Value::Table(auth), origin: origin.clone() };
-    let sections = [
-        ("listener", one()),
-        ("target", Node { value: Value::List(vec![target]), origin: origin.clone() }),
-        ("engine", one()),
-    ];
-    let entries = sections.into_iter().map(|(name, node)| (name.into(), (origin.clone(), node))).collect();
-    let root = Node { value: Value::Table(entries), origin };
-    let reading = Reading::new(Path::new(""));
-    read(&Section::root(&reading, &root), Path::new(""));
-    let asked: BTreeSet<String> = reading.asked.into_inner().into_iter().collect();
-    asked.into_iter().collect()
-}
-
-fn read(root: &Section<'_>, file: &Path) -> Option<Config> {
+pub(super) fn read(root: &Section<'_>, file: &Path) -> Option<Config> {
     let state_dir = root.path_if_given("state_dir").unwrap_or_else(|| sibling(file, "state"));
     let vault_key = vault_key(root.section("vault"));
     let cache = cache(root.section("cache"));
@@ -560,15 +539,5 @@ secret = "file:keys/campaigns.secret"
     fn a_syntax_error_names_its_line() {
         let wrong = parse("[vault\nkey = 1", &[]).unwrap_err();
         assert!(wrong[0].starts_with("dir/tokenrelay.toml:1:"), "{wrong:?}");
-    }
-
-    #[test]
-    fn the_list_of_keys_names_nested_ones() {
-        let keys = keys();
-        for key in
-            ["state_dir", "vault.key", "listener.token_domains", "target.auth.password", "engine.fields"]
-        {
-            assert!(keys.iter().any(|k| k == key), "{key}");
-        }
     }
 }

@@ -393,8 +393,7 @@ proptest! {
         });
         if let Ok(finished) = finished {
             let message = &finished.message.to_octets();
-            prop_assert!(message.ends_with(b"\r\n"));
-            prop_assert!(crate::message::has_lawful_line_ends(message));
+            prop_assert!(message.ends_with(b"\r\n") && crate::message::has_lawful_line_ends(message));
             prop_assert!(message.split(|byte| *byte == b'\n').all(|line| line.len() <= 999));
         }
     }
