@@ -169,7 +169,7 @@ fn person<'a>(field: &str, scope: &Scope<'a>, need: Need) -> Result<Value<'a>, F
         Rule::Required => Err(Fault::new(
             Reason::MissingField,
             format!(
-                "the person has no {}; import it, or give the field a default or make it optional",
+                "the person has no {}; if the name is right, import it, or give the field a default or make it optional",
                 printable(field)
             ),
         )),
