@@ -1,6 +1,6 @@
 //! Connections of the HTTP door: permits, TLS, protocol, idle supervision and drain.
 
-use super::rest::Whole;
+use super::rest::{Rests, Whole};
 use super::slots::Slots;
 use super::{Counts, DoorTls, Limits, Settings, auth, routes};
 use crate::accept::notices::Notices;
@@ -204,11 +204,12 @@ impl Line {
             open: AtomicU64::new(0),
         });
         let limits = &self.door.settings.limits;
+        let rests = Rests::of(&self.door);
         let service = service_fn(|mut request: hyper::Request<Incoming>| {
             peer.requests.fetch_add(1, Relaxed);
             Counts::add(&self.door.settings.counts.requests);
             request.extensions_mut().insert(peer.clone());
-            let request = Whole::of(request, limits.job_line_bytes_max, &self.door.tasks);
+            let request = Whole::of(request, &rests);
             let router = self.router.clone();
             async move {
                 let Ok(response) = router.oneshot(request).await;

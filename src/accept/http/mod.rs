@@ -97,6 +97,10 @@ pub struct Limits {
     pub idle_max: Duration,
     /// A single job's body has to be complete within this.
     pub body_read_max: Duration,
+    /// What is left of a body behind an early answer is read for so long.
+    pub rest_max: Duration,
+    /// And no longer once nothing of it came for so long, or the door has been closing for so long.
+    pub rest_silence_max: Duration,
     /// Events, or results, in one page.
     pub page_max: usize,
     /// Pages of results that are open at once for one engine at this door.
@@ -135,6 +139,8 @@ impl Default for Limits {
             handshake_max: Duration::from_secs(10),
             idle_max: Duration::from_secs(60),
             body_read_max: Duration::from_secs(30),
+            rest_max: Duration::from_secs(30),
+            rest_silence_max: Duration::from_secs(5),
             page_max: 5000,
             result_pages_max: 4,
             event_wait_max: Duration::from_secs(60),

@@ -1,9 +1,11 @@
 //! What is left of a body when its request needs no more of it.
 //!
 //! Over HTTP/2 a body that is let go of in the middle resets its stream, and over HTTP/1.1 it ends the connection: a client
-//! that is still sending then loses the answer it was given. So the rest is read and thrown away behind the answer, within bounds that hold
-//! for clients without a key too.
+//! that is still sending then loses the answer it was given. So the rest is read and thrown away behind the answer, for clients without a key
+//! too. It is bounded in time and not in bytes: a client may send as many bytes in as many requests, and it is the longest
+//! bodies (a file of jobs under the wrong type) whose senders read nothing before they have written all.
 
+use super::connection::Door;
 use axum::body::Body;
 use axum::http::header::EXPECT;
 use axum::http::{Request, Version};
@@ -11,23 +13,27 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Read beyond what one job may have.
-const OVERRUN_BYTES: usize = 4 * 1024 * 1024;
-/// The whole rest has to arrive within this.
-const REST_MAX: Duration = Duration::from_secs(5);
+/// Reads what is left of the bodies of one connection.
+pub(super) struct Rests {
+    rest_max: Duration,
+    silence_max: Duration,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
 
 /// A request body whose rest is read to its end when it is dropped.
 pub(super) struct Whole {
     incoming: Option<Incoming>,
     reading: Reading,
-    rest_bytes_max: usize,
-    tasks: TaskTracker,
+    rests: Arc<Rests>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,13 +46,12 @@ enum Reading {
 }
 
 impl Whole {
-    pub fn of(request: Request<Incoming>, job_bytes_max: usize, tasks: &TaskTracker) -> Request<Body> {
+    pub fn of(request: Request<Incoming>, rests: &Arc<Rests>) -> Request<Body> {
         // Over HTTP/2 nobody is told, and clients send the body at once.
         let is_unasked = request.version() <= Version::HTTP_11 && request.headers().contains_key(EXPECT);
         let reading = if is_unasked { Reading::Unasked } else { Reading::Begun };
-        let rest_bytes_max = job_bytes_max.saturating_add(OVERRUN_BYTES);
-        let tasks = tasks.clone();
-        request.map(|incoming| Body::new(Self { incoming: Some(incoming), reading, rest_bytes_max, tasks }))
+        let rests = rests.clone();
+        request.map(|incoming| Body::new(Self { incoming: Some(incoming), reading, rests }))
     }
 }
 
@@ -83,19 +88,33 @@ impl Drop for Whole {
             return;
         }
         if let Ok(runtime) = Handle::try_current() {
-            self.tasks.spawn_on(discard(rest, self.rest_bytes_max), &runtime);
+            self.rests.tasks.spawn_on(self.rests.clone().discard(rest), &runtime);
         }
     }
 }
 
-async fn discard(rest: Incoming, bytes_max: usize) {
-    let mut left = bytes_max;
-    let mut rest = Body::new(rest).into_data_stream();
-    let reading = async {
-        while let Some(Ok(chunk)) = rest.next().await {
-            let Some(less) = left.checked_sub(chunk.len()) else { return };
-            left = less;
+impl Rests {
+    pub fn of(door: &Door) -> Arc<Self> {
+        let limits = &door.settings.limits;
+        Arc::new(Self {
+            rest_max: limits.rest_max,
+            silence_max: limits.rest_silence_max,
+            stop: door.stop.clone(),
+            tasks: door.tasks.clone(),
+        })
+    }
+
+    async fn discard(self: Arc<Self>, rest: Incoming) {
+        let mut rest = Body::new(rest).into_data_stream();
+        let reading = async { while let Ok(Some(Ok(_))) = timeout(self.silence_max, rest.next()).await {} };
+        // Who was answered because the door closes hears that too, but the drain does not wait for a slow sender.
+        let closing = async {
+            self.stop.cancelled().await;
+            sleep(self.silence_max).await;
+        };
+        tokio::select! {
+            _ = timeout(self.rest_max, reading) => {}
+            () = closing => {}
         }
-    };
-    let _ = timeout(REST_MAX, reading).await;
+    }
 }

@@ -81,18 +81,44 @@ async fn what_is_left_of_a_body_is_read_behind_an_early_answer_over_http1() {
 
 /// Nobody keeps a connection by a body without an end, with or without a key.
 #[tokio::test]
-async fn the_rest_of_a_body_is_bounded_in_bytes_and_time() {
-    let world = World::new().await;
+async fn the_rest_of_a_body_is_bounded_in_time() {
+    let limits = Limits {
+        rest_max: Duration::from_millis(800),
+        rest_silence_max: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let world = World::with(limits).await;
     let head = "POST /v1/jobs HTTP/1.1\r\nhost: relay\r\ntransfer-encoding: chunked\r\n\r\n";
     let mut endless = TcpStream::connect(world.address).await.unwrap();
     endless.write_all(head.as_bytes()).await.unwrap();
     let chunk = [b"10000\r\n".as_slice(), &[b'a'; 0x10000], b"\r\n"].concat();
     let sending = async { while endless.write_all(&chunk).await.is_ok() {} };
-    timeout(Duration::from_secs(4), sending).await.unwrap();
+    timeout(Duration::from_secs(9), sending).await.unwrap();
     let mut silent = TcpStream::connect(world.address).await.unwrap();
     silent.write_all(head.as_bytes()).await.unwrap();
     let answer = timeout(Duration::from_secs(9), read_all(&mut silent)).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    world.close().await;
+}
+
+/// A file of jobs under the wrong type, sent by a client that reads nothing before it has written it all.
+#[tokio::test]
+async fn b_the_answer_to_a_long_body_outlives_it() {
+    const CHUNK: &[u8] = &[b'a'; 0x10000];
+    const CHUNKS: usize = 640;
+    let world = World::new().await;
+    let mut socket = TcpStream::connect(world.address).await.unwrap();
+    let head = format!(
+        "POST /v1/jobs HTTP/1.1\r\nhost: relay\r\nauthorization: {KEY}\r\ncontent-type: text/plain\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n",
+        CHUNKS * CHUNK.len()
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..CHUNKS {
+        socket.write_all(CHUNK).await.unwrap();
+    }
+    let answer = timeout(Duration::from_secs(9), read_all(&mut socket)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 415 "), "{answer}");
     world.close().await;
 }
 
