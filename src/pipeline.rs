@@ -67,9 +67,11 @@ pub struct Pipeline {
     pub room: Gate,
 }
 
-/// The template that a job most likely meant, of those that its engine may use.
+/// The template that a job most likely meant, of those that its engine may use. None where there is one of that name, which
+/// is not there for everybody.
 fn meant_template(name: &str, job: &Job, rules: &Rules) -> String {
-    did_you_mean(name, rules.renderer.shelf().names().filter(|name| job.engine.may_use_template(name)))
+    let granted = || rules.renderer.shelf().names().filter(|name| job.engine.may_use_template(name));
+    if granted().any(|known| known == name) { String::new() } else { did_you_mean(name, granted()) }
 }
 
 fn unmeant(literal: &str) -> Fault {

@@ -119,7 +119,10 @@ async fn d_an_engine_may_mean_them_as_they_stand() {
 async fn d_a_refusal_names_what_was_meant_of_what_the_engine_may_use() {
     let narrow = Grants { templates: &["note"], fields: &["first_name"], purposes: &["service"] };
     let none = Grants { templates: &["other-*"], fields: &[], purposes: &["service"] };
-    let world = Stage::new().engine("narrow", narrow).engine("none", none).up().await;
+    let stage = Stage::new().engine("narrow", narrow).engine("none", none);
+    let stage = stage.file("small/only/template.toml", "from = \"a@shop.example\"\n");
+    let stage = stage.file("small/only/he/subject.hbs", "x").file("small/only/he/body.txt.hbs", "x");
+    let world = stage.up().await;
     let mut narrow = world.http_as(&key_of("narrow")).await;
     let mut none = world.http_as(&key_of("none")).await;
     let job = |job_id: &str, key: &str, value: &str| {
@@ -133,6 +136,9 @@ async fn d_a_refusal_names_what_was_meant_of_what_the_engine_may_use() {
     assert!(answer.contains("template-not-found") && !answer.contains("note"), "{answer}");
     let answer = world.http().await.post(&job("c", "target", "mta2")).await.text;
     assert!(answer.contains("did you mean mta1?"), "{answer}");
+    // It is there, in another language.
+    let answer = world.http().await.post(&job("only", "template", "only")).await.text;
+    assert!(answer.contains("only for he;") && !answer.contains("did you mean"), "{answer}");
     let content = json!({"from": "a@shop.example", "subject": "x", "text": "x"});
     let own =
         json!({"job_id": "d", "to": world.people[0].address(), "purpose": "servce", "content": content});
