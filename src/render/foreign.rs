@@ -1,5 +1,6 @@
 //! Placeholders of other mailing products: nobody fills them in here, so people would read them as they stand.
 
+use super::tags::tags;
 use std::ops::Range;
 
 /// Longest placeholder that is looked for, in bytes.
@@ -45,13 +46,18 @@ fn stands_alone(text: &str, range: Range<usize>, signs: &[char]) -> bool {
 
 /// All of them, in order, in bytes of the text.
 pub(super) fn placeholders(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let mut ours = tags(text).into_iter().peekable();
     let mut from = 0;
     std::iter::from_fn(move || {
         while let Some(at) = next_sign(text.as_bytes(), from) {
+            while ours.next_if(|tag| tag.end <= at).is_some() {}
+            if let Some(tag) = ours.next_if(|tag| tag.start <= at) {
+                from = tag.end;
+                continue;
+            }
             if text[at..].starts_with("{{") {
-                // Our own: what stands in it is not shown.
-                let inner = at + 2;
-                from = inner + text[inner..].find("}}").map_or(0, |end| end + 2);
+                // Meant as they stand, or refused by the compiler.
+                from = at + 2;
                 continue;
             }
             match at_sign(text, at) {
@@ -372,7 +378,7 @@ mod tests {
             "a * | b | * c; 2 ** 3; *bold* |x|; *||*; 5 * |x| * y",
             "{color:red} {a} { $5 } {! wow} {!} {!important}",
             "~5 to ~10 minutes ~ or so; v1.0~rc1.2~x; ~a~",
-            "{{data.order}} {{#if data.x}}{{/if}} {{!data.order}} {{!-- a.b --}}",
+            "{{data.order}} {{#if data.x}}{{/if}} {{!data.order}} {{!-- a.b --}} \\{{$a}}",
             "%s and %d, %1$s; 50 %a day; %%; %%%; %% off %%",
             "printf(\"%d%%\\n\"); 10%%20%%",
             "«Bonjour» a << b; c >> d; «Hola a todos»? cout << x << y; <?xml version=\"1.0\"?>",
@@ -390,7 +396,7 @@ mod tests {
     fn d_what_is_opened_over_and_over_is_walked_once() {
         for opened in [
             "*|", "%%", "[[", "<%", "{%", "${", "~a.", "%a", "#{", "{!a.", "<<", "«", "&lt;%", "[%", "%%[",
-            "%%=",
+            "%%=", "{{", "{{!-- }}",
         ] {
             let source = opened.repeat(100_000 / opened.len());
             let _ = placeholders(&source).count();

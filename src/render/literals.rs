@@ -7,14 +7,15 @@ use super::links;
 use super::lint::Lint;
 use super::program::Syntax;
 use super::spelled::reference;
+use super::tags::tags;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// Beginnings that are looked at in one text, of each kind: what has more of them that are none is no mail.
 const LOOKS_MAX: usize = 2_000;
-/// Different ones that are told of a message that came with its job.
-const TOLD_MAX: usize = 8;
+/// Different ones that are remembered of a message that came with its job. Its engine may mean some of them.
+const REMEMBERED_MAX: usize = 100;
 
 /// The mistakes in a template's text; `allowed` are meant as they stand.
 pub(super) fn lints(source: &str, syntax: Syntax, place: &str, allowed: &[String]) -> Vec<Lint> {
@@ -28,9 +29,13 @@ pub(super) fn lints(source: &str, syntax: Syntax, place: &str, allowed: &[String
         .filter(|range| !is_meant(&source[range.clone()]))
         .map(|range| {
             let text = &source[range.clone()];
-            let cause = format!("{text} is a placeholder of another product: people would read it as it stands");
+            let cause = format!(
+                "{} is a placeholder of another product: people would read it as it stands",
+                printable(text)
+            );
             let fix = format!(
-                "write {{{{person.NAME}}}} or {{{{data.NAME}}}}; if it is meant as it stands, allow_literal = ['{text}'] in template.toml"
+                "write {{{{person.NAME}}}} or {{{{data.NAME}}}}; if it is meant as it stands, allow_literal = [{}] in template.toml",
+                toml_string(text)
             );
             Lint::new(place, at(&range), cause, fix)
         })
@@ -39,15 +44,35 @@ pub(super) fn lints(source: &str, syntax: Syntax, place: &str, allowed: &[String
         let relative = links::relative(source).into_iter().filter(|range| !is_meant(&source[range.clone()]));
         lints.extend(relative.map(|range| {
             let text = &source[range.clone()];
-            let cause = format!("the address {text} is relative: no mail client knows to what");
+            let cause =
+                format!("the address {} is relative: no mail client knows to what", printable(text));
             let fix = format!(
                 "write an absolute one (https://...), or for a picture in assets/ cid: and its name; if it is meant as it stands, \
-                 allow_literal = ['{text}'] in template.toml"
+                 allow_literal = [{}] in template.toml",
+                toml_string(text)
             );
             Lint::new(place, at(&range), cause, fix)
         }));
     }
     lints
+}
+
+/// In one line, whatever it holds (TOML 1.0, String).
+fn toml_string(text: &str) -> String {
+    if !text.contains(|c: char| c == '\'' || c.is_control()) {
+        return format!("'{text}'");
+    }
+    let mut written = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => written.extend(['\\', c]),
+            '\n' => written.push_str("\\n"),
+            '\r' => written.push_str("\\r"),
+            c if c.is_control() => written.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => written.push(c),
+        }
+    }
+    written + "\""
 }
 
 /// Those that nobody means as they stand, in texts that came with a job.
@@ -69,7 +94,7 @@ impl Unmeant {
                 continue;
             }
             for range in shown(found, text, syntax) {
-                if self.0.len() < TOLD_MAX {
+                if self.0.len() < REMEMBERED_MAX {
                     self.0.insert(Box::from(&*printable(&text[range])));
                 }
             }
@@ -81,17 +106,19 @@ impl Unmeant {
     }
 }
 
-/// Those that a reader sees: not in the comments of HTML, but for comments that some clients read.
+/// Those that a reader sees: not in a tag of ours, nor in the comments of HTML, but for comments that some clients read.
 fn shown(
     found: impl Iterator<Item = Range<usize>>,
     text: &str,
     syntax: Syntax,
 ) -> impl Iterator<Item = Range<usize>> {
     let comments = if syntax == Syntax::Html { comments(text) } else { Vec::new() };
-    found.filter(move |range| {
-        let behind = comments.partition_point(|comment| comment.start <= range.start);
-        behind == 0 || !comments[behind - 1].contains(&range.start)
-    })
+    let tags = tags(text);
+    let is_in = |unseen: &[Range<usize>], at: usize| {
+        let behind = unseen.partition_point(|unseen| unseen.start <= at);
+        behind > 0 && unseen[behind - 1].contains(&at)
+    };
+    found.filter(move |range| !is_in(&tags, range.start) && !is_in(&comments, range.start))
 }
 
 /// HTML's own, and those of CSS in a `style`.
@@ -182,6 +209,48 @@ mod tests {
         assert_eq!(told(html, Syntax::Html, &["*|FNAME|*", "assets/x.png"]), Vec::<String>::new());
         assert_eq!(told("<img src=x.png>", Syntax::Text, &[]), Vec::<String>::new());
         assert_eq!(told("{{#if (eq data.a \"%%b1%%\")}}{{/if}}", Syntax::Text, &[]), Vec::<String>::new());
+    }
+
+    /// The line that the fix names, put into the manifest, mends it, whatever stands in the text.
+    #[test]
+    fn d_what_is_named_as_meant_can_be_written_so() {
+        for text in ["*|FNAME|*", "*|IF:FNAME=O'Brien|*", "<% a = \"\\\"\n' %>", "%%[\tSET @a = 'b' ]%%"] {
+            let lints = told(text, Syntax::Text, &[]);
+            assert!(lints.len() == 1 && !lints[0].contains('\n'), "{lints:?}");
+            let line = &lints[0][lints[0].find("allow_literal").unwrap()..];
+            let manifest = line.strip_suffix(" in template.toml").unwrap();
+            let allowed: toml::Table = toml::from_str(manifest).unwrap_or_else(|e| panic!("{manifest}: {e}"));
+            assert_eq!(allowed["allow_literal"][0].as_str(), Some(text));
+        }
+    }
+
+    #[test]
+    fn d_many_that_are_meant_hide_none_that_is_not() {
+        let mut unmeant = Unmeant::default();
+        let meant: String = (10..40).map(|n| format!("*|A{n}|* ")).collect();
+        unmeant.look_at(&(meant + "*|FNAME|*"), Syntax::Text);
+        assert!(unmeant.into_list().iter().any(|text| &**text == "*|FNAME|*"));
+    }
+
+    #[test]
+    fn a7_what_stands_in_a_tag_of_ours_is_not_shown() {
+        for (text, shown) in [
+            ("{{! *|FNAME|* }}", 0),
+            ("{{!-- {{a}} *|FNAME|* --}} {{#if (eq data.a \"%%b_c%%\")}}{{/if}}", 0),
+            ("{{!-- a }} *|FNAME|*", 1),
+            ("\\{{! *|FNAME|* }}", 1),
+            ("{{a}} *|FNAME|* {{b}} {{ ", 1),
+            ("{{ *|FNAME|*", 1),
+        ] {
+            let mut unmeant = Unmeant::default();
+            unmeant.look_at(text, Syntax::Text);
+            assert_eq!(unmeant.into_list().len(), shown, "{text}");
+        }
+        for opened in ["{{", "{{!-- ", "{{!-- }}", "\\{{"] {
+            let mut unmeant = Unmeant::default();
+            unmeant.look_at(&("*|FNAME|*".to_owned() + &opened.repeat(1_000_000)), Syntax::Text);
+            assert_eq!(unmeant.into_list().len(), 1, "{opened}");
+        }
     }
 
     #[test]

@@ -38,6 +38,7 @@ mod shown;
 mod spelled;
 mod structured;
 mod survey;
+mod tags;
 pub mod template;
 mod value;
 mod word;
