@@ -1,6 +1,7 @@
-//! What the target's answers have taught: how far ahead of them one may send, how many messages a session takes, and how
-//! many errors. Each lesson is forgotten after a while and learned anew.
+//! What the target's answers have taught: how far ahead of them one may send, and how many messages a session takes. Each
+//! lesson is forgotten after a while and learned anew.
 
+use super::endurance::Endurance;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -10,12 +11,7 @@ const SPARED_MIN: Duration = Duration::from_secs(600);
 const SPARED_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long the share of a session that was learned holds.
 const SHARE_HOLDS: Duration = Duration::from_secs(3600);
-/// The same for the errors that a session bears: a session may have ended there by chance.
-const ERRORS_MAX_HOLDS: Duration = Duration::from_secs(3600);
-/// Errors in a row that a session survives, where nothing is learned: Postfix' smtpd_hard_error_limit.
-const ERRORS_MAX: u32 = 20;
-/// For this long after a refusal others are thought to come.
-const REFUSALS_RECUR: Duration = Duration::from_secs(600);
+
 /// How much a session sends ahead of the target's answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -51,11 +47,7 @@ pub(super) struct Lessons {
     /// Messages a session takes; 0: nothing learned.
     share: AtomicU64,
     share_lapses_ms: AtomicU64,
-    /// Errors in a row behind which sessions ended; 0: nothing learned.
-    errors_max: AtomicU32,
-    errors_max_lapses_ms: AtomicU64,
-    /// Milliseconds after `born` until which further refusals are thought to come.
-    refusals_until_ms: AtomicU64,
+    pub endurance: Endurance,
 }
 
 impl Lessons {
@@ -69,9 +61,7 @@ impl Lessons {
             resets_refused: AtomicBool::new(false),
             share: AtomicU64::new(0),
             share_lapses_ms: AtomicU64::new(0),
-            errors_max: AtomicU32::new(0),
-            errors_max_lapses_ms: AtomicU64::new(0),
-            refusals_until_ms: AtomicU64::new(0),
+            endurance: Endurance::new(),
         }
     }
 
@@ -140,34 +130,6 @@ impl Lessons {
         self.share.store(share, Relaxed);
     }
 
-    /// A command was refused.
-    pub fn note_error(&self) {
-        self.refusals_until_ms.store(self.now_ms() + REFUSALS_RECUR.as_millis() as u64, Relaxed);
-    }
-
-    /// How many further errors a session survives with so many in a row behind it. `None`: none are to be thought of.
-    pub fn errors_left(&self, behind: u32) -> Option<u32> {
-        let until = self.refusals_until_ms.load(Relaxed);
-        if behind == 0 && (until == 0 || self.now_ms() >= until) {
-            return None;
-        }
-        Some(self.errors_max().unwrap_or(ERRORS_MAX).saturating_sub(behind))
-    }
-
-    /// A session ended behind so many errors in a row.
-    pub fn learn_errors_max(&self, errors: u32) {
-        if errors > 0 && self.errors_max().is_none_or(|known| errors < known) {
-            let lapses = self.now_ms() + ERRORS_MAX_HOLDS.as_millis() as u64;
-            self.errors_max_lapses_ms.store(lapses, Relaxed);
-            self.errors_max.store(errors, Relaxed);
-        }
-    }
-
-    fn errors_max(&self) -> Option<u32> {
-        let learned = self.errors_max.load(Relaxed);
-        (learned > 0 && self.now_ms() < self.errors_max_lapses_ms.load(Relaxed)).then_some(learned)
-    }
-
     fn now_ms(&self) -> u64 {
         self.born.elapsed().as_millis() as u64
     }
@@ -206,18 +168,5 @@ mod tests {
         assert_eq!(lessons.share(), Some(98));
         pass(SHARE_HOLDS).await;
         assert_eq!(lessons.share(), None);
-    }
-    #[tokio::test(start_paused = true)]
-    async fn a4_where_sessions_ended_behind_errors_is_learned_and_lapses() {
-        let lessons = Lessons::new();
-        assert_eq!(lessons.errors_left(0), None, "nothing was refused");
-        lessons.note_error();
-        assert_eq!((lessons.errors_left(0), lessons.errors_left(25)), (Some(ERRORS_MAX), Some(0)));
-        lessons.learn_errors_max(3);
-        lessons.learn_errors_max(5);
-        assert_eq!(lessons.errors_left(1), Some(2), "the least holds");
-        tokio::time::advance(ERRORS_MAX_HOLDS).await;
-        assert_eq!(lessons.errors_left(1), Some(ERRORS_MAX - 1));
-        assert_eq!(lessons.errors_left(0), None, "no refusal came for long");
     }
 }

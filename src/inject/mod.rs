@@ -8,6 +8,7 @@ mod breaker;
 mod connect;
 mod delivery;
 mod ehlo;
+mod endurance;
 mod envelope;
 mod flow;
 mod health;

@@ -175,17 +175,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         limit: Duration,
     ) -> Result<ReplyCode, Broken> {
         // Most replies of a group come in one piece.
-        let code = match self.talk.reply_at_hand()? {
-            Some(code) => code,
+        let answer = match self.talk.reply_at_hand()? {
+            Some(code) => Ok(code),
             None => tokio::select! {
                 biased;
-                code = self.talk.reply(limit, || target.grow()) => code?,
-                () = target.halted.cancelled() => return Err(Broken::Stopping),
+                code = self.talk.reply(limit, || target.grow()) => code,
+                () = target.halted.cancelled() => Err(Broken::Stopping),
             },
         };
+        match answer {
+            Ok(code) if code.basic != 421 => target.lessons.endurance.survived(self.errors),
+            Ok(_) | Err(Broken::Closed | Broken::Io(_)) => target.lessons.endurance.ended_behind(self.errors),
+            Err(_) => {}
+        }
+        let code = answer?;
         if code.basic >= 400 && code.basic != 421 {
             self.errors += 1;
-            target.lessons.note_error();
+            target.lessons.endurance.refused(target.stats.relayed());
         }
         Ok(code)
     }

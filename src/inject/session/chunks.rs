@@ -106,9 +106,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 torn = self.take_off(target, boarding, &mut flights).await.err();
             }
             let Some(flight) = flights.pop_front() else {
-                if matches!(course, Course::Closing(_) | Course::Lost(_) | Course::Untaken(_)) {
-                    target.lessons.learn_errors_max(self.errors);
-                }
                 return end(course, torn);
             };
             let is_sure = torn.is_none() && !matches!(course, Course::Closing(_));

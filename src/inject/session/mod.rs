@@ -329,7 +329,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         parcel.attempts += 1;
         self.envelopes += 1;
         self.group.clear();
-        if !self.offered.pipelining || target.lessons.ahead() < Ahead::Group {
+        // With a message that sessions ended with, the end may have taken the reply along that said why.
+        if !self.offered.pipelining || target.lessons.ahead() < Ahead::Group || parcel.strikes > 0 {
             return Ok(Offer::Stepwise);
         }
         self.write_envelope(&parcel.delivery);
@@ -353,13 +354,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         }
         if !self.carried.is_empty()
             || self.may_chunk(target)
+            || !self.may_send_behind(target)
             || !target.queue.has_for(&self.witness)
             || !target.try_leave()
         {
             return None;
         }
-        let parcel = self.next_that_fits(target)?;
-        let mut parcel = self.unsuspected(parcel)?;
+        let mut parcel = self.next_that_fits(target).and_then(|parcel| self.unsuspected(parcel))?;
         parcel.attempts += 1;
         self.envelopes += 1;
         self.write_envelope(&parcel.delivery);

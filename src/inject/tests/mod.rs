@@ -2,6 +2,7 @@
 
 mod chunks;
 mod dialogue;
+mod endurance;
 mod erratic;
 mod handshake;
 mod health;

@@ -1,0 +1,146 @@
+//! How many refused commands in a row a session of the target survives.
+//!
+//! A target that has had enough of errors says 421 and closes, with what was sent ahead unread. That resets the
+//! connection (RFC 1122 §4.2.2.13), and whatever the target has said that waits in its kernel for an acknowledgement of
+//! what it said before (RFC 896) never leaves: messages that it took or refused would be in doubt. So where refusals are
+//! to be thought of, no more goes ahead of answers than sessions were seen to survive, were all of it refused.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// For this long after a refusal others are thought to come.
+const REFUSALS_RECUR: Duration = Duration::from_secs(600);
+/// Messages taken without a refusal, at least, until none are thought to come.
+pub(super) const CLEAN_MIN: u64 = 100;
+/// How long holds what sessions survived, or ended behind: that may have been by chance.
+const HOLDS: Duration = Duration::from_secs(3600);
+
+#[derive(Debug)]
+pub(super) struct Endurance {
+    born: Instant,
+    /// Errors in a row that a session went on behind.
+    survived: Count,
+    /// Errors in a row that a session ended behind; 0: none did.
+    fatal: Count,
+    /// Milliseconds after `born` until which further refusals are thought to come.
+    refusals_until_ms: AtomicU64,
+    /// Messages that the target had taken at the last refusal.
+    taken_by_then: AtomicU64,
+}
+
+/// A number that is forgotten after a while: 0 then.
+#[derive(Debug, Default)]
+struct Count {
+    number: AtomicU32,
+    lapses_ms: AtomicU64,
+}
+
+impl Count {
+    fn get(&self, now_ms: u64) -> u32 {
+        if now_ms < self.lapses_ms.load(Relaxed) { self.number.load(Relaxed) } else { 0 }
+    }
+
+    fn set(&self, number: u32, now_ms: u64) {
+        self.lapses_ms.store(now_ms + HOLDS.as_millis() as u64, Relaxed);
+        self.number.store(number, Relaxed);
+    }
+}
+
+impl Endurance {
+    pub fn new() -> Self {
+        Self {
+            born: Instant::now(),
+            survived: Count::default(),
+            fatal: Count::default(),
+            refusals_until_ms: AtomicU64::new(0),
+            taken_by_then: AtomicU64::new(0),
+        }
+    }
+
+    /// A command was refused. `taken`: the messages that the target has taken until now.
+    pub fn refused(&self, taken: u64) {
+        self.taken_by_then.store(taken, Relaxed);
+        self.refusals_until_ms.store(self.now_ms() + REFUSALS_RECUR.as_millis() as u64, Relaxed);
+    }
+
+    /// A session went on behind so many errors in a row.
+    pub fn survived(&self, errors: u32) {
+        if errors == 0 {
+            return;
+        }
+        let now_ms = self.now_ms();
+        if errors >= self.survived.get(now_ms) {
+            self.survived.set(errors, now_ms);
+        }
+    }
+
+    /// A session ended behind so many errors in a row.
+    pub fn ended_behind(&self, errors: u32) {
+        let now_ms = self.now_ms();
+        let known = self.fatal.get(now_ms);
+        if errors > 0 && (known == 0 || errors <= known) {
+            self.fatal.set(errors, now_ms);
+        }
+    }
+
+    /// How many further errors a session is known to survive with so many in a row behind it. `None`: none are to be
+    /// thought of.
+    pub fn errors_left(&self, behind: u32) -> Option<u32> {
+        let until_ms = self.refusals_until_ms.load(Relaxed);
+        if behind == 0 && (until_ms == 0 || self.now_ms() >= until_ms) {
+            return None;
+        }
+        let now_ms = self.now_ms();
+        let survived = match self.fatal.get(now_ms) {
+            0 => self.survived.get(now_ms),
+            // Behind one name there may be machines that bear more than others.
+            fatal => self.survived.get(now_ms).min(fatal - 1),
+        };
+        Some(survived.saturating_sub(behind))
+    }
+
+    /// Whether it has taken so many without a refusal that none are likely.
+    pub fn refuses_nobody(&self, taken: u64) -> bool {
+        taken.saturating_sub(self.taken_by_then.load(Relaxed)) >= CLEAN_MIN
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.born.elapsed().as_millis() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    #[tokio::test(start_paused = true)]
+    async fn a4_a_target_that_refuses_is_sent_no_more_than_it_was_seen_to_survive() {
+        let endurance = Endurance::new();
+        assert_eq!((endurance.errors_left(0), endurance.refuses_nobody(CLEAN_MIN - 1)), (None, false));
+        assert!(endurance.refuses_nobody(CLEAN_MIN));
+        endurance.refused(CLEAN_MIN);
+        assert_eq!((endurance.errors_left(0), endurance.refuses_nobody(CLEAN_MIN + 1)), (Some(0), false));
+        endurance.survived(2);
+        let left = |behind| endurance.errors_left(behind);
+        assert_eq!((left(0), left(2), left(3)), (Some(2), Some(0), Some(0)));
+        endurance.survived(7);
+        endurance.survived(5);
+        assert_eq!(left(2), Some(5), "the most holds");
+        advance(REFUSALS_RECUR).await;
+        assert_eq!((left(0), left(1)), (None, Some(6)), "no refusal came for long, but to a session");
+        assert!(endurance.refuses_nobody(2 * CLEAN_MIN));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a4_where_sessions_ended_counts_more_than_what_others_survived_and_both_lapse() {
+        let endurance = Endurance::new();
+        endurance.survived(9);
+        endurance.ended_behind(5);
+        endurance.ended_behind(8);
+        assert_eq!(endurance.errors_left(1), Some(3), "the least holds");
+        advance(HOLDS).await;
+        assert_eq!(endurance.errors_left(1), Some(0));
+    }
+}

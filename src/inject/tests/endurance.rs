@@ -1,0 +1,52 @@
+//! Targets that have had enough of errors at some point and leave with the rest unread, which resets the connection and
+//! takes along what they had not sent yet.
+
+use super::jobs::{CHUNKING, PIPELINING, PLAIN, count, send};
+use super::peer::{Ask, Peer, Say, text as reply};
+use super::*;
+use crate::fault::State;
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+const JOBS: usize = 200;
+
+/// Refuses every so many-th recipient, and counts errors since it took a message as Postfix does (smtpd_hard_error_limit).
+fn impatient(errors_max: u32, refuses_every: usize) -> impl Fn(&Ask<'_>) -> Say + Send + Sync {
+    let errors = Mutex::new(HashMap::<usize, u32>::new());
+    move |ask: &Ask<'_>| {
+        let mut errors = errors.lock().unwrap();
+        let errors = errors.entry(ask.session).or_default();
+        let number =
+            ask.line.strip_prefix("RCPT TO:<p").and_then(|rest| rest.split('@').next()?.parse().ok());
+        let is_unknown = number.is_some_and(|number: usize| number % refuses_every == refuses_every - 1);
+        let is_behind = matches!(ask.verb, "DATA" | ".") && ask.recipient.is_empty();
+        match (is_unknown || is_behind, ask.verb) {
+            _ if *errors >= errors_max => return Say::Reset,
+            (true, _) => *errors += 1,
+            (false, ".") => *errors = 0,
+            _ => {}
+        }
+        if is_unknown { reply("550 5.1.1 no such user") } else { Say::Usual }
+    }
+}
+
+/// Cold each time: nothing is known of the target.
+#[tokio::test]
+async fn a4_a_reset_behind_any_number_of_errors_puts_nothing_in_doubt() {
+    for offers in [PLAIN, PIPELINING, CHUNKING] {
+        for (errors_max, refuses_every) in [(2, 5), (3, 2), (3, 5), (3, 20), (4, 5), (7, 2), (10, 2), (20, 2)]
+        {
+            let peer = Peer::start(move |_| offers, impatient(errors_max, refuses_every)).await;
+            let injector =
+                Injector::start(vec![TargetSettings { connections_max: 4, ..peer.settings("mta1") }]);
+            let states = send(&injector, 0..JOBS).await;
+            let whole = [State::Relayed, State::Rejected].map(|state| count(&states, state));
+            let refused = JOBS / refuses_every;
+            assert_eq!(
+                whole,
+                [JOBS - refused, refused],
+                "{errors_max}, {refuses_every}, {offers:?}: {states:?}"
+            );
+        }
+    }
+}
