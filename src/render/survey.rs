@@ -11,7 +11,8 @@ pub const TAGS_MAX: usize = 4096;
 pub const TAG_BYTES_MAX: usize = 2048;
 /// Deepest nesting of blocks, each `{{else if}}` counted as one level, and of brackets inside one tag.
 pub const NESTING_MAX: usize = 48;
-/// Tags times bytes: the parser counts lines from the start for every tag.
+/// Tags times bytes: the parser counts lines from the start for every tag, and this look may search the whole rest for the
+/// end of a comment.
 const PARSE_WORK_MAX: usize = 128 * 1024 * 1024;
 
 /// What the first look found in a template that may be parsed.
@@ -39,12 +40,7 @@ pub fn survey(source: &str, place: &str) -> Result<Survey, Lint> {
         let fix = format!("add {{{{/{}}}}} where it should end", block.name);
         return Err(scan.lint(block.start, cause, fix));
     }
-    let found = scan.found;
-    if found.tags.saturating_mul(source.len()) > PARSE_WORK_MAX {
-        let cause = format!("{} tags in {} bytes are too many", found.tags, source.len());
-        return Err(Lint::new(place, (0, 0), cause, "use fewer tags or a shorter template"));
-    }
-    Ok(found)
+    Ok(scan.found)
 }
 
 struct Lines(Vec<usize>);
@@ -101,6 +97,10 @@ impl<'a> Scan<'a> {
         if self.found.tags > TAGS_MAX {
             let cause = format!("more than {TAGS_MAX} tags");
             return Err(self.lint(start, cause, "split the template"));
+        }
+        if self.found.tags.saturating_mul(self.source.len()) > PARSE_WORK_MAX {
+            let cause = format!("{} tags in {} bytes are too many", self.found.tags, self.source.len());
+            return Err(Lint::new(self.place, (0, 0), cause, "use fewer tags or a shorter template"));
         }
         let tag = &self.source[start..];
         if tag.starts_with("{{!") {
@@ -299,6 +299,11 @@ mod tests {
         let chain = format!("{{{{#if a}}}}{}{{{{/if}}}}", "{{else if b}}".repeat(1000));
         assert!(survey(&chain, "t").is_err());
         assert!(survey(&"x".repeat(SOURCE_BYTES_MAX + 1), "t").is_err());
+        let comments = "{{!-- }}".repeat(TAGS_MAX - 1);
+        assert!(survey(&comments, "t").is_ok());
+        // Said of the first tag that is too many, before each of them was searched for.
+        let padded = "x".repeat(SOURCE_BYTES_MAX - comments.len());
+        assert!(fails(&(comments + &padded)).2.starts_with("129 tags in "));
     }
 
     #[test]
