@@ -2,10 +2,14 @@
 //! reader wait.
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use zeroize::Zeroizing;
+
+/// Free bytes with which no detour is made (`Read::read_to_end` makes one with fewer than 32).
+const END_ROOM: usize = 64;
 
 /// Reads a file of so many bytes at most.
 ///
@@ -15,16 +19,22 @@ use zeroize::Zeroizing;
 pub fn read(path: &Path, bytes_max: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     // Opening a FIFO waits for its writer, and opening a terminal may make it ours.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        // As a socket answers, or a device that is not there.
+        Err(Errno::NXIO | Errno::NODEV) => return Err(not_plain()),
+        Err(cause) => return Err(cause.into()),
+    };
     let found = file.metadata()?;
     if !found.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain file"));
+        return Err(not_plain());
     }
     if found.len() > bytes_max {
         return Err(too_large());
     }
-    // In one piece: what grows is copied, and leaves its bytes behind.
-    let room = usize::try_from(found.len()).unwrap_or(0) + 1;
+    // In one piece, with room for a look at the end: what grows is copied, and leaves its bytes behind, and into little room
+    // is read by way of the stack.
+    let room = usize::try_from(found.len()).unwrap_or(0) + END_ROOM;
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     file.take(bytes_max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max { Err(too_large()) } else { Ok(bytes) }
@@ -60,6 +70,10 @@ fn closed(path: &Path) -> String {
     }
 }
 
+fn not_plain() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain file")
+}
+
 fn too_large() -> io::Error {
     io::ErrorKind::FileTooLarge.into()
 }
@@ -74,9 +88,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
-        for path in [&pipe, dir.path(), Path::new("/dev/zero"), Path::new("/dev/tty")] {
-            // A process without a terminal cannot open it at all.
-            assert!(read(path, 100).is_err(), "{path:?}");
+        let socket = dir.path().join("socket");
+        let _listening = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for path in [&pipe, &socket, dir.path(), Path::new("/dev/zero"), Path::new("/dev/tty")] {
+            let error = read(path, 100).unwrap_err();
+            assert_eq!(fix(path, &error), "name a plain file", "{path:?}: {error}");
         }
         let file = dir.path().join("file");
         fs::write(&file, "12345").unwrap();
