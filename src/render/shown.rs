@@ -64,8 +64,8 @@ impl How {
     fn text(self) -> (&'static str, &'static str) {
         match self {
             Self::Apart => (
-                "two braces with a tag, a comment or an invisible sign between them are shown as a placeholder and \
-                 would not be filled in",
+                "two braces that are shown as a placeholder would not be filled in: a tag, a comment or an invisible sign \
+                 is between them, or within what they open",
                 "write {{ in one piece, or \\{{ for braces that are meant",
             ),
             Self::Percent => (
@@ -264,9 +264,8 @@ fn hidden_at(source: &str, start: usize, syntax: Syntax, ends: &mut Ends<'_>) ->
         return None;
     }
     let (brace, bytes) = shown(from, syntax)?;
-    let rest = start + bytes;
-    let next = (brace == '{').then(|| next_shown(source, rest, syntax, ends)).flatten()?;
-    (next == '{' && !opens(&source[rest..], b'{')).then_some(How::Apart)
+    let next = (brace == '{').then(|| next_shown(source, start + bytes, syntax, ends)).flatten()?;
+    (next == '{').then_some(How::Apart)
 }
 
 /// `%7B%7Bdata.order%7D%7D`, also where only some of it is encoded, or all of it twice.
@@ -293,10 +292,14 @@ fn closing_braces(source: &str, from: usize) -> Option<usize> {
     }
 }
 
-/// The next sign that a reader shows, past tags and what has no width; a brace, where that cannot be told.
+/// The next sign that a reader shows, past tags and what has no width; a brace, where that cannot be told. None where it is
+/// what a tag of ours becomes.
 fn next_shown(source: &str, mut at: usize, syntax: Syntax, ends: &mut Ends<'_>) -> Option<char> {
     loop {
         let text = &source[at..];
+        if text.as_bytes().starts_with(b"{{") {
+            return None;
+        }
         if syntax == Syntax::Html && opens(text, b'<') {
             at = if matches!(text.as_bytes(), [_, b'!', b'-', b'-', ..]) {
                 ends.comment.at(source, at)? + 3
@@ -351,11 +354,22 @@ mod tests {
             "{</b>&#123;x}}",
             "\n {&shy;<b>{",
             "&#123;&#123;open",
+            "&#123;{person.<b></b>x}}",
+            "{&lcub;person.<b></b>x}}",
         ] {
             assert!(html(source).unwrap_err().contains("one piece"), "{source}");
         }
         assert!(html("\n {<b>{").unwrap_err().starts_with("t:2:2:"));
-        for fine in ["{ {x} }", "a {<b>x</b>}", "{{a}}{b}", "\\{<b>{", "<style>a{b{c}}</style>", "{<3"] {
+        for fine in [
+            "{ {x} }",
+            "a {<b>x</b>}",
+            "{{a}}{b}",
+            "{<b>{{data.x}}</b>}",
+            "&#123;{{data.x}}}",
+            "\\{<b>{",
+            "<style>a{b{c}}</style>",
+            "{<3",
+        ] {
             assert!(html(fine).is_ok(), "{fine}");
         }
         assert!(prepared("{<b>{x}}", Syntax::Text, "t").is_ok());
