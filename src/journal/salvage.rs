@@ -340,12 +340,6 @@ fn mend(all: &Connection) -> rusqlite::Result<()> {
              SELECT payload.job, 0 FROM payload JOIN job ON job.id = payload.job
              WHERE job.state = 'journaled' AND payload.job NOT IN (SELECT job FROM due)
                  AND payload.job NOT IN (SELECT job FROM parked);
-         CREATE TEMP TABLE used AS SELECT content AS hash, count(*) AS uses FROM payload
-             WHERE content IS NOT NULL GROUP BY content;
-         CREATE UNIQUE INDEX temp.used_hash ON used (hash);
-         DELETE FROM content WHERE hash NOT IN (SELECT hash FROM used);
-         UPDATE content SET uses = (SELECT uses FROM used WHERE used.hash = content.hash);
-         DROP TABLE used;
          UPDATE payload SET due = due.at FROM due WHERE due.job = payload.job;
          DELETE FROM tally;
          INSERT INTO tally SELECT engine, ifnull(campaign, ''), state,
@@ -354,6 +348,7 @@ fn mend(all: &Connection) -> rusqlite::Result<()> {
              SELECT id, changed, state, reason, target, code, enhanced, attempts FROM job
              WHERE state <> 'journaled' AND (id, state, attempts) NOT IN (SELECT job, state, attempt FROM event);",
     )?;
+    super::kept::count_uses(all, "payload", "content")?;
     super::kept::mend(all)?;
     super::apply::note_deadlines(all)?;
     let lost = orphans + bare;

@@ -60,7 +60,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn stay_within_bound(&mut self) -> rusqlite::Result<()> {
+    fn is_over_bound(&mut self) -> rusqlite::Result<bool> {
         let before = match self.keeping.before {
             Some(bytes) => bytes,
             None => {
@@ -69,19 +69,28 @@ impl Batch<'_> {
         };
         self.keeping.before = Some(before);
         let most = i64::try_from(self.settings.keep_refused.bytes_max).unwrap_or(i64::MAX);
-        while before.saturating_add(self.keeping.growth.bytes) > most {
+        Ok(before.saturating_add(self.keeping.growth.bytes) > most)
+    }
+
+    fn stay_within_bound(&mut self) -> rusqlite::Result<()> {
+        while self.is_over_bound()? {
             let Some((oldest, _)) = kept::oldest(self.db, 1)?.pop() else { break };
             self.forget_kept(oldest)?;
         }
         Ok(())
     }
 
-    /// What was kept for long enough goes, a bounded number of it. Whether there may be more.
+    /// What was kept for long enough goes, and what is too much since the bound was set lower; a bounded number of it. Whether
+    /// there may be more.
     pub fn sweep_kept(&mut self, before: i64) -> rusqlite::Result<bool> {
         let oldest = kept::oldest(self.db, SWEEP_ROWS_MAX)?;
-        let old: Vec<i64> =
-            oldest.iter().take_while(|(_, since)| *since < before).map(|(job, _)| *job).collect();
-        old.iter().try_for_each(|job| self.forget_kept(*job))?;
-        Ok(old.len() as i64 == SWEEP_ROWS_MAX)
+        let is_full = oldest.len() as i64 == SWEEP_ROWS_MAX;
+        for (job, since) in oldest {
+            if since >= before && !self.is_over_bound()? {
+                return Ok(false);
+            }
+            self.forget_kept(job)?;
+        }
+        Ok(is_full)
     }
 }

@@ -211,6 +211,7 @@ fn judge_anew(db: &Connection, job: i64, news: &News<'_>, tried_for: Duration) -
         Ok(None) | Err(_) => clock.saturating_add(millis(tried_for)),
     };
     change::put_behind(db, job)?;
+    kept::flag_if_unsure(db, job)?;
     let target = kept::take_back(db, job, expires)?;
     change::join(db, job, &Due { target, is_retry: true, at: 0 })?;
     change::note_deadline(db, job)?;

@@ -1,7 +1,8 @@
 //! A state folder that was copied, restored or set back: what it held is not sent again by itself.
 
+use super::beside::change;
 use super::*;
-use crate::fault::State;
+use crate::fault::{Reason, State};
 use crate::journal::ledger::{Ask, Desk, Done, Ledger, Standing};
 use crate::journal::origin::{Here, Provenance, Sign};
 use std::path::Path;
@@ -45,12 +46,6 @@ async fn original() -> (Place, Vec<Number>, tempfile::TempDir) {
 fn place_in(dir: &Path) -> Place {
     let settings = settings(dir);
     Place { _dir: tempfile::tempdir().unwrap(), settings, journal: None }
-}
-
-async fn change(place: &Place, jobs: &[Number], ask: Ask) -> Vec<Done> {
-    let (dir, jobs) = (place.settings.dir.clone(), jobs.to_vec());
-    let change = move || Desk::open(&dir).unwrap().change(&jobs, ask, 1).unwrap();
-    tokio::task::spawn_blocking(change).await.unwrap()
 }
 
 pub async fn release(place: &Place) -> u64 {
@@ -110,6 +105,34 @@ async fn c12_a_person_may_call_off_or_send_single_jobs_of_a_copy() {
     assert_eq!(told, 1);
     let states = Ledger::open(backup.path()).unwrap().campaign(None, "c42").unwrap();
     assert_eq!(states.of(State::Cancelled), 1);
+}
+
+/// Mended and submitted again, it was delivered after the copy was made; the copy knows of its refusal only.
+#[tokio::test]
+async fn c12_what_was_refused_before_the_copy_is_flagged_when_a_person_has_it_judged_anew() {
+    let mut place = Place::new();
+    let refuse = async |place: &Place| {
+        let number = place.held(job(), How::Queued).await;
+        place.claim(false).await;
+        place.settle(number, Outcome::Failed(Fault::new(Reason::MissingField, "first_name"))).await;
+        number
+    };
+    let [here, there] = [refuse(&place).await, refuse(&place).await];
+    place.close().await;
+    let backup = tempfile::tempdir().unwrap();
+    copy(&place.settings.dir, backup.path());
+    let flagged = |place: &Place| place.number("SELECT sum(maybe_repeated) FROM job");
+    place.open();
+    assert_eq!(change(&place, &[here], RETRY).await, [Done::JudgedAnew]);
+    assert_eq!(flagged(&place), 0, "nobody else can have carried it");
+    let mut copy = place_in(backup.path());
+    assert_eq!(copy.open().provenance, Provenance::Copied(Sign::OtherFile));
+    assert_eq!(change(&copy, &[there], RETRY).await, [Done::JudgedAnew]);
+    assert_eq!(flagged(&copy), 1);
+    assert_eq!(copy.claim_retry().await.number, there);
+    copy.settle(there, relayed()).await;
+    assert_eq!(copy.number("SELECT maybe_repeated FROM job WHERE state = 'relayed'"), 1);
+    copy.check();
 }
 
 #[tokio::test]

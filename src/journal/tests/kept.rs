@@ -140,6 +140,25 @@ async fn b10_the_oldest_go_when_it_becomes_too_much_or_too_old() {
     assert_eq!(place.number("SELECT count(*) FROM kept_content"), 0);
 }
 
+/// Nothing is refused any more that would drive it out.
+#[tokio::test]
+async fn b10_a_bound_that_is_set_lower_holds_for_what_is_kept_already() {
+    let mut place = Place::new();
+    for number in 0..20 {
+        ended(&place, message("Subject: x", &format!("{number:>1500}")), missing_field()).await;
+    }
+    assert_eq!(kept(&place), 20);
+    place.close().await;
+    for (bytes_max, left) in [(10_000, 1..10), (0, 0..1)] {
+        place.settings.keep_refused.bytes_max = bytes_max;
+        let (mut writer, _) = recovery::open(place.settings.clone(), here(BOOT)).unwrap();
+        assert!(writer.sweep().unwrap());
+        drop(writer);
+        assert!(place.number("SELECT kept_bytes FROM journal") <= bytes_max as i64);
+        assert!(left.contains(&kept(&place)));
+    }
+}
+
 #[tokio::test]
 async fn b10_what_a_target_may_have_and_what_is_not_wanted_is_not_kept() {
     let place = Place::with(|settings| settings.unknown = WhenUnknown::Resend);
