@@ -10,6 +10,7 @@ use crate::exit::{CliError, Exit};
 use crate::tls::ServerTls;
 use socket::Socket;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
@@ -36,14 +37,14 @@ pub async fn open(
     parts: &Arc<Parts>,
     (shutdown, tasks): (&CancellationToken, &TaskTracker),
 ) -> Result<Vec<Opened>, CliError> {
-    let mut bound = Vec::new();
+    let mut bound: Vec<(&Listener, Socket, Option<ServerTls>)> = Vec::new();
     for listener in &config.listeners {
         let socket = Socket::bind(&listener.bind).await.map_err(|cause| {
             CliError::new(
                 Exit::Temporary,
                 format!("cannot listen on {} of this [[listener]]: {}", listener.bind, cause.kind()),
             )
-            .fix(bind_fix(&listener.bind, &cause))
+            .fix(bind_fix(&listener.bind, &cause, bound.iter().map(|(opened, ..)| &opened.bind)))
         })?;
         bound.push((listener, socket, server_tls(listener)?));
     }
@@ -79,8 +80,13 @@ pub async fn open(
     Ok(doors)
 }
 
-/// What mends that a door cannot be opened.
-pub fn bind_fix(bind: &Bind, cause: &io::Error) -> String {
+/// What mends that a door cannot be opened; `opened` are those that this program has opened before it.
+pub fn bind_fix<'a>(bind: &Bind, cause: &io::Error, opened: impl IntoIterator<Item = &'a Bind>) -> String {
+    if cause.kind() == io::ErrorKind::AddrInUse
+        && let Some(other) = opened.into_iter().find(|other| overlap(bind, other))
+    {
+        return format!("{other} takes this port already: give one of the two another one, or remove one");
+    }
     match (cause.kind(), bind) {
         (io::ErrorKind::AddrInUse, Bind::Tcp(address)) => format!(
             "another program listens there: end it (ss -ltnp 'sport = :{}' names it), or choose another address or port",
@@ -101,6 +107,14 @@ pub fn bind_fix(bind: &Bind, cause: &io::Error) -> String {
         (io::ErrorKind::NotFound, Bind::Unix(path)) => format!("mkdir -p {}", folder(path).display()),
         _ => String::from("choose another address"),
     }
+}
+
+/// Whether two doors want the same port of the same address: 0.0.0.0 is all of IPv4, and `[::]` all there are.
+pub fn overlap(one: &Bind, other: &Bind) -> bool {
+    let (Some(one), Some(other)) = (one.tcp(), other.tcp()) else { return one == other };
+    let covers =
+        |all: SocketAddr, one: SocketAddr| all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4());
+    one.port() == other.port() && (one.ip() == other.ip() || covers(one, other) || covers(other, one))
 }
 
 /// In which a socket file lies.

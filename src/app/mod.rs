@@ -9,7 +9,7 @@ mod people;
 mod reload;
 mod settings;
 
-pub use doors::{OpenDoor, bind_fix, folder};
+pub use doors::{OpenDoor, bind_fix, folder, overlap};
 pub use settings::{engine, journal_settings, render_settings, target_settings, vault_settings};
 
 use crate::accept::door::House;

@@ -90,10 +90,15 @@ pub async fn run(args: SinkArgs) -> Result<Exit, CliError> {
     let settings = settings(&args)?;
     let mut stop = Stop::listen().map_err(CliError::failed)?;
     let mut listeners = Vec::new();
+    let binds: Vec<Bind> = args.listen.iter().copied().map(Bind::Tcp).collect();
     for address in &args.listen {
         let listener = TcpListener::bind(address).await.map_err(|cause| {
-            CliError::failed(format!("cannot listen on {address}: {}", cause.kind()))
-                .fix(bind_fix(&Bind::Tcp(*address), &cause))
+            let opened = &binds[..listeners.len()];
+            CliError::failed(format!("cannot listen on {address}: {}", cause.kind())).fix(bind_fix(
+                &Bind::Tcp(*address),
+                &cause,
+                opened,
+            ))
         })?;
         listeners.push(listener);
     }

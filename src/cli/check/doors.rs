@@ -1,7 +1,7 @@
 //! The listeners: whether each could be opened, and whether engines could trust it.
 
 use super::Step;
-use crate::app::{bind_fix, folder};
+use crate::app::{bind_fix, folder, overlap};
 use crate::config::{Bind, Config, Listener, ListenerKind};
 use crate::job::Acceptance;
 use crate::tls::{ServerTls, Validity};
@@ -19,7 +19,7 @@ const ONE_RECIPIENT: &str = "accept = \"handoff\" takes one recipient a message,
 pub(super) enum Owner {
     Relay,
     Nobody,
-    /// There is no journal to tell.
+    /// There is no journal to tell, or it cannot be read.
     Unknown,
 }
 
@@ -32,9 +32,10 @@ pub(super) async fn listeners(config: &Config, owner: Owner) -> Vec<Step> {
         )];
     }
     let mut steps = Vec::new();
+    let mut opened = Vec::new();
     for listener in &config.listeners {
         let name = format!("listener {}", listener.bind);
-        steps.push(match (place(&listener.bind, owner).await, identity(listener)) {
+        steps.push(match (place(&listener.bind, owner, &mut opened).await, identity(listener)) {
             (Err((cause, fix)), _) | (_, Err((cause, fix))) => Step::bad(name, cause, fix),
             (Ok(place), Ok(identity)) => {
                 let parts = [Some(identity), place, one_recipient(listener)];
@@ -53,20 +54,41 @@ fn one_recipient(listener: &Listener) -> Option<String> {
 /// A cause and its fix.
 type Fault = (String, String);
 
+/// A door that could be opened, and is kept open while the others are tried, as a start does.
+type Opened<'a> = (&'a Bind, TcpListener);
+
 /// Whether it could be listened on; what there is to say of it.
-async fn place(bind: &Bind, owner: Owner) -> Result<Option<String>, Fault> {
+async fn place<'a>(
+    bind: &'a Bind,
+    owner: Owner,
+    opened: &mut Vec<Opened<'a>>,
+) -> Result<Option<String>, Fault> {
     let tried = match bind {
-        Bind::Tcp(address) => TcpListener::bind(address).await.map(drop),
+        Bind::Tcp(address) => TcpListener::bind(address).await.map(|door| opened.push((bind, door))),
         Bind::Unix(path) => socket(path),
     };
     let Err(cause) = tried else { return Ok(None) };
-    match (cause.kind(), owner) {
-        (io::ErrorKind::AddrInUse, Owner::Relay) => Ok(Some(String::from("the running relay has it"))),
-        (io::ErrorKind::AddrInUse, Owner::Unknown) => Ok(Some(String::from(
-            "somebody listens there: the running relay, or a program that has to end before a start",
-        ))),
-        (kind, _) => Err((format!("cannot listen on it: {kind}"), bind_fix(bind, &cause))),
+    let others: Vec<&Bind> = opened.iter().map(|(other, _)| *other).collect();
+    match taken(bind, owner, &cause) {
+        Some(said) if !others.iter().any(|other| overlap(bind, other)) => Ok(Some(said)),
+        _ => Err((format!("cannot listen on it: {}", cause.kind()), bind_fix(bind, &cause, others))),
     }
+}
+
+/// What is said of a door that cannot be opened here, where that is no fault.
+fn taken(bind: &Bind, owner: Owner, cause: &io::Error) -> Option<String> {
+    let said = match (cause.kind(), owner, bind) {
+        (io::ErrorKind::AddrInUse, Owner::Relay, _) => "the running relay has it",
+        (io::ErrorKind::AddrInUse, Owner::Unknown, _) => {
+            "somebody listens there: the running relay, or a program that has to end before a start"
+        }
+        // The relay's unit may have the right that whoever asks has not.
+        (io::ErrorKind::PermissionDenied, Owner::Relay, Bind::Tcp(_)) => {
+            "this user may not try its port; a relay is running"
+        }
+        _ => return None,
+    };
+    Some(said.to_owned())
 }
 
 /// Looked at without making one: the relay that runs may have it.
@@ -104,4 +126,48 @@ fn identity(listener: &Listener) -> Result<String, Fault> {
         ));
     }
     Ok(format!("certificate and key fit, until {}", until.end_day))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn d_doors_that_keep_each_other_from_opening_are_named_whoever_runs() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let binds = [free, (std::net::Ipv4Addr::UNSPECIFIED, free.port()).into()].map(Bind::Tcp);
+        for owner in [Owner::Nobody, Owner::Unknown, Owner::Relay] {
+            let mut opened = Vec::new();
+            assert_eq!(place(&binds[0], owner, &mut opened).await, Ok(None));
+            let (_, fix) = place(&binds[1], owner, &mut opened).await.unwrap_err();
+            assert_eq!(
+                fix,
+                format!("{free} takes this port already: give one of the two another one, or remove one")
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn d_a_door_that_the_running_relay_has_is_no_fault_beside_one_that_is_new() {
+        let [taken_door, free] = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let binds = [&free, &taken_door].map(|door| Bind::Tcp(door.local_addr().unwrap()));
+        drop(free);
+        for (owner, said) in
+            [(Owner::Relay, "the running relay has it"), (Owner::Unknown, "somebody listens")]
+        {
+            let mut opened = Vec::new();
+            assert_eq!(place(&binds[0], owner, &mut opened).await, Ok(None));
+            let told = place(&binds[1], owner, &mut opened).await.unwrap().unwrap();
+            assert!(told.starts_with(said), "{told}");
+        }
+        assert!(place(&binds[1], Owner::Nobody, &mut Vec::new()).await.is_err());
+    }
+
+    #[test]
+    fn d_a_port_that_this_user_may_not_try_is_the_running_relays() {
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let bind = Bind::Tcp((std::net::Ipv4Addr::UNSPECIFIED, 25).into());
+        assert!(super::taken(&bind, Owner::Relay, &denied).is_some());
+        assert_eq!(super::taken(&bind, Owner::Nobody, &denied), None);
+    }
 }

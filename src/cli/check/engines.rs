@@ -90,7 +90,7 @@ fn purposes(engine: &EngineConfig) -> Option<Fault> {
     let cause = format!(
         "purpose_default = \"{default}\" is not among its purposes, so jobs that state none are refused{near}"
     );
-    Some((cause, format!("set purpose_default to one of {}, or add it to purposes", listed(purposes))))
+    Some((cause, format!("set purpose_default to one of {}, or add it to purposes", purposes.join(", "))))
 }
 
 /// A whole name that no template has is a slip; a beginning (`shop-*`) may wait for its templates.
@@ -181,8 +181,4 @@ fn told(config: &Config, engine: &EngineConfig, renderer: &Renderer) -> String {
         ));
     }
     parts.join("; ")
-}
-
-fn listed(words: &[String]) -> String {
-    words.join(", ")
 }

@@ -18,7 +18,8 @@ pub(super) fn journal(config: &Config) -> (Step, Owner) {
     let settings = app::journal_settings(config);
     let owner = match inspect(&settings) {
         Ok(Inspected { owner: Some(_), .. }) => Owner::Relay,
-        _ => Owner::Nobody,
+        Ok(_) => Owner::Nobody,
+        Err(_) => Owner::Unknown,
     };
     (judge(&settings), owner)
 }
