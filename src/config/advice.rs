@@ -121,6 +121,10 @@ mod tests {
             ("[cashe]\n".into(), "write [cache], and its keys below it"),
             ("[[listner]]\n".into(), "write [[listener]], and its keys below it"),
             ("[listener]\n".into(), "write [[listener]], and its keys below it"),
+            (
+                "[limits]\nbytes_in_flight_max = \"64MiB\"\nmessage_bytes_max = \"65MiB\"\n".into(),
+                "raise bytes_in_flight_max to \"68157440\" at least, or lower message_bytes_max to \"67108864\" at most",
+            ),
         ] {
             assert_eq!(fixes(&more), fix, "{more}");
         }

@@ -129,7 +129,7 @@ fn limits(section: Section<'_>) -> Limits {
     let limits = Limits {
         jobs_in_flight_max: count("jobs_in_flight_max", 512),
         bytes_in_flight_max: u32::try_from(section.bytes_from("bytes_in_flight_max", 64 << 20, SMALLEST_JOB))
-            .unwrap_or(u32::MAX >> 3),
+            .unwrap_or(u32::MAX),
         message_bytes_max: section.bytes_from("message_bytes_max", 25 << 20, SMALLEST_JOB) as usize,
         job_line_bytes_max: section.bytes_from("job_line_bytes_max", 1 << 20, SMALLEST_JOB) as usize,
         connections_max: count("connections_max", 1_000),
@@ -151,12 +151,14 @@ fn limits(section: Section<'_>) -> Limits {
     if message > house as usize {
         let lower =
             if section.has("bytes_in_flight_max") { "bytes_in_flight_max" } else { "message_bytes_max" };
-        section.problem(
+        section.problem_mended(
             lower,
             format!(
                 "limits.bytes_in_flight_max ({house} bytes) cannot hold one message of limits.message_bytes_max ({message} bytes, \
-                 25MiB where it is not given); raise bytes_in_flight_max to \"{message}\" at least, or lower message_bytes_max \
-                 to \"{house}\" at most"
+                 25MiB where it is not given)"
+            ),
+            format!(
+                "raise bytes_in_flight_max to \"{message}\" at least, or lower message_bytes_max to \"{house}\" at most"
             ),
         );
     }
@@ -463,19 +465,17 @@ secret = "file:keys/campaigns.secret"
             ("bytes_in_flight_max = \"30MiB\"\nmessage_bytes_max = \"31MiB\"", "bytes_in_flight_max"),
         ] {
             let wrong = parse(&format!("{GOOD}\n[limits]\n{line}"), &[]).unwrap_err().join("\n");
-            assert!(
-                wrong.contains("raise bytes_in_flight_max to \"")
-                    && wrong.contains("lower message_bytes_max to \""),
-                "{wrong}"
-            );
+            assert!(wrong.contains("cannot hold one message of limits.message_bytes_max"), "{wrong}");
             let place =
                 format!("{GOOD}\n[limits]\n{line}").lines().position(|line| line.starts_with(at)).unwrap()
                     + 1;
             assert!(wrong.contains(&format!(":{place}")), "{place}: {wrong}");
         }
-        for line in
-            ["message_bytes_max = \"64MiB\"", "bytes_in_flight_max = \"1MiB\"\nmessage_bytes_max = \"1MiB\""]
-        {
+        for line in [
+            "message_bytes_max = \"64MiB\"",
+            "bytes_in_flight_max = \"1MiB\"\nmessage_bytes_max = \"1MiB\"",
+            "bytes_in_flight_max = \"8GiB\"\nmessage_bytes_max = \"2GiB\"",
+        ] {
             parse(&format!("{GOOD}\n[limits]\n{line}"), &[]).unwrap();
         }
     }
