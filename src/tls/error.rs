@@ -33,6 +33,8 @@ pub enum TlsError {
 pub enum Content {
     Nothing,
     Certificate,
+    /// With the trust that OpenSSL adds to it.
+    TrustedCertificate,
     Key,
     EncryptedKey,
     OpenSshKey,
@@ -41,6 +43,7 @@ pub enum Content {
     Parameters,
     /// DER or PKCS #12.
     Binary,
+    Utf16,
     /// A section that does not end, or is not base64.
     Damaged,
     Text,
@@ -48,12 +51,13 @@ pub enum Content {
 
 impl Content {
     pub fn of(bytes: &[u8]) -> Self {
-        const LABELS: [(&str, Content); 8] = [
+        const LABELS: [(&str, Content); 9] = [
             ("ENCRYPTED PRIVATE KEY", Content::EncryptedKey),
             ("OPENSSH PRIVATE KEY", Content::OpenSshKey),
             ("PRIVATE KEY", Content::Key),
             ("PUBLIC KEY", Content::PublicKey),
             ("CERTIFICATE REQUEST", Content::Request),
+            ("TRUSTED CERTIFICATE", Content::TrustedCertificate),
             ("CERTIFICATE", Content::Certificate),
             ("PARAMETERS", Content::Parameters),
             ("PKCS7", Content::Binary),
@@ -61,6 +65,7 @@ impl Content {
         let text = match std::str::from_utf8(bytes) {
             Ok(text) if text.trim().is_empty() => return Self::Nothing,
             Ok(text) => text,
+            Err(_) if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") => return Self::Utf16,
             Err(_) => return Self::Binary,
         };
         let mut labels = text.lines().filter_map(|line| line.trim().strip_prefix("-----BEGIN "));
@@ -78,7 +83,7 @@ impl Content {
 impl Content {
     fn instead_of(self, wanted: &str) -> String {
         match self {
-            Self::Damaged => self.to_string(),
+            Self::Damaged | Self::TrustedCertificate | Self::Utf16 => self.to_string(),
             other => format!("{other}, not {wanted} in PEM form"),
         }
     }
@@ -89,6 +94,7 @@ impl fmt::Display for Content {
         f.write_str(match self {
             Self::Nothing => "is empty",
             Self::Certificate => "holds a certificate",
+            Self::TrustedCertificate => "holds a certificate in OpenSSL's own form (TRUSTED CERTIFICATE)",
             Self::Key => "holds a private key",
             Self::EncryptedKey => "holds a private key that is encrypted with a passphrase",
             Self::OpenSshKey => "holds a key of OpenSSH",
@@ -96,6 +102,7 @@ impl fmt::Display for Content {
             Self::Request => "holds a certificate request",
             Self::Parameters => "holds the parameters of a key without the key",
             Self::Binary => "is binary (DER or PKCS #12)",
+            Self::Utf16 => "is written in UTF-16, not in UTF-8",
             Self::Damaged => "is damaged (a section of it has no end, or is not base64)",
             Self::Text => "is some other text",
         })
@@ -143,6 +150,10 @@ fn certificate_fix(path: &str, found: Content) -> String {
         Content::Key | Content::EncryptedKey => String::from(
             "name the certificate here and the key in key = \"file:...\": are the two exchanged?",
         ),
+        Content::TrustedCertificate => {
+            format!("write it in the usual form: openssl x509 -in {path} -out {path}.pem")
+        }
+        Content::Utf16 => in_utf8(path),
         Content::Request => String::from("name the certificate that was issued for this request"),
         Content::Binary => format!(
             "write it in PEM form: openssl x509 -inform DER -in {path} -out {path}.pem (of a .p12 or .pfx: openssl pkcs12 \
@@ -156,13 +167,18 @@ fn certificate_fix(path: &str, found: Content) -> String {
     }
 }
 
+fn in_utf8(path: &str) -> String {
+    format!("save it as UTF-8: iconv -f UTF-16 -t UTF-8 {path} > {path}.pem")
+}
+
 fn key_fix(path: &str, found: Content) -> String {
     match found {
         Content::EncryptedKey => format!(
             "nobody can type the passphrase at each start: openssl pkey -in {path} -out {path}.clear (it asks once), chmod 600 \
              it and name it; or key = \"cmd:...\" with a command that prints the key in clear"
         ),
-        Content::Certificate => {
+        Content::Utf16 => in_utf8(path),
+        Content::Certificate | Content::TrustedCertificate => {
             String::from("name the key here and the certificate in cert = \"...\": are the two exchanged?")
         }
         Content::PublicKey | Content::Request | Content::Parameters => String::from(
@@ -254,6 +270,37 @@ mod tests {
         let files = ServerFiles { certificate, key: SecretRef::File(key) };
         let error = ServerTls::load(files, &[]).unwrap_err();
         assert!(error.fix().contains("there is no "), "{error}: {}", error.fix());
+    }
+
+    #[test]
+    fn d_what_editors_and_openssl_make_of_a_file_is_read_or_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = DevAuthority::new("test").unwrap();
+        let one = authority.issue(&["localhost"]).unwrap();
+        let load = |cert: &[u8], key: &[u8]| {
+            let [certificate, key_file] = ["cert.pem", "key.pem"].map(|name| dir.path().join(name));
+            fs::write(&certificate, cert).unwrap();
+            fs::write(&key_file, key).unwrap();
+            let files = ServerFiles { certificate, key: SecretRef::File(key_file) };
+            ServerTls::load(files, &[]).map(drop)
+        };
+        let marked = |pem: &str| ["\u{feff}", pem].concat();
+        let chain = [&*one.certificate_pem, &authority.certificate_pem()].concat();
+        load(marked(&chain).as_bytes(), marked(&one.key_pem).as_bytes()).unwrap();
+        let trusted = one.certificate_pem.replace(" CERTIFICATE", " TRUSTED CERTIFICATE");
+        let wide = |text: &str| -> Vec<u8> {
+            [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+        };
+        let good = (one.certificate_pem.as_bytes(), one.key_pem.as_bytes());
+        for (certificate, key, cause, fix) in [
+            (trusted.as_bytes(), good.1, "in OpenSSL's own form", "openssl x509 -in"),
+            (&wide(&one.certificate_pem), good.1, "is written in UTF-16", "iconv -f UTF-16"),
+            (good.0, &wide(&one.key_pem), "is written in UTF-16", "iconv -f UTF-16"),
+        ] {
+            let error = load(certificate, key).unwrap_err();
+            let (said, mend) = (error.to_string(), error.fix());
+            assert!(said.contains(cause) && mend.contains(fix), "{cause}: {said}; fix: {mend}");
+        }
     }
 
     #[test]

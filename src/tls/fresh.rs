@@ -34,7 +34,7 @@ struct Current<T> {
     /// As it was tried last.
     contents: Vec<Content>,
     look: Look,
-    /// Why what lies there is not what is in use.
+    /// Why what lay there at the last look is not what is in use.
     trouble: Option<String>,
 }
 
@@ -65,7 +65,13 @@ impl<T: Send + Sync + 'static> Fresh<T> {
 
     /// Why what lies there is not what is in use.
     pub fn trouble(&self) -> Option<String> {
-        self.0.current().trouble.clone()
+        let current = self.0.current();
+        match current.look {
+            Look::Hangs => {
+                Some(format!("reading {} takes long; the old ones stay in use meanwhile", self.0.names()))
+            }
+            Look::Ended(_) | Look::Began(_) => current.trouble.clone(),
+        }
     }
 
     /// Makes it anew, whether a file has changed or not: a key may come from elsewhere. Blocks.
@@ -106,8 +112,6 @@ impl<T: Send + Sync + 'static> Inner<T> {
             Look::Began(at) if at.elapsed() >= LOOK_HANGS => {
                 let files = self.names();
                 tracing::error!(%files, "reading TLS files takes long; the old ones stay in use meanwhile");
-                current.trouble =
-                    Some(format!("reading {files} takes long; the old ones stay in use meanwhile"));
                 current.look = Look::Hangs;
             }
             Look::Ended(_) | Look::Began(_) | Look::Hangs => {}
@@ -124,10 +128,7 @@ impl<T: Send + Sync + 'static> Inner<T> {
         let mut current = self.lock();
         let hung = current.look == Look::Hangs;
         match made {
-            None if hung => {
-                tracing::info!(%files, "TLS files can be read again");
-                current.trouble = None;
-            }
+            None if hung => tracing::info!(%files, "TLS files can be read again"),
             None => {}
             Some(Ok(value)) => {
                 (current.value, current.trouble) = (Arc::new(value), None);
@@ -239,6 +240,20 @@ mod tests {
         fs::remove_file(&file).unwrap();
         fs::write(&file, "good 2").unwrap();
         assert_eq!((&**look(&fresh), fresh.trouble()), (&b"good 2"[..], None));
+    }
+
+    #[test]
+    fn c5_a_disk_that_answers_again_mends_no_certificate() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("cert.pem");
+        fs::write(&file, "good 1").unwrap();
+        let fresh = fresh(&file);
+        fs::write(&file, "bad").unwrap();
+        assert_eq!(&**look(&fresh), "good 1");
+        fresh.0.lock().look = Look::Began(Instant::now() - LOOK_HANGS);
+        assert!(fresh.trouble().unwrap().contains("takes long"));
+        fresh.0.follow();
+        assert!(fresh.trouble().unwrap().contains("the old files stay in use"));
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bytes = plain_file::read(path, FILE_BYTES_MAX)
         .map_err(|cause| TlsError::Unreadable { path: path.into(), cause })?;
     let none = |found| TlsError::NoCertificate { path: path.into(), found };
-    let chain = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
+    let chain = CertificateDer::pem_slice_iter(without_mark(&bytes)).collect::<Result<Vec<_>, _>>();
     match chain {
         Ok(chain) if chain.is_empty() => Err(none(Content::of(&bytes))),
         Ok(chain) => Ok(chain),
@@ -46,9 +46,14 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     }
 }
 
+/// Some editors put a mark before UTF-8, behind which the first section would be passed over: of a chain the server's own.
+fn without_mark(pem: &[u8]) -> &[u8] {
+    pem.strip_prefix(b"\xef\xbb\xbf").unwrap_or(pem)
+}
+
 /// `key` is how the configuration refers to it.
 fn private_key(pem: &[u8], key: &SecretRef) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
+    PrivateKeyDer::from_pem_slice(without_mark(pem)).map_err(|_| {
         let found = match Content::of(pem) {
             Content::Key => Content::Damaged,
             other => other,
