@@ -204,19 +204,28 @@ impl Cleared {
 /// Why a column's values cannot be taken away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unclearable {
-    #[error("consent is said, not blanked: give the purpose, or -purpose for refused, in the column consent")]
+    #[error("consent is said, not blanked")]
     Consent,
-    #[error(
-        "the day until which a person is kept can be changed, not blanked: give another one in the column retention"
-    )]
+    #[error("the day until which a person is kept can be changed, not blanked")]
     Retention,
-    #[error(
-        "addresses and tokens say who a person is: a new one goes in its column; taking one away without a new one is not \
-         available in this version"
-    )]
+    #[error("addresses and tokens say who a person is")]
     Address,
     #[error("names of fields are letters, digits and _, as in {{{{person.first_name}}}}")]
     NoName,
+}
+
+impl Unclearable {
+    /// What to do instead.
+    pub fn fix(self) -> &'static str {
+        match self {
+            Self::Consent => "give the purpose, or -purpose for refused, in the column consent",
+            Self::Retention => "give another one in the column retention",
+            Self::Address => {
+                "a new one goes in its column; taking one away without a new one is not available in this version"
+            }
+            Self::NoName => "name a person field, such as city",
+        }
+    }
 }
 
 impl Draft {

@@ -27,10 +27,8 @@ KILLS = 6
 def nameless(lab):
     """Their first names, which nobody has from here on."""
     names = {number: lab.people[number][FIELD] for number in NAMELESS}
-    file = lab.folder / "clear.csv"
     for number in NAMELESS:
         lab.people[number][FIELD] = ""
-    file.unlink(missing_ok=True)
     return names
 
 
@@ -153,7 +151,7 @@ def case_gone(args):
         with People(args.binary, args.seed, "journal", {**JOURNAL, **bounds}) as lab:
             lab.start()
             problems += submit(lab)
-            before, lost = len(refused(lab)), 0
+            before = len(refused(lab))
             lab.mend()
             done = subprocess.run([lab.binary, *RETRY, "--yes", "-c", lab.config], capture_output=True, text=True)
             problems += until(lambda: not waiting(lab), 60, "what was kept is judged anew")

@@ -5,6 +5,7 @@ use super::{Ended, Place, line, plain};
 use crate::cli::{CliError, Exit};
 use crate::fault::{Reason, State};
 use crate::journal::ledger::{Counts, Ledger, Span};
+use crate::nearest::nearest;
 use clap::Args;
 use serde::Serialize;
 use std::io::Write;
@@ -68,10 +69,9 @@ pub fn summary(args: &SummaryArgs, place: &Place, (json, out): Out<'_>) -> Resul
 
 fn no_campaign(ledger: &Ledger, args: &SummaryArgs) -> Result<CliError, Ended> {
     let names = ledger.campaigns(args.engine.as_deref(), NAMES_MAX)?;
-    let scored = names.iter().map(|name| (strsim::damerau_levenshtein(name, &args.campaign), name));
-    let nearest = scored.min().filter(|(distance, name)| *distance <= 1 + name.chars().count() / 4);
-    let fix = match (nearest, names.is_empty()) {
-        (Some((_, name)), _) => format!("did you mean '{}'?", plain(name)),
+    let near = nearest(&args.campaign, names.iter().map(String::as_str));
+    let fix = match (near, names.is_empty()) {
+        (Some(name), _) => format!("did you mean '{}'?", plain(name)),
         (None, true) => "set 'campaign' in each job (X-TokenRelay-Campaign over SMTP)".to_owned(),
         (None, false) => {
             let told: Vec<String> = names.iter().take(NAMES_TOLD).map(|name| plain(name)).collect();

@@ -78,9 +78,7 @@ pub fn import(
 }
 
 fn unclearable(why: Unclearable) -> CliError {
-    let text = why.to_string();
-    let (cause, fix) = text.split_once(": ").unwrap_or((&text, "name a person field, such as city"));
-    CliError::new(Exit::Usage, format_args!("--clear: {cause}")).fix(fix.to_owned())
+    CliError::new(Exit::Usage, format_args!("--clear: {why}")).fix(why.fix())
 }
 
 fn create_list(path: &Path, options: &Options) -> Result<TokensOut, CliError> {
