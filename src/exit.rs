@@ -34,12 +34,13 @@ impl CliError {
         Self::new(Exit::Failed, cause)
     }
 
-    /// For the log.
+    /// For the log, in which a line is an event: several mistakes stand behind each other.
     pub fn in_one_line(&self) -> String {
-        match &self.fix {
+        let text = match &self.fix {
             Some(fix) => format!("{}; fix: {fix}", self.cause),
             None => self.cause.clone(),
-        }
+        };
+        text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
     }
 
     pub fn fix(mut self, fix: impl fmt::Display) -> Self {
@@ -55,5 +56,17 @@ impl fmt::Display for CliError {
             Some(fix) => write!(f, "\nfix: {fix}"),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_mistakes_are_one_line_of_the_log() {
+        let error =
+            CliError::failed("t.toml:1:1: one\nt.toml:2:1: two").fix("as in: a = 1\n     as in: b = 2");
+        assert_eq!(error.in_one_line(), "t.toml:1:1: one; t.toml:2:1: two; fix: as in: a = 1; as in: b = 2");
     }
 }
