@@ -1,6 +1,7 @@
 //! Why the journal could not be opened or written: the cause and what to do about it.
 
 use super::file::with_companions;
+use super::salvaged::Salvaged;
 use crate::exit::{CliError, Exit};
 use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
@@ -23,6 +24,10 @@ pub enum JournalError {
     /// What can be read of a damaged file is saved into a new one beside it.
     #[error("the journal {} is damaged, and the disk is full: what can be read of it finds no room", path.display())]
     NoRoom { path: PathBuf, needed: u64 },
+    /// What could be read of a damaged file was saved and has taken its place; then this start went no further. The next one
+    /// finds a whole file, and has nothing to say of what was saved.
+    #[error("{cause}; before that, the file was found damaged: {salvaged}")]
+    BehindSalvage { cause: Box<JournalError>, salvaged: Box<Salvaged> },
 }
 
 fn process(pid: Option<u32>) -> String {
@@ -48,19 +53,32 @@ impl JournalError {
                          left as it is until then")
                 .into()
             }
+            Self::BehindSalvage { cause, .. } => cause.fix(),
+        }
+    }
+
+    /// The same, where a damaged file was mended before it came about.
+    pub fn behind(self, salvaged: Option<Salvaged>) -> Self {
+        match salvaged {
+            Some(salvaged) => Self::BehindSalvage { cause: self.into(), salvaged: salvaged.into() },
+            None => self,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::InUse { .. }
+            | Self::NoRoom { .. }
+            | Self::Unavailable { trouble: Trouble::DiskFull | Trouble::Busy, .. } => Exit::Temporary,
+            Self::Unavailable { .. } | Self::NewerFormat { .. } => Exit::Failed,
+            Self::BehindSalvage { cause, .. } => cause.exit(),
         }
     }
 }
 
 impl From<JournalError> for CliError {
     fn from(error: JournalError) -> Self {
-        let exit = match error {
-            JournalError::InUse { .. }
-            | JournalError::NoRoom { .. }
-            | JournalError::Unavailable { trouble: Trouble::DiskFull | Trouble::Busy, .. } => Exit::Temporary,
-            _ => Exit::Failed,
-        };
-        Self::new(exit, &error).fix(error.fix())
+        Self::new(error.exit(), &error).fix(error.fix())
     }
 }
 

@@ -67,7 +67,10 @@ impl Journal {
     pub(super) fn open_in(settings: Settings, here: Here) -> Result<(Self, Recovered), JournalError> {
         let (writer, recovered) = recovery::open(settings, here)?;
         let [_, log, _] = file::with_companions(&writer.shared.path());
-        Ok((Self::begin(writer, &log)?, recovered))
+        match Self::begin(writer, &log) {
+            Ok(journal) => Ok((journal, recovered)),
+            Err(cause) => Err(cause.behind(recovered.salvaged)),
+        }
     }
 
     /// Starts the threads; `log` is the write-ahead log.

@@ -25,6 +25,7 @@ mod recovered;
 mod recovery;
 mod run;
 mod salvage;
+mod salvaged;
 mod schedule;
 mod schema;
 mod shared;
@@ -44,7 +45,7 @@ pub use handoff::Handoff;
 pub use origin::{Provenance, Sign};
 pub use record::Unclaimed;
 pub use recovered::Recovered;
-pub use salvage::Salvaged;
+pub use salvaged::Salvaged;
 pub use shared::Stats;
 pub use space::Full;
 

@@ -1,7 +1,7 @@
 //! What a start has found and made of it, for whoever is told.
 
 use super::origin::Provenance;
-use super::salvage::Salvaged;
+use super::salvaged::Salvaged;
 use std::fmt;
 
 /// What the start has found.

@@ -16,7 +16,8 @@ use super::origin::{
 use super::outcome::Verdict;
 use super::recovered::Recovered;
 use super::run::{self, Last, Run, Unsure};
-use super::salvage::{self, Salvaged};
+use super::salvage;
+use super::salvaged::Salvaged;
 use super::schedule::Chance;
 use super::shared::{DAMAGED_MARK, Logs, Shared};
 use super::space::Space;
@@ -58,30 +59,39 @@ pub fn open(settings: Settings, here: Here) -> Result<(Writer, Recovered), Journ
     let lock = Lock::take(&dir)?;
     let path = dir.join(file::FILE_NAME);
     let mut found = find(&settings, &path, here)?;
+    open_found(&path, settings, lock, &mut found).map_err(|cause| cause.behind(found.salvaged.take()))
+}
+
+fn open_found(
+    path: &Path,
+    settings: Settings,
+    lock: Lock,
+    found: &mut Found,
+) -> Result<(Writer, Recovered), JournalError> {
+    let dir = settings.dir.clone();
     let mut chance = Chance::new();
-    let Started { db, clock, mut recovered, run, reach } = match start(&path, &settings, &found, &mut chance)
-    {
+    let Started { db, clock, mut recovered, run, reach } = match start(path, &settings, found, &mut chance) {
         Err(Trouble::Damaged) if found.salvaged.is_none() => {
-            found.salvaged = Some(salvage::salvage(&settings, &path)?);
-            start(&path, &settings, &found, &mut chance)
+            found.salvaged = Some(salvage::salvage(&settings, path)?);
+            start(path, &settings, found, &mut chance)
         }
         Err(Trouble::DiskFull) if Space::new(&settings).drop_ballast() => {
-            start(&path, &settings, &found, &mut chance)
+            start(path, &settings, found, &mut chance)
         }
         started => started,
     }
-    .map_err(|trouble| JournalError::Unavailable { path: path.clone(), trouble })?;
-    recovered.salvaged = found.salvaged.take();
-    let logs = begin_logs(&dir, &found, &run, reach)?;
+    .map_err(|trouble| JournalError::Unavailable { path: path.to_owned(), trouble })?;
+    recovered.salvaged = found.salvaged.clone();
+    let logs = begin_logs(&dir, found, &run, reach)?;
     let _ = fs::remove_file(dir.join(DAMAGED_MARK));
-    let totals = Totals::read(&db).map_err(store_error(&path))?;
-    let last_job = last_job(&db).map_err(store_error(&path))?;
+    let totals = Totals::read(&db).map_err(store_error(path))?;
+    let last_job = last_job(&db).map_err(store_error(path))?;
     recovered.held = totals.held_jobs;
     let space = Space::new(&settings);
     let shared = Arc::new(Shared::new(settings, clock, logs, run, last_job));
-    file::leave_syncing(&db).map_err(store_error(&path))?;
+    file::leave_syncing(&db).map_err(store_error(path))?;
     shared.set_totals(totals);
-    let home = file::Home::of(&path)?;
+    let home = file::Home::of(path)?;
     let writer = Writer {
         db,
         shared,
@@ -120,18 +130,30 @@ fn find(settings: &Settings, path: &Path, here: Here) -> Result<Found, JournalEr
     // Damage may keep it from being read, which is found out soon enough.
     let file_clock = file::clock_without_log(last).ok();
     let found = Found { salvaged, is_new: false, file_clock, log, memory, handoffs, witness, here };
+    match ready(settings, path, is_marked) {
+        Ok(File::AsItWas) => Ok(found),
+        Ok(File::New) => Ok(Found { is_new: true, ..found }),
+        Ok(File::Saved(salvaged)) => Ok(Found { salvaged: Some(salvaged), ..found }),
+        Err(cause) => Err(cause.behind(found.salvaged)),
+    }
+}
+
+/// The database's file as a start goes on with it.
+enum File {
+    AsItWas,
+    New,
+    Saved(Salvaged),
+}
+
+fn ready(settings: &Settings, path: &Path, is_marked: bool) -> Result<File, JournalError> {
     match file::look(path)? {
-        file::Found::Missing => {
-            file::create(dir, wall_ms())?;
-            Ok(Found { is_new: true, ..found })
-        }
-        file::Found::Whole if !is_marked => Ok(found),
+        file::Found::Missing => file::create(&settings.dir, wall_ms()).map(|()| File::New),
+        file::Found::Whole if !is_marked => Ok(File::AsItWas),
         file::Found::Before(format) if !is_marked => {
-            file::upgrade(path, format).map_err(store_error(path))?;
-            Ok(found)
+            file::upgrade(path, format).map_err(store_error(path)).map(|()| File::AsItWas)
         }
         file::Found::Whole | file::Found::Before(_) | file::Found::Damaged => {
-            Ok(Found { salvaged: Some(salvage::salvage(settings, path)?), ..found })
+            salvage::salvage(settings, path).map(File::Saved)
         }
     }
 }

@@ -6,36 +6,15 @@ use super::error::{JournalError, Trouble, io_error, store_error};
 use super::file;
 use super::origin::{FileIdentity, Likeness};
 use super::run::{self, Last};
+use super::salvaged::Salvaged;
 use super::schema::FORMAT_STAMPED;
 use super::shared::DAMAGED_MARK;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Statement, TransactionBehavior, params_from_iter};
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// What came of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Salvaged {
-    /// Where the damaged file lies now.
-    pub moved_to: PathBuf,
-    /// Held jobs that were saved.
-    pub jobs: u64,
-    /// Held jobs of which only a part could be read: they are not sent.
-    pub lost: u64,
-    /// Whether every row could be read.
-    pub is_complete: bool,
-}
-
-impl fmt::Display for Salvaged {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { moved_to, jobs, lost, is_complete } = self;
-        let rest = if *is_complete { "all of it was read" } else { "a part of it cannot be read" };
-        write!(f, "it lies at {}, {jobs} held jobs were saved, {lost} lost, {rest}", moved_to.display())
-    }
-}
 
 /// Tables whose rows have numbers, with those: what lies behind an unreadable page can be reached.
 const NUMBERED: [(&str, &str); 5] =
@@ -170,6 +149,7 @@ fn take_place(path: &Path, saved: Saved) -> Result<Salvaged, JournalError> {
     // Moved already, unless somebody has put another file there since: that one is kept too.
     let number = if path.exists() { unused(path, number) } else { number };
     let moved_to = damaged(path, number);
+    let counts = counts(&at);
     let moves = file::with_companions(path).into_iter().zip(file::with_companions(&moved_to));
     // The file itself comes last, so that what belongs to it finds the same number again.
     for (from, to) in moves.rev() {
@@ -178,12 +158,21 @@ fn take_place(path: &Path, saved: Saved) -> Result<Salvaged, JournalError> {
     absent_or_done(fs::remove_file(path.with_file_name(DAMAGED_MARK))).map_err(&failed)?;
     file::sync_dir_of(path)?;
     fs::rename(&at, path).map_err(&failed)?;
-    file::sync_dir_of(path)?;
-    let counts = "SELECT held_jobs, quarantined FROM journal";
-    let (jobs, lost) = file::connect_uri(path, "immutable=1")
-        .and_then(|db| db.query_row(counts, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))))
-        .map_err(store_error(path))?;
-    Ok(Salvaged { moved_to, jobs: jobs.cast_unsigned(), lost: lost.cast_unsigned(), is_complete })
+    // One that cannot be counted is damaged itself, which the next start finds.
+    let (jobs, lost) = counts.map_err(store_error(path))?;
+    let salvaged = Salvaged { moved_to, jobs, lost, is_complete };
+    match file::sync_dir_of(path) {
+        Ok(()) => Ok(salvaged),
+        Err(cause) => Err(cause.behind(Some(salvaged))),
+    }
+}
+
+/// The jobs that a new file holds, and those of which too little is left.
+fn counts(at: &Path) -> rusqlite::Result<(u64, u64)> {
+    let number = |row: &rusqlite::Row<'_>, at| row.get::<_, i64>(at).map(i64::cast_unsigned);
+    file::connect_uri(at, "immutable=1")?.query_row("SELECT held_jobs, quarantined FROM journal", [], |row| {
+        Ok((number(row, 0)?, number(row, 1)?))
+    })
 }
 
 fn absent_or_done(done: io::Result<()>) -> io::Result<()> {

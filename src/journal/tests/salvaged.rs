@@ -93,3 +93,33 @@ async fn a_start_that_ends_behind_the_salvage_finds_the_new_file() {
         file::with_companions(&salvaged.moved_to).iter().filter(|f| f.exists()).count()
     );
 }
+
+#[tokio::test]
+async fn c7_a_start_that_fails_behind_the_salvage_says_what_was_saved() {
+    // By this start, or by the one before.
+    for is_finished in [false, true] {
+        let (mut place, path) = damaged().await;
+        if is_finished {
+            let salvaged = salvage::salvage(&place.settings, &path).unwrap();
+            fs::rename(&path, salvaged.moved_to.to_str().unwrap().replace(".damaged-", ".saved-")).unwrap();
+        }
+        let (log, kept) = (place.settings.dir.join(flight::FILE_NAME), place.settings.dir.join("kept.log"));
+        fs::rename(&log, &kept).unwrap();
+        // No file can be made here.
+        fs::create_dir(&log).unwrap();
+        let error = Journal::open_in(place.settings.clone(), here(BOOT)).unwrap_err();
+        let JournalError::BehindSalvage { cause, salvaged } = &error else { panic!("{error}") };
+        assert_eq!((salvaged.jobs, salvaged.is_complete), (JOBS, true));
+        assert!(salvaged.moved_to.exists());
+        let told = error.to_string();
+        for said in [cause.to_string(), salvaged.to_string(), format!("{JOBS} held jobs were saved")] {
+            assert!(told.contains(&said), "{told}");
+        }
+        assert_eq!(error.fix(), cause.fix());
+        fs::remove_dir(&log).unwrap();
+        fs::rename(&kept, &log).unwrap();
+        let found = place.open();
+        assert_eq!((found.salvaged, found.held), (None, JOBS), "{is_finished}");
+        place.check();
+    }
+}
