@@ -12,7 +12,6 @@ use crate::render::{Moment, Plan, RenderRequest, Renderer, Transfer};
 use crate::resolve::{ConsentRule, Resolver, admit};
 use crate::telemetry::StageHistograms;
 use crate::ticket::{Outcome, Relayed, StageTimes};
-use futures_util::future::BoxFuture;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -36,22 +35,8 @@ pub struct Way {
     pub patience: Duration,
     /// What it does when a target is silent or busy.
     pub errand: Errand,
-    /// Called, with the target's name, before the message goes to a session: it may leave once the answer is there.
-    pub arm: Option<Arm>,
     /// Called right before the message leaves.
     pub on_offer: Option<OnOffer>,
-}
-
-/// Sees to it that a message may leave.
-pub type Arm = Arc<dyn Fn(&str) -> BoxFuture<'static, Armed> + Send + Sync>;
-
-/// Whether it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Armed {
-    Now,
-    /// This target has enough for now; by the next time another one may be the better.
-    NotYet,
-    Never,
 }
 
 /// The stages in the order data flows.
@@ -181,8 +166,8 @@ impl Pipeline {
         times: &mut StageTimes,
     ) -> Result<Relayed, Fault> {
         let give_up_at = tokio::time::Instant::now() + way.patience;
-        let armed = tokio::time::timeout_at(give_up_at, self.reach_armed(job, plan, &way)).await;
-        let (target, offered) = armed.unwrap_or_else(|_| Err(unreached()))?;
+        let reached = tokio::time::timeout_at(give_up_at, self.reach_for(job, plan, way.errand)).await;
+        let (target, offered) = reached.unwrap_or_else(|_| Err(unreached()))?;
         let _room = self.room.enter(plan.octets_nearly()).await;
         let transfer = if offered.eight_bit_mime { Transfer::EightBit } else { Transfer::SevenBit };
         let delivery = self.render(job, plan, (person, transfer), times)?;
@@ -214,24 +199,6 @@ impl Pipeline {
                 Reason::TargetUnavailable,
                 "the target changes what it offers from session to session",
             )),
-        }
-    }
-
-    /// A target that answers, and that the message may leave for.
-    async fn reach_armed(
-        &self,
-        job: &Job,
-        plan: &Plan,
-        way: &Way,
-    ) -> Result<(TargetHandle, Capabilities), Fault> {
-        loop {
-            let (target, offered) = self.reach_for(job, plan, way.errand).await?;
-            let Some(arm) = &way.arm else { return Ok((target, offered)) };
-            match arm(target.name()).await {
-                Armed::Now => return Ok((target, offered)),
-                Armed::NotYet => {}
-                Armed::Never => return Err(Delivery::unnoted()),
-            }
         }
     }
 

@@ -6,14 +6,15 @@ use super::window::{Pace, Window};
 use crate::engine::{Engine, Engines};
 use crate::fault::{Fault, Reason, State};
 use crate::inject::{Errand, OnOffer, Standing};
-use crate::journal::{Claimed, Journal, Lane};
-use crate::pipeline::{Arm, Armed, Way};
+use crate::journal::{Claimed, Departures, Journal, Lane};
+use crate::pipeline::Way;
 use crate::ticket::Outcome;
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,7 +22,7 @@ use tokio_util::task::TaskTracker;
 const CLAIM_MAX: usize = 1_024;
 /// How many of a turn's places fresh jobs have before those that were tried already, out of four.
 const FRESH_QUARTERS: usize = 3;
-/// How long a held job waits for a session; nobody waits for it in turn.
+/// How long a held job waits to be armed, and then for a session; nobody waits for it in turn.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest wait for a free place.
 const ROOM_PAUSE: Duration = Duration::from_millis(200);
@@ -30,13 +31,18 @@ const FAULT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The delivery of held jobs.
 pub struct Dispatch {
+    crew: Arc<Crew>,
+    places: Arc<Places>,
+    /// Told when a turn found something to do.
+    started: Notify,
+}
+
+/// What attempts are made with.
+struct Crew {
     custody: Arc<Custody>,
     journal: Journal,
     engines: watch::Receiver<Arc<Engines>>,
-    places: Arc<Places>,
     attempts: TaskTracker,
-    /// Told when a turn found something to do.
-    started: Notify,
 }
 
 /// What came of one look at the lanes.
@@ -59,14 +65,8 @@ impl Dispatch {
     /// `None` where nothing is held.
     pub fn new(custody: &Arc<Custody>, engines: watch::Receiver<Arc<Engines>>) -> Option<Self> {
         let journal = custody.journal.clone()?;
-        Some(Self {
-            custody: custody.clone(),
-            journal,
-            engines,
-            places: Arc::default(),
-            attempts: TaskTracker::new(),
-            started: Notify::new(),
-        })
+        let crew = Crew { custody: custody.clone(), journal, engines, attempts: TaskTracker::new() };
+        Some(Self { crew: Arc::new(crew), places: Arc::default(), started: Notify::new() })
     }
 
     /// Runs until it is stopped, and then until the attempts under way have ended.
@@ -74,8 +74,8 @@ impl Dispatch {
         let work = async { tokio::join!(self.lead(), self.follow()) };
         // A claim that is cut off here is given back by the journal.
         stop.run_until_cancelled(work).await;
-        self.attempts.close();
-        self.attempts.wait().await;
+        self.crew.attempts.close();
+        self.crew.attempts.wait().await;
     }
 
     /// One turn behind the leader's: while a claim waits for its commit the next one is on its way, so that each
@@ -92,7 +92,7 @@ impl Dispatch {
         loop {
             match self.turn().await {
                 Ok(Turn::Started) => self.started.notify_one(),
-                Ok(Turn::NothingDue) => self.journal.stir().await,
+                Ok(Turn::NothingDue) => self.crew.journal.stir().await,
                 // A target that is down frees no place: it is looked at again after a while.
                 Ok(Turn::NoRoom) => {
                     let _ = tokio::time::timeout(ROOM_PAUSE, self.places.freed.notified()).await;
@@ -107,7 +107,7 @@ impl Dispatch {
 
     /// One look at every lane.
     async fn turn(&self) -> Result<Turn, Fault> {
-        let lanes = self.journal.lanes().await?;
+        let lanes = self.crew.journal.lanes().await?;
         let lanes: Vec<Lane> =
             lanes.into_iter().filter_map(|(lane, wait)| wait.is_zero().then_some(lane)).collect();
         let is_due = !lanes.is_empty();
@@ -130,7 +130,7 @@ impl Dispatch {
 
     /// Most jobs to take for a target in one turn.
     fn most(&self, target: &str) -> usize {
-        match self.custody.pipeline.injector.standing(named(target)) {
+        match self.crew.custody.pipeline.injector.standing(named(target)) {
             Standing::Down => 0,
             Standing::AttemptDue => 1,
             Standing::Up => CLAIM_MAX,
@@ -148,13 +148,33 @@ impl Dispatch {
             if share == 0 {
                 continue;
             }
-            for claimed in self.journal.claim(lane, share).await? {
-                self.start(reserved.place(), claimed);
+            let claimed = self.crew.journal.claim(lane, share).await?;
+            if !claimed.is_empty() {
+                let places = reserved.split(claimed.len());
+                let departures = self.crew.journal.arm(&lane.target, claimed);
+                self.crew.attempts.spawn(self.crew.clone().see_off(departures, places));
             }
         }
         Ok(room - reserved.count)
     }
+}
 
+impl Crew {
+    /// Attempts begin as the jobs are armed. Those of which their target has not taken up enough in time have failed, like those
+    /// that wait for a session in vain.
+    async fn see_off(self: Arc<Self>, mut departures: Departures, mut places: Reserved) {
+        let give_up_at = Instant::now() + PATIENCE;
+        while let Ok(Some(group)) = timeout_at(give_up_at, departures.next()).await {
+            group.into_iter().for_each(|claimed| self.start(places.place(), claimed));
+        }
+        for claimed in departures.give_up() {
+            let mut place = places.place();
+            place.pace = Pace::Behind;
+            self.journal.settle(claimed.number, Outcome::Failed(not_armed())).await;
+        }
+    }
+
+    /// An attempt a job.
     fn start(&self, place: Place, claimed: Claimed) {
         let engine = self.engines.borrow().by_name(&claimed.engine);
         let (custody, journal) = (self.custody.clone(), self.journal.clone());
@@ -169,6 +189,12 @@ impl Dispatch {
     }
 }
 
+fn not_armed() -> Fault {
+    let detail =
+        "it was not its turn in time: its target is slow, or the journal cannot be written; nothing was sent";
+    Fault::new(Reason::TargetUnavailable, detail)
+}
+
 /// One attempt with what is true now: the engine's grants, the template, the person.
 async fn attempt(
     custody: &Custody,
@@ -181,19 +207,9 @@ async fn attempt(
         return Outcome::Failed(Fault::new(Reason::BadJob, detail));
     };
     let (number, attempt) = (claimed.number, claimed.attempt);
-    let (arms, notes) = (journal.clone(), journal.clone());
-    let arm: Arm = Arc::new(move |target| {
-        let (journal, target) = (arms.clone(), Box::<str>::from(target));
-        Box::pin(async move {
-            match journal.arm(number, &target).await {
-                Ok(true) => Armed::Now,
-                Ok(false) => Armed::NotYet,
-                Err(_) => Armed::Never,
-            }
-        })
-    });
-    let on_offer: OnOffer = Arc::new(move || notes.offered(number).is_ok());
-    let way = Way { patience: PATIENCE, errand: Errand::Usual, arm: Some(arm), on_offer: Some(on_offer) };
+    let journal = journal.clone();
+    let on_offer: OnOffer = Arc::new(move || journal.offered(number).is_ok());
+    let way = Way { patience: PATIENCE, errand: Errand::Usual, on_offer: Some(on_offer) };
     let job = claimed.job.into_job(engine);
     if attempt > 1 {
         // Time has passed: what the vault says now counts, not what is remembered of it.
@@ -236,6 +252,13 @@ impl Reserved {
         let count = window.room(target).min(most);
         window.start(target, count);
         Self { places: places.clone(), target: target.into(), count }
+    }
+
+    /// So many of them.
+    fn split(&mut self, count: usize) -> Self {
+        let count = count.min(self.count);
+        self.count -= count;
+        Self { places: self.places.clone(), target: self.target.clone(), count }
     }
 
     /// One of them, for a job.

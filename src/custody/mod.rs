@@ -210,7 +210,7 @@ impl Custody {
     }
 
     fn way(&self) -> Way {
-        Way { patience: self.handoff_wait, errand: Errand::Patient, arm: None, on_offer: None }
+        Way { patience: self.handoff_wait, errand: Errand::Patient, on_offer: None }
     }
 
     async fn hold(&self, journal: &Journal, job: &Arc<Job>, body: Body) -> Outcome {

@@ -1,87 +1,99 @@
-//! Messages are armed before they may leave: a note of each is on the disk, one write and one fsync for many, and the next ones
-//! are armed meanwhile. After a power cut what was armed is in doubt, and everything else is known not to have left. So that this is
-//! little, no more is armed for a target than it takes up soon.
+//! Messages are armed before they may leave: a note of each is on the disk, one write and one fsync for a group, and the next
+//! group is armed meanwhile. After a power cut what was armed is in doubt, and everything else is known not to have left. So that
+//! this is little, no more is armed for a target than it takes up soon.
+//!
+//! Groups are made here, of what was claimed, and their attempts begin when they are armed: an attempt that had begun before and
+//! waited for its note would have to be woken, each by itself.
 
 use super::error::Trouble;
 use super::shared::Shared;
-use std::collections::HashMap;
+use super::{Claimed, Number};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::mpsc;
 
 /// Messages of one target that are armed and have not left: at least, and at most.
 const WIDTH_MIN: usize = 16;
 const WIDTH_MAX: usize = 1_024;
-/// How often it is looked at what a target takes up.
+/// How often it is looked at what a target takes up, and how long a group waits to become larger.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// How long to wait for a place: the target may have gone down, and another one have room.
-const PLACE_WAIT: Duration = Duration::from_millis(500);
 /// Targets that are remembered: engines may name any.
 const TARGETS_KEPT: usize = 256;
 
 /// What waits to be armed.
 #[derive(Debug, Default)]
 pub struct Arming {
-    // Plain data, held for a few lines.
-    queue: Mutex<Queue>,
-    more: Condvar,
-    // Likewise.
-    gates: Mutex<HashMap<Box<str>, Arc<Gate>>>,
+    // Plain data, held for some lines.
+    state: Mutex<State>,
+    more: Arc<Condvar>,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
-    waiting: Vec<Waiting>,
+struct State {
+    lines: HashMap<Box<str>, Line>,
     is_closed: bool,
 }
 
-/// A note to be written, and whoever waits until it is on the disk.
+/// What waits for one target.
 #[derive(Debug)]
-struct Waiting {
-    arm: Arm,
-    answer: oneshot::Sender<()>,
+struct Line {
+    gate: Arc<Gate>,
+    batches: VecDeque<Batch>,
+    /// When the last group of it was taken.
+    taken_at: Instant,
 }
 
-/// That a message may be about to leave: what is to be noted, and in which seat of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Arm {
-    pub number: i64,
-    pub attempt: u32,
-    pub seat: u32,
+/// Jobs that were claimed together. Nobody listens any more when they have been given up.
+#[derive(Debug)]
+struct Batch {
+    waiting: VecDeque<Number>,
+    armed: mpsc::UnboundedSender<Vec<Number>>,
 }
 
 /// How many messages of a target may be armed and not have left.
 #[derive(Debug)]
-struct Gate {
-    places: Arc<Semaphore>,
-    /// Places in all, taken or not.
+pub struct Gate {
+    /// Places in all.
     width: AtomicUsize,
+    taken: AtomicUsize,
     /// Places given back since the last look.
     left: AtomicUsize,
+    /// Told when half of them are free.
+    freed: Arc<Condvar>,
 }
 
 /// One message that is armed, or about to be, and has not left.
 #[derive(Debug)]
-pub struct Place {
-    gate: Arc<Gate>,
-    /// Given back with it.
-    _permit: OwnedSemaphorePermit,
+pub struct Place(Arc<Gate>);
+
+impl Place {
+    pub fn of(gate: &Arc<Gate>) -> Self {
+        gate.taken.fetch_add(1, Relaxed);
+        Self(gate.clone())
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.gate.left.fetch_add(1, Relaxed);
+        let Self(gate) = self;
+        gate.left.fetch_add(1, Relaxed);
+        let taken = gate.taken.fetch_sub(1, Relaxed) - 1;
+        // Not within the lock, so it may come too early to be heard; the next look is never far.
+        if taken == gate.width.load(Relaxed) / 2 {
+            gate.freed.notify_one();
+        }
     }
 }
 
 impl Gate {
-    fn new() -> Self {
-        let width = AtomicUsize::new(WIDTH_MIN);
-        Self { places: Arc::new(Semaphore::new(WIDTH_MIN)), width, left: AtomicUsize::new(0) }
+    pub fn new(freed: Arc<Condvar>) -> Arc<Self> {
+        let (width, taken, left) = (AtomicUsize::new(WIDTH_MIN), AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { width, taken, left, freed })
     }
 
     /// Twice what has left since the last look: one half on its way to the disk, the other to the target.
@@ -89,98 +101,157 @@ impl Gate {
         let width = self.width.load(Relaxed);
         let wanted = self.left.swap(0, Relaxed) * 2 + WIDTH_MIN;
         // Narrower by and by: a pause of the target's is not its pace.
-        let wanted = wanted.max(width - width / 8).min(WIDTH_MAX);
-        if wanted > width {
-            self.places.add_permits(wanted - width);
-            self.width.store(wanted, Relaxed);
-        } else {
-            let narrowed = self.places.forget_permits(width - wanted);
-            self.width.store(width - narrowed, Relaxed);
+        self.width.store(wanted.max(width - width / 8).min(WIDTH_MAX), Relaxed);
+    }
+}
+
+impl Line {
+    fn new(freed: &Arc<Condvar>) -> Self {
+        Self { gate: Gate::new(freed.clone()), batches: VecDeque::new(), taken_at: Instant::now() }
+    }
+
+    /// How many of those that wait are to be armed now: half of the places at a time, as a few are not worth an fsync, unless
+    /// there are no more, or more have not come free for a while.
+    fn ready(&self, now: Instant) -> usize {
+        let waiting = self.batches.iter().map(|batch| batch.waiting.len()).sum();
+        let width = self.gate.width.load(Relaxed);
+        let room = width.saturating_sub(self.gate.taken.load(Relaxed)).min(waiting);
+        let is_worth_it = room == waiting || room >= width / 2 || now >= self.taken_at + LOOK_EVERY;
+        if is_worth_it { room } else { 0 }
+    }
+
+    fn take(&mut self, now: Instant) -> Vec<Group> {
+        self.batches.retain(|batch| !batch.armed.is_closed());
+        let mut room = self.ready(now);
+        let mut groups = Vec::new();
+        while room > 0
+            && let Some(mut batch) = self.batches.pop_front()
+        {
+            let numbers: Vec<Number> = batch.waiting.drain(..room.min(batch.waiting.len())).collect();
+            room -= numbers.len();
+            groups.push(Group { gate: self.gate.clone(), armed: batch.armed.clone(), numbers });
+            if !batch.waiting.is_empty() {
+                self.batches.push_front(batch);
+            }
+            self.taken_at = now;
         }
+        groups
+    }
+}
+
+/// Jobs of one batch that are armed together.
+#[derive(Debug)]
+struct Group {
+    gate: Arc<Gate>,
+    armed: mpsc::UnboundedSender<Vec<Number>>,
+    numbers: Vec<Number>,
+}
+
+impl Group {
+    fn tell(self) {
+        // They may have been given up.
+        let _ = self.armed.send(self.numbers);
+    }
+}
+
+/// Claimed jobs, to be attempted as they are armed.
+#[derive(Debug)]
+pub struct Departures {
+    waiting: VecDeque<Claimed>,
+    armed: mpsc::UnboundedReceiver<Vec<Number>>,
+    /// Those that could not be noted.
+    passed_over: Vec<Claimed>,
+}
+
+impl Departures {
+    /// The next of them that may leave from here on: the disk says so. `None` when no more will. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Vec<Claimed>> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let numbers = self.armed.recv().await?;
+        let mut group = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            while let Some(claimed) = self.waiting.pop_front() {
+                if claimed.number == number {
+                    group.push(claimed);
+                    break;
+                }
+                self.passed_over.push(claimed);
+            }
+        }
+        Some(group)
+    }
+
+    /// Those that have not been told to leave, and must not any more. Some of them may count as armed.
+    pub fn give_up(mut self) -> Vec<Claimed> {
+        self.passed_over.extend(self.waiting.drain(..));
+        self.passed_over
     }
 }
 
 impl Arming {
-    /// Waits a while until one more message of this target may be armed.
-    pub async fn place(&self, target: &str) -> Option<Place> {
-        let gate = self.gate(target);
-        let permit = match gate.places.clone().try_acquire_owned() {
-            // Most find one, and need no timer.
-            Ok(permit) => permit,
-            Err(_) => {
-                let free = gate.places.clone().acquire_owned();
-                // Nobody closes it.
-                tokio::time::timeout(PLACE_WAIT, free).await.ok()?.ok()?
-            }
-        };
-        Some(Place { gate, _permit: permit })
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
     }
 
-    fn gate(&self, target: &str) -> Arc<Gate> {
-        let mut gates = self.gates.lock().expect("no holder of this lock panics");
-        if let Some(gate) = gates.get(target) {
-            return gate.clone();
-        }
-        if gates.len() >= TARGETS_KEPT {
-            gates.retain(|_, gate| Arc::strong_count(gate) > 1);
-        }
-        gates.entry(target.into()).or_insert_with(|| Arc::new(Gate::new())).clone()
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().expect("no holder of this lock panics")
-    }
-
-    /// Waits until the note is on the disk. False when that will not be. Given up while it waits, it is written all the same.
-    pub async fn note(&self, arm: Arm) -> bool {
-        let (answer, answered) = oneshot::channel();
-        let is_first = {
-            let mut queue = self.queue();
-            if queue.is_closed {
-                return false;
-            }
-            queue.waiting.push(Waiting { arm, answer });
-            queue.waiting.len() == 1
-        };
-        // Where others wait, the thread has been called, or is at the disk and looks afterwards.
-        if is_first {
+    /// Jobs that were claimed for this target are to be armed, in their order.
+    pub fn arm(&self, target: &str, claimed: Vec<Claimed>) -> Departures {
+        let (tell, armed) = mpsc::unbounded_channel();
+        let waiting: VecDeque<Number> = claimed.iter().map(|claimed| claimed.number).collect();
+        let mut state = self.state();
+        if !state.is_closed && !waiting.is_empty() {
+            state.line(target, &self.more).batches.push_back(Batch { waiting, armed: tell });
             self.more.notify_one();
         }
-        answered.await.is_ok()
+        drop(state);
+        Departures { waiting: claimed.into(), armed, passed_over: Vec::new() }
     }
 
     /// Nothing is armed any more.
     pub fn close(&self) {
-        let waiting = {
-            let mut queue = self.queue();
-            queue.is_closed = true;
-            std::mem::take(&mut queue.waiting)
-        };
-        drop(waiting);
+        let mut state = self.state();
+        state.is_closed = true;
+        state.lines.clear();
         self.more.notify_one();
     }
 
-    /// All that wait; `None` once it is closed.
-    fn next(&self) -> Option<Vec<Waiting>> {
-        let mut queue = self.queue();
-        while queue.waiting.is_empty() {
-            if queue.is_closed {
+    /// What is to be armed together, once there is anything; `None` when there will not be.
+    fn next(&self, looked: &mut Instant) -> Option<Vec<Group>> {
+        let mut state = self.state();
+        loop {
+            if state.is_closed {
                 return None;
             }
-            queue = self.more.wait(queue).expect("no holder of this lock panics");
+            let now = Instant::now();
+            if now >= *looked + LOOK_EVERY {
+                state.lines.values().for_each(|line| line.gate.look());
+                *looked = now;
+            }
+            let groups: Vec<Group> = state.lines.values_mut().flat_map(|line| line.take(now)).collect();
+            if !groups.is_empty() {
+                return Some(groups);
+            }
+            let waits = state.lines.values().any(|line| !line.batches.is_empty());
+            let most = if waits { LOOK_EVERY } else { Duration::MAX };
+            state = self.more.wait_timeout(state, most).expect("no holder of this lock panics").0;
         }
-        Some(std::mem::take(&mut queue.waiting))
     }
+}
 
-    fn look(&self) {
-        self.gates.lock().expect("no holder of this lock panics").values().for_each(|gate| gate.look());
+impl State {
+    fn line(&mut self, target: &str, freed: &Arc<Condvar>) -> &mut Line {
+        if self.lines.len() >= TARGETS_KEPT && !self.lines.contains_key(target) {
+            self.lines.retain(|_, line| !line.batches.is_empty() || Arc::strong_count(&line.gate) > 1);
+        }
+        self.lines.entry(target.into()).or_insert_with(|| Line::new(freed))
     }
 }
 
 /// The thread that waits for the disk; it ends when the arming is closed, or the disk fails.
 pub fn start(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
     let run = move || {
-        if catch_unwind(AssertUnwindSafe(|| sync_until_closed(&shared))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| arm_until_closed(&shared))).is_err() {
             shared.break_down(Trouble::Io(io::ErrorKind::Other));
         }
         shared.arming.close();
@@ -188,25 +259,26 @@ pub fn start(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("journal-arm".into()).spawn(run)
 }
 
-fn sync_until_closed(shared: &Arc<Shared>) {
+fn arm_until_closed(shared: &Arc<Shared>) {
     let mut looked = Instant::now();
-    while let Some(waiting) = shared.arming.next() {
-        let mut arms: Vec<Arm> = waiting.iter().map(|waiting| waiting.arm).collect();
+    while let Some(mut groups) = shared.arming.next(&mut looked) {
+        let mut arms = Vec::new();
+        for group in &mut groups {
+            group.numbers.retain(|number| match shared.flights.begin_arm(number.0, Place::of(&group.gate)) {
+                Ok(arm) => {
+                    arms.push(arm);
+                    true
+                }
+                // It was settled meanwhile, or there are too many: it stays.
+                Err(_) => false,
+            });
+        }
         if let Err(error) = shared.flights.write_arms(&mut arms).and_then(|()| shared.flights.sync()) {
             tracing::error!(%error, "the flight log could not be written");
             return shared.break_down(Trouble::of_io(&error));
         }
-        shared.herald.tell(move || waiting.into_iter().for_each(tell));
-        if looked.elapsed() >= LOOK_EVERY {
-            shared.arming.look();
-            looked = Instant::now();
-        }
+        groups.into_iter().for_each(Group::tell);
     }
-}
-
-fn tell(waiting: Waiting) {
-    // It may have given up.
-    let _ = waiting.answer.send(());
 }
 
 #[cfg(test)]
@@ -214,49 +286,104 @@ mod tests {
     use super::*;
     use futures_util::FutureExt;
 
-    fn take(arming: &Arming, target: &str) -> Vec<Place> {
-        // Without tokio's budget, which would make a task pause after some.
-        let place = || tokio::task::unconstrained(arming.place(target)).now_or_never().flatten();
-        std::iter::from_fn(place).collect()
+    type Told = mpsc::UnboundedReceiver<Vec<Number>>;
+
+    fn waiting(arming: &Arming, target: &str, numbers: std::ops::Range<i64>) -> Told {
+        let (armed, told) = mpsc::unbounded_channel();
+        let waiting = numbers.map(Number).collect();
+        let mut state = arming.state();
+        state.line(target, &arming.more).batches.push_back(Batch { waiting, armed });
+        told
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn c8_no_more_is_armed_than_the_target_takes_up_soon() {
+    /// What is armed now, of all targets.
+    fn armed(arming: &Arming) -> Vec<Place> {
+        let mut state = arming.state();
+        let groups = state.lines.values_mut().flat_map(|line| line.take(Instant::now())).collect::<Vec<_>>();
+        let place = |group: Group| {
+            let places: Vec<Place> = group.numbers.iter().map(|_| Place::of(&group.gate)).collect();
+            group.tell();
+            places
+        };
+        groups.into_iter().flat_map(place).collect()
+    }
+
+    fn look(arming: &Arming) {
+        arming.state().lines.values().for_each(|line| line.gate.look());
+    }
+
+    #[test]
+    fn c8_no_more_is_armed_than_the_target_takes_up_soon() {
         let arming = Arming::default();
-        let silent = take(&arming, "silent");
+        let _silent = waiting(&arming, "silent", 0..100);
+        let silent = armed(&arming);
         assert_eq!(silent.len(), WIDTH_MIN);
-        let mut brisk = take(&arming, "brisk");
+        let _brisk = waiting(&arming, "brisk", 0..100_000);
+        let mut brisk = armed(&arming);
         assert_eq!(brisk.len(), WIDTH_MIN, "nobody waits behind another target");
         for _ in 0..12 {
             brisk.clear();
-            arming.look();
-            brisk = take(&arming, "brisk");
+            look(&arming);
+            brisk = armed(&arming);
         }
-        assert_eq!(brisk.len(), WIDTH_MAX);
-        assert!(take(&arming, "silent").is_empty());
+        assert_eq!(brisk.len(), WIDTH_MAX, "and the silent one has no more");
         brisk.clear();
-        (0..100).for_each(|_| arming.look());
-        assert!(take(&arming, "brisk").len() < WIDTH_MIN * 2, "a target that stops gets few again");
+        (0..100).for_each(|_| look(&arming));
+        assert!(armed(&arming).len() < WIDTH_MIN * 2, "a target that stops gets few again");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn targets_that_are_not_in_use_are_forgotten() {
+    #[test]
+    fn c8_a_group_waits_until_half_of_the_places_are_free_and_not_for_long() {
         let arming = Arming::default();
-        let kept = take(&arming, "kept");
+        let mut told = waiting(&arming, "mta1", 0..WIDTH_MIN as i64 + 20);
+        let mut places = armed(&arming);
+        assert_eq!(told.try_recv().unwrap().len(), WIDTH_MIN);
+        places.truncate(WIDTH_MIN / 2 + 1);
+        assert!(armed(&arming).is_empty(), "a few are not worth an fsync");
+        places.pop();
+        let more = armed(&arming);
+        assert_eq!(more.len(), WIDTH_MIN / 2);
+        places.pop();
+        assert!(armed(&arming).is_empty());
+        let mut state = arming.state();
+        let line = state.lines.values_mut().next().unwrap();
+        assert_eq!(line.take(Instant::now() + LOOK_EVERY).len(), 1, "others hold theirs for longer");
+        drop(state);
+        drop((places, more));
+        assert_eq!(armed(&arming).len(), 11, "the last ones wait for nobody");
+    }
+
+    #[test]
+    fn c8_whoever_was_given_up_is_not_armed() {
+        let arming = Arming::default();
+        let (gone, mut there) = (waiting(&arming, "mta1", 0..5), waiting(&arming, "mta1", 5..8));
+        drop(gone);
+        assert_eq!(armed(&arming).len(), 3);
+        assert_eq!(there.try_recv().unwrap(), [5, 6, 7].map(Number));
+    }
+
+    #[test]
+    fn targets_that_are_not_in_use_are_forgotten() {
+        let arming = Arming::default();
+        let _told = waiting(&arming, "kept", 0..WIDTH_MIN as i64 * 2);
+        let kept = armed(&arming);
         for number in 0..TARGETS_KEPT * 2 {
-            drop(take(&arming, &number.to_string()));
+            let told = waiting(&arming, &number.to_string(), 0..1);
+            drop((armed(&arming), told));
         }
-        assert!(arming.gates.lock().unwrap().len() <= TARGETS_KEPT);
-        assert!(take(&arming, "kept").is_empty());
-        drop(kept);
+        assert!(arming.state().lines.len() <= TARGETS_KEPT);
+        let width = arming.state().lines["kept"].gate.taken.load(Relaxed);
+        assert_eq!(width, kept.len());
     }
 
     #[tokio::test]
     async fn nobody_waits_for_an_arming_that_is_closed() {
-        let (arming, arm) = (Arming::default(), Arm { number: 1, attempt: 1, seat: 0 });
-        let mut waiting = Box::pin(arming.note(arm));
-        assert_eq!((&mut waiting).now_or_never(), None);
+        let arming = Arming::default();
+        let mut told = waiting(&arming, "mta1", 0..1);
+        assert_eq!(told.recv().now_or_never(), None);
         arming.close();
-        assert!(!waiting.await && !arming.note(arm).await);
+        assert_eq!(told.recv().await, None);
+        assert_eq!(arming.arm("mta1", Vec::new()).next().await.map(|group| group.len()), None);
+        assert!(arming.next(&mut Instant::now()).is_none());
     }
 }

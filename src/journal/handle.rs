@@ -1,6 +1,6 @@
 //! The journal as the rest of the relay sees it.
 
-use super::arm;
+use super::arm::{self, Departures};
 use super::body::Body;
 use super::clock::{millis, unix_ms, wall_ms};
 use super::commit::refuse;
@@ -247,20 +247,10 @@ impl Journal {
         Ok(claimed)
     }
 
-    /// To be called for a claimed job before it goes to a session of this target: when the answer is there, the disk says
-    /// that the message may leave from here on. False: for a while as many of the target's were armed as it takes up soon.
-    /// Given up while it waits, the job may count as armed.
-    ///
-    /// # Errors
-    /// When that cannot be written: the message must not be sent.
-    pub async fn arm(&self, number: Number, target: &str) -> Result<bool, Fault> {
-        let shared = &self.0.shared;
-        if shared.is_poisoned() {
-            return Err(shared.refusal());
-        }
-        let Some(place) = shared.arming.place(target).await else { return Ok(false) };
-        let arm = self.noted(shared.flights.begin_arm(number.0, place))?;
-        if shared.arming.note(arm).await { Ok(true) } else { Err(shared.refusal()) }
+    /// Claimed jobs before they are attempted: they may be as they come out again, which the disk knows then. No more come out
+    /// than the target takes up soon. Each of the others is to be settled.
+    pub fn arm(&self, target: &str, claimed: Vec<Claimed>) -> Departures {
+        self.0.shared.arming.arm(target, claimed)
     }
 
     /// To be called right before the last octets of a message leave: from here on a crash leaves it in doubt. For a

@@ -37,6 +37,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use arm::Departures;
 pub use body::Body;
 pub use error::{JournalError, Trouble};
 pub use file::FILE_NAME;

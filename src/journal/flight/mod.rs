@@ -7,7 +7,7 @@ mod note;
 
 pub use note::{Fate, Header, Log, Standing};
 
-use super::arm::{Arm, Place};
+use super::arm::Place;
 use super::file;
 use super::record::Hash;
 use crate::ticket::Outcome;
@@ -34,6 +34,14 @@ pub enum NoNote {
     /// More messages are on the wire than the log has room for.
     Full,
     Io(io::Error),
+}
+
+/// That a message may be about to leave: what is to be noted, and in which seat of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arm {
+    number: i64,
+    attempt: u32,
+    seat: u32,
 }
 
 /// The jobs in flight, each with its attempt, and their notes.
@@ -184,7 +192,7 @@ impl Flights {
             }
             _ => return Ok(()),
         };
-        let noted = self.lock().flying.get(&number).and_then(Flying::noted);
+        let noted = self.lock().flying.get_mut(&number).and_then(Flying::end);
         let Some((attempt, seat)) = noted else { return Ok(()) };
         self.write(seat, &Note { number, attempt, kind, code, target: target.into() })
     }
@@ -236,13 +244,16 @@ fn armed(arm: &Arm) -> Note {
 }
 
 impl Flying {
-    /// Its attempt and seat, if anything of it is noted.
-    fn noted(&self) -> Option<(u32, u32)> {
+    /// It has an answer. Its attempt and seat, if anything of it is noted.
+    fn end(&mut self) -> Option<(u32, u32)> {
         match self.reached {
             // Nothing has answered it, and the note that is on its way would be written over what is said now.
-            Reached::Arming(_) => None,
-            Reached::Claimed | Reached::Armed(_) | Reached::Offered => Some((self.attempt, self.seat?)),
+            Reached::Arming(_) => return None,
+            // What ends without having left, as its person may not be written to, makes room for others at once.
+            Reached::Armed(_) => self.reached = Reached::Claimed,
+            Reached::Claimed | Reached::Offered => {}
         }
+        Some((self.attempt, self.seat?))
     }
 }
 
@@ -323,8 +334,7 @@ mod tests {
     }
 
     fn a_place() -> Place {
-        use futures_util::FutureExt;
-        crate::journal::arm::Arming::default().place("mta1").now_or_never().flatten().unwrap()
+        Place::of(&crate::journal::arm::Gate::new(std::sync::Arc::default()))
     }
 
     #[tokio::test]

@@ -129,6 +129,16 @@ impl Place {
         self.journal().claim(&lane, 100).await.unwrap()
     }
 
+    /// All of them may leave from here on.
+    pub async fn armed(&self, claimed: Vec<Claimed>) -> Vec<Claimed> {
+        let (count, mut armed) = (claimed.len(), Vec::new());
+        let mut departures = self.journal().arm("mta1", claimed);
+        while armed.len() < count {
+            armed.extend(departures.next().await.unwrap());
+        }
+        armed
+    }
+
     /// Waits until a retry is due, which the settings make a matter of milliseconds.
     pub async fn claim_retry(&self) -> Claimed {
         loop {

@@ -45,8 +45,8 @@ impl Story {
     async fn deliver(&self, is_retry: bool) -> usize {
         later().await;
         let claimed = self.place.claim(is_retry).await;
+        let claimed = self.place.armed(claimed).await;
         for claimed in &claimed {
-            assert!(self.place.journal().arm(claimed.number, "mta1").await.unwrap());
             self.place.journal().offered(claimed.number).unwrap();
             self.place.settle(claimed.number, relayed()).await;
         }
@@ -210,8 +210,8 @@ async fn c12_what_the_notes_of_a_later_life_say_is_not_said_of_earlier_jobs() {
     story.place.open_at(story.here());
     // Another life gives the same numbers to other jobs, and one of them is taken by the target.
     let number = story.place.held(job(), How::Queued).await;
-    assert_eq!(story.place.claim(false).await.len(), 1);
-    story.place.journal().arm(number, "mta1").await.unwrap();
+    let claimed = story.place.claim(false).await;
+    assert_eq!(story.place.armed(claimed).await.len(), 1);
     story.place.journal().offered(number).unwrap();
     story.place.journal().shared().flights.answered(number.0, &relayed()).unwrap();
     story.place.crash().await;
