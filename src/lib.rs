@@ -23,6 +23,7 @@ pub mod media_type;
 pub mod message;
 pub mod near;
 pub mod nearest;
+pub mod outside;
 pub mod person;
 pub mod personal;
 pub mod pipeline;

@@ -24,6 +24,7 @@ const NOUNS: &[&str] = &[
     "message",
     "near",
     "nearest",
+    "outside",
     "person",
     "personal",
     "plain_file",

@@ -2,7 +2,7 @@
 //! from one that something happened to.
 
 use super::Memory;
-use super::witness;
+use crate::outside;
 use aws_lc_rs::digest;
 use rustix::fs::{Advice, AtFlags, CWD, StatxFlags, StatxTimestamp, fadvise, statfs, statvfs, statx};
 use rustix::io::{ReadWriteFlags, preadv2};
@@ -37,7 +37,7 @@ pub struct Here {
 
 impl Here {
     pub fn of_this_machine() -> Self {
-        Self { boot: boot_id(), machine: machine(), witnesses: witness::places() }
+        Self { boot: boot_id(), machine: machine(), witnesses: outside::places() }
     }
 }
 
