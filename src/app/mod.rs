@@ -79,7 +79,7 @@ impl App {
     pub async fn start(config: Config) -> Result<Self, CliError> {
         let vault_settings = vault_settings(&config)?;
         let vault = Vault::open(&vault_settings)?;
-        let health = Arc::<VaultHealth>::default();
+        let health = Arc::new(VaultHealth::of(&vault));
         // Before anybody is read: no change is missed.
         let watch = vault.watch()?;
         let (engines, engines_seen) = watch::channel(Arc::new(settings::engines(&config)?));

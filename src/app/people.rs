@@ -31,6 +31,15 @@ struct Trouble {
 }
 
 impl VaultHealth {
+    /// Of a vault that was opened. An older copy of it can be, and is not read.
+    pub fn of(vault: &Vault) -> Self {
+        let health = Self::default();
+        if let Err(error) = vault.is_latest() {
+            health.failed(&error);
+        }
+        health
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Trouble>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,6 +5,7 @@ use crate::engine::{Credential, Engine, Engines};
 use crate::exit::{CliError, Exit};
 use crate::inject::{self, Deadlines, TargetAuth, TargetSettings};
 use crate::journal::{self, WhenUnknown};
+use crate::outside;
 use crate::personal::Personal;
 use crate::secret::{SecretError, SecretRef};
 use crate::tls::ClientTls;
@@ -45,7 +46,8 @@ pub fn vault_settings(config: &Config) -> Result<vault::Settings, CliError> {
         let fix = "write 32 random bytes as hex there: openssl rand -hex 32";
         wrong(format!("[vault] key ({}): {cause}", config.vault_key), fix.into())
     })?;
-    Ok(vault::Settings { dir, root_key })
+    let mark_dirs = std::iter::once(config.state_dir.clone()).chain(outside::places()).collect();
+    Ok(vault::Settings { dir, root_key, mark_dirs })
 }
 
 pub fn resolve_settings(config: &Config) -> resolve::Settings {

@@ -120,8 +120,11 @@ fn templates(renderer: &Renderer) -> Vec<Step> {
 
 fn vault(config: &Config) -> Step {
     const NAME: &str = "vault";
-    let opened = context::vault_settings(config)
-        .and_then(|settings| Ok(Vault::open(&settings).and_then(|vault| vault.stats())?));
+    let opened = context::vault_settings(config).and_then(|settings| {
+        let vault = Vault::open(&settings)?;
+        vault.is_latest()?;
+        Ok(vault.stats()?)
+    });
     match opened {
         Ok(stats) if stats.people == 0 => Step::bad(
             NAME,

@@ -46,6 +46,10 @@ enum Verb {
     Stats,
     /// Open every record and check every index row.
     Verify,
+    /// Use a vault that was set back to an earlier time, as by a restored backup: who withdrew consent since is mailed again.
+    ///
+    /// Until then nobody is read from it. Import what has changed since first.
+    Release(ReleaseArgs),
     #[command(flatten)]
     Later(Later),
 }
@@ -63,6 +67,19 @@ struct PutArgs {
     field: Vec<String>,
 }
 
+#[derive(Debug, Args)]
+struct ReleaseArgs {
+    /// The whole vault
+    #[arg(long, required_unless_present = "token")]
+    all: bool,
+    /// Use it; without it, it is only said what that means
+    #[arg(long)]
+    yes: bool,
+    /// Of one person; still to come.
+    #[arg(hide = true)]
+    token: Option<String>,
+}
+
 /// Verbs of the contract that are still to come: not listed, and they say so when they are typed.
 #[derive(Debug, Subcommand)]
 enum Later {
@@ -72,8 +89,6 @@ enum Later {
     Erase(Ignored),
     #[command(hide = true)]
     Restrict(Ignored),
-    #[command(hide = true)]
-    Release(Ignored),
     #[command(hide = true)]
     Consent(Ignored),
     #[command(hide = true)]
@@ -108,7 +123,6 @@ impl Later {
             Self::Export(_) => "export",
             Self::Erase(_) => "erase",
             Self::Restrict(_) => "restrict",
-            Self::Release(_) => "release",
             Self::Consent(_) => "consent",
             Self::Suppress(_) => "suppress",
             Self::History(_) => "history",
@@ -158,20 +172,66 @@ pub fn run_on(args: VaultArgs, settings: &Settings, streams: &mut Streams<'_>) -
         Verb::Get { token } => get(&token, settings, show, streams),
         Verb::Token { address } => token(&address, settings, show, streams),
         Verb::Stats => show.stats(&open(settings)?.stats()?, streams.output),
-        Verb::Verify => show.verified(&open(settings)?.verify()?, streams.output),
-        Verb::Later(later) => {
-            let cause = format_args!("vault {} is not available in this version", later.name());
-            Err(CliError::failed(cause).fix("tokenrelay vault --help lists what is"))
-        }
+        Verb::Verify => verify(settings, show, streams),
+        Verb::Release(ReleaseArgs { token: Some(_), .. }) => Err(not_available("release TOKEN")),
+        Verb::Release(args) => release(&args, settings, show, streams),
+        Verb::Later(later) => Err(not_available(later.name())),
     }
+}
+
+fn not_available(verb: &str) -> CliError {
+    CliError::failed(format_args!("vault {verb} is not available in this version"))
+        .fix("tokenrelay vault --help lists what is")
 }
 
 fn open(settings: &Settings) -> Result<Vault, CliError> {
     Ok(Vault::open(settings)?)
 }
 
-fn writer(settings: &Settings) -> Result<Writer, CliError> {
-    Ok(Vault::open_or_create(settings)?.writer()?)
+/// What is stored in an older copy of the vault counts once that is released, so it is no error.
+fn writer(settings: &Settings, errors: &mut dyn Write) -> Result<Writer, CliError> {
+    let vault = Vault::open_or_create(settings)?;
+    if let Err(warning) = vault.is_latest() {
+        // A closed stderr is no reason to fail: check and the relay say the same.
+        let _ = writeln!(errors, "warning: {warning}");
+    }
+    Ok(vault.writer()?)
+}
+
+/// An older copy may be whole, and is not what it should be.
+fn verify(settings: &Settings, show: Show, streams: &mut Streams<'_>) -> Result<Exit, CliError> {
+    let vault = open(settings)?;
+    let exit = show.verified(&vault.verify()?, streams.output)?;
+    vault.is_latest()?;
+    Ok(exit)
+}
+
+/// As `jobs release`: shown until `--yes`.
+fn release(
+    args: &ReleaseArgs,
+    settings: &Settings,
+    show: Show,
+    streams: &mut Streams<'_>,
+) -> Result<Exit, CliError> {
+    let vault = open(settings)?;
+    let why = match vault.is_latest() {
+        Ok(()) => None,
+        Err(cause) if cause.awaits_a_person() => Some(CliError::from(cause)),
+        Err(cause) => return Err(cause.into()),
+    };
+    let releases = args.yes && why.is_some();
+    if releases {
+        vault.release()?;
+    }
+    show.released(releases, streams.output)?;
+    if let Some(why) = why.filter(|_| !args.yes) {
+        let _ = writeln!(
+            streams.errors,
+            "{}. Nothing was changed: import what has changed since, withdrawn consent too, then add --yes",
+            why.cause
+        );
+    }
+    Ok(Exit::Ok)
 }
 
 fn put(args: PutArgs, settings: &Settings, show: Show, streams: &mut Streams<'_>) -> Result<Exit, CliError> {
@@ -186,12 +246,12 @@ fn put(args: PutArgs, settings: &Settings, show: Show, streams: &mut Streams<'_>
         })?;
         draft.set_named(name, value).map_err(CliError::failed)?;
     }
-    let stored = put_one(&draft.checked().map_err(CliError::failed)?, settings)?;
+    let stored = put_one(&draft.checked().map_err(CliError::failed)?, settings, streams.errors)?;
     show.stored(None, &stored, streams.output)
 }
 
-fn put_one(draft: &Draft, settings: &Settings) -> Result<Stored, CliError> {
-    writer(settings)?.put(draft)?.map_err(CliError::failed)
+fn put_one(draft: &Draft, settings: &Settings, errors: &mut dyn Write) -> Result<Stored, CliError> {
+    writer(settings, errors)?.put(draft)?.map_err(CliError::failed)
 }
 
 fn get(token: &str, settings: &Settings, show: Show, streams: &mut Streams<'_>) -> Result<Exit, CliError> {
@@ -225,7 +285,7 @@ fn token(
     let mut draft = Draft::default();
     let column = if given.contains('@') { "email" } else { "phone" };
     draft.set_named(column, given).map_err(CliError::failed)?;
-    let stored = put_one(&draft.checked().map_err(CliError::failed)?, settings)?;
+    let stored = put_one(&draft.checked().map_err(CliError::failed)?, settings, streams.errors)?;
     let token = if column == "email" { &stored.email_token } else { &stored.mobile_token };
     let token =
         token.as_ref().ok_or_else(|| CliError::failed("this person has no token for that address"))?;

@@ -36,6 +36,12 @@ impl VaultError {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { trouble: Trouble::Busy, .. } | Self::Withheld(Withheld::Unsure))
     }
+
+    /// Whether it can be read as soon as a person says so, and not before.
+    pub fn awaits_a_person(&self) -> bool {
+        let Self::Unavailable { trouble, .. } = self else { return false };
+        matches!(trouble, Trouble::SetBack { .. } | Trouble::MarkUnreadable)
+    }
 }
 
 /// The rows of one person were altered outside the vault: nothing of that person is served.
@@ -87,6 +93,9 @@ impl fmt::Display for DamagedPart {
     }
 }
 
+/// How a person says that an older vault is to be used.
+const RELEASE: &str = "tokenrelay vault release --all --yes";
+
 /// What keeps the file from being used, each with its fix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
@@ -99,6 +108,13 @@ pub enum Trouble {
     Replaced,
     /// It was written while it was open, and not by this program.
     Overwritten,
+    /// It had come further before: so many changes, of which it has so many.
+    SetBack {
+        had: i64,
+        has: i64,
+    },
+    /// How far it had come was noted, and that is damaged.
+    MarkUnreadable,
     Io(io::ErrorKind),
     /// SQLite's extended result code, for everything that has no word of its own here.
     Sqlite(i32),
@@ -125,6 +141,17 @@ impl fmt::Display for Trouble {
             Self::Overwritten => f.write_str(
                 "its file was overwritten while it was open; nobody is read until it has stood still and was found whole \
                  (write a copy under another name, then rename it to this one)",
+            ),
+            Self::SetBack { had, has } => write!(
+                f,
+                "it was set back to an earlier time, from change {had} to change {has}: people added since are missing, and who \
+                 withdrew consent since would be mailed, so nobody is read; put back the vault that was there last, or, if \
+                 there is none, import what has changed since, withdrawn consent too, and then: {RELEASE}"
+            ),
+            Self::MarkUnreadable => write!(
+                f,
+                "how far it had come is noted in the state folder (vault-*.mark) and cannot be read, so it may be an older copy, \
+                 and nobody is read; if it is the latest there is: {RELEASE}"
             ),
             Self::Io(kind) => write!(f, "{kind}; check the disk and the system log"),
             Self::Sqlite(code) => {

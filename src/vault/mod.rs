@@ -11,6 +11,7 @@ mod envelope;
 mod error;
 pub mod import;
 mod keyring;
+mod mark;
 mod merge;
 mod person_row;
 mod place;
@@ -37,8 +38,9 @@ pub use verify::Verified;
 pub use watch::Watch;
 pub use writer::{AddressChange, Change, Put, Stored, Writer};
 
-use error::store_error;
+use error::{io_error, store_error};
 use keyring::Keyring;
+use mark::Mark;
 use place::Place;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,6 +52,9 @@ pub struct Settings {
     /// The vault's own directory; made with mode 0700 when it is missing.
     pub dir: PathBuf,
     pub root_key: RootKey,
+    /// Where it is noted how far the vault has come: the state folder, then places outside of it. None of them within `dir`,
+    /// or it would be set back together with the vault.
+    pub mark_dirs: Vec<PathBuf>,
 }
 
 /// An opened vault: its keys in memory. Cheap to clone; connections are made by [`Vault::reader`] and
@@ -57,6 +62,7 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Vault {
     place: Arc<Place>,
+    mark: Arc<Mark>,
     keys: Arc<Keyring>,
     /// Seconds since 1970, UTC.
     created: i64,
@@ -80,7 +86,9 @@ impl Vault {
             reindex::bring_up_to_date(&path, &keys)?;
         }
         let (created, keys) = (row.created, Arc::new(keys));
-        Ok(Self { place: Arc::new(Place::new(path, row, keys.clone())), keys, created })
+        let mark = Arc::new(Mark::of(&path, &row.id, &settings.mark_dirs));
+        let place = Arc::new(Place::new(path, row, keys.clone(), mark.clone()));
+        Ok(Self { place, mark, keys, created })
     }
 
     /// Opens the vault, making an empty one first when there is none.
@@ -118,7 +126,30 @@ impl Vault {
     /// # Errors
     /// [`VaultError`] when the file cannot be opened for writing.
     pub fn writer(&self) -> Result<Writer, VaultError> {
-        Writer::open(self.path(), self.keys.clone())
+        Writer::open(self.path(), self.keys.clone(), self.mark.clone())
+    }
+
+    /// Whether it is the vault that was there last, and not an earlier copy of it. Of an earlier one nobody is read, so that
+    /// nobody is refused who was added since, and nobody mailed who consents no more.
+    ///
+    /// # Errors
+    /// [`VaultError`] that says so, or when the file cannot be read.
+    pub fn is_latest(&self) -> Result<(), VaultError> {
+        let path = self.path().to_owned();
+        self.mark.judge(self.reached()?).map_err(|trouble| VaultError::Unavailable { path, trouble })
+    }
+
+    /// Takes it as it stands for the latest, which is for a person to say.
+    ///
+    /// # Errors
+    /// [`VaultError`] when the file cannot be read, or that cannot be noted.
+    pub fn release(&self) -> Result<(), VaultError> {
+        self.mark.release(self.reached()?).map_err(io_error(self.path()))
+    }
+
+    fn reached(&self) -> Result<i64, VaultError> {
+        let db = store::connect(self.path(), store::Use::Read)?;
+        store::reached(&db).map_err(store_error(self.path()))
     }
 
     /// A key for another use of this installation, such as stable send numbers: always the same for the same

@@ -5,6 +5,7 @@
 use super::doubt::Doubt;
 use super::error::{Trouble, VaultError, store_error};
 use super::keyring::{Keyring, VaultRow};
+use super::mark::Mark;
 use super::sentry::{Closing, Fate, Sentry, Stamp, version};
 use super::store;
 use rusqlite::Connection;
@@ -19,6 +20,7 @@ pub struct Place {
     path: PathBuf,
     row: VaultRow,
     keys: Arc<Keyring>,
+    mark: Arc<Mark>,
     // Held while the file is looked at, and while connections are closed and opened. Whoever holds it takes links one by one;
     // who holds a link never takes it.
     inner: Mutex<Inner>,
@@ -86,9 +88,9 @@ impl Link {
 }
 
 impl Place {
-    pub fn new(path: PathBuf, row: VaultRow, keys: Arc<Keyring>) -> Self {
+    pub fn new(path: PathBuf, row: VaultRow, keys: Arc<Keyring>, mark: Arc<Mark>) -> Self {
         let inner = Inner { links: Vec::new(), standing: Standing::Closed, openings: 0 };
-        Self { path, row, keys, inner: Mutex::new(inner) }
+        Self { path, row, keys, mark, inner: Mutex::new(inner) }
     }
 
     pub fn path(&self) -> &Path {
@@ -99,14 +101,21 @@ impl Place {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more connection.
+    /// One more connection; to a vault that a person has to decide about it is made once that is done.
     pub fn link(&self) -> Result<Arc<Link>, VaultError> {
         let mut inner = self.lock();
         if matches!(inner.standing, Standing::Closed) {
-            self.open_all(&mut inner)?;
+            match self.open_all(&mut inner) {
+                Err(cause) if cause.awaits_a_person() => {}
+                opened => opened?,
+            }
         }
-        let Standing::Open(sentry) = &inner.standing else { return Err(self.is_doubtful()) };
-        let link = Arc::new(Link { open: Mutex::new(Some(self.open(sentry)?)) });
+        let open = match &inner.standing {
+            Standing::Open(sentry) => Some(self.open(sentry)?),
+            Standing::Closed => None,
+            Standing::Doubtful(_) => return Err(self.is_doubtful()),
+        };
+        let link = Arc::new(Link { open: Mutex::new(open) });
         inner.links.push(Arc::downgrade(&link));
         Ok(link)
     }
@@ -145,20 +154,29 @@ impl Place {
     }
 
     fn attempt<T>(&self, open: &mut Open, read: impl Fn(&Connection) -> rusqlite::Result<T>) -> Attempt<T> {
+        let seen = self.mark.seen();
         let mut is_news = false;
         let found = at_one_moment(&open.db, |db| {
             let now = version(db)?;
             is_news = now != open.version;
-            // Another vault may be put there through SQLite too: a restore is a transaction like others.
-            if is_news && store::row(db)? != self.row {
-                return Ok(None);
+            if is_news && let Err(trouble) = self.recognise(db, seen)? {
+                return Ok(Err(trouble));
             }
             open.version = now;
-            read(db).map(Some)
+            read(db).map(Ok)
         });
-        let found =
-            found.map_err(store_error(&self.path)).and_then(|found| found.ok_or_else(|| self.replaced()));
+        let found = found.map_err(store_error(&self.path));
+        let found = found.and_then(|found| found.map_err(|trouble| self.unavailable(trouble)));
         Attempt { found, stamp: open.stamp, is_news }
+    }
+
+    /// Another vault may be put there through SQLite too, or this one as it was earlier: a restore is a transaction like
+    /// others. `seen` is how far the vault had been seen before this look.
+    fn recognise(&self, db: &Connection, seen: i64) -> rusqlite::Result<Result<(), Trouble>> {
+        if store::row(db)? != self.row {
+            return Ok(Err(Trouble::Replaced));
+        }
+        Ok(self.mark.look(store::reached(db)?, seen))
     }
 
     /// What became of the file, and what follows from that for those who read it.
@@ -212,9 +230,17 @@ impl Place {
         let openings = inner.openings;
         let Standing::Open(sentry) = &mut inner.standing else { return Err(self.is_doubtful()) };
         if fate == Fate::Sound {
+            let seen = self.mark.seen();
+            if let Err(trouble) = self.recognise(sentry.db(), seen).map_err(store_error(&self.path))? {
+                close_all(&mut inner, Closing::HandsOff, Standing::Doubtful(Doubt::default()));
+                return Err(self.unavailable(trouble));
+            }
             sentry.empty_log()?;
         }
-        Ok(Seen { openings, version: sentry.version() })
+        let version = sentry.version();
+        drop(inner);
+        self.mark.raise(self.mark.seen());
+        Ok(Seen { openings, version })
     }
 
     fn open_all(&self, inner: &mut Inner) -> Result<(), VaultError> {
@@ -237,15 +263,18 @@ impl Place {
 
     /// With the checks of a start.
     fn connect(&self) -> Result<Connection, VaultError> {
+        let failed = store_error(&self.path);
         let db = store::connect(&self.path, store::Use::Read)?;
-        if store::row(&db).map_err(store_error(&self.path))? != self.row {
-            return Err(self.replaced());
+        if store::row(&db).map_err(&failed)? != self.row {
+            return Err(self.unavailable(Trouble::Replaced));
         }
+        let has = store::reached(&db).map_err(&failed)?;
+        self.mark.judge(has).map_err(|trouble| self.unavailable(trouble))?;
         Ok(db)
     }
 
-    fn replaced(&self) -> VaultError {
-        VaultError::Unavailable { path: self.path.clone(), trouble: Trouble::Replaced }
+    fn unavailable(&self, trouble: Trouble) -> VaultError {
+        VaultError::Unavailable { path: self.path.clone(), trouble }
     }
 
     fn is_doubtful(&self) -> VaultError {

@@ -143,6 +143,11 @@ impl Sentry {
         self.log.version
     }
 
+    /// The connection, for a look at what the vault says of itself.
+    pub fn db(&self) -> &Connection {
+        &self.db
+    }
+
     pub fn look(&mut self) -> Result<Fate, VaultError> {
         let now = Stamp::at(&self.path)?;
         if now.file != self.stamp.file {

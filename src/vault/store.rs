@@ -21,7 +21,8 @@ const FORMAT_OLDEST: i64 = 1;
 const APPLICATION_ID: i64 = 0x544b_4e52;
 
 /// `restricted` lies in the clear so it can be counted; like the other numbers of a row it is authenticated
-/// with the record. `next_person` makes sure the number of an erased person is never given again.
+/// with the record. `next_person` makes sure the number of an erased person is never given again; it tells how far the vault has come, so a commit that changes
+/// people and adds none takes one too.
 const TABLES: &str = "
     CREATE TABLE vault (
         id BLOB NOT NULL, created INTEGER NOT NULL, key_check BLOB NOT NULL, next_person INTEGER NOT NULL
@@ -195,6 +196,11 @@ pub fn row(db: &Connection) -> rusqlite::Result<VaultRow> {
     db.query_row("SELECT id, created, key_check FROM vault", [], |row| {
         Ok(VaultRow { id: row.get(0)?, created: row.get(1)?, key_check: row.get(2)? })
     })
+}
+
+/// How far it has come: the number of its next person, which every commit that changes anybody moves.
+pub fn reached(db: &Connection) -> rusqlite::Result<i64> {
+    db.prepare_cached("SELECT next_person FROM vault")?.query_row([], |row| row.get(0))
 }
 
 fn read_keys(db: &Connection) -> rusqlite::Result<(VaultRow, Vec<WrappedKey>)> {

@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 mod altered;
 mod markers;
 mod overwritten;
+mod set_back;
 
 pub(super) struct Fixture {
     pub settings: Settings,
@@ -19,7 +20,11 @@ pub(super) struct Fixture {
 impl Fixture {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let settings = Settings { dir: dir.path().join("vault"), root_key: RootKey::random() };
+        let settings = Settings {
+            dir: dir.path().join("vault"),
+            root_key: RootKey::random(),
+            mark_dirs: vec![dir.path().to_owned()],
+        };
         Self { settings, _dir: dir }
     }
 

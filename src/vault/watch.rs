@@ -14,7 +14,10 @@ pub struct Watch {
 
 impl Watch {
     pub(super) fn new(place: Arc<Place>) -> Result<Self, VaultError> {
-        let seen = Some(place.watch()?);
+        let seen = match place.watch() {
+            Err(cause) if cause.awaits_a_person() => None,
+            seen => Some(seen?),
+        };
         Ok(Self { place, seen })
     }
 

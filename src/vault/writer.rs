@@ -2,8 +2,9 @@
 
 use super::batch_index::BatchIndex;
 use super::draft::{Cause, Draft, Refusal};
-use super::error::{Damaged, DamagedPart, VaultError, store_error};
+use super::error::{Damaged, DamagedPart, VaultError, io_error, store_error};
 use super::keyring::{Keyring, LookupHash, LookupOf};
+use super::mark::Mark;
 use super::merge::{Tokens, merged, tokens_in, tokens_of};
 use super::person_row::{self, Opened};
 use super::reader::stands_for;
@@ -49,17 +50,18 @@ pub type Put = Result<Stored, Refusal>;
 pub struct Writer {
     path: PathBuf,
     keys: Arc<Keyring>,
+    mark: Arc<Mark>,
     db: Connection,
 }
 
 impl Writer {
-    pub(super) fn open(path: &Path, keys: Arc<Keyring>) -> Result<Self, VaultError> {
+    pub(super) fn open(path: &Path, keys: Arc<Keyring>, mark: Arc<Mark>) -> Result<Self, VaultError> {
         let db = store::connect(path, store::Use::Write)?;
         // A backup of an older format may have been put in the place of the file that was opened.
         if store::format_of(&db).map_err(store_error(path))? < store::FORMAT {
             reindex::bring_up_to_date(path, &keys)?;
         }
-        Ok(Self { path: path.to_owned(), keys, db })
+        Ok(Self { path: path.to_owned(), keys, mark, db })
     }
 
     /// Stores one person: the one whose token or address the draft names, otherwise a new one. On disk when it
@@ -78,7 +80,12 @@ impl Writer {
     /// [`VaultError`] when the batch as a whole could not be written: then nothing of it is.
     pub fn put_batch(&mut self, drafts: &[Draft], change: AddressChange) -> Result<Vec<Put>, VaultError> {
         let keys = self.keys.clone();
-        self.put_all(&keys, drafts, change).map_err(store_error(&self.path))
+        let path = self.path.clone();
+        let has = store::reached(&self.db).map_err(store_error(&path))?;
+        self.mark.before_write(has).map_err(io_error(&path))?;
+        let (answers, has) = self.put_all(&keys, drafts, change).map_err(store_error(&path))?;
+        self.mark.raise(has);
+        Ok(answers)
     }
 
     /// Names of people's fields: these, where anybody has them, and those of everybody who was looked at to find out.
@@ -122,7 +129,7 @@ impl Writer {
         keys: &Keyring,
         drafts: &[Draft],
         address_change: AddressChange,
-    ) -> rusqlite::Result<Vec<Put>> {
+    ) -> rusqlite::Result<(Vec<Put>, i64)> {
         let db = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let named: Vec<Named> = drafts.iter().map(|draft| Named::of(keys, draft)).collect();
         let tokens = named.iter().flat_map(Named::tokens).collect();
@@ -130,7 +137,8 @@ impl Writer {
         let mut batch = Batch {
             keys,
             index: BatchIndex::read_ahead(&db, tokens, addresses)?,
-            next: db.query_row("SELECT next_person FROM vault", [], |row| row.get(0))?,
+            next: store::reached(&db)?,
+            has_updated: false,
             has_twins: twins::are_there(&db)?,
             db: &db,
             address_change,
@@ -139,11 +147,13 @@ impl Writer {
         for (draft, named) in drafts.iter().zip(&named) {
             answers.push(batch.put(draft, named)?);
         }
-        let Batch { index, next, .. } = batch;
+        let Batch { index, next, has_updated, .. } = batch;
         index.write_back(&db)?;
+        // An older copy of the vault is known by this number, so whatever is changed moves it.
+        let next = next + i64::from(has_updated);
         db.execute("UPDATE vault SET next_person = ?1", [next])?;
         db.commit()?;
-        Ok(answers)
+        Ok((answers, next))
     }
 }
 
@@ -181,6 +191,8 @@ struct Batch<'db> {
     index: BatchIndex,
     /// Number of the next new person.
     next: i64,
+    /// Whether anybody who was there before is another now.
+    has_updated: bool,
     /// Whether any two people share an address; most vaults have none, and need no further look-up.
     has_twins: bool,
     address_change: AddressChange,
@@ -291,7 +303,8 @@ impl Batch<'_> {
         Ok(id)
     }
 
-    fn update(&self, known: &Opened, after: &Person) -> rusqlite::Result<i64> {
+    fn update(&mut self, known: &Opened, after: &Person) -> rusqlite::Result<i64> {
+        self.has_updated = true;
         person_row::update(self.db, known, after)?;
         Ok(known.head.id)
     }
@@ -302,7 +315,7 @@ impl Batch<'_> {
     }
 
     /// What was said about mail to an address holds for everybody who has it.
-    fn tell_twins(&self, id: i64, person: &Person, draft: &Draft) -> rusqlite::Result<()> {
+    fn tell_twins(&mut self, id: i64, person: &Person, draft: &Draft) -> rusqlite::Result<()> {
         let Some(email) = person.email() else { return Ok(()) };
         let hash = self.keys.lookup_hash(LookupOf::Email, &address::normalised(email));
         let said = draft.consents_only();
@@ -311,7 +324,7 @@ impl Batch<'_> {
             let Ok(known) = known else { continue };
             let after = merged(Some(&known.person), &said, &tokens_in(&known.person));
             if after.record() != known.person.record() {
-                person_row::update(self.db, &known, &after)?;
+                self.update(&known, &after)?;
             }
         }
         Ok(())

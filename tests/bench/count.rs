@@ -243,7 +243,11 @@ fn record(batch: usize) -> Box<dyn FnMut()> {
 }
 
 fn vault(dir: &TempDir, people: usize) -> (Reader, Vec<Token>) {
-    let settings = tokenrelay::vault::Settings { dir: dir.path().join("vault"), root_key: RootKey::random() };
+    let settings = tokenrelay::vault::Settings {
+        dir: dir.path().join("vault"),
+        root_key: RootKey::random(),
+        mark_dirs: vec![dir.path().to_owned()],
+    };
     let vault = Vault::open_or_create(&settings).expect("a new vault");
     let mut writer = vault.writer().expect("a writer");
     let tokens = (0..people).map(|n| Token::from_local(&format!("e_{n:016}")).expect("a token"));

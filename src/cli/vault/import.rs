@@ -65,8 +65,8 @@ pub fn import(
         address_change: if args.change_addresses { AddressChange::Allowed } else { AddressChange::Refused },
         cleared: Cleared::of(&args.clear).map_err(unclearable)?,
     };
-    let (mut input, bytes) = open_input(&args.file, streams)?;
-    let mut writer = writer(settings)?;
+    let (mut input, bytes) = open_input(&args.file, &mut *streams.input)?;
+    let mut writer = writer(settings, streams.errors)?;
     let told = match &args.tokens_out {
         Some(path) => Told::List(Box::new(create_list(path, &options)?)),
         None => Told::Nowhere,
@@ -96,7 +96,7 @@ pub fn put_lines(settings: &Settings, show: Show, streams: &mut Streams<'_>) -> 
         address_change: AddressChange::Allowed,
         cleared: None,
     };
-    let mut writer = writer(settings)?;
+    let mut writer = writer(settings, streams.errors)?;
     let mut report = Report::new(usize::MAX, Told::Lines(show, &mut *streams.output), None);
     let outcome = import_rows(&mut writer, &mut *streams.input, &options, &mut report);
     let Report { summary, listed, .. } = report;
@@ -134,10 +134,10 @@ fn match_column(name: Option<&str>) -> Result<Option<String>, CliError> {
 /// The file and, where it is known, its length in bytes.
 fn open_input<'a>(
     path: &Path,
-    streams: &'a mut Streams<'_>,
+    standard: &'a mut dyn Read,
 ) -> Result<(Box<dyn Read + 'a>, Option<u64>), CliError> {
     if path == Path::new("-") {
-        return Ok((Box::new(&mut *streams.input), None));
+        return Ok((Box::new(standard), None));
     }
     let failed = |error: io::Error| {
         CliError::failed(format_args!("{} cannot be read: {}", path.display(), error.kind()))

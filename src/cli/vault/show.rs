@@ -51,6 +51,11 @@ impl Show {
             .fix("restore the last backup of its file, or import the damaged people again"))
     }
 
+    pub fn released(self, is_released: bool, out: &mut dyn Write) -> Result<(), CliError> {
+        let rows = [("released", String::from(if is_released { "yes" } else { "no" }))];
+        self.print(&json!({"released": is_released}), &rows, out)
+    }
+
     pub fn person(self, person: &Person, out: &mut dyn Write) -> Result<Exit, CliError> {
         let tokens = [("email_token", person.email_token()), ("mobile_token", person.mobile_token())];
         let consents: Vec<_> = person

@@ -26,7 +26,11 @@ struct Said {
 impl Desk {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let settings = Settings { dir: dir.path().join("vault"), root_key: RootKey::random() };
+        let settings = Settings {
+            dir: dir.path().join("vault"),
+            root_key: RootKey::random(),
+            mark_dirs: vec![dir.path().to_owned()],
+        };
         Self { dir, settings }
     }
 
@@ -144,17 +148,50 @@ fn what_cannot_be_done_says_why_and_what_to_do() {
     let people = people.to_str().unwrap();
     let as_list = error(&["import", people, "--tokens-out", "t.csv", "--tokens-with", "Email"]);
     assert_eq!(as_list.exit, Exit::Usage);
-    for verb in [
-        "export", "erase", "restrict", "release", "consent", "rotate", "rekey", "seal", "unseal", "backup",
-        "restore",
-    ] {
+    for verb in
+        ["export", "erase", "restrict", "consent", "rotate", "rekey", "seal", "unseal", "backup", "restore"]
+    {
         let error = error(&[verb, "e_12345678", "--force"]);
         assert_eq!(error.exit, Exit::Failed);
         assert_eq!(error.cause, format!("vault {verb} is not available in this version"));
     }
+    let one = error(&["release", "e_12345678"]);
+    assert_eq!(one.cause, "vault release TOKEN is not available in this version");
     desk.run(&["import", people], b"").result.unwrap();
     let other = Desk { settings: Settings { root_key: RootKey::random(), ..desk.settings.clone() }, ..desk };
     let wrong = other.run(&["stats"], b"").result.unwrap_err();
     assert_eq!(wrong.exit, Exit::Config);
     assert!(wrong.cause.contains("root key does not fit") && wrong.fix.unwrap().contains("[vault] key"));
+}
+
+#[test]
+fn c9_an_older_copy_of_the_vault_is_told_until_it_is_released() {
+    let desk = Desk::new();
+    let file = desk.settings.dir.join("vault.db");
+    let import = |name: &str| {
+        let people = desk.file("people.csv", &format!("email\n{name}@x.test\n"));
+        desk.run(&["import", people.to_str().unwrap()], b"")
+    };
+    import("dana").result.unwrap();
+    let nothing = desk.run(&["release", "--all", "--yes", "--json"], b"");
+    assert_eq!((exit(&nothing), nothing.out.trim()), (Exit::Ok, "{\"released\":false}"));
+    let copy = fs::read(&file).unwrap();
+    assert_eq!(import("eve").errors, "");
+    fs::write(&file, &copy).unwrap();
+    let set_back = |said: &Said| {
+        let error = said.result.as_ref().unwrap_err();
+        assert!(error.cause.contains("set back to an earlier time, from change 3 to change 2"), "{error}");
+        assert!(error.fix.as_ref().unwrap().contains("tokenrelay vault release --all --yes"), "{error}");
+    };
+    set_back(&desk.run(&["verify"], b""));
+    set_back(&desk.run(&["get", "e_12345678"], b""));
+    let imported = import("noa");
+    assert_eq!(exit(&imported), Exit::Ok, "what has changed since is imported before anybody is read");
+    assert!(imported.errors.starts_with("warning: ") && imported.errors.contains("set back"));
+    let shown = desk.run(&["release", "--all"], b"");
+    assert!(shown.errors.contains("Nothing was changed") && shown.out.contains("no"), "{}", shown.errors);
+    set_back(&desk.run(&["verify"], b""));
+    assert!(desk.run(&["release", "--all", "--yes"], b"").out.contains("yes"));
+    assert_eq!(exit(&desk.run(&["verify"], b"")), Exit::Ok);
+    assert_eq!(import("ruth").errors, "");
 }
