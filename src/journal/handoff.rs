@@ -6,7 +6,7 @@
 
 use super::body::Body;
 use super::file;
-use super::origin::BootId;
+use super::origin::Mark;
 use super::outcome::Verdict;
 use super::record::checksum;
 use crate::fault::{Enhanced, Fault, Reason, State};
@@ -31,6 +31,9 @@ const HEAD: usize = 8;
 /// Handoffs under way, or ended and not yet in the ledger, at once.
 const SEATS: u32 = 8_192;
 const MAGIC: &[u8; 8] = b"TKNHND1\0";
+/// Where the header says whose it is, and how far the journal had come. What lies before was of use to an earlier version.
+const ID_AT: usize = 44;
+const MARK_AT: usize = ID_AT + 16;
 const DOUBT: &str = "the relay stopped while the message was on its way; it may have arrived";
 
 /// A job that was on its way when the relay was killed, with what is known of its end.
@@ -107,13 +110,47 @@ impl Answer {
     }
 }
 
-/// What the log of the last run says; nothing when it is not whole.
-pub fn read(path: &Path) -> Vec<Note> {
-    let Ok(octets) = std::fs::read(path) else { return Vec::new() };
-    if !octets.starts_with(MAGIC) {
-        return Vec::new();
+/// Of which journal a log is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Header {
+    pub id: [u8; 16],
+    /// The last commit that it was told of, before the flight log was.
+    pub mark: Mark,
+}
+
+/// What the last run has left.
+#[derive(Debug, Default)]
+pub struct LastLog {
+    /// `None` where there is no log that can be read.
+    header: Option<Header>,
+    pub notes: Vec<Note>,
+}
+
+impl LastLog {
+    /// Nothing when it is not whole.
+    pub fn read(path: &Path) -> Self {
+        let octets = std::fs::read(path).unwrap_or_default();
+        let Some(header) = read_header(&octets) else { return Self::default() };
+        Self {
+            header: Some(header),
+            notes: octets.chunks_exact(SEAT).skip(1).filter_map(read_seat).collect(),
+        }
     }
-    octets.chunks_exact(SEAT).skip(1).filter_map(read_seat).collect()
+
+    /// Whether what was handed off last may not be in it: it was set back alone, or is gone. `flights` is what the flight log
+    /// says, which is told of a commit after this one, so that a kill never leaves this one behind.
+    pub fn is_behind(&self, flights: Header) -> bool {
+        let Some(header) = self.header else { return true };
+        let says_nothing = header.id == Header::default().id;
+        !says_nothing && (header.id != flights.id || header.mark < flights.mark)
+    }
+}
+
+fn read_header(octets: &[u8]) -> Option<Header> {
+    let header = octets.strip_prefix(MAGIC).and_then(|_| octets.get(..SEAT))?;
+    let (epoch, clock) = (header[MARK_AT..].first_chunk()?, header[MARK_AT + 8..].first_chunk()?);
+    let mark = Mark { epoch: u64::from_le_bytes(*epoch), clock: i64::from_le_bytes(*clock) };
+    Some(Header { id: *header[ID_AT..].first_chunk()?, mark })
 }
 
 fn read_seat(seat: &[u8]) -> Option<Note> {
@@ -124,11 +161,12 @@ fn read_seat(seat: &[u8]) -> Option<Note> {
     is_whole.then(|| serde_json::from_slice(text).ok()).flatten()
 }
 
-fn header(boot: BootId) -> [u8; SEAT] {
+fn written(Header { id, mark }: Header) -> [u8; SEAT] {
     let mut header = [0; SEAT];
     header[..MAGIC.len()].copy_from_slice(MAGIC);
-    let boot = boot.unwrap_or([0; 36]);
-    header[MAGIC.len()..MAGIC.len() + boot.len()].copy_from_slice(&boot);
+    header[ID_AT..MARK_AT].copy_from_slice(&id);
+    header[MARK_AT..MARK_AT + 8].copy_from_slice(&mark.epoch.to_le_bytes());
+    header[MARK_AT + 8..MARK_AT + 16].copy_from_slice(&mark.clock.to_le_bytes());
     header
 }
 
@@ -152,10 +190,15 @@ struct Free {
 
 impl HandoffLog {
     /// Starts an empty log. Every octet of it is written, so that no later note finds the disk full.
-    pub fn start(path: &Path, boot: BootId) -> io::Result<Self> {
-        let file = file::lay_out(path, &header(boot), SEAT * (SEATS as usize + 1))?;
+    pub fn start(path: &Path, header: Header) -> io::Result<Self> {
+        let file = file::lay_out(path, &written(header), SEAT * (SEATS as usize + 1))?;
         let places = Arc::new(Semaphore::new(SEATS as usize));
         Ok(Self { file, free: Mutex::default(), places, is_stopped: AtomicBool::new(false) })
+    }
+
+    /// Notes the last commit that is known to be on the disk. Not waited for: only a kill is judged by it.
+    pub fn mark(&self, clock: i64) -> io::Result<()> {
+        self.file.write_all_at(&clock.to_le_bytes(), (MARK_AT + 8) as u64)
     }
 
     /// From here on no message is let go of.

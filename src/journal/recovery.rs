@@ -7,7 +7,7 @@ use super::clock::{Clock, millis, wall_ms};
 use super::error::{JournalError, Trouble, io_error, store_error};
 use super::file::{self, Lock, Use};
 use super::flight::{self, Fate, Flights, Header, Log};
-use super::handoff::{self, HandoffLog, Note};
+use super::handoff::{self, HandoffLog, LastLog, Note};
 use super::order::End;
 use super::origin::{
     self, Evidence, FileIdentity, Here, Mark, Memory, Notes, Probe, Provenance, Reach, Sign, Stamp, Stamped,
@@ -38,7 +38,7 @@ struct Found {
     file_clock: Option<i64>,
     log: Log,
     memory: Memory,
-    handoffs: Vec<Note>,
+    handoffs: LastLog,
     witness: Witness,
     here: Here,
 }
@@ -124,7 +124,7 @@ fn find(settings: &Settings, path: &Path, here: Here) -> Result<Found, JournalEr
         log.end_if_of_before();
     }
     let memory = probe.memory(log.header.as_ref().and_then(|header| header.mount));
-    let handoffs = handoff::read(&dir.join(handoff::FILE_NAME));
+    let handoffs = LastLog::read(&dir.join(handoff::FILE_NAME));
     let witness = Witness::of(dir, &here.witnesses);
     let is_marked = dir.join(DAMAGED_MARK).exists();
     // Damage may keep it from being read, which is found out soon enough.
@@ -166,7 +166,8 @@ fn begin_logs(dir: &Path, found: &Found, run: &Run, reach: Reach) -> Result<Logs
     let header = Header { id, epoch, mount, clock, ..Header::of_boot(found.here.boot) };
     let flights = Flights::start(&path, header).map_err(io_error(&path))?;
     let path = dir.join(handoff::FILE_NAME);
-    let handoffs = HandoffLog::start(&path, found.here.boot).map_err(io_error(&path))?;
+    let header = handoff::Header { id, mark: Mark { epoch, clock } };
+    let handoffs = HandoffLog::start(&path, header).map_err(io_error(&path))?;
     found.witness.tidy();
     let told = Told { id, boot: found.here.boot, mark: Mark { epoch, clock }, has_broken_down: false };
     Ok(Logs { flights, handoffs, voice: found.witness.begin(&told), told })
@@ -196,6 +197,12 @@ fn start(path: &Path, settings: &Settings, found: &Found, chance: &mut Chance) -
             // Rows of the ledger are gone, nobody knows which.
             run.unsure.all_until = run.unsure.all_until.max(unsure_until);
         }
+        if has_lost_handoffs(found, provenance) {
+            tracing::warn!(
+                "the handoff log is gone or was set back: what was handed off last may be repeated, and is flagged then"
+            );
+            run.unsure.handoffs_until = run.unsure.handoffs_until.max(unsure_until);
+        }
         let notes = evidence.notes(provenance);
         let judging = Judging { settings, clock, found, before: last.run(), run: &run, notes };
         let recovered = judge(&mut db, &judging, provenance, chance)?;
@@ -203,6 +210,21 @@ fn start(path: &Path, settings: &Settings, found: &Found, chance: &mut Chance) -
         Ok(Started { db, clock, recovered, run, reach })
     };
     started().map_err(|error| Trouble::of_store(&error))
+}
+
+/// Only where the log alone would know: behind an end in order the ledger does.
+fn has_lost_handoffs(found: &Found, provenance: Provenance) -> bool {
+    let flights = found.log.header.as_ref().map(|log| handoff::Header { id: log.id, mark: log.mark() });
+    match provenance {
+        Provenance::Killed => flights.is_some_and(|flights| found.handoffs.is_behind(flights)),
+        // In each of them it is not relied on, or there is nothing to be lost.
+        Provenance::New
+        | Provenance::Emptied
+        | Provenance::Ended
+        | Provenance::Unsynced
+        | Provenance::BrokeDown
+        | Provenance::Copied(_) => false,
+    }
 }
 
 fn stamped(last: &Last, is_new: bool) -> Stamped<'_> {
@@ -262,7 +284,7 @@ impl Judging<'_> {
     fn handoff_of(&self, db: &Connection, number: i64) -> rusqlite::Result<Option<&Note>> {
         let send: Option<[u8; 16]> =
             db.query_row("SELECT send FROM job WHERE id = ?1", [number], |row| row.get(0)).optional()?;
-        Ok(self.found.handoffs.iter().find(|note| Some(note.send) == send))
+        Ok(self.found.handoffs.notes.iter().find(|note| Some(note.send) == send))
     }
 }
 
@@ -295,7 +317,7 @@ fn judge(
         batch.settle(flight.number, &end, None)?;
     }
     let oldest = moment.wall.saturating_sub(millis(judging.settings.retention));
-    for note in judging.found.handoffs.iter().filter(|note| note.accepted >= oldest) {
+    for note in judging.found.handoffs.notes.iter().filter(|note| note.accepted >= oldest) {
         recovered.handed_off += u64::from(batch.note(note)?);
     }
     batch.finish()?;

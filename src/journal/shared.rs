@@ -137,9 +137,9 @@ impl Shared {
     }
 
     /// Everything up to this commit is on the disk; told before anybody is told so. First in the folder, then outside of
-    /// it: so what is said outside is never ahead of the folder, unless that was set back.
+    /// it: so none is ahead of the one before it, unless that was set back.
     pub fn reached(&self, clock: i64) {
-        match self.flights.mark(clock) {
+        match self.handoffs.mark(clock).and_then(|()| self.flights.mark(clock)) {
             Ok(()) => self.testify(|told| told.mark.clock = told.mark.clock.max(clock)),
             Err(error) => self.poison(Trouble::of_io(&error)),
         }

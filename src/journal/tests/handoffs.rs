@@ -1,8 +1,10 @@
 //! Jobs that were on their way without being held when the relay was killed.
 
-use super::{BOOT, Place, job, refused, relayed};
+use super::{Place, job, refused, relayed};
 use crate::fault::{Fault, State};
-use crate::job::{Job, Repeat};
+use crate::job::{Acceptance, Job, Repeat};
+use crate::journal::handoff::{FILE_NAME, Header};
+use crate::journal::origin::Provenance;
 use crate::journal::{Body, Handoff, Held, How, Number};
 use crate::ticket::Outcome;
 use std::sync::Arc;
@@ -87,7 +89,7 @@ async fn when_no_more_can_be_noted_the_next_one_waits_for_a_place() {
     use futures_util::FutureExt;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("handoff.log");
-    let log = Arc::new(crate::journal::handoff::HandoffLog::start(&path, BOOT).unwrap());
+    let log = Arc::new(crate::journal::handoff::HandoffLog::start(&path, Header::default()).unwrap());
     let job = Arc::new(job());
     // Without tokio's budget, which would make a task pause after some.
     let next = || tokio::task::unconstrained(Handoff::new(log.clone(), job.clone(), Body::of(&job)));
@@ -102,7 +104,7 @@ async fn when_no_more_can_be_noted_the_next_one_waits_for_a_place() {
 async fn a_note_that_does_not_fit_lets_nothing_leave() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("handoff.log");
-    let log = Arc::new(crate::journal::handoff::HandoffLog::start(&path, BOOT).unwrap());
+    let log = Arc::new(crate::journal::handoff::HandoffLog::start(&path, Header::default()).unwrap());
     let mut long = job();
     long.campaign = Some("c".repeat(2_000).into());
     let long = Arc::new(long);
@@ -122,4 +124,49 @@ async fn d_what_has_settled_is_in_the_ledger() {
     }
     place.journal().settled().await.unwrap();
     assert_eq!(place.number("SELECT count(*) FROM job WHERE state = 'relayed'"), 3);
+}
+
+/// What was let go of since the copy was made is in no note and in no row.
+#[tokio::test]
+async fn c12_a_handoff_log_that_was_set_back_alone_or_is_gone_makes_repeats_doubtful() {
+    for is_gone in [false, true] {
+        let mut place = Place::new();
+        let path = place.settings.dir.join(FILE_NAME);
+        let earlier = std::fs::read(&path).unwrap();
+        // Marks are of milliseconds, and this commit is later than the copy.
+        tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+        place.held(job(), How::Queued).await;
+        let forgotten = let_go(&place, &Arc::new(job())).await;
+        forgotten.ended(&relayed());
+        place.crash().await;
+        drop(forgotten);
+        if is_gone {
+            std::fs::remove_file(&path).unwrap();
+        } else {
+            std::fs::write(&path, &earlier).unwrap();
+        }
+        let found = place.open();
+        assert_eq!((found.provenance, found.handed_off), (Provenance::Killed, 0));
+        assert_eq!(place.journal().repeat(Acceptance::Auto), Repeat::Maybe);
+        place.crash().await;
+        place.open();
+        assert_eq!(place.journal().repeat(Acceptance::Auto), Repeat::Maybe, "for as long as it may come");
+    }
+}
+
+#[tokio::test]
+async fn c12_a_kill_leaves_the_handoff_log_behind_nothing() {
+    let mut place = Place::new();
+    for _ in 0..3 {
+        place.held(job(), How::Queued).await;
+        let handoff = let_go(&place, &Arc::new(job())).await;
+        place.crash().await;
+        drop(handoff);
+        assert_eq!(place.open().provenance, Provenance::Killed);
+        assert_eq!(place.journal().repeat(Acceptance::Auto), Repeat::No);
+    }
+    place.close().await;
+    std::fs::remove_file(place.settings.dir.join(FILE_NAME)).unwrap();
+    place.open();
+    assert_eq!(place.journal().repeat(Acceptance::Auto), Repeat::No, "the ledger has it all");
 }
