@@ -9,6 +9,7 @@ mod doubt;
 pub mod draft;
 mod envelope;
 mod error;
+mod field_names;
 pub mod import;
 mod keyring;
 mod mark;

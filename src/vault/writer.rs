@@ -8,7 +8,7 @@ use super::mark::Mark;
 use super::merge::{Tokens, merged, tokens_in, tokens_of};
 use super::person_row::{self, Opened};
 use super::reader::stands_for;
-use super::{address, reindex, store, twins};
+use super::{address, field_names, reindex, store, twins};
 use crate::job::Token;
 use crate::person::{EMAIL, PHONE, Person};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -93,27 +93,7 @@ impl Writer {
     /// # Errors
     /// [`VaultError`] when the file cannot be read.
     pub fn field_names(&self, wanted: &[&str]) -> Result<BTreeSet<String>, VaultError> {
-        self.names(wanted).map_err(store_error(&self.path))
-    }
-
-    /// Names are sealed with their values, so people are opened until all are found.
-    fn names(&self, wanted: &[&str]) -> rusqlite::Result<BTreeSet<String>> {
-        let mut found = BTreeSet::new();
-        let mut select = person_row::select(&self.db)?;
-        let mut next = self.db.prepare("SELECT id FROM person WHERE id > ?1 ORDER BY id LIMIT 1")?;
-        let mut after = 0;
-        while !wanted.iter().all(|name| found.contains(*name)) {
-            let Some(id) = next.query_row([after], |row| row.get::<_, i64>(0)).optional()? else { break };
-            after = id;
-            // Of a damaged person nothing is known.
-            let Ok(opened) = person_row::fetch(&mut select, &self.keys, id)? else { continue };
-            for (name, _) in opened.person.fields() {
-                if !found.contains(name) {
-                    found.insert(name.to_owned());
-                }
-            }
-        }
-        Ok(found)
+        field_names::find(&self.db, &self.keys, wanted).map_err(store_error(&self.path))
     }
 
     /// Moves the write-ahead log into the file and empties it. After an import.
