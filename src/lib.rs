@@ -7,6 +7,7 @@
 pub mod accept;
 pub mod address;
 pub mod app;
+pub mod byte_search;
 pub mod cli;
 pub mod config;
 pub mod custody;
@@ -21,7 +22,6 @@ pub mod journal;
 pub mod load;
 pub mod media_type;
 pub mod message;
-pub mod near;
 pub mod nearest;
 pub mod outside;
 pub mod person;

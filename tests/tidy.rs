@@ -14,6 +14,7 @@ const ARCHITECTURE_LINES_MAX: usize = 150;
 
 const NOUNS: &[&str] = &[
     "address",
+    "byte_search",
     "engine",
     "exit",
     "fault",
@@ -22,7 +23,6 @@ const NOUNS: &[&str] = &[
     "job",
     "media_type",
     "message",
-    "near",
     "nearest",
     "outside",
     "person",

@@ -1,8 +1,8 @@
 //! What a job is made of, as a number: a job that comes again under the same id must be the same.
 
+use crate::byte_search;
 use crate::job::{Content, Job};
 use crate::media_type;
-use crate::near;
 use aws_lc_rs::digest;
 use memchr::memmem;
 use std::sync::LazyLock;
@@ -182,7 +182,7 @@ fn is_blank(line: &[u8]) -> bool {
 
 /// The next line behind `from` that begins with two dashes.
 fn next_dashes(body: &[u8], from: usize) -> Option<usize> {
-    near::find(&LF_DASHES, &body[from..]).map(|at| from + at + 1)
+    byte_search::find(&LF_DASHES, &body[from..]).map(|at| from + at + 1)
 }
 
 /// A field with its folded lines.

@@ -4,7 +4,7 @@
 use super::lint::Lint;
 use super::program::Syntax;
 use super::spelled::{behind_brace, brace, has_no_width, opens, reference, shown};
-use crate::near;
+use crate::byte_search;
 use memchr::memmem;
 use std::borrow::Cow;
 
@@ -84,7 +84,7 @@ fn written_out(source: &str, syntax: Syntax) -> Cow<'_, str> {
     let mut out: Option<String> = None;
     let mut closing = Next::new("}}");
     let (mut from, mut at) = (0, 0);
-    while let Some(found) = near::find_any(*b"{&&", &source.as_bytes()[at..]) {
+    while let Some(found) = byte_search::find_any(*b"{&&", &source.as_bytes()[at..]) {
         let start = at + found;
         if matches!(source.as_bytes()[start..], [b'{', b'{', ..]) {
             at = end_of_tag(source, start, &mut closing);
@@ -181,7 +181,8 @@ impl<'n> Next<'n> {
     }
 
     fn at(&mut self, source: &str, from: usize) -> Option<usize> {
-        self.found.or_look(from, || near::find(&self.finder, &source.as_bytes()[from..]).map(|at| from + at))
+        self.found
+            .or_look(from, || byte_search::find(&self.finder, &source.as_bytes()[from..]).map(|at| from + at))
     }
 }
 
@@ -225,7 +226,7 @@ fn hidden(source: &str, syntax: Syntax) -> Option<Hidden> {
     let mut at = 0;
     let mut closing = Next::new("}}");
     let mut ends = Ends::of(source);
-    while let Some(found) = near::find_any(*b"{&%", &source.as_bytes()[at..]) {
+    while let Some(found) = byte_search::find_any(*b"{&%", &source.as_bytes()[at..]) {
         let start = at + found;
         if matches!(source.as_bytes()[start..], [b'{', b'{', ..]) {
             at = end_of_tag(source, start, &mut closing);
@@ -284,7 +285,7 @@ fn closing_braces(source: &str, from: usize) -> Option<usize> {
     let closing = |at: usize| brace(&source.as_bytes()[at..], b'}', b'd').map(|bytes| at + bytes);
     let mut at = from;
     loop {
-        at += near::find_any(*b"}%%", source.as_bytes().get(at..)?)?;
+        at += byte_search::find_any(*b"}%%", source.as_bytes().get(at..)?)?;
         if closing(at).and_then(closing).is_some() {
             return Some(at);
         }

@@ -1,7 +1,7 @@
 //! Cuts a multipart body at its boundary lines (RFC 2046 §5.1.1).
 
 use super::PARTS_MAX;
-use crate::{media_type, near};
+use crate::{byte_search, media_type};
 use memchr::memmem;
 
 /// A stretch of a multipart body. Put together in order they are the body again, octet by octet.
@@ -94,7 +94,7 @@ impl<'m, 'd> BoundaryLines<'m, 'd> {
             return Some(0);
         }
         loop {
-            let start = self.from + near::find(&self.finder, &self.body[self.from..])? + 1;
+            let start = self.from + byte_search::find(&self.finder, &self.body[self.from..])? + 1;
             if self.body[start..].starts_with(delimiter) {
                 self.from = start + delimiter.len();
                 return Some(start);
