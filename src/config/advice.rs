@@ -1,11 +1,9 @@
 //! What mends a mistake in the configuration: the example that this program carries says of each key what it means.
 
+use super::example::{EXAMPLE, example_of};
 use super::{ConfigError, Origin, Problem};
 use crate::plain_file;
 use std::io;
-
-/// The annotated configuration with every key there is, as `tokenrelay init` writes it.
-pub const EXAMPLE: &str = include_str!("../../deploy/tokenrelay.toml");
 
 impl Problem {
     /// What mends this mistake.
@@ -54,6 +52,21 @@ impl ConfigError {
     }
 }
 
+/// What mends text that is not TOML, where its line shows that.
+pub(super) fn mend_of_syntax(source: &str, origin: &Origin, cause: &str) -> Option<String> {
+    const TYPOGRAPHIC: [char; 7] =
+        ['\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}', '\u{ab}', '\u{bb}'];
+    if cause.contains("duplicate key") {
+        return Some(String::from(
+            "remove one of the two; what may be there several times has two brackets: [[listener]], [[target]], [[engine]]",
+        ));
+    }
+    let Origin::File { line, .. } = origin else { return None };
+    let written = source.lines().nth(line - 1)?.split('#').next()?;
+    let sign = written.chars().find(|sign| TYPOGRAPHIC.contains(sign))?;
+    Some(format!("write \" in place of {sign}, and at the text's other end"))
+}
+
 /// What no line shows is a section, or nothing that there is.
 fn without_example(key: &str) -> String {
     let headers =
@@ -65,24 +78,6 @@ fn without_example(key: &str) -> String {
             "remove {key}, or correct its name; tokenrelay init NEW-FOLDER writes an example with every key"
         ),
     }
-}
-
-/// The line that shows a key, such as `cache.ttl`, with what it means.
-fn example_of(key: &str) -> Option<String> {
-    let (wanted, name) = key.split_once('.').unwrap_or(("", key));
-    let name = name.split('.').next()?;
-    let mut section = "";
-    for line in EXAMPLE.lines() {
-        let line = line.trim_start_matches("# ");
-        if let Some(header) = line.trim_start_matches('[').split_once(']').filter(|_| line.starts_with('[')) {
-            section = header.0;
-        } else if section == wanted && line.strip_prefix(name).is_some_and(|rest| rest.starts_with(" = ")) {
-            let (shown, meaning) = line.split_once(" # ").unwrap_or((line, ""));
-            let shown = shown.trim_end();
-            return Some(if meaning.is_empty() { shown.into() } else { format!("{shown}   # {meaning}") });
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -132,20 +127,147 @@ mod tests {
         assert!(fixes("[vault\n").starts_with("write [section], then key = value"));
     }
 
+    fn problems(source: &str, environment: &[(&str, &str)]) -> Vec<(String, String)> {
+        let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        match Config::parse(source, Path::new("t.toml"), environment) {
+            Err(ConfigError::Wrong { problems, .. }) => {
+                problems.iter().map(|problem| (problem.cause.clone(), problem.fix())).collect()
+            }
+            other => panic!("{source}: {other:?}"),
+        }
+    }
+
+    const VAULT: &str = "[vault]\nkey = \"file:k\"\n";
+
+    /// One mistake is told once, and who does literally what its fix says has mended it.
+    fn told_once(source: &str, cause: &str, fix: &str) {
+        let told = problems(source, &[]);
+        assert_eq!(told.len(), 1, "{source}\n{told:?}");
+        assert!(told[0].0.contains(cause) && told[0].1.starts_with(fix), "{source}\n{told:?}");
+    }
+
     #[test]
-    fn d_every_key_has_a_line_that_shows_and_explains_it() {
-        let lone: Vec<String> = Config::keys()
-            .into_iter()
-            .filter(|key| {
-                !["vault", "cache", "templates", "policy", "limits", "journal", "log"].contains(&key.as_str())
-            })
-            .filter(|key| !["listener", "target", "engine"].contains(&key.as_str()))
-            .filter(|key| example_of(key).is_none())
-            .collect();
-        assert!(lone.is_empty(), "{lone:?}");
-        let line = example_of("limits.connections_max").unwrap();
-        assert_eq!(line, "connections_max = 1000   # per listener");
-        assert!(example_of("target.connections_max").unwrap().ends_with("= 16"));
-        assert_eq!(example_of("nothing.at_all"), None);
+    fn d_one_slip_at_an_http_door_is_one_mistake_and_its_fix_mends_it() {
+        let door = |more: &str| {
+            format!(
+                "{VAULT}[[listener]]\nbind = \"127.0.0.1:25\"\nkind = \"http\"\ntoken_domains = [\"t.example\"]\n{more}\n"
+            )
+        };
+        for (source, cause, fix) in [
+            (
+                door("tls = \"none\"\nhandoff_wait = \"1s\""),
+                "unknown key listener.handoff_wait",
+                "move handoff_wait below [limits]",
+            ),
+            (
+                door("cert = \"c\"\nkey = \"file:k\""),
+                "an http listener takes tls",
+                "write tls = \"implicit\"",
+            ),
+            (
+                door("tls = \"implicit\"\ncert = \"c\""),
+                "listener.key is missing",
+                "as in: key = \"file:certs/relay.key\"",
+            ),
+            (
+                door("tls = \"implicit\"\nkey = \"file:k\""),
+                "listener.cert is missing",
+                "as in: cert = \"certs/relay.pem\"",
+            ),
+            (door("tls = \"implicit\"\ncert = \"c\"\nkey = \"k\""), "never as plain text", "as in: key ="),
+            (
+                door("tls = \"implicit\"\ncert = \"file:c\"\nkey = \"file:k\""),
+                "listener.cert is a path",
+                "write cert = \"c\", without file:",
+            ),
+            (
+                door("").replace("127.0.0.1:25", "unix:x"),
+                "an http listener takes an IP address",
+                "as in: bind = \"127.0.0.1:8025\"",
+            ),
+        ] {
+            told_once(&source, cause, fix);
+        }
+    }
+
+    #[test]
+    fn d_one_slip_at_a_door_is_one_mistake_and_its_fix_mends_it() {
+        let listener = |name: &str, value: &str| {
+            let good = [
+                ("kind", "\"smtp\""),
+                ("bind", "\"127.0.0.1:25\""),
+                ("tls", "\"none\""),
+                ("token_domains", "[\"t.example\"]"),
+            ];
+            let others = good.iter().filter(|(key, _)| *key != name && !(name == "knd" && *key == "kind"));
+            let lines: String = others.map(|(key, value)| format!("{key} = {value}\n")).collect();
+            format!("{VAULT}[[listener]]\n{lines}{name} = {value}\n")
+        };
+        for (source, cause, fix) in [
+            (listener("knd", "\"smtp\""), "unknown key listener.knd; did you mean kind?", "as in: kind ="),
+            (listener("token_domains", "\"t.example\""), "is a list of strings", "as in: token_domains = ["),
+            (listener("token_domains", "[]"), "listener.token_domains is empty", "as in: token_domains = ["),
+            (
+                listener("bind", "\"unix:x\"").replace("none", "starttls"),
+                "leave tls out",
+                "remove tls from this [[listener]]",
+            ),
+        ] {
+            told_once(&source, cause, fix);
+        }
+    }
+
+    #[test]
+    fn d_one_slip_is_one_mistake_and_its_fix_mends_it() {
+        for (source, cause, fix) in [
+            (VAULT.replace("key", "kee"), "unknown key vault.kee; did you mean key?", "as in: key ="),
+            (VAULT.replace("vault", "valut"), "unknown key valut; did you mean vault?", "write [vault]"),
+            (
+                String::new(),
+                "vault.key is missing",
+                "write [vault], and below it: key = \"file:keys/vault.key\"",
+            ),
+            (
+                format!("name = \"x\"\n{VAULT}"),
+                "unknown key name",
+                "move name below [[target]] or [[engine]]",
+            ),
+            (
+                format!("{VAULT}[[target]]\nname = \"\"\nhost = \"h\""),
+                "target.name is empty",
+                "as in: name = \"mta1\"",
+            ),
+            (
+                format!("{VAULT}[[target]]\nname = \"m\"\nhst = \"h\""),
+                "unknown key target.hst",
+                "as in: host =",
+            ),
+            (format!("{VAULT}[cache]\nttl = 5"), "such as \"10s\" or \"5m\", not a number", "as in: ttl ="),
+            (
+                format!("{VAULT}[listener]\nkind = \"smtp\"\n[[listener]]\nkind = \"http\""),
+                "duplicate key",
+                "remove one of the two; what may be there several times has two brackets",
+            ),
+            (
+                VAULT.replace("\"file:k\"", "\u{201c}file:k\u{201d}"),
+                "quoted",
+                "write \" in place of \u{201c}",
+            ),
+        ] {
+            told_once(&source, cause, fix);
+        }
+        // Of another section of the same name it is missed all the same.
+        let two = format!("{VAULT}[[target]]\nname = \"a\"\n[[target]]\nname = \"b\"\nhst = \"h\"");
+        assert_eq!(problems(&two, &[]).len(), 2);
+    }
+
+    #[test]
+    fn d_a_variable_without_a_place_is_told() {
+        let source = format!("{VAULT}[[target]]\nname = \"a\"\nhost = \"h\"");
+        for name in ["TOKENRELAY__TARGET__HOST", "TOKENRELAY__VAULT__KEY__X"] {
+            let told = problems(&source, &[(name, "x")]);
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].1.starts_with(&format!("unset {name}, or correct it")), "{told:?}");
+        }
     }
 }

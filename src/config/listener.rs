@@ -32,19 +32,7 @@ pub fn listener(section: Section<'_>) -> Option<Listener> {
         );
     }
     let bare_newline = bare_newline.unwrap_or_default();
-    let token_domains = section.texts("token_domains").unwrap_or_default();
-    if token_domains.is_empty() {
-        section.problem(
-            "token_domains",
-            "listener.token_domains is missing: the domains whose addresses are tokens",
-        );
-    }
-    for domain in token_domains.iter().filter(|domain| !is_domain(domain)) {
-        section.problem(
-            "token_domains",
-            format!("listener.token_domains holds domains, such as \"tokens.example\", not \"{domain}\""),
-        );
-    }
+    let token_domains = token_domains(&section);
     let engine = section.text("engine");
     let client_ca = section.path_if_given("client_ca");
     if client_ca.is_some() && (tls == TlsMode::None || kind == Some(ListenerKind::Http)) {
@@ -52,7 +40,7 @@ pub fn listener(section: Section<'_>) -> Option<Listener> {
     }
     let identity = certificate.zip(key).map(|(certificate, key)| ServerFiles { certificate, key });
     if let (Some(kind), Some(bind)) = (kind, &bind) {
-        check_tls(&section, (kind, bind, tls), identity.is_some());
+        check_tls(&section, (kind, bind, tls));
         check_engine(&section, (kind, bind), engine.as_deref());
     }
     section.finish();
@@ -69,10 +57,29 @@ pub fn listener(section: Section<'_>) -> Option<Listener> {
     })
 }
 
+fn token_domains(section: &Section<'_>) -> Vec<String> {
+    const WHAT: &str = "the domains whose addresses are tokens";
+    if !section.has("token_domains") {
+        section.missing("token_domains", WHAT);
+    }
+    let domains = section.texts("token_domains");
+    if domains.as_ref().is_some_and(Vec::is_empty) {
+        section.problem("token_domains", format!("listener.token_domains is empty: {WHAT}"));
+    }
+    let domains = domains.unwrap_or_default();
+    for domain in domains.iter().filter(|domain| !is_domain(domain)) {
+        section.problem(
+            "token_domains",
+            format!("listener.token_domains holds domains, such as \"tokens.example\", not \"{domain}\""),
+        );
+    }
+    domains
+}
+
 fn listener_kind(section: &Section<'_>) -> Option<ListenerKind> {
     let kinds = [("smtp", ListenerKind::Smtp), ("lmtp", ListenerKind::Lmtp), ("http", ListenerKind::Http)];
     if !section.has("kind") {
-        section.problem("kind", "listener.kind is missing: smtp, lmtp or http");
+        section.missing("kind", "smtp, lmtp or http");
     }
     section.choice("kind", &kinds)
 }
@@ -101,18 +108,19 @@ fn bind(section: &Section<'_>) -> Option<Bind> {
     address
 }
 
-fn check_tls(section: &Section<'_>, (kind, bind, tls): (ListenerKind, &Bind, TlsMode), has_identity: bool) {
-    if let (ListenerKind::Http, Bind::Unix(_)) = (kind, bind) {
-        section.problem("bind", "an http listener takes an IP address and port; unix: is for smtp and lmtp");
-    }
+fn check_tls(section: &Section<'_>, (kind, bind, tls): (ListenerKind, &Bind, TlsMode)) {
     match (bind, tls) {
+        (Bind::Unix(_), _) if kind == ListenerKind::Http => section.problem_mended(
+            "bind",
+            "an http listener takes an IP address and port; unix: is for smtp and lmtp",
+            "as in: bind = \"127.0.0.1:8025\"",
+        ),
         (Bind::Unix(_), TlsMode::None) => {}
-        (Bind::Unix(_), _) => {
-            section.problem(
-                "tls",
-                "a Unix socket does not leave this machine: leave tls out, or write \"none\"",
-            );
-        }
+        (Bind::Unix(_), _) => section.problem_mended(
+            "tls",
+            "a Unix socket does not leave this machine: leave tls out, or write \"none\"",
+            "remove tls from this [[listener]]",
+        ),
         (Bind::Tcp(address), TlsMode::None) if !address.ip().is_loopback() => section.problem(
             "tls",
             "tls = \"none\" is for loopback only; use \"starttls\" or \"implicit\" with cert and key",
@@ -120,11 +128,16 @@ fn check_tls(section: &Section<'_>, (kind, bind, tls): (ListenerKind, &Bind, Tls
         (Bind::Tcp(_), TlsMode::None) => {}
         (Bind::Tcp(_), _) => {
             if kind == ListenerKind::Http && tls == TlsMode::StartTls {
-                section.problem("tls", "an http listener takes tls = \"implicit\" or, on loopback, \"none\"");
+                section.problem_mended(
+                    "tls",
+                    "an http listener takes tls = \"implicit\" or, on loopback, \"none\"",
+                    "write tls = \"implicit\"",
+                );
             }
-            if !has_identity {
-                section
-                    .problem("cert", "this listener needs cert = \"...pem\" and key = \"file:...\" for TLS");
+            for (name, what) in [("cert", "its certificate, for TLS"), ("key", "its private key, for TLS")] {
+                if !section.has(name) {
+                    section.missing(name, what);
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 //! reported at once with its line and column.
 
 mod advice;
+mod example;
 mod keys;
 mod listener;
 mod log;
@@ -10,7 +11,7 @@ mod read;
 mod section;
 pub mod units;
 
-pub use advice::EXAMPLE;
+pub use example::EXAMPLE;
 pub use node::{ENV_PREFIX, Origin};
 pub use section::Problem;
 
@@ -238,10 +239,12 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let wrong = |problems| ConfigError::Wrong { file: file.into(), problems };
-        let mut root = node::parse(source)
-            .map_err(|(origin, cause)| wrong(vec![Problem { origin, cause, key: None, mend: None }]))?;
-        node::lay_over(&mut root, environment);
-        read::config(&root, file).map_err(wrong)
+        let mut root = node::parse(source).map_err(|(origin, cause)| {
+            let mend = advice::mend_of_syntax(source, &origin, &cause);
+            wrong(vec![Problem { origin, cause, key: None, mend }])
+        })?;
+        let unplaced = node::lay_over(&mut root, environment);
+        read::config(&root, unplaced, file).map_err(wrong)
     }
 
     /// Every key that exists, as `section.key`: what documentation has to list.

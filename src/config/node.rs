@@ -71,28 +71,41 @@ pub fn parse(source: &str) -> Result<Node, (Origin, String)> {
     Ok(Node { value: from_table(source, table.into_inner()), origin: place(source, start) })
 }
 
+/// A variable that names a place below `key`, where there are no keys: it has several sections, or a value.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unplaced {
+    pub origin: Origin,
+    pub key: String,
+}
+
 /// Lays `TOKENRELAY__SECTION__KEY` variables over the tree. Values are read as TOML where they are TOML and as
-/// strings otherwise.
-pub fn lay_over(root: &mut Node, variables: impl Iterator<Item = (String, String)>) {
+/// strings otherwise. What could not be laid anywhere is returned.
+pub fn lay_over(root: &mut Node, variables: impl Iterator<Item = (String, String)>) -> Vec<Unplaced> {
+    let mut unplaced = Vec::new();
     for (name, value) in variables {
         let Some(path) = name.strip_prefix(ENV_PREFIX) else { continue };
         let keys: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
         let origin = Origin::Env(name.clone());
-        insert(root, &keys, Node { value: env_value(&value), origin });
+        if let Err(depth) = insert(root, &keys, Node { value: env_value(&value), origin: origin.clone() }) {
+            unplaced.push(Unplaced { origin, key: keys[..depth].join(".") });
+        }
     }
+    unplaced
 }
 
-fn insert(node: &mut Node, keys: &[String], leaf: Node) {
-    let Some((key, rest)) = keys.split_first() else { return };
-    let Value::Table(entries) = &mut node.value else { return };
+/// # Errors
+/// How many of the keys lead to what is no section.
+fn insert(node: &mut Node, keys: &[String], leaf: Node) -> Result<(), usize> {
+    let Some((key, rest)) = keys.split_first() else { return Ok(()) };
+    let Value::Table(entries) = &mut node.value else { return Err(0) };
     let origin = leaf.origin.clone();
     if rest.is_empty() {
         entries.insert(key.clone(), (origin, leaf));
-        return;
+        return Ok(());
     }
     let section = Node { value: Value::Table(BTreeMap::new()), origin: origin.clone() };
     let (_, child) = entries.entry(key.clone()).or_insert((origin, section));
-    insert(child, rest, leaf);
+    insert(child, rest, leaf).map_err(|depth| depth + 1)
 }
 
 fn env_value(text: &str) -> Value {

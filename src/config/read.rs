@@ -2,7 +2,7 @@
 
 use super::listener::listener;
 use super::log::log;
-use super::node::{Node, Origin};
+use super::node::{Node, Origin, Unplaced};
 use super::section::{Problem, Reading, Section};
 use super::{
     Bind, CacheConfig, Config, EngineConfig, JournalConfig, Limits, Listener, Target, Timeouts, TlsMode,
@@ -24,11 +24,17 @@ const SMALLEST_JOURNAL: u64 = 1 << 20;
 
 pub(super) const NOT_YET: &str = "is not available in this version";
 
-pub fn config(root: &Node, file: &Path) -> Result<Config, Vec<Problem>> {
+pub fn config(root: &Node, unplaced: Vec<Unplaced>, file: &Path) -> Result<Config, Vec<Problem>> {
     let base = file.parent().unwrap_or(Path::new(""));
     let reading = Reading::new(base);
     let config = read(&Section::root(&reading, root), file);
     let mut problems = reading.problems.into_inner();
+    problems.extend(unplaced.into_iter().map(|Unplaced { origin, key }| Problem {
+        mend: None,
+        cause: format!("no variable sets a key below {key}: there may be several of it, or it is a value"),
+        key: Some(key),
+        origin,
+    }));
     match config {
         Some(config) if problems.is_empty() => Ok(config),
         _ => {
@@ -91,10 +97,7 @@ fn vault_key(section: Section<'_>) -> Option<SecretRef> {
     }
     let key = section.secret("key");
     if key.is_none() && !section.has("key") {
-        section.problem(
-            "key",
-            "vault.key is missing: a reference to 32 random bytes, such as \"file:keys/vault.key\"",
-        );
+        section.missing("key", "a reference to 32 random bytes, such as \"file:keys/vault.key\"");
     }
     section.finish();
     key
@@ -263,7 +266,7 @@ fn trust(section: &Section<'_>) -> Trust {
         return ca.map_or(Trust::SystemRoots, Trust::CaFile);
     };
     if ca.is_some() {
-        section.problem("pin", "give ca or pin, not both");
+        section.problem_mended("pin", "give ca or pin, not both", "remove ca, or remove pin");
     }
     let parse = |text: &String| {
         let pin = Pin::parse(text);
@@ -280,10 +283,7 @@ fn auth(section: &Section<'_>) -> Option<(String, SecretRef)> {
     let user = auth.required_text("user", "the user name for AUTH");
     let password = auth.secret("password");
     if password.is_none() && !auth.has("password") {
-        auth.problem(
-            "password",
-            "target.auth.password is missing: a reference such as \"file:keys/mta1.pass\"",
-        );
+        auth.missing("password", "a reference such as \"file:keys/mta1.pass\"");
     }
     auth.finish();
     Some((user, password?))
@@ -306,9 +306,9 @@ fn engine(section: Section<'_>) -> Option<EngineConfig> {
         section.problem("client_cert_san", "engine.client_cert_san is a name in the engine's certificate");
     }
     if client_cert_san.is_none() && !section.has("secret") {
-        section.problem(
+        section.missing(
             "secret",
-            "engine.secret is missing: a reference such as \"file:keys/campaigns.secret\" (or give client_cert_san)",
+            "a reference such as \"file:keys/campaigns.secret\" (or give client_cert_san)",
         );
     }
     let engine = EngineConfig {

@@ -1,6 +1,7 @@
 //! Typed reading of one section: every mistake is noted and reading goes on, and a key nobody asked for is
 //! reported with the nearest name that exists.
 
+use super::example::{example_of, headers_with};
 use super::node::{Node, Origin, Value};
 use super::units;
 use crate::nearest::nearest;
@@ -54,6 +55,9 @@ impl Reading {
     }
 }
 
+/// What a reference to a secret in a file begins with.
+const FILE_PREFIX: &str = "file:";
+
 /// A section being read; call [`Section::finish`] when every key has been asked for.
 pub struct Section<'a> {
     reading: &'a Reading,
@@ -101,6 +105,16 @@ impl<'a> Section<'a> {
         });
     }
 
+    /// A key that has to be there and is not, with `what` it is for. Where its section is missing too, the line alone would
+    /// land in another one.
+    pub fn missing(&self, key: &'static str, what: &str) {
+        let path = self.path(key);
+        let cause = format!("{path} is missing: {what}");
+        let line = || example_of(&path).unwrap_or_else(|| format!("{key} = ..."));
+        let mend = self.entries.is_none().then(|| format!("write [{}], and below it: {}", self.name, line()));
+        self.reading.note(Problem { origin: self.origin.clone(), cause, key: Some(path), mend });
+    }
+
     pub fn section(&self, key: &'static str) -> Section<'a> {
         let node = self.get(key);
         Section::of(self.reading, self.path(key), node, &self.origin_of(key))
@@ -131,16 +145,21 @@ impl<'a> Section<'a> {
     }
 
     /// # Returns
-    /// An empty string when it is missing, which is noted as a mistake with `what` it is for.
+    /// An empty string when it is missing or empty, which is noted as a mistake with `what` it is for.
     pub fn required_text(&self, key: &'static str, what: &str) -> String {
-        if let Some(text) = self.text(key) {
-            return text;
+        match self.text(key) {
+            Some(text) if text.is_empty() => {
+                self.problem(key, format!("{} is empty: {what}", self.path(key)));
+                text
+            }
+            Some(text) => text,
+            None => {
+                if !self.has(key) {
+                    self.missing(key, what);
+                }
+                String::new()
+            }
         }
-        if !self.has(key) {
-            let key = self.path(key);
-            self.reading.problem(&self.origin, key.clone(), format!("{key} is missing: {what}"));
-        }
-        String::new()
     }
 
     pub fn texts(&self, key: &'static str) -> Option<Vec<String>> {
@@ -216,7 +235,12 @@ impl<'a> Section<'a> {
     }
 
     pub fn path_if_given(&self, key: &'static str) -> Option<PathBuf> {
-        self.text(key).map(|path| self.reading.base.join(path))
+        let text = self.text(key)?;
+        if let Some(path) = text.strip_prefix(FILE_PREFIX) {
+            let cause = format!("{} is a path, not a reference to a secret", self.path(key));
+            self.problem_mended(key, cause, format!("write {key} = \"{path}\", without {FILE_PREFIX}"));
+        }
+        Some(self.reading.base.join(text))
     }
 
     pub fn secret(&self, key: &'static str) -> Option<SecretRef> {
@@ -252,14 +276,31 @@ impl<'a> Section<'a> {
             if known.contains(&key.as_str()) {
                 continue;
             }
-            let near = nearest(key, known.iter().copied());
+            let elsewhere = headers_with(key);
+            let near = nearest(key, known.iter().copied()).filter(|_| elsewhere.is_empty());
             let hint = match near {
                 Some(name) => format!("; did you mean {name}?"),
                 None => format!("; known here: {}", known.join(", ")),
             };
             let meant = self.path(near.unwrap_or(key));
-            self.reading.problem(origin, meant, format!("unknown key {}{hint}", self.path(key)));
+            if near.is_some() {
+                self.is_not_missing(&meant);
+            }
+            let mend = (!elsewhere.is_empty())
+                .then(|| format!("move {key} below {}, or remove it", elsewhere.join(" or ")));
+            let cause = format!("unknown key {}{hint}", self.path(key));
+            self.reading.note(Problem { origin: origin.clone(), cause, key: Some(meant), mend });
         }
+    }
+
+    /// One slip of the hand is one mistake: what is there under another name, and what would stand below that, is not missed
+    /// as well. Only what is missing is told where the section itself begins.
+    fn is_not_missing(&self, meant: &str) {
+        let is_of =
+            |key: &str| key.strip_prefix(meant).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let is_missed =
+            |problem: &Problem| problem.origin == self.origin && problem.key.as_deref().is_some_and(is_of);
+        self.reading.problems.borrow_mut().retain(|problem| !is_missed(problem));
     }
 
     pub fn has(&self, key: &str) -> bool {
@@ -273,8 +314,11 @@ impl<'a> Section<'a> {
     }
 
     fn measured<T>(&self, key: &'static str, read: fn(&str) -> Option<T>, wanted: &str) -> Option<T> {
-        let text = self.text(key)?;
-        let value = read(&text);
+        let text = match &self.get(key)?.value {
+            Value::Text(text) => text,
+            other => return self.wrong_kind(key, wanted, other),
+        };
+        let value = read(text);
         if value.is_none() {
             self.problem(key, format!("{} is {wanted}, not \"{text}\"", self.path(key)));
         }

@@ -4,6 +4,7 @@
 use super::expression::{DataPath, Expr, Local};
 use super::path::PathText;
 use super::program::{Origin, Uses};
+use crate::nearest::nearest;
 use crate::person::FIELD_NAME_BYTES_MAX;
 
 /// Cause and fix of a path that means nothing.
@@ -272,10 +273,12 @@ fn root_path(text: &str, names: &[String]) -> Result<(Expr, Origin), Meaningless
         [] => return Err((format!("{text} means nothing outside #each and #with"), "name data.NAME".into())),
         [name, ..] => {
             let cause = format!("{name} is not known here");
-            return Err((
-                cause,
-                format!("write data.{text} if the job sends it, person.{text} if the vault has it"),
-            ));
+            let rest = &text[name.len().min(text.len())..];
+            let fix = match nearest(name, ["person", "data", "send"]).filter(|_| rest.starts_with('.')) {
+                Some(root) => format!("write {root}{rest}"),
+                None => format!("write data.{text} if the job sends it, person.{text} if the vault has it"),
+            };
+            return Err((cause, fix));
         }
     };
     Ok((expr, origin(None)))

@@ -10,7 +10,7 @@ use super::mjml;
 use super::plan::{Plan, PlanBuilder};
 use super::program::{Program, Syntax};
 use super::scope::{FieldRules, Rule};
-use crate::nearest::did_you_mean;
+use crate::nearest::{did_you_mean, nearest};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -363,11 +363,16 @@ impl Loading<'_> {
         at: Option<(usize, usize)>,
     ) {
         for (field, first) in program.first_uses().filter(|(field, _)| !rules.declares(field)) {
-            let near = did_you_mean(field, rules.declared().map(|(declared, _)| declared));
+            let declared = || rules.declared().map(|(declared, _)| declared);
+            let near = did_you_mean(field, declared());
             let cause = format!("person.{field} is not declared in template.toml{near}");
-            let fix = format!(
+            let declare = format!(
                 "add [field.{field}] with one of required = true, optional = true, default = \"…\" to template.toml"
             );
+            let fix = match nearest(field, declared()) {
+                Some(near) => format!("write person.{near}, or {declare}"),
+                None => declare,
+            };
             self.lints.push(Lint::new(place, at.unwrap_or(first), cause, fix));
         }
     }
