@@ -81,6 +81,16 @@ pub struct Output<'a> {
     pub errors: &'a mut dyn Write,
 }
 
+impl Output<'_> {
+    /// Where no job is meant: whether that is for a name that was mistyped.
+    fn tell_strangers(&mut self, filter: &Filter, ledger: &Ledger) -> Result<(), Ended> {
+        for stranger in filter::strangers(filter, ledger)? {
+            writeln!(self.errors, "{stranger}")?;
+        }
+        Ok(())
+    }
+}
+
 /// Runs one `jobs` command on the terminal.
 ///
 /// # Errors

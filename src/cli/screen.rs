@@ -116,6 +116,12 @@ impl Width {
     }
 }
 
+/// One line of a table whose columns are so wide: a cell that is wider moves those behind it.
+pub fn aligned<const N: usize>(cells: [&str; N], widths: [usize; N]) -> String {
+    let parts: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+    parts.join(GAP).trim_end().to_owned()
+}
+
 /// Rows below a header, each column as wide as its widest cell; where that is more than there is, the widest columns give
 /// way and their cells go on in the next line.
 #[derive(Debug)]
@@ -145,12 +151,9 @@ impl<const N: usize> Columns<N> {
                 .collect();
             let lines = cells.iter().map(Vec::len).max().unwrap_or(0);
             for number in 0..lines {
-                let parts: Vec<String> = cells
-                    .iter()
-                    .zip(widths)
-                    .map(|(cell, width)| format!("{:width$}", cell.get(number).map_or("", String::as_str)))
-                    .collect();
-                text.push_str(parts.join(GAP).trim_end());
+                let parts =
+                    std::array::from_fn(|column| cells[column].get(number).map_or("", String::as_str));
+                text.push_str(&aligned(parts, widths));
                 text.push('\n');
             }
         }

@@ -174,6 +174,9 @@ fn by_filter(filter: Filter, ask: Ask, place: &Place, (json, output): Show<'_, '
         }
     }
     counts.print((json, output))?;
+    if counts.asked == 0 {
+        output.tell_strangers(&filter, &ledger)?;
+    }
     if counts.asked == 0 && matches!(ask, Ask::Retry { .. }) {
         writeln!(output.errors, "{NONE}")?;
     }
@@ -210,6 +213,9 @@ fn preview(filter: &Filter, ask: Ask, place: &Place, (json, output): Show<'_, '_
     writeln!(output.errors, "{count} jobs {what}. Nothing was changed: add --yes")?;
     if not_kept > 0 {
         writeln!(output.errors, "{not_kept} refused jobs would be left: {NOT_KEPT}")?;
+    }
+    if count + not_kept == 0 {
+        output.tell_strangers(filter, &ledger)?;
     }
     if count + not_kept == 0 && matches!(ask, Ask::Retry { .. }) {
         writeln!(output.errors, "{NONE}")?;

@@ -58,8 +58,12 @@ pub fn export(args: &ExportArgs, place: &Place, output: &mut Output<'_>) -> Resu
     let format = args.format.unwrap_or(if is_csv { Format::Csv } else { Format::Ndjson });
     let Some(path) = &args.out else {
         let mut sheet = Sheet::begin(format, &mut *output.out)?;
-        ledger.for_each(&filter, args.span.from(), |entry| Ok::<_, Ended>(sheet.add(&entry)?))?;
-        return Ok(sheet.finish().map(|_| Exit::Ok)?);
+        let count = ledger.for_each(&filter, args.span.from(), |entry| Ok::<_, Ended>(sheet.add(&entry)?))?;
+        sheet.finish()?;
+        if count == 0 {
+            output.tell_strangers(&filter, &ledger)?;
+        }
+        return Ok(Exit::Ok);
     };
     let cannot = |error: io::Error| unwritable(path, &error);
     let file = File::options().write(true).create_new(true).mode(0o600).open(path).map_err(cannot)?;
@@ -69,6 +73,9 @@ pub fn export(args: &ExportArgs, place: &Place, output: &mut Output<'_>) -> Resu
     })?;
     let file = sheet.finish().map_err(cannot)?;
     file.into_inner().map_err(|error| cannot(error.into_error()))?.sync_all().map_err(cannot)?;
+    if count == 0 {
+        output.tell_strangers(&filter, &ledger)?;
+    }
     writeln!(output.errors, "{count} jobs written to {}", path.display())?;
     Ok(Exit::Ok)
 }

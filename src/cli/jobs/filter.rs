@@ -1,12 +1,18 @@
 //! Filters as a person writes them on the command line.
 
+use super::plain;
 use crate::cli::{CliError, Exit};
 use crate::fault::{Reason, State};
 use crate::journal::Number;
-use crate::journal::ledger::{At, Filter, Scope};
+use crate::journal::ledger::{At, Filter, Ledger, LedgerError, Scope};
 use crate::nearest::nearest;
 use clap::Args;
 use jiff::{Timestamp, civil};
+
+/// Names among which the one that is meant is looked for.
+pub const NAMES_MAX: usize = 10_000;
+/// Names told where none is like it.
+const NAMES_TOLD: usize = 5;
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct FilterArgs {
@@ -82,6 +88,36 @@ impl FilterArgs {
             until: moment("--until", &self.until)?,
         })
     }
+}
+
+/// The names of a filter that the ledger does not know, each with the one that was meant: for whoever finds no job.
+pub fn strangers(filter: &Filter, ledger: &Ledger) -> Result<Vec<String>, LedgerError> {
+    let mut told = Vec::new();
+    let mut look =
+        |what: &str, name: &Option<String>, known: &dyn Fn() -> Result<Vec<String>, LedgerError>| {
+            let Some(name) = name else { return Ok(()) };
+            let known = known()?;
+            if !known.contains(name) {
+                let hint = meant(name, &known).map_or_else(String::new, |hint| format!("; {hint}"));
+                told.push(format!("the ledger has no job of the {what} '{}'{hint}", plain(name)));
+            }
+            Ok::<_, LedgerError>(())
+        };
+    look("engine", &filter.engine, &|| ledger.engines(NAMES_MAX))?;
+    // Of all engines: one that was mistyped is told by itself.
+    look("campaign", &filter.campaign, &|| ledger.campaigns(None, NAMES_MAX))?;
+    look("target", &filter.target, &|| ledger.targets(NAMES_MAX))?;
+    Ok(told)
+}
+
+/// Which of the names was meant, or which there are; `None` where there is none.
+pub fn meant(written: &str, names: &[String]) -> Option<String> {
+    if let Some(name) = nearest(written, names.iter().map(String::as_str)) {
+        return Some(format!("did you mean '{}'?", plain(name)));
+    }
+    let told: Vec<String> = names.iter().take(NAMES_TOLD).map(|name| plain(name)).collect();
+    let dots = if names.len() > NAMES_TOLD { ", ..." } else { "" };
+    (!told.is_empty()).then(|| format!("the ledger knows {}{dots}", told.join(", ")))
 }
 
 fn moment(text: &str, now: Timestamp) -> Option<At> {

@@ -4,6 +4,7 @@ use super::filter::FilterArgs;
 use super::show::verdict;
 use super::{Ended, Output, Place, line, plain};
 use crate::cli::Exit;
+use crate::cli::screen::{Width, aligned};
 use crate::journal::Number;
 use crate::journal::ledger::{At, Entry};
 use clap::Args;
@@ -15,7 +16,9 @@ const LIMIT_DEFAULT: u64 = 50;
 const PAGE_JOBS: u64 = 1000;
 /// Jobs that are not told are counted no further than this.
 const COUNTED_MAX: u64 = 100_000;
-const WIDTH: usize = 80;
+const WIDTH: Width = Width::Chars(80);
+/// Of what is said below a row.
+const INDENT: usize = 4;
 
 #[derive(Debug, Args)]
 pub struct ListArgs {
@@ -56,6 +59,9 @@ pub fn list(args: &ListArgs, place: &Place, json: bool, output: &mut Output<'_>)
             }
         }
     }
+    if told == 0 && args.after.is_none() && args.limit > 0 {
+        output.tell_strangers(&filter, &ledger)?;
+    }
     let more = match before.filter(|_| told == args.limit) {
         Some(before) => ledger.count_before(&filter, before, COUNTED_MAX + 1)?,
         None => 0,
@@ -68,8 +74,8 @@ pub fn list(args: &ListArgs, place: &Place, json: bool, output: &mut Output<'_>)
 }
 
 /// A list is never held, so its columns have the widths of what they usually hold.
-fn row([changed, send, state, reason]: [&str; 4]) -> String {
-    format!("{changed:<17}  {send:<28}  {state:<10}  {reason}")
+fn row(cells: [&str; 4]) -> String {
+    aligned(cells, [17, 28, 10, 0])
 }
 
 pub fn row_of(entry: &Entry) -> String {
@@ -97,22 +103,8 @@ fn detail(out: &mut dyn Write, entry: &Entry) -> Result<(), Ended> {
     words.push(format!("engine {}", plain(&entry.engine)));
     words.push(format!("token {}", plain(&entry.token)));
     words.push(format!("attempts {}", entry.attempt));
-    paragraph(out, &words.join(", "))?;
-    paragraph(out, &verdict(&entry.verdict))
-}
-
-/// Indented lines that fit, broken between words where that can be done.
-fn paragraph(out: &mut dyn Write, text: &str) -> Result<(), Ended> {
-    let mut line = String::new();
-    for word in text.split(' ') {
-        if !line.is_empty() && line.chars().count() + word.chars().count() + 1 > WIDTH - 4 {
-            writeln!(out, "    {line}")?;
-            line.clear();
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
+    for text in [words.join(", "), verdict(&entry.verdict)] {
+        write!(out, "{}", WIDTH.wrap(&format!("{:INDENT$}{text}", ""), INDENT))?;
     }
-    Ok(writeln!(out, "    {line}")?)
+    Ok(())
 }

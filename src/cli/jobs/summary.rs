@@ -1,19 +1,14 @@
 //! `jobs summary`: a campaign in words, or as one JSON object.
 
+use super::filter::{NAMES_MAX, meant};
 use super::show::Out;
 use super::{Ended, Place, line, plain};
 use crate::cli::{CliError, Exit};
 use crate::fault::{Reason, State};
 use crate::journal::ledger::{Counts, Ledger, Span};
-use crate::nearest::nearest;
 use clap::Args;
 use serde::Serialize;
 use std::io::Write;
-
-/// Names among which the one that is meant is looked for.
-const NAMES_MAX: usize = 10_000;
-/// Names told where none is like it.
-const NAMES_TOLD: usize = 5;
 
 #[derive(Debug, Args)]
 pub struct SummaryArgs {
@@ -69,16 +64,8 @@ pub fn summary(args: &SummaryArgs, place: &Place, (json, out): Out<'_>) -> Resul
 
 fn no_campaign(ledger: &Ledger, args: &SummaryArgs) -> Result<CliError, Ended> {
     let names = ledger.campaigns(args.engine.as_deref(), NAMES_MAX)?;
-    let near = nearest(&args.campaign, names.iter().map(String::as_str));
-    let fix = match (near, names.is_empty()) {
-        (Some(name), _) => format!("did you mean '{}'?", plain(name)),
-        (None, true) => "set 'campaign' in each job (X-TokenRelay-Campaign over SMTP)".to_owned(),
-        (None, false) => {
-            let told: Vec<String> = names.iter().take(NAMES_TOLD).map(|name| plain(name)).collect();
-            let dots = if names.len() > NAMES_TOLD { ", ..." } else { "" };
-            format!("the ledger knows {}{dots}", told.join(", "))
-        }
-    };
+    let fix = meant(&args.campaign, &names)
+        .unwrap_or_else(|| "set 'campaign' in each job (X-TokenRelay-Campaign over SMTP)".to_owned());
     Ok(CliError::failed("the ledger has no job of this campaign").fix(fix))
 }
 
@@ -102,10 +89,11 @@ fn seconds(span: Span) -> f64 {
     (span.last.0 - span.first.0).max(0) as f64 / 1000.0
 }
 
-/// Of the jobs that are kept; none where they took no time that could be measured.
+/// Of the jobs that are kept and took one attempt; none where they took no time that could be measured.
 fn per_second(span: Span) -> Option<f64> {
-    let seconds = seconds(span);
-    (seconds > 0.0).then(|| (span.jobs as f64 / seconds * 10.0).round() / 10.0)
+    let at_once = span.at_once?;
+    let seconds = (at_once.last.0 - span.first.0).max(0) as f64 / 1000.0;
+    (seconds > 0.0).then(|| (at_once.jobs as f64 / seconds * 10.0).round() / 10.0)
 }
 
 fn words(out: &mut dyn Write, args: &SummaryArgs, counts: &Counts, span: Option<Span>) -> Result<(), Ended> {
@@ -116,8 +104,13 @@ fn words(out: &mut dyn Write, args: &SummaryArgs, counts: &Counts, span: Option<
         writeln!(out, "{:>12}  {}{reason}", count.jobs, count.state.as_str())?;
     }
     if let Some(span) = span {
-        let rate = per_second(span).map_or_else(String::new, |rate| format!(", {rate} a second"));
-        writeln!(out, "from {} to {} ({} s{rate})", span.first, span.last, seconds(span))?;
+        let rate = per_second(span);
+        let told = rate.map_or_else(String::new, |rate| format!(", {rate} a second"));
+        writeln!(out, "from {} to {} ({} s{told})", span.first, span.last, seconds(span))?;
+        let again = span.jobs - span.at_once.map_or(0, |at_once| at_once.jobs);
+        if rate.is_some() && again > 0 {
+            writeln!(out, "the rate leaves out {again} jobs that took several attempts")?;
+        }
         if span.jobs < counts.jobs() {
             writeln!(out, "these times are of {} jobs that the ledger still keeps", span.jobs)?;
         }

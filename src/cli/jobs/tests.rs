@@ -142,6 +142,46 @@ fn d_a_campaign_is_summed_up_in_words_and_numbers() {
     }
 }
 
+/// A person had one tried again, long after the others.
+#[test]
+fn d_what_was_tried_again_later_is_not_in_the_rate() {
+    let mut book = Book::new();
+    for _ in 0..4 {
+        book.add("shop", Some("c1"), RELAYED);
+    }
+    book.db.execute("UPDATE job SET attempts = 2, changed = 9000000 WHERE id = 4", []).unwrap();
+    let text = run(&book, &["summary", "c1"]).out;
+    assert!(text.contains("(8999 s, 1.5 a second)\nthe rate leaves out 1 jobs"), "{text}");
+    let json = run(&book, &["summary", "c1", "--json"]).json().remove(0);
+    assert_eq!((&json["seconds"], &json["per_second"]), (&8999.0.into(), &1.5.into()));
+}
+
+#[test]
+fn d_a_name_that_was_mistyped_is_told_where_no_job_is_found() {
+    let book = book();
+    for (words, told) in [
+        (
+            &["list", "--engine", "shpo"][..],
+            "the ledger has no job of the engine 'shpo'; did you mean 'shop'?\n",
+        ),
+        (
+            &["list", "--json", "--campaign", "winter"],
+            "no job of the campaign 'winter'; the ledger knows c1, c2\n",
+        ),
+        (&["list", "--target", "mta"], "the ledger has no job of the target 'mta'; did you mean 'mta1'?\n"),
+        (&["export", "--engine", "shpo"], "did you mean 'shop'?\n"),
+        (&["retry", "--engine", "shpo"], "did you mean 'shop'?\n"),
+        (&["cancel", "--yes", "--engine", "shpo"], "did you mean 'shop'?\n"),
+        (&["list", "--engine", "shop", "--campaign", "c2"], ""),
+        (&["list", "--engine", "shop", "--token", "e_none"], ""),
+    ] {
+        let said = run(&book, words);
+        assert_eq!(said.exit(), Exit::Ok, "{words:?}");
+        let is_told = if told.is_empty() { said.errors.is_empty() } else { said.errors.contains(told) };
+        assert!(is_told, "{words:?}: {}", said.errors);
+    }
+}
+
 #[test]
 fn one_job_is_shown_by_either_of_its_names_and_says_where_it_is() {
     let book = book();

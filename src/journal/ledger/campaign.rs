@@ -15,6 +15,16 @@ pub struct Span {
     pub first: At,
     /// The last change of one.
     pub last: At,
+    /// Those that took one attempt: how fast they went says nothing of when a person had others tried again.
+    pub at_once: Option<AtOnce>,
+}
+
+/// Jobs that took one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtOnce {
+    pub jobs: u64,
+    /// The last change of one.
+    pub last: At,
 }
 
 impl Ledger {
@@ -47,28 +57,52 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the file cannot be read.
     pub fn campaign_span(&self, engine: Option<&str>, campaign: &str) -> Result<Option<Span>, LedgerError> {
-        let sql = "SELECT count(*), max(id), sum(is_meant), min(iif(is_meant, accepted, NULL)), max(iif(is_meant, changed, NULL))
-             FROM (SELECT id, accepted, changed, ?2 IS NULL OR engine = ?2 AS is_meant FROM job
+        let sql = "SELECT count(*), max(id), sum(is_meant), min(iif(is_meant, accepted, NULL)), max(iif(is_meant, changed, NULL)),
+                 sum(is_meant AND attempts <= 1), max(iif(is_meant AND attempts <= 1, changed, NULL))
+             FROM (SELECT id, accepted, changed, attempts, ?2 IS NULL OR engine = ?2 AS is_meant FROM job
                  WHERE campaign = ?1 AND id > ?3 ORDER BY id LIMIT ?4)";
         let mut span: Option<Span> = None;
         let mut behind = 0;
         loop {
-            type Found = (i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
-            let (scanned, last_id, jobs, first, last): Found = self.read(|db| {
+            let (scanned, last_id, found): (i64, Option<i64>, Option<Span>) = self.read(|db| {
                 db.prepare_cached(sql)?
                     .query_row(params![campaign, engine, behind, JOBS_SCANNED_MAX], |row| {
-                        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+                        Ok((row.get(0)?, row.get(1)?, span_of(row)?))
                     })
             })?;
-            if let (Some(jobs), Some(first), Some(last)) = (jobs, first, last) {
-                let new = Span { jobs: jobs.unsigned_abs(), first: At(first), last: At(last) };
-                span = Some(span.map_or(new, |span| span.with(new)));
-            }
+            span = match (span, found) {
+                (Some(span), Some(more)) => Some(span.with(more)),
+                (span, found) => span.or(found),
+            };
             match last_id {
                 Some(id) if scanned == JOBS_SCANNED_MAX => behind = id,
                 _ => return Ok(span),
             }
         }
+    }
+
+    /// Names of engines that have jobs, at most so many.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the file cannot be read.
+    pub fn engines(&self, most: usize) -> Result<Vec<String>, LedgerError> {
+        self.read(|db| {
+            let mut select = db.prepare_cached("SELECT DISTINCT engine FROM tally LIMIT ?1")?;
+            select.query_map(params![most as i64], |row| row.get(0))?.collect()
+        })
+    }
+
+    /// Names of targets that the latest jobs went to, at most so many.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the file cannot be read.
+    pub fn targets(&self, most: usize) -> Result<Vec<String>, LedgerError> {
+        let sql = "SELECT DISTINCT target FROM (SELECT target FROM job ORDER BY id DESC LIMIT ?1)
+             WHERE target IS NOT NULL LIMIT ?2";
+        self.read(|db| {
+            let mut select = db.prepare_cached(sql)?;
+            select.query_map(params![JOBS_SCANNED_MAX, most as i64], |row| row.get(0))?.collect()
+        })
     }
 
     /// Names of campaigns, at most so many; of one engine, or of all.
@@ -84,12 +118,33 @@ impl Ledger {
     }
 }
 
+/// `None` where no job was meant.
+fn span_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Span>> {
+    let number = |at: usize| row.get::<_, Option<i64>>(at);
+    let (Some(jobs), Some(first), Some(last)) = (number(2)?, number(3)?, number(4)?) else { return Ok(None) };
+    let at_once = match (number(5)?, number(6)?) {
+        (Some(jobs), Some(last)) => Some(AtOnce { jobs: jobs.unsigned_abs(), last: At(last) }),
+        _ => None,
+    };
+    Ok(Some(Span { jobs: jobs.unsigned_abs(), first: At(first), last: At(last), at_once }))
+}
+
 impl Span {
     fn with(self, other: Self) -> Self {
         Self {
             jobs: self.jobs + other.jobs,
             first: self.first.min(other.first),
             last: self.last.max(other.last),
+            at_once: match (self.at_once, other.at_once) {
+                (Some(one), Some(other)) => Some(one.with(other)),
+                (one, other) => one.or(other),
+            },
         }
+    }
+}
+
+impl AtOnce {
+    fn with(self, other: Self) -> Self {
+        Self { jobs: self.jobs + other.jobs, last: self.last.max(other.last) }
     }
 }

@@ -15,7 +15,7 @@ mod results;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use campaign::Span;
+pub use campaign::{AtOnce, Span};
 pub use desk::{Ask, Desk, Done};
 pub use entry::{At, Attempt, Count, Counts, Entry, Event, Standing, Verdict};
 pub use error::{LedgerError, Trouble};
