@@ -1,7 +1,7 @@
 //! Connections of the HTTP door: permits, TLS, protocol, idle supervision and drain.
 
 use super::rest::{Rests, Whole};
-use super::slots::Slots;
+use super::slots::{Slots, Use};
 use super::{Counts, DoorTls, Limits, Settings, auth, routes};
 use crate::accept::notices::Notices;
 use axum::Router;
@@ -93,8 +93,8 @@ pub(super) async fn serve(
         settings: settings.clone(),
         sources: Arc::new(auth::Sources::new(limits.wrong_keys_max, limits.wrong_keys_window)),
         notices: Arc::default(),
-        event_slots: Arc::default(),
-        result_slots: Arc::default(),
+        event_slots: Slots::new(Use::AwaitingEvents, limits.event_streams_max),
+        result_slots: Slots::new(Use::ReadingResults, limits.result_pages_max),
         stop: CancellationToken::new(),
         cut: CancellationToken::new(),
         tasks: TaskTracker::new(),

@@ -15,13 +15,12 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 const EVENT_STREAM: &str = "text/event-stream";
@@ -71,17 +70,8 @@ pub(super) async fn events(
         asked.after = After::Seq(seq.ok_or_else(|| wrong("Last-Event-ID is the seq of an event"))?);
     }
     let is_stream = accepts_event_stream(&headers);
-    let slot = if is_stream || !asked.wait.is_zero() {
-        let streams_max = door.settings.limits.event_streams_max;
-        Some(door.event_slots.take(&engine.name, streams_max).ok_or_else(|| {
-            let detail =
-                format!("{streams_max} streams of this engine wait for events here already; end one");
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-streams", detail)
-                .retry_after(Duration::from_secs(2))
-        })?)
-    } else {
-        None
-    };
+    let is_waiting = is_stream || !asked.wait.is_zero();
+    let slot = is_waiting.then(|| door.event_slots.take(&engine.name)).transpose()?;
     let after = match asked.after {
         After::Seq(seq) => seq,
         After::Latest => ledger.last_event().await.map_err(unreadable)?,

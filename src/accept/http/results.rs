@@ -13,13 +13,12 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Bytes of a page given to the connection at a time.
@@ -60,13 +59,7 @@ pub(super) async fn results(
     let busy = peer.busy();
     let (engine, ledger) = asked(&door, &peer, &headers).await?;
     let asked = Asked::read(List::Results, query.as_deref(), &door.settings.limits)?;
-    let pages_max = door.settings.limits.result_pages_max;
-    let slot = door.result_slots.take(&engine.name, pages_max).ok_or_else(|| {
-        let detail =
-            format!("{pages_max} lists of results of this engine are being read here already; end one");
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-streams", detail)
-            .retry_after(Duration::from_secs(2))
-    })?;
+    let slot = door.result_slots.take(&engine.name)?;
     let after = match asked.after {
         After::Seq(seq) => seq,
         After::Latest => ledger.last_event().await.map_err(unreadable)?,
