@@ -6,7 +6,7 @@ use crate::cli::progress;
 use crate::cli::{CliError, Exit};
 use crate::table::TableFault;
 use crate::vault::import::{
-    Format, ImportError, Observer, Options, Summary, TokensOut, import as import_rows,
+    Format, HeaderFault, ImportError, Observer, Options, Summary, TokensOut, import as import_rows,
 };
 use crate::vault::{AddressChange, Cleared, Refusal, Settings, Stored, Unclearable};
 use clap::{Args, ValueEnum};
@@ -257,9 +257,34 @@ fn failure(error: ImportError, so_far: &Summary) -> CliError {
         .fix("in the program that made it, save it as CSV UTF-8, and import that"),
         ImportError::NoSuchField { .. } => CliError::new(Exit::Usage, error)
             .fix("correct the name, or leave --clear out: nobody has such a field, and nothing was stored"),
-        ImportError::Header(fault) => CliError::failed(ImportError::Header(fault))
-            .fix("name the columns in the first line, such as: email,first_name,last_name"),
+        ImportError::Header(fault) => {
+            let fix = header_fix(&fault);
+            CliError::failed(ImportError::Header(fault)).fix(fix)
+        }
         error => CliError::failed(format_args!("{error}; {kept} rows were kept"))
             .fix("correct the cause and import the file again: rows that are in stay as they are"),
     }
+}
+
+fn header_fix(fault: &HeaderFault) -> String {
+    match fault {
+        HeaderFault::NotAName { name, .. } => match as_name(name) {
+            Some(better) => format!("name it {better}"),
+            None => String::from("give it a name such as first_name"),
+        },
+        HeaderFault::NamedTwice { .. } => String::from("rename one of the two, or remove it"),
+        HeaderFault::NoMatchColumn => String::from("name a column of the file"),
+        HeaderFault::Empty | HeaderFault::Name(_) | HeaderFault::Twice(..) | HeaderFault::NoAddress => {
+            String::from("name the columns in the first line, such as: email,first_name,last_name")
+        }
+    }
+}
+
+/// What may be a name and is most like the text: `First Name` becomes `first_name`.
+fn as_name(text: &str) -> Option<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let name = words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("_");
+    // Letters that a name cannot have are not left out without a word.
+    let is_whole = text.chars().all(|c| c.is_ascii() || !c.is_alphanumeric());
+    (is_whole && name.starts_with(|c: char| c.is_ascii_alphabetic())).then_some(name)
 }

@@ -94,10 +94,21 @@ fn matched(cells: Cells<'_>, at: usize) -> Option<Zeroizing<String>> {
 
 fn columns_of(header: &[String]) -> Result<Vec<Column>, HeaderFault> {
     let mut columns: Vec<Column> = Vec::with_capacity(header.len());
+    let is_header = header.iter().any(|name| Column::named(name).is_ok_and(|column| column.identifies()));
     for (at, name) in header.iter().enumerate() {
-        let column = Column::named(name).map_err(|_| HeaderFault::Name(at + 1))?;
+        let second = at + 1;
+        let Ok(column) = Column::named(name) else {
+            return Err(match is_header {
+                true => HeaderFault::NotAName { at: second, name: name.clone() },
+                false => HeaderFault::Name(second),
+            });
+        };
         if let Some(earlier) = columns.iter().position(|other| *other == column) {
-            return Err(HeaderFault::Twice(earlier + 1, at + 1));
+            let first = earlier + 1;
+            return Err(match is_header {
+                true => HeaderFault::NamedTwice { first, second, name: column.name().into() },
+                false => HeaderFault::Twice(first, second),
+            });
         }
         columns.push(column);
     }

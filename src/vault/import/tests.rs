@@ -211,10 +211,17 @@ fn a_refusal_names_line_column_and_cause_but_no_value() {
 fn a_header_that_cannot_be_used_is_told_by_position() {
     assert_eq!(header_fault(""), HeaderFault::Empty);
     assert_eq!(header_fault("dana@example.test,Dana\n"), HeaderFault::Name(1));
-    assert_eq!(header_fault("email,first name\n"), HeaderFault::Name(2));
-    assert_eq!(header_fault("email,Dana,Dana\n"), HeaderFault::Twice(2, 3));
+    assert_eq!(header_fault("Dana,Levi,Dana\nemail,a,b\n"), HeaderFault::Twice(1, 3));
+    for (header, cause) in [
+        ("email,first\u{a0}name", "column 2 is \"first\\u{a0}name\", which is not a name"),
+        ("\u{200b}city,email", "column 1 is \"\\u{200b}city\", which is not a name"),
+        ("email,city,Town,city", "columns 2 and 4 have the same name, city"),
+    ] {
+        assert!(header_fault(&format!("{header}\n")).to_string().starts_with(cause), "{header}");
+    }
     assert_eq!(header_fault("first_name,last_name\nDana,Levi\n"), HeaderFault::NoAddress);
-    assert_eq!(header_fault("email,Email\n"), HeaderFault::Twice(1, 2));
+    let twice = HeaderFault::NamedTwice { first: 1, second: 2, name: "email".into() };
+    assert_eq!(header_fault("email,Email\n"), twice);
 }
 
 /// The files of people's own programs, one reader for all of them.
