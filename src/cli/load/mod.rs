@@ -7,7 +7,9 @@ use super::files::unreadable;
 use super::{CliError, Exit, progress, screen};
 use crate::config::units;
 use crate::load::client::{ClientError, Endpoint};
-use crate::load::generator::{self, Door, GeneratorError, Jobs, Plan, Rate, SmtpDoor, Source};
+use crate::load::generator::{
+    self, Door, GeneratorError, HandshakeFault, Jobs, Plan, Rate, SmtpDoor, SmtpTrouble, Source,
+};
 use crate::secret::SecretRef;
 use crate::tls::{ClientTls, Trust};
 use std::path::{Path, PathBuf};
@@ -150,11 +152,37 @@ fn going_on(plan: &Plan) -> String {
 fn unreachable_relay(error: GeneratorError) -> CliError {
     match &error {
         GeneratorError::Http(cause) => client_fix(cause, CliError::failed(&error)),
-        GeneratorError::Smtp(_) => CliError::failed(&error)
-            .fix("see that 'tokenrelay serve' runs, and that --url, --user, --key and --ca are its own"),
+        GeneratorError::Smtp(cause) => CliError::failed(&error).fix(smtp_fix(cause)),
         GeneratorError::Clock(_) => {
             CliError::failed(&error).fix("end other programs, or raise the limit of threads (ulimit -u)")
         }
+    }
+}
+
+/// What mends that the relay cannot be spoken to over SMTP.
+fn smtp_fix(cause: &SmtpTrouble) -> &'static str {
+    match cause {
+        SmtpTrouble::Connect { .. } => "start it with 'tokenrelay serve', or correct --url",
+        SmtpTrouble::Handshake { cause, .. } => match HandshakeFault::of(cause) {
+            HandshakeFault::Untrusted => "give --ca FILE with the CA of the relay's certificate",
+            HandshakeFault::OtherName => "write a name of the relay's certificate in --url",
+            HandshakeFault::NotTls => "write --url smtp://HOST:PORT: this listener speaks in clear at first",
+            HandshakeFault::Other => "name the smtp listener in --url; the relay's log says more",
+        },
+        SmtpTrouble::Silent => {
+            "write --url smtps://HOST:PORT where the listener has tls = \"implicit\"; else see whether the relay still answers"
+        }
+        SmtpTrouble::Refused { at: "AUTH", .. } => {
+            "give the engine's name with --user and its secret with --key file:PATH"
+        }
+        SmtpTrouble::Refused { code: 421, .. } => {
+            "give fewer --connections, or raise connections_max and connections_per_source_max in [limits]"
+        }
+        SmtpTrouble::Refused { .. } | SmtpTrouble::NoReply => "name an smtp listener of the relay in --url",
+        SmtpTrouble::NoTls => {
+            "name a listener with TLS in --url, or set tls = \"starttls\", cert and key for this one: a secret does not go out in clear"
+        }
+        SmtpTrouble::Lost(_) => "see the relay's log for why it closed the connection",
     }
 }
 

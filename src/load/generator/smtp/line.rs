@@ -34,6 +34,10 @@ pub struct SmtpDoor {
 pub enum SmtpTrouble {
     #[error("cannot connect to {host}:{port}: {cause}")]
     Connect { host: String, port: u16, cause: io::Error },
+    #[error("no TLS with {host}:{port}: {cause}")]
+    Handshake { host: String, port: u16, cause: io::Error },
+    #[error("nothing was answered within {} s", CONNECT_MAX.as_secs())]
+    Silent,
     #[error("the relay answered {code} to {at}")]
     Refused { at: &'static str, code: u16 },
     /// Credentials go out encrypted or, over loopback, not at all.
@@ -43,6 +47,30 @@ pub enum SmtpTrouble {
     Lost(io::Error),
     #[error("the relay answered with something that is no reply")]
     NoReply,
+}
+
+/// What is wrong with the certificate, or with whether it is TLS at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandshakeFault {
+    Untrusted,
+    OtherName,
+    NotTls,
+    Other,
+}
+
+impl HandshakeFault {
+    pub fn of(cause: &io::Error) -> Self {
+        use rustls::CertificateError as Certificate;
+        let inner = cause.get_ref().and_then(|inner| inner.downcast_ref());
+        match inner {
+            Some(rustls::Error::InvalidCertificate(
+                Certificate::NotValidForName | Certificate::NotValidForNameContext { .. },
+            )) => Self::OtherName,
+            Some(rustls::Error::InvalidCertificate(_)) => Self::Untrusted,
+            Some(rustls::Error::InvalidMessage(_)) => Self::NotTls,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// What the relay said.
@@ -69,7 +97,7 @@ impl Line {
     pub async fn open(door: &SmtpDoor) -> Result<Self, SmtpTrouble> {
         match timeout(CONNECT_MAX, Self::greet(door)).await {
             Ok(opened) => opened,
-            Err(_) => Err(door.cannot_connect(io::ErrorKind::TimedOut.into())),
+            Err(_) => Err(SmtpTrouble::Silent),
         }
     }
 
@@ -188,7 +216,8 @@ impl SmtpDoor {
                 .map_err(|_| self.cannot_connect(io::ErrorKind::InvalidInput.into()))?,
         };
         let connector = TlsConnector::from(self.tls.config());
-        connector.connect(name, stream).await.map_err(|cause| self.cannot_connect(cause))
+        let failed = |cause| SmtpTrouble::Handshake { host: self.host.clone(), port: self.port, cause };
+        connector.connect(name, stream).await.map_err(failed)
     }
 
     fn cannot_connect(&self, cause: io::Error) -> SmtpTrouble {
