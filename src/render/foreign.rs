@@ -103,6 +103,7 @@ fn at_sign(text: &str, at: usize) -> Option<Range<usize>> {
         within(rest, "«", "»", |inner| is_word(inner) && is_made_of_words(inner)),
         within(rest, "{%", "%}", |inner| inner.starts_with([' ', '-']) || begins_name(inner)),
         within(rest, "{#", "#}", |inner| inner.starts_with(' ') || begins_name(inner)),
+        within(rest, "{", "}", is_our_path),
         within(rest, "${", "}", is_expression),
         within(rest, "#{", "}", is_expression),
         within(rest, "{$", "}", is_expression),
@@ -229,6 +230,18 @@ fn percent(rest: &str, before: Option<char>) -> Option<usize> {
     (!goes_on).then_some(length)
 }
 
+/// Whether it is one of ours, but for its braces: `{person.first_name}`.
+pub(super) fn is_half_braced(text: &str) -> bool {
+    within(text, "{", "}", is_our_path).is_some()
+}
+
+fn is_our_path(inner: &str) -> bool {
+    let path = inner.trim().split_once('.');
+    path.is_some_and(|(root, rest)| {
+        matches!(root, "person" | "data" | "send") && rest.split('.').all(is_word)
+    })
+}
+
 /// `name`, `data:first_name:"you"`, `FIRSTNAME OR "you"`
 fn is_bracketed(inner: &str) -> bool {
     let name = inner.split([':', ' ', '|']).next().unwrap_or_default();
@@ -311,6 +324,8 @@ mod tests {
             ("%SENDER-INFO%", false),
             ("[% name %]", false),
             ("{# note #}", false),
+            ("{person.first_name}", false),
+            ("{ data.shop }", false),
             ("<?= $name ?>", false),
             ("<<First Name>>", false),
             ("«First_Name»", false),

@@ -2,7 +2,7 @@
 //! client can load.
 
 use super::escape::printable;
-use super::foreign::{SURE, placeholders, sure};
+use super::foreign::{SURE, is_half_braced, placeholders, sure};
 use super::links;
 use super::lint::Lint;
 use super::program::Syntax;
@@ -29,10 +29,11 @@ pub(super) fn lints(source: &str, syntax: Syntax, place: &str, allowed: &[String
         .filter(|range| !is_meant(&source[range.clone()]))
         .map(|range| {
             let text = &source[range.clone()];
-            let cause = format!(
-                "{} is a placeholder of another product: people would read it as it stands",
-                printable(text)
-            );
+            let what = match is_half_braced(text) {
+                true => "has one brace where a placeholder has two",
+                false => "is a placeholder of another product",
+            };
+            let cause = format!("{} {what}: people would read it as it stands", printable(text));
             let fix = format!(
                 "write {{{{person.NAME}}}} or {{{{data.NAME}}}}; if it is meant as it stands, allow_literal = [{}] in template.toml",
                 toml_string(text)
@@ -41,7 +42,11 @@ pub(super) fn lints(source: &str, syntax: Syntax, place: &str, allowed: &[String
         })
         .collect();
     if syntax == Syntax::Html {
-        let relative = links::relative(source).into_iter().filter(|range| !is_meant(&source[range.clone()]));
+        // One mistake is told once: what another product would have filled in is no address yet.
+        let is_address = |text: &str| placeholders(text).next().is_none();
+        let relative = links::relative(source)
+            .into_iter()
+            .filter(|range| !is_meant(&source[range.clone()]) && is_address(&source[range.clone()]));
         lints.extend(relative.map(|range| {
             let text = &source[range.clone()];
             let cause =
@@ -251,6 +256,23 @@ mod tests {
             unmeant.look_at(&("*|FNAME|*".to_owned() + &opened.repeat(1_000_000)), Syntax::Text);
             assert_eq!(unmeant.into_list().len(), 1, "{opened}");
         }
+    }
+
+    #[test]
+    fn d_one_mistake_is_told_once() {
+        for html in [
+            "<a href=\"*|UNSUB|*\">u</a>",
+            "<img src='<%= logo %>'>",
+            "<p>{person.first_name}</p>",
+            "<p>{ data.shop }}</p>",
+        ] {
+            assert_eq!(told(html, Syntax::Html, &[]).len(), 1, "{html}");
+        }
+        let half = told("Dear {person.first_name}", Syntax::Text, &[]);
+        assert!(
+            half[0].contains("{person.first_name} has one brace where a placeholder has two"),
+            "{half:?}"
+        );
     }
 
     #[test]

@@ -119,8 +119,7 @@ pub enum HeaderFault {
     )]
     Name(usize),
     #[error(
-        "column {at} is \"{}\", which is not a name; names are 1 to 64 letters, digits and _, not starting with a digit",
-        name.escape_debug()
+        "column {at} is {name:?}, which is not a name; names are 1 to 64 letters, digits and _, not starting with a digit"
     )]
     NotAName { at: usize, name: String },
     #[error("columns {0} and {1} have the same name")]

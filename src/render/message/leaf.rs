@@ -224,6 +224,11 @@ fn text(
     if !is_whole {
         return refuse("a placeholder in a part that is not valid in its charset; send it in UTF-8");
     }
+    if text.contains('\0') {
+        return refuse(
+            "a placeholder in a text that holds a NUL, which no text can be sent with; take it out",
+        );
+    }
     Ok(Some(text.into_owned()))
 }
 

@@ -217,6 +217,19 @@ fn b11_base64_is_read_as_leniently_as_mail_clients_read_it() {
     refused(&simple(two, &encoded), &["part 1", "two"]);
 }
 
+/// It would be lost where the part is written anew, which nobody would be told of.
+#[test]
+fn b4_a_nul_in_a_text_that_is_filled_is_refused_and_elsewhere_left_alone() {
+    let header = "Content-Transfer-Encoding: base64\r\n";
+    let filled = BASE64.encode(b"a\0b {{person.first_name}}\n");
+    refused(&simple(header, &filled), &["part 1", "NUL"]);
+    refused(
+        &simple("Content-Transfer-Encoding: quoted-printable\r\n", "a=00b {{person.first_name}}\r\n"),
+        &["NUL"],
+    );
+    assert_eq!(body_of(&simple(header, &BASE64.encode(b"a\0b\n"))), "a\0b");
+}
+
 #[test]
 fn b5_a_lone_cr_in_decoded_text_ends_no_line() {
     let quoted = "Content-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n";
