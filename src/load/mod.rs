@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod generator;
+pub mod handshake;
 pub mod leak;
 pub mod people;
 pub mod reading;

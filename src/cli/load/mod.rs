@@ -7,9 +7,8 @@ use super::files::unreadable;
 use super::{CliError, Exit, progress, screen};
 use crate::config::units;
 use crate::load::client::{ClientError, Endpoint};
-use crate::load::generator::{
-    self, Door, GeneratorError, HandshakeFault, Jobs, Plan, Rate, SmtpDoor, SmtpTrouble, Source,
-};
+use crate::load::generator::{self, Door, GeneratorError, Jobs, Plan, Rate, SmtpDoor, SmtpTrouble, Source};
+use crate::load::handshake::HandshakeFault;
 use crate::secret::SecretRef;
 use crate::tls::{ClientTls, Trust};
 use std::path::{Path, PathBuf};
@@ -164,10 +163,10 @@ fn smtp_fix(cause: &SmtpTrouble) -> &'static str {
     match cause {
         SmtpTrouble::Connect { .. } => "start it with 'tokenrelay serve', or correct --url",
         SmtpTrouble::Handshake { cause, .. } => match HandshakeFault::of(cause) {
-            HandshakeFault::Untrusted => "give --ca FILE with the CA of the relay's certificate",
-            HandshakeFault::OtherName => "write a name of the relay's certificate in --url",
-            HandshakeFault::NotTls => "write --url smtp://HOST:PORT: this listener speaks in clear at first",
-            HandshakeFault::Other => "name the smtp listener in --url; the relay's log says more",
+            Some(HandshakeFault::NotTls) => {
+                "write --url smtp://HOST:PORT: this listener speaks in clear at first"
+            }
+            fault => handshake_fix(fault.unwrap_or(HandshakeFault::Other)),
         },
         SmtpTrouble::Silent => {
             "write --url smtps://HOST:PORT where the listener has tls = \"implicit\"; else see whether the relay still answers"
@@ -186,16 +185,28 @@ fn smtp_fix(cause: &SmtpTrouble) -> &'static str {
     }
 }
 
+fn handshake_fix(fault: HandshakeFault) -> &'static str {
+    match fault {
+        HandshakeFault::Untrusted => "give --ca FILE with the CA of the relay's certificate",
+        HandshakeFault::OtherName => "write a name of the relay's certificate in --url",
+        HandshakeFault::Expired => {
+            "have the relay's certificate issued anew: tokenrelay check says until when it is valid"
+        }
+        HandshakeFault::NotTls => "write --url http://HOST:PORT: this listener has tls = \"none\"",
+        HandshakeFault::Other => "name the right listener in --url; the relay's log says more",
+    }
+}
+
 /// What mends that the relay cannot be spoken to over HTTP.
 pub fn client_fix(cause: &ClientError, error: CliError) -> CliError {
     match cause {
         ClientError::Refused { status, .. } if status.as_u16() == 401 => {
             error.fix("give the engine's secret with --key file:PATH")
         }
-        ClientError::Connect { cause, .. } if cause.kind() == std::io::ErrorKind::InvalidData => {
-            error.fix("give --ca FILE with the CA of the relay's certificate, or correct the name in --url")
-        }
-        ClientError::Connect { .. } => error.fix("start it with 'tokenrelay serve', or correct --url"),
+        ClientError::Connect { cause, .. } => error.fix(
+            HandshakeFault::of(cause)
+                .map_or("start it with 'tokenrelay serve', or correct --url", handshake_fix),
+        ),
         ClientError::Handshake { .. } => {
             error.fix("name the http listener in --url, https:// where it has tls = \"implicit\"")
         }
@@ -337,6 +348,25 @@ mod tests {
         assert_eq!(span("50ms"), Ok(Duration::from_millis(50)));
         assert!(span("0s").is_err() && span("5").is_err());
         assert!(size("10KiB") == Ok(10_240) && size("65MiB").is_err());
+    }
+
+    #[test]
+    fn d_each_cause_has_a_fix_of_its_own() {
+        let io = |kind: std::io::ErrorKind| std::io::Error::from(kind);
+        let refused = |at, code| SmtpTrouble::Refused { at, code };
+        let host = || String::from("h");
+        let causes = [
+            SmtpTrouble::Connect { host: host(), port: 25, cause: io(std::io::ErrorKind::ConnectionRefused) },
+            SmtpTrouble::Handshake { host: host(), port: 25, cause: io(std::io::ErrorKind::UnexpectedEof) },
+            SmtpTrouble::Silent,
+            refused("AUTH", 535),
+            refused("the connection", 421),
+            refused("the connection", 554),
+            SmtpTrouble::NoTls,
+            SmtpTrouble::Lost(io(std::io::ErrorKind::ConnectionReset)),
+        ];
+        let fixes: std::collections::BTreeSet<&str> = causes.iter().map(smtp_fix).collect();
+        assert_eq!(fixes.len(), causes.len(), "{fixes:?}");
     }
 
     #[test]

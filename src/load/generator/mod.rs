@@ -8,7 +8,7 @@ mod source;
 mod tally;
 
 pub use pace::Rate;
-pub use smtp::{HandshakeFault, SmtpDoor, SmtpTrouble};
+pub use smtp::{SmtpDoor, SmtpTrouble};
 pub use source::{BadMessage, Jobs, Source};
 pub use tally::{Count, Report, Tally};
 

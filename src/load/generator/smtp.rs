@@ -3,7 +3,7 @@
 
 mod line;
 
-pub use line::{HandshakeFault, SmtpDoor, SmtpTrouble};
+pub use line::{SmtpDoor, SmtpTrouble};
 
 use super::pace::{Due, Pace};
 use super::source::Source;

@@ -49,30 +49,6 @@ pub enum SmtpTrouble {
     NoReply,
 }
 
-/// What is wrong with the certificate, or with whether it is TLS at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HandshakeFault {
-    Untrusted,
-    OtherName,
-    NotTls,
-    Other,
-}
-
-impl HandshakeFault {
-    pub fn of(cause: &io::Error) -> Self {
-        use rustls::CertificateError as Certificate;
-        let inner = cause.get_ref().and_then(|inner| inner.downcast_ref());
-        match inner {
-            Some(rustls::Error::InvalidCertificate(
-                Certificate::NotValidForName | Certificate::NotValidForNameContext { .. },
-            )) => Self::OtherName,
-            Some(rustls::Error::InvalidCertificate(_)) => Self::Untrusted,
-            Some(rustls::Error::InvalidMessage(_)) => Self::NotTls,
-            _ => Self::Other,
-        }
-    }
-}
-
 /// What the relay said.
 pub struct Answer {
     pub code: ReplyCode,
