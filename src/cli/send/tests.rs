@@ -199,7 +199,7 @@ async fn csv_goes_over_tls_through_several_connections() {
     args.url = Some(format!("https://localhost:{}", relay.address.port()));
     args.results = Some(folder.path().join("out2"));
     let refused = run(args, defaults("wrong")).await.unwrap_err();
-    assert!(refused.fix.unwrap().contains("--ca"), "{}", refused.cause);
+    assert!(refused.fix.unwrap().contains("a name of the relay's certificate"), "{}", refused.cause);
 }
 
 #[tokio::test]

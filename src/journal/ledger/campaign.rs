@@ -87,7 +87,8 @@ impl Ledger {
     /// [`LedgerError`] when the file cannot be read.
     pub fn engines(&self, most: usize) -> Result<Vec<String>, LedgerError> {
         self.read(|db| {
-            let mut select = db.prepare_cached("SELECT DISTINCT engine FROM tally LIMIT ?1")?;
+            let mut select =
+                db.prepare_cached("SELECT DISTINCT engine FROM tally ORDER BY engine LIMIT ?1")?;
             select.query_map(params![most as i64], |row| row.get(0))?.collect()
         })
     }
@@ -98,7 +99,7 @@ impl Ledger {
     /// [`LedgerError`] when the file cannot be read.
     pub fn targets(&self, most: usize) -> Result<Vec<String>, LedgerError> {
         let sql = "SELECT DISTINCT target FROM (SELECT target FROM job ORDER BY id DESC LIMIT ?1)
-             WHERE target IS NOT NULL LIMIT ?2";
+             WHERE target IS NOT NULL ORDER BY target LIMIT ?2";
         self.read(|db| {
             let mut select = db.prepare_cached(sql)?;
             select.query_map(params![JOBS_SCANNED_MAX, most as i64], |row| row.get(0))?.collect()
@@ -110,7 +111,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the file cannot be read.
     pub fn campaigns(&self, engine: Option<&str>, most: usize) -> Result<Vec<String>, LedgerError> {
-        let sql = "SELECT DISTINCT campaign FROM tally WHERE campaign <> '' AND (?1 IS NULL OR engine = ?1) LIMIT ?2";
+        let sql = "SELECT DISTINCT campaign FROM tally WHERE campaign <> '' AND (?1 IS NULL OR engine = ?1)
+             ORDER BY campaign LIMIT ?2";
         self.read(|db| {
             let mut select = db.prepare_cached(sql)?;
             select.query_map(params![engine, most as i64], |row| row.get(0))?.collect()
