@@ -230,6 +230,8 @@ pub enum Circumstance {
     SameIdOtherBody,
     /// The content needs 8BITMIME and no target offers it (RFC 6152 §3).
     NeedsEightBit,
+    /// The person's values are the cause, and nothing that the engine sent.
+    PersonsValues,
 }
 
 impl Fault {
@@ -281,6 +283,14 @@ impl Fault {
              encode the part in base64 or quoted-printable"
         );
         Self { circumstance: Circumstance::NeedsEightBit, ..Self::new(Reason::BadJob, detail) }
+    }
+
+    /// What only the person's values can have caused, and so was not seen before they were filled in. It says nothing that
+    /// an engine could learn them by: neither where, nor by how much.
+    pub fn of_values() -> Self {
+        let detail =
+            "the message cannot be made for this person: the values that it shows are too long for it";
+        Self { circumstance: Circumstance::PersonsValues, ..Self::new(Reason::TooLarge, detail) }
     }
 
     pub fn is_no_storage(&self) -> bool {

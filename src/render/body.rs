@@ -6,8 +6,12 @@ use super::encode::output::SHARED_OCTETS_MIN;
 use super::encode::{Output, base64, eight_bit, quoted_printable};
 use super::program::{Program, Sink};
 use super::scope::Scope;
+use super::weight::Weight;
 use crate::fault::Fault;
 use std::sync::OnceLock;
+
+/// Content-Transfer-Encoding and the empty line, at most.
+const FIELD_OCTETS: usize = 64;
 
 /// What the target takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +110,16 @@ impl Body {
     /// Octets of memory held when every form has been asked for, nearly.
     pub fn cost_bytes(&self) -> usize {
         3 * self.octets + self.program.fixed().len() * 128
+    }
+
+    /// Octets that a text of this weight takes here at most, with the field before it, whatever the target takes.
+    pub(super) fn octets_at_most(&self, text: Weight) -> usize {
+        let text = if self.place.layout == Layout::Folded { text.folded() } else { text };
+        let encoded = match (self.place.layout, self.compact) {
+            (Layout::Folded, _) | (_, Compact::QuotedPrintable) => text.quoted(),
+            (_, Compact::Base64) => text.base64(),
+        };
+        encoded + FIELD_OCTETS
     }
 
     fn quoted(&self) -> &[quoted_printable::Piece] {
@@ -209,6 +223,7 @@ impl Body {
             Layout::ValuesOnOneLine => self.program.run(scope, &mut OneLine(sink)),
             Layout::Prose | Layout::Folded => self.program.run(scope, sink),
         }
+        .map(drop)
     }
 }
 

@@ -5,7 +5,7 @@ use super::content_lines;
 use super::expression::{Expr, Helper};
 use super::lint::Lint;
 use super::place::place_values;
-use super::program::{Block, IfOp, LoopOp, Op, Origin, Program, Syntax, Uses, ValueOp};
+use super::program::{Block, IfOp, LoopOp, Op, Origin, Program, Syntax, ValueOp};
 use super::resolve::{Level, Names, Read};
 use super::shown;
 use super::survey::{Survey, survey};
@@ -18,8 +18,7 @@ use std::borrow::Cow;
 pub(super) fn compile(source: &str, syntax: Syntax, place: &str) -> Result<Program, Vec<Lint>> {
     let source = &*prepared(source, syntax, place).map_err(|lint| vec![lint])?;
     let found = survey(source, place).map_err(|lint| vec![lint])?;
-    let mut program =
-        Program { fixed: Vec::new(), ops: Vec::new(), uses: Uses::default(), first_uses: Vec::new() };
+    let mut program = Program::default();
     if found.tags == 0 && !source.contains("{{") {
         if !source.is_empty() {
             program.fixed.push(source.into());
@@ -191,10 +190,10 @@ impl<'a> Compiler<'a> {
 
     fn branches(&mut self, tag: &HelperTemplate, mut op: IfOp) -> Option<Op> {
         let at = op.block.at;
-        self.names.guard(guards(&op.test, !op.negated));
+        self.names.guard(op.test.guards(!op.negated));
         op.block.body = self.inner(tag.template.as_ref(), at);
         self.names.unguard();
-        self.names.guard(guards(&op.test, op.negated));
+        self.names.guard(op.test.guards(op.negated));
         op.block.other = self.inner(tag.inverse.as_ref(), at);
         self.names.unguard();
         Some(Op::If(Box::new(op)))
@@ -217,7 +216,7 @@ impl<'a> Compiler<'a> {
         };
         level.params = given.iter().filter_map(|param| param.as_name()).map(str::to_owned).collect();
         let mut block = Block::at(at, origin);
-        self.names.guard(guards(&over, true));
+        self.names.guard(over.guards(true));
         self.names.enter(level);
         block.body = self.inner(tag.template.as_ref(), at);
         self.names.leave();
@@ -363,16 +362,5 @@ impl Block {
 fn raw(path: &handlebars::Path) -> &str {
     match path {
         handlebars::Path::Relative((_, raw)) | handlebars::Path::Local((_, _, raw)) => raw,
-    }
-}
-
-/// The person fields that have a value wherever the test answers `truth`.
-fn guards(test: &Expr, truth: bool) -> Vec<String> {
-    match (test, truth) {
-        (Expr::Person(field), true) => vec![field.to_string()],
-        (Expr::Call(Helper::And, given), true) => given.iter().flat_map(|one| guards(one, true)).collect(),
-        (Expr::Call(Helper::Or, given), false) => given.iter().flat_map(|one| guards(one, false)).collect(),
-        (Expr::Call(Helper::Not, given), _) => given.iter().flat_map(|one| guards(one, !truth)).collect(),
-        _ => Vec::new(),
     }
 }

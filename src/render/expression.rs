@@ -1,7 +1,7 @@
 //! What stands inside a tag: a path or a helper's call, resolved to where it reads from when it is compiled.
 
 use super::escape::printable;
-use super::scope::{Rule, Scope};
+use super::scope::{FieldRules, Rule, Scope};
 use super::value::Value;
 use crate::fault::{Fault, Reason};
 use serde_json::Value as Json;
@@ -128,29 +128,39 @@ pub(super) fn evaluate<'a>(
         Expr::SendNumber => Ok(Value::Text(scope.send.as_str())),
         Expr::SendCampaign => Ok(scope.campaign.map_or(Value::Absent, Value::Text)),
         Expr::SendDate => Ok(Value::Text(scope.date)),
-        Expr::Data(path) => data(Value::Object(scope.data), path, scope, need),
+        Expr::Data(path) => data(Value::Object(scope.data), path, scope.fields, need),
         Expr::Frame(level, path) => {
-            data(frames.get(*level).map_or(Value::Absent, |frame| frame.value), path, scope, need)
+            data(frames.get(*level).map_or(Value::Absent, |frame| frame.value), path, scope.fields, need)
         }
         Expr::Local(level, local) => {
             Ok(frames.get(*level).and_then(|f| f.turn).map_or(Value::Absent, |turn| turn.local(*local)))
         }
         Expr::Call(helper, given) => {
             let value = call(*helper, given, |given| evaluate(given, scope, frames, need))?;
-            if need == Need::Written && value.is_nothing() {
-                return Err(absent("entry looked up in data"));
+            // Whether a look-up by a person's value finds something must not decide whether the message goes out.
+            if need == Need::Written && value.is_nothing() && !expr.reads_person() {
+                return Err(absent_entry());
             }
             Ok(value)
         }
     }
 }
 
-fn data<'a>(from: Value<'a>, path: &DataPath, scope: &Scope<'a>, need: Need) -> Result<Value<'a>, Fault> {
+/// What stands at `path` below a value.
+///
+/// # Errors
+/// `missing-field`, naming the path.
+pub(super) fn data<'a>(
+    from: Value<'a>,
+    path: &DataPath,
+    fields: &'a FieldRules,
+    need: Need,
+) -> Result<Value<'a>, Fault> {
     let value = path.parts.iter().fold(from, |value, part| value.part(part));
     if !value.is_nothing() {
         return Ok(value);
     }
-    match scope.fields.lookup_data(&path.text) {
+    match fields.lookup_data(&path.text) {
         Some(Rule::Default(text)) => Ok(Value::Text(text)),
         Some(Rule::Optional) => Ok(Value::Absent),
         None if need == Need::Asked => Ok(Value::Absent),
@@ -160,20 +170,31 @@ fn data<'a>(from: Value<'a>, path: &DataPath, scope: &Scope<'a>, need: Need) -> 
 
 fn person<'a>(field: &str, scope: &Scope<'a>, need: Need) -> Result<Value<'a>, Fault> {
     if let Some(value) = scope.person.field(field) {
-        return Ok(Value::Text(value));
+        return Ok(Value::Personal(value));
     }
     match scope.fields.lookup(field) {
-        Rule::Default(text) => Ok(Value::Text(text)),
+        Rule::Default(text) => Ok(Value::Personal(text)),
         Rule::Optional => Ok(Value::Absent),
-        Rule::Required if need == Need::Asked && !scope.fields.declares(field) => Ok(Value::Absent),
-        Rule::Required => Err(Fault::new(
-            Reason::MissingField,
-            format!(
-                "the person has no {}; if the name is right, import it, or give the field a default or make it optional",
-                printable(field)
-            ),
-        )),
+        Rule::Required if is_required(field, scope.fields, need) => Err(no_such_field(field)),
+        Rule::Required => Ok(Value::Absent),
     }
+}
+
+/// Whether a person without this field cannot be mailed where it is read so.
+pub(super) fn is_required(field: &str, fields: &FieldRules, need: Need) -> bool {
+    *fields.lookup(field) == Rule::Required && (need == Need::Written || fields.declares(field))
+}
+
+pub(super) fn no_such_field(field: &str) -> Fault {
+    let detail = format!(
+        "the person has no {}; if the name is right, import it, or give the field a default or make it optional",
+        printable(field)
+    );
+    Fault::new(Reason::MissingField, detail)
+}
+
+pub(super) fn absent_entry() -> Fault {
+    absent("entry looked up in data")
 }
 
 /// Names the path, never what stood around it.
@@ -185,7 +206,11 @@ fn absent(what: &str) -> Fault {
     Fault::new(Reason::MissingField, detail)
 }
 
-fn call<'a>(
+/// Applies a helper; `value` computes what is given to it.
+///
+/// # Errors
+/// Those of `value`.
+pub(super) fn call<'a>(
     helper: Helper,
     given: &'a [Expr],
     mut value: impl FnMut(&'a Expr) -> Result<Value<'a>, Fault>,
@@ -220,8 +245,39 @@ fn call<'a>(
     })
 }
 
+impl Expr {
+    /// Whether a field of the person stands in it. What comes from an enclosing block is not looked into.
+    pub(super) fn reads_person(&self) -> bool {
+        match self {
+            Self::Person(_) => true,
+            Self::Call(_, given) => given.iter().any(Self::reads_person),
+            _ => false,
+        }
+    }
+
+    /// Whether an entry of something is looked up in it.
+    pub(super) fn looks_up(&self) -> bool {
+        match self {
+            Self::Call(helper, given) => *helper == Helper::Lookup || given.iter().any(Self::looks_up),
+            _ => false,
+        }
+    }
+
+    /// The person fields that have a value wherever the expression, asked, answers `truth`.
+    pub(super) fn guards(&self, truth: bool) -> Vec<&str> {
+        match (self, truth) {
+            (Self::Person(field), true) => vec![field],
+            (Self::Call(Helper::And, given), true) | (Self::Call(Helper::Or, given), false) => {
+                given.iter().flat_map(|one| one.guards(truth)).collect()
+            }
+            (Self::Call(Helper::Not, given), _) => given.iter().flat_map(|one| one.guards(!truth)).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
 impl<'a> Turn<'a> {
-    fn local(self, local: Local) -> Value<'a> {
+    pub(super) fn local(self, local: Local) -> Value<'a> {
         match local {
             Local::First => Value::Bool(self.index == 0),
             Local::Last => Value::Bool(self.index + 1 == self.count),

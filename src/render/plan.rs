@@ -3,20 +3,23 @@
 
 pub mod boundary;
 pub mod builder;
+pub mod judge;
 pub mod mailbox;
 pub mod piece;
 
 pub use super::body::Transfer;
 pub use builder::PlanBuilder;
+pub use judge::{Fit, JobFacts, Judged, Pace};
 
 use super::encode::{Address, Output};
-use super::program::Program;
+use super::program::{Flow, Program, VALUE_BYTES_MAX};
 use super::scope::{FieldRules, Scope};
 use crate::fault::{Fault, Reason};
 use crate::job::{Data, SendNumber, Token};
 use crate::message::Message;
-use crate::person::Person;
+use crate::person::{FIELD_VALUE_BYTES_MAX, Person};
 use crate::personal::Personal;
+use judge::{VALUES_OCTETS_MAX, is_surely_within};
 use piece::Piece;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -37,6 +40,7 @@ pub struct Plan {
     rest: Arc<Pieces>,
     /// What stands in place of each [`Piece::Boundary`].
     boundaries: Arc<[Box<str>]>,
+    head_flow: Flow,
     /// Placeholders of other products in the head.
     unmeant: Box<[Box<str>]>,
     /// Whose domain stands in Message-ID, and the envelope sender where nothing else says one. None where an engine's
@@ -59,6 +63,8 @@ pub struct Pieces {
     cost: usize,
     /// Programs among them.
     programs: usize,
+    flow: Flow,
+    values_at_most: usize,
     /// A part that has to leave as it came, and has 8-bit octets.
     eight_bit_part: Option<Box<str>>,
     /// Placeholders of other products.
@@ -89,9 +95,22 @@ pub struct RenderRequest<'a> {
     pub transfer: Transfer,
     /// Which fields may stand in `To` where the template names none.
     pub may_reveal: &'a dyn Fn(&str) -> bool,
-    /// Octets of the finished message, at most.
+    /// Octets of the finished message, at most, the person's values not counted.
     pub size_max: usize,
     pub now: &'a Moment,
+}
+
+impl<'a> RenderRequest<'a> {
+    pub fn job(&self) -> JobFacts<'a> {
+        JobFacts {
+            token: self.token,
+            data: self.data,
+            send: self.send,
+            campaign: self.campaign,
+            size_max: self.size_max,
+            now: self.now,
+        }
+    }
 }
 
 /// A message as it goes to the target.
@@ -137,6 +156,13 @@ impl Moment {
     }
 }
 
+/// Whom a message is from and for.
+struct Ends<'p> {
+    recipient: Address,
+    sender: String,
+    from: Cow<'p, Address>,
+}
+
 /// What a plan knows besides its pieces.
 #[derive(Debug)]
 pub(super) struct Envelope {
@@ -166,6 +192,7 @@ impl Plan {
     pub(super) fn assemble(head: Head, rest: Arc<Pieces>, envelope: Envelope) -> Self {
         Self {
             reserve: Reserve::of(&head.pieces).and(rest.reserve).and(HEADER),
+            head_flow: flow(&head.pieces),
             head: head.pieces,
             unmeant: head.unmeant,
             rest,
@@ -210,18 +237,76 @@ impl Plan {
         size_of::<Self>() + self.head.iter().map(Piece::cost_bytes).sum::<usize>() + self.rest.cost_bytes()
     }
 
+    /// Whether the message has to be judged before the person is known: the person's values decide what stands in it.
+    pub fn depends_on_person(&self) -> bool {
+        self.head_flow.max(self.rest.flow) == Flow::Forked
+    }
+
+    /// Whether there may be persons whose values are too long for it.
+    pub fn may_be_too_long(&self) -> bool {
+        let in_head = self.head.iter().flat_map(Piece::programs).map(Program::values_at_most);
+        let values = in_head.fold(self.rest.values_at_most, usize::saturating_add);
+        values.saturating_mul(FIELD_VALUE_BYTES_MAX) > VALUE_BYTES_MAX
+    }
+
     /// Makes one person's message.
     ///
     /// # Errors
     /// `missing-field` when a required field or the address is absent or not usable, `too-large` past
-    /// `size_max`, `bad-job` for data that cannot stand where it lands or a sender that is not an address.
+    /// `size_max`, `bad-job` for data that cannot stand where it lands or a sender that is not an address. Which of them
+    /// depends on no value of the person; that values are too long is [`Fault::of_values`].
     pub fn render(&self, request: &RenderRequest<'_>) -> Result<Finished, Fault> {
+        if self.depends_on_person() {
+            return self.render_judged(request, &self.judge(&request.job())?);
+        }
+        let ends = self.ends(request)?;
+        match self.fill(request, &ends) {
+            Ok(message) if is_surely_within(message.len(), request.size_max) => {
+                Ok(self.finished(ends, message))
+            }
+            filled => self.looked_at_again(request, ends, filled),
+        }
+    }
+
+    /// As [`Plan::render`], with what [`Plan::judge`] found.
+    ///
+    /// # Errors
+    /// As [`Plan::render`].
+    pub fn render_judged(&self, request: &RenderRequest<'_>, judged: &Judged) -> Result<Finished, Fault> {
+        let ends = self.ends(request)?;
+        judged.check_needs(request.person)?;
+        match self.fill(request, &ends) {
+            Ok(message) => Ok(self.finished(ends, message)),
+            // A day may have passed since it was judged.
+            failed => self.looked_at_again(request, ends, failed),
+        }
+    }
+
+    /// A fault of the filling is not told as it is: the walk that knows no person says what is wrong for everybody.
+    fn looked_at_again(
+        &self,
+        request: &RenderRequest<'_>,
+        ends: Ends<'_>,
+        filled: Result<Message, Fault>,
+    ) -> Result<Finished, Fault> {
+        self.judge(&request.job())?.check_needs(request.person)?;
+        match filled {
+            Ok(message) => Ok(self.finished(ends, message)),
+            Err(_) => Err(Fault::of_values()),
+        }
+    }
+
+    fn ends(&self, request: &RenderRequest<'_>) -> Result<Ends<'_>, Fault> {
         let recipient = recipient(request.person)?;
         let sender = self.sender(request.sender)?;
         let from = match &self.from {
             Some(from) => Cow::Borrowed(from),
             None => Cow::Owned(stand_in(&sender)?),
         };
+        Ok(Ends { recipient, sender, from })
+    }
+
+    fn fill(&self, request: &RenderRequest<'_>, ends: &Ends<'_>) -> Result<Message, Fault> {
         let scope = Scope {
             person: request.person,
             data: request.data,
@@ -233,24 +318,28 @@ impl Plan {
         let filling = piece::Filling {
             scope,
             request,
-            recipient: &recipient,
-            from: &from,
+            recipient: &ends.recipient,
+            from: &ends.from,
             boundaries: &self.boundaries,
         };
-        let mut out = Output::sharing((self.reserve.own, self.reserve.shared), request.size_max);
+        let size_max = request.size_max.saturating_add(VALUES_OCTETS_MAX);
+        let mut out = Output::sharing((self.reserve.own, self.reserve.shared), size_max);
         for piece in self.head.iter().chain(&self.rest.list) {
             piece.write(&filling, &mut out)?;
         }
         out.end_line();
-        let message = out.finish().map_err(|_| too_large(request.size_max))?;
-        let needs_smtputf8 = self.needs_smtputf8 || recipient.needs_smtputf8() || !sender.is_ascii();
-        Ok(Finished {
+        out.finish().map_err(|_| Fault::of_values())
+    }
+
+    fn finished(&self, ends: Ends<'_>, message: Message) -> Finished {
+        let Ends { recipient, sender, .. } = ends;
+        Finished {
             eight_bit: !message.is_ascii(),
             message,
+            smtputf8: self.needs_smtputf8 || recipient.needs_smtputf8() || !sender.is_ascii(),
             sender,
             recipient: Personal::new(recipient.as_str().to_owned()),
-            smtputf8: needs_smtputf8,
-        })
+        }
     }
 
     fn sender(&self, asked: Option<&str>) -> Result<String, Fault> {
@@ -272,6 +361,8 @@ impl Pieces {
             reserve: Reserve::of(&list),
             cost: list.iter().map(Piece::cost_bytes).sum::<usize>() + size_of::<Self>(),
             programs: programs().count(),
+            flow: flow(&list),
+            values_at_most: programs().map(Program::values_at_most).fold(0, usize::saturating_add),
             list,
             eight_bit_part: None,
             unmeant: Box::default(),
@@ -328,6 +419,10 @@ impl Reserve {
             shared: self.shared + other.shared,
         }
     }
+}
+
+fn flow(pieces: &[Piece]) -> Flow {
+    pieces.iter().flat_map(Piece::programs).map(Program::flow).max().unwrap_or(Flow::Even)
 }
 
 /// Every person field a program reads.

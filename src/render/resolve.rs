@@ -72,8 +72,8 @@ impl Names {
     }
 
     /// Until [`Names::unguard`], these fields of the person have a value.
-    pub(super) fn guard(&mut self, fields: Vec<String>) {
-        self.guarded.push(fields);
+    pub(super) fn guard(&mut self, fields: Vec<&str>) {
+        self.guarded.push(fields.into_iter().map(str::to_owned).collect());
     }
 
     pub(super) fn unguard(&mut self) {

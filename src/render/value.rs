@@ -12,6 +12,8 @@ pub(super) enum Value<'a> {
     Json(&'a Json),
     Object(&'a Map<String, Json>),
     Text(&'a str),
+    /// A text of the person, or what stands in for it.
+    Personal(&'a str),
     Bool(bool),
     Count(usize),
 }
@@ -104,7 +106,7 @@ impl<'a> Value<'a> {
     /// The text itself, where the value is one.
     pub(super) fn as_text(self) -> Option<&'a str> {
         match self {
-            Self::Text(text) => Some(text),
+            Self::Text(text) | Self::Personal(text) => Some(text),
             Self::Json(Json::String(text)) => Some(text),
             _ => None,
         }
@@ -153,7 +155,7 @@ impl<'a> Value<'a> {
             Self::Json(Json::Bool(truth)) => Shape::Bool(*truth),
             Self::Count(count) => Shape::Number(Number::from(count)),
             Self::Json(Json::Number(number)) => Shape::Number(number.clone()),
-            Self::Text(text) => Shape::Text(text),
+            Self::Text(text) | Self::Personal(text) => Shape::Text(text),
             Self::Json(Json::String(text)) => Shape::Text(text),
             Self::Json(Json::Array(items)) => Shape::Array(items),
             Self::Object(map) | Self::Json(Json::Object(map)) => Shape::Object(map),

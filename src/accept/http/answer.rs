@@ -162,7 +162,7 @@ impl Answer {
             Outcome::Failed(fault) => fault,
         };
         match fault.circumstance() {
-            Circumstance::Usual | Circumstance::NeedsEightBit => {}
+            Circumstance::Usual | Circumstance::NeedsEightBit | Circumstance::PersonsValues => {}
             Circumstance::SameIdOtherBody => return StatusCode::CONFLICT,
         }
         match (fault.state(), fault.reason) {
