@@ -1,6 +1,12 @@
 //! The walk of one job: from a token and a template to the first MTA's answer.
 
-use crate::fault::{Fault, Reason};
+mod clock;
+mod guesses;
+
+pub use clock::Clock;
+pub use guesses::Guesses;
+
+use crate::fault::{Circumstance, Fault, Reason};
 use crate::gate::Gate;
 use crate::inject::{
     Capabilities, DeliverError, Delivery, EightBit, Errand, Injector, OnOffer, TargetHandle,
@@ -8,12 +14,12 @@ use crate::inject::{
 use crate::job::{Content, Job, TokenKind};
 use crate::nearest::did_you_mean;
 use crate::person::Person;
-use crate::render::{Moment, Plan, RenderRequest, Renderer, Transfer};
+use crate::render::{Fit, JobFacts, Judged, Moment, Pace, Plan, RenderRequest, Renderer, Transfer};
 use crate::resolve::{ConsentRule, Resolver, admit};
 use crate::telemetry::StageHistograms;
 use crate::ticket::{Outcome, Relayed, StageTimes};
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 
@@ -50,6 +56,20 @@ pub struct Pipeline {
     /// Room for messages as rendered. Apart from the room for jobs as received, which doors hold: a job that asked
     /// for more of what it already holds could wait for itself.
     pub room: Gate,
+    pub guesses: Guesses,
+}
+
+/// A job that may be sent, as far as can be said without the person.
+struct Accepted {
+    plan: Arc<Plan>,
+    /// Of a plan that depends on the person.
+    judged: Option<Judged>,
+}
+
+impl Accepted {
+    fn pace(&self) -> Pace {
+        self.judged.as_ref().map_or(Pace::Even, Judged::pace)
+    }
 }
 
 /// The template that a job most likely meant, of those that its engine may use. None where there is one of that name, which
@@ -73,13 +93,19 @@ impl Pipeline {
         let mut times = StageTimes::default();
         let outcome = match self.walk(job, way, &mut times).await {
             Ok(relayed) => Outcome::Relayed(Relayed { times, ..relayed }),
-            Err(fault) => Outcome::Failed(fault.of_repeat(job.repeat)),
+            Err(fault) => {
+                if fault.circumstance() == Circumstance::PersonsValues {
+                    self.guesses.count(&job.engine.name);
+                }
+                Outcome::Failed(fault.of_repeat(job.repeat))
+            }
         };
         self.stages.observe(&times);
         outcome
     }
 
-    /// What can be judged without looking up the person: the template, the engine's grants, the deadline.
+    /// What can be judged without looking up the person: the template, the engine's grants, the deadline, and, where the
+    /// message depends on the person, the job's data.
     ///
     /// # Errors
     /// Why the job will never be sent as it is.
@@ -90,13 +116,29 @@ impl Pipeline {
 
     async fn walk(&self, job: &Job, way: Way, times: &mut StageTimes) -> Result<Relayed, Fault> {
         let rules = self.rules.borrow().clone();
-        let plan = self.accept(job, &rules)?;
-        let person = self.resolve(job, &plan, rules.consent, times).await?;
-        self.render_and_inject((job, way), &plan, &person, times).await
+        let accepted = self.accept(job, &rules)?;
+        let person = self.resolve(job, &accepted.plan, rules.consent, times).await?;
+        let relayed = self.render_and_inject((job, way), &accepted, &person, times).await;
+        if accepted.pace() == Pace::Uneven {
+            *times = times.coarse();
+        }
+        relayed
     }
 
-    /// What can be judged without knowing the person: the template, the engine's grants, the job's deadline.
-    fn accept(&self, job: &Job, rules: &Rules) -> Result<Arc<Plan>, Fault> {
+    fn accept(&self, job: &Job, rules: &Rules) -> Result<Accepted, Fault> {
+        let plan = self.granted_plan(job, rules)?;
+        if plan.may_be_too_long() {
+            self.guesses.check(&job.engine.name)?;
+        }
+        let judged = plan.depends_on_person().then(|| {
+            let now = self.clock.now();
+            plan.judge(&self.facts(job, &now))
+        });
+        Ok(Accepted { judged: judged.transpose()?, plan })
+    }
+
+    /// The plan of a job that its engine may have sent.
+    fn granted_plan(&self, job: &Job, rules: &Rules) -> Result<Arc<Plan>, Fault> {
         if job.expires.is_some_and(|expires| expires <= SystemTime::now()) {
             return Err(Fault::expired());
         }
@@ -161,22 +203,25 @@ impl Pipeline {
     async fn render_and_inject(
         &self,
         (job, way): (&Job, Way),
-        plan: &Plan,
+        accepted: &Accepted,
         person: &Arc<Person>,
         times: &mut StageTimes,
     ) -> Result<Relayed, Fault> {
+        let plan = &*accepted.plan;
         let give_up_at = tokio::time::Instant::now() + way.patience;
         let reached = tokio::time::timeout_at(give_up_at, self.reach_for(job, plan, way.errand)).await;
         let (target, offered) = reached.unwrap_or_else(|_| Err(unreached()))?;
         let _room = self.room.enter(plan.octets_nearly()).await;
         let transfer = if offered.eight_bit_mime { Transfer::EightBit } else { Transfer::SevenBit };
-        let delivery = self.render(job, plan, (person, transfer), times)?;
+        let delivery = self.render(job, accepted, (person, transfer), times)?;
+        self.check_size(job, plan, &delivery, (&target, offered))?;
         let started = Instant::now();
         let delivery = Delivery { give_up_at: Some(give_up_at), on_offer: way.on_offer.clone(), ..delivery };
         let delivered = match self.injector.deliver(&target, delivery).await {
             // The session that took it offers less than the one asked before: nothing was sent.
             Err(DeliverError::NeedsSevenBit) => {
-                let delivery = self.render(job, plan, (person, Transfer::SevenBit), times)?;
+                let delivery = self.render(job, accepted, (person, Transfer::SevenBit), times)?;
+                self.check_size(job, plan, &delivery, (&target, offered))?;
                 let delivery = Delivery { give_up_at: Some(give_up_at), on_offer: way.on_offer, ..delivery };
                 self.injector.deliver(&target, delivery).await
             }
@@ -261,13 +306,13 @@ impl Pipeline {
     fn render(
         &self,
         job: &Job,
-        plan: &Plan,
+        Accepted { plan, judged }: &Accepted,
         (person, transfer): (&Arc<Person>, Transfer),
         times: &mut StageTimes,
     ) -> Result<Delivery, Fault> {
         let started = Instant::now();
         let now = self.clock.now();
-        let finished = plan.render(&RenderRequest {
+        let request = RenderRequest {
             person,
             token: &job.token,
             data: &job.data,
@@ -278,7 +323,11 @@ impl Pipeline {
             may_reveal: &|field| job.engine.may_reveal(field),
             size_max: self.limits.message_bytes_max,
             now: &now,
-        });
+        };
+        let finished = match judged {
+            Some(judged) => plan.render_judged(&request, judged),
+            None => plan.render(&request),
+        };
         times.render = started.elapsed();
         let finished = finished?;
         Ok(Delivery {
@@ -298,31 +347,38 @@ impl Pipeline {
             person: Some(person.clone()),
         })
     }
+
+    fn facts<'a>(&self, job: &'a Job, now: &'a Moment) -> JobFacts<'a> {
+        JobFacts {
+            token: &job.token,
+            data: &job.data,
+            send: &job.send,
+            campaign: job.campaign.as_deref(),
+            size_max: self.limits.message_bytes_max,
+            now,
+        }
+    }
+
+    /// Whether the target takes messages as large as this one is for anybody. How large it is for this person must not
+    /// decide: an engine could measure values by it.
+    fn check_size(
+        &self,
+        job: &Job,
+        plan: &Plan,
+        delivery: &Delivery,
+        (target, offered): (&TargetHandle, Capabilities),
+    ) -> Result<(), Fault> {
+        let Some(octets_max) = offered.size_octets_max else { return Ok(()) };
+        let octets_max = usize::try_from(octets_max).unwrap_or(usize::MAX);
+        let now = self.clock.now();
+        match plan.fit(&self.facts(job, &now), delivery.message.len(), octets_max)? {
+            Fit::Fits => Ok(()),
+            Fit::TooLarge => Err(Delivery::too_large(target.name())),
+            Fit::ValuesTooLong => Err(Fault::of_values()),
+        }
+    }
 }
 
 fn unreached() -> Fault {
     Fault::new(Reason::TargetUnavailable, "no target answered within handoff_wait; nothing was sent")
-}
-
-/// The current time in the forms messages need, made once a second.
-#[derive(Debug, Default)]
-pub struct Clock {
-    // Plain data, held for a comparison and a clone, never across an await.
-    second: Mutex<Option<(u64, Arc<Moment>)>>,
-}
-
-impl Clock {
-    pub fn now(&self) -> Arc<Moment> {
-        let time = SystemTime::now();
-        let second = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let mut kept = self.second.lock().expect("no holder of this lock panics");
-        match &*kept {
-            Some((of, moment)) if *of == second => moment.clone(),
-            _ => {
-                let moment = Arc::new(Moment::at(time));
-                *kept = Some((second, moment.clone()));
-                moment
-            }
-        }
-    }
 }

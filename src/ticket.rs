@@ -19,6 +19,25 @@ pub struct StageTimes {
     pub relay: Option<Duration>,
 }
 
+/// What [`StageTimes::coarse`] rounds up to.
+const COARSE: Duration = Duration::from_millis(100);
+
+impl StageTimes {
+    /// As they may be told of a message whose size depends on the person's values.
+    pub fn coarse(self) -> Self {
+        let rounded = |time: Duration| {
+            let steps = time.as_millis().div_ceil(COARSE.as_millis());
+            COARSE * u32::try_from(steps).unwrap_or(u32::MAX)
+        };
+        Self {
+            render: rounded(self.render),
+            inject: rounded(self.inject),
+            relay: self.relay.map(rounded),
+            ..self
+        }
+    }
+}
+
 /// The first MTA took the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relayed {

@@ -93,6 +93,7 @@ impl App {
             limits: PipelineLimits { message_bytes_max: config.limits.message_bytes_max },
             clock: crate::pipeline::Clock::default(),
             room: gate(&config).light(),
+            guesses: crate::pipeline::Guesses::default(),
         };
         let custody = Arc::new(Custody::new(pipeline, journal(&config)?, config.limits.handoff_wait));
         let parts = Arc::new(Parts {

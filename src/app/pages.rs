@@ -57,6 +57,11 @@ impl Parts {
                 "Contents that came with jobs and had to be compiled, since the last reload",
                 self.custody.pipeline.rules.borrow().renderer.plans_compiled(),
             )
+            .counter(
+                "render_values_too_long",
+                "Messages that only the values of the persons they were for kept from being made",
+                self.custody.pipeline.guesses.count_all(),
+            )
             .gauge("gate_free_jobs", "Jobs that could enter now", self.gate.free() as u64)
             .counter("http_requests", "HTTP requests", self.http_counts.requests.load(Relaxed))
             .counter(

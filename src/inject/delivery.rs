@@ -84,6 +84,14 @@ impl Delivery {
         Fault::new(Reason::TargetUnavailable, detail)
     }
 
+    /// The target says that it takes none so large. How large it is, is not said: that depends on the person's values.
+    pub fn too_large(target: &Arc<str>) -> Fault {
+        let detail = format!("the message may be larger than target {target} takes; make it smaller");
+        let mut fault = Fault::new(Reason::TooLarge, detail).at(target);
+        fault.reply = Some(ReplyCode::new(552, 5, 3, 4));
+        fault
+    }
+
     pub(super) fn may_leave(&self) -> bool {
         self.on_offer.as_ref().is_none_or(|note| note())
     }

@@ -2,7 +2,7 @@
 
 use super::delivery::{Delivery, EightBit};
 use super::ehlo::Capabilities;
-use crate::fault::{Fault, Reason, ReplyCode};
+use crate::fault::{Fault, ReplyCode};
 use std::io::Write;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -29,11 +29,7 @@ pub(super) fn judge(
 ) -> Result<(), Misfit> {
     let octets = delivery.message.len() as u64;
     if offered.size_octets_max.is_some_and(|max| octets > max) {
-        let detail =
-            format!("the message has {octets} octets, more than target {target} takes; make it smaller");
-        let mut fault = Fault::new(Reason::TooLarge, detail).at(target);
-        fault.reply = Some(ReplyCode::new(552, 5, 3, 4));
-        return Err(Misfit::Lacks(fault));
+        return Err(Misfit::Lacks(Delivery::too_large(target)));
     }
     let lacking = |code, what: &str| {
         let detail = format!("target {target} does not offer {what}, which this message needs");
@@ -186,7 +182,7 @@ mod tests {
         assert_eq!(fault.reply, Some(ReplyCode::new(553, 5, 6, 7)));
         let small = Capabilities { size: true, size_octets_max: Some(5), ..none };
         let Err(Misfit::Lacks(fault)) = judge(&delivery(), small) else { panic!() };
-        assert_eq!(fault.reason, Reason::TooLarge);
+        assert_eq!(fault.reason, crate::fault::Reason::TooLarge);
         let utf8_in_8_bits = Delivery { eight_bit: EightBit::Convertible, ..utf8 };
         let Err(Misfit::Lacks(fault)) = judge(&utf8_in_8_bits, Capabilities { smtputf8: true, ..none })
         else {

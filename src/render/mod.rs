@@ -15,6 +15,8 @@ pub mod folder;
 mod foreign;
 mod html;
 mod judge;
+#[cfg(test)]
+mod judge_tests;
 pub mod leak;
 mod links;
 pub mod lint;

@@ -118,7 +118,8 @@ fn what_is_missing_is_named() {
     assert!(reason("{{data.order.id}}", json!({"order": {}})).1.contains("data.order.id"));
     assert!(reason("{{data.order}}", json!({"order": null})).1.contains("data.order"));
     assert!(reason("{{#each data.l}}{{n}}{{/each}}", json!({"l": [{"n": 1}, {}]})).1.contains("data.l[].n"));
-    assert_eq!(reason("{{lookup data.m person.country}}", json!({"m": {}})).0, Reason::MissingField);
+    assert_eq!(reason("{{lookup data.m data.k}}", json!({"m": {}, "k": "IL"})).0, Reason::MissingField);
+    assert_eq!(run("{{lookup data.m person.country}}.", json!({"m": {}})), ".");
     assert_eq!(run("{{#if data.order}}{{data.order}}{{/if}}.", json!({})), ".");
 }
 

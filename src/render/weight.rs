@@ -4,6 +4,8 @@
 /// Octets of a line of quoted-printable, and what a soft line break and a sign that must not begin a line add to it.
 const QUOTED_LINE: usize = 70;
 const QUOTED_BREAK: usize = 5;
+/// What the end of a line adds: CR, white space before it as three octets, and a sign that must not begin the next one.
+const QUOTED_LINE_END: usize = 5;
 /// Octets of a line of base64 (RFC 2045 §6.8).
 const BASE64_LINE: usize = 76;
 /// Octets of a folded line at least, and of a fold (RFC 5545 §3.1).
@@ -62,9 +64,8 @@ impl Weight {
 
     /// Octets in quoted-printable, at most; 8bit never takes more.
     pub(super) fn quoted(self) -> usize {
-        // A line end is CR LF, and white space before it three octets.
-        let text = self.bytes + 2 * self.triplets + 3 * self.line_ends;
-        text + (text / QUOTED_LINE + 1) * QUOTED_BREAK + 3 * self.texts
+        let text = self.bytes + 2 * self.triplets + QUOTED_LINE_END * self.line_ends;
+        text + (text / QUOTED_LINE + 1 + self.texts) * QUOTED_BREAK
     }
 
     /// Octets in base64, at most; 8bit never takes more.

@@ -16,6 +16,7 @@ mod literals;
 mod lmtp;
 mod log;
 mod markers;
+mod oracle;
 mod outcomes;
 mod process;
 mod program;

@@ -3,14 +3,16 @@
 //! on a value.
 
 use super::mailbox::{Mailbox, Mailboxes, Name, Who};
-use super::piece::{BOUNDARY_OCTETS_MAX, Piece, check_header_text};
+use super::piece::{BOUNDARY_OCTETS_MAX, Piece, check_header_text, write_verbatim};
 use super::{Moment, Plan, too_large};
 use crate::fault::Fault;
 use crate::job::{Data, SendNumber, Token};
-use crate::person::Person;
+use crate::person::{Person, PersonBuilder};
+use crate::render::encode::Output;
 use crate::render::expression::no_such_field;
 use crate::render::judge::Tally;
 use crate::render::program::Program;
+use crate::render::scope::Scope;
 use crate::render::seen::Facts;
 use std::collections::BTreeSet;
 
@@ -101,11 +103,26 @@ impl Judged {
         Ok(())
     }
 
+    /// No person stands in it, so it is written as it will be.
+    fn add_verbatim(&mut self, name: &str, program: &Program, facts: Facts<'_>) -> Result<(), Fault> {
+        let nobody = PersonBuilder::default().build();
+        let Facts { data, send, campaign, date, fields } = facts;
+        let mut out = Output::unbounded();
+        write_verbatim(
+            name,
+            program,
+            &Scope { person: &nobody, data, send, campaign, date, fields },
+            &mut out,
+        )?;
+        self.octets += out.len();
+        Ok(())
+    }
+
     fn add_piece(&mut self, piece: &Piece, job: &JobFacts<'_>, facts: Facts<'_>) -> Result<(), Fault> {
         match piece {
             Piece::Fixed(_) | Piece::ByTransfer { .. } => self.octets += piece.fixed_octets(),
             Piece::Text { name, program } => self.add_header(name, program, facts)?,
-            Piece::Verbatim { name, program } => self.add_header(name, program, facts)?,
+            Piece::Verbatim { name, program } => self.add_verbatim(name, program, facts)?,
             Piece::Mailboxes(mailboxes) => self.add_mailboxes(mailboxes, job, facts)?,
             Piece::From | Piece::Date | Piece::MessageId | Piece::SendNumber => self.octets += FIELD_OCTETS,
             Piece::Boundary(_) => self.octets += BOUNDARY_OCTETS_MAX,

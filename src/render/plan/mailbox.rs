@@ -94,7 +94,7 @@ impl Mailbox {
 
     fn name_text(&self, filling: &Filling<'_>) -> Result<Output, Fault> {
         match (&self.name, &self.who) {
-            (Name::Program(program), _) => clean_text(program, filling),
+            (Name::Program(program), _) => clean_text(program, &filling.scope),
             (Name::Literal(text), _) => {
                 let mut clean = Output::new(text.len(), usize::MAX);
                 word::put_clean(text, &mut clean);

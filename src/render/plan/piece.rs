@@ -84,12 +84,9 @@ impl Piece {
                 Transfer::SevenBit => out.put_fixed(seven_bit),
             },
             Self::Text { name, program } => {
-                header::unstructured(name, clean_text(program, filling)?.as_text(), out);
+                header::unstructured(name, clean_text(program, &filling.scope)?.as_text(), out);
             }
-            Self::Verbatim { name, program } => {
-                let text = clean_text(program, filling)?;
-                header::verbatim(name, text.as_text(), out).map_err(|cause| unfoldable(name, cause))?;
-            }
+            Self::Verbatim { name, program } => write_verbatim(name, program, &filling.scope, out)?,
             Self::Mailboxes(mailboxes) => mailboxes.write(filling, out)?,
             Self::From => {
                 header::start("From", out);
@@ -158,11 +155,25 @@ impl Piece {
     }
 }
 
+/// A field for machines.
+///
+/// # Errors
+/// As [`Piece::write`].
+pub(super) fn write_verbatim(
+    name: &str,
+    program: &Program,
+    scope: &Scope<'_>,
+    out: &mut Output,
+) -> Result<(), Fault> {
+    let text = clean_text(program, scope)?;
+    header::verbatim(name, text.as_text(), out).map_err(|cause| unfoldable(name, cause))
+}
+
 /// Runs a program for a header field; what comes out holds no line end and no other control character.
-pub fn clean_text(program: &Program, filling: &Filling<'_>) -> Result<Output, Fault> {
+pub fn clean_text(program: &Program, scope: &Scope<'_>) -> Result<Output, Fault> {
     // Nothing grows when it is cleaned, so this cuts nothing that the limits let pass.
     let mut sink = HeaderSink { program, text: Output::new(256, HEADER_TEXT_OCTETS_MAX + VALUE_BYTES_MAX) };
-    check_header_text(program.run(&filling.scope, &mut sink)?)?;
+    check_header_text(program.run(scope, &mut sink)?)?;
     Ok(sink.text)
 }
 

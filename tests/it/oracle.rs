@@ -1,0 +1,208 @@
+//! An engine that asks about people by what it is told of its jobs. Two people, one question: the answers are equal.
+
+use crate::set_up::{Mta, Stage};
+use crate::world::{World, eventually};
+use serde_json::{Value, json};
+use toml_edit::value;
+
+/// What is asked: true of the first person, false of the second.
+const TESTS: [&str; 8] = [
+    "(gte person.first_name \"Mmm\")",
+    "(lt person.first_name \"Mmm\")",
+    "(eq person.last_name data.name)",
+    "(ne person.last_name data.name)",
+    "(gt (len person.first_name) 12)",
+    "(and data.yes (not (eq person.first_name \"Annabella-Quo\")))",
+    "(or data.no (lookup data.known person.last_name))",
+    "person.nick",
+];
+
+/// What only one answer leads to, and what is wrong there.
+const TRAPS: [&str; 6] = [
+    "{{data.absent}}",
+    "{{#each data.list}}{{this.absent}}{{/each}}",
+    "{{#each data.long}}{{#each @root.data.long}}.{{/each}}{{/each}}",
+    "{{person.absent}}",
+    "{{lookup data.known data.name}}{{lookup data.known \"nobody\"}}",
+    "{{data.long}}",
+];
+
+fn stage() -> Stage {
+    Stage::new()
+        .column(0, "first_name", "Annabella-Quo")
+        .column(0, "last_name", "Haversham-Quist")
+        .column(1, "first_name", "Zygmund-Q")
+        .column(1, "last_name", "Wrobel-Quackenbush-Montague")
+        .column(1, "nick", "Zyggy-Quux")
+}
+
+/// Bodies, plain and HTML, each a question.
+fn questions() -> Vec<(&'static str, String)> {
+    let mut bodies = Vec::new();
+    for test in TESTS {
+        for (number, trap) in TRAPS.iter().enumerate() {
+            let body = if number % 2 == 0 {
+                format!("Hi {{{{#if {test}}}}}{trap}{{{{else}}}}you{{{{/if}}}}")
+            } else {
+                format!("Hi {{{{#unless {test}}}}}you{{{{else}}}}{trap}{{{{/unless}}}}")
+            };
+            bodies.push(("text", body));
+        }
+    }
+    for body in [
+        "{{lookup data.known person.last_name}}",
+        "{{#with (lookup data.sets person.last_name)}}{{x}}{{/with}}",
+        "{{#each (lookup data.sets person.last_name)}}{{this}}{{/each}}",
+        "{{#each data.list}}{{#if (eq @root.person.first_name this.name)}}{{@root.data.absent}}{{/if}}{{/each}}",
+    ] {
+        bodies.push(("text", body.to_owned()));
+    }
+    let html = "<p>{{#if (gte person.first_name \"Mmm\")}}{{{data.broken}}}{{else}}<a href=\"{{data.bad}}\">x</a>{{/if}}";
+    bodies.push(("html", html.to_owned()));
+    bodies
+}
+
+fn data() -> Value {
+    json!({
+        "name": "Haversham-Quist", "yes": true, "no": false, "list": [{"name": "Zygmund-Q"}, {"absent": null}],
+        "known": {"Haversham-Quist": "a"}, "sets": {"Haversham-Quist": {"x": 1}, "other": {"y": 1}},
+        "long": vec![1; 30_000], "broken": "<b", "bad": "javascript:x"
+    })
+}
+
+/// As it is told, but for what is each job's own, and for the time that a message took which went out.
+fn common(mut answer: Value) -> Value {
+    for own in ["job_id", "send", "ms"] {
+        answer.as_object_mut().unwrap().remove(own);
+    }
+    answer
+}
+
+async fn answers(world: &World, content: &Value, data: &Value, id: &str) -> [(u16, Value); 2] {
+    let mut http = world.http().await;
+    let mut told = Vec::new();
+    for person in 0..2 {
+        let job = json!({
+            "job_id": format!("{id}-{person}"), "to": world.people[person].address(), "purpose": "service",
+            "content": content, "data": data
+        });
+        let answer = http.post(&job).await;
+        told.push((answer.status, common(answer.json())));
+    }
+    told.try_into().unwrap()
+}
+
+async fn asks_over_http(world: &World) {
+    let mut refused = 0;
+    for (number, (part, body)) in questions().into_iter().enumerate() {
+        let subject =
+            if number % 5 == 0 { "{{#if (gte person.first_name \"M\")}}{{data.no}}{{/if}}" } else { "Hello" };
+        let mut content = json!({"from": "a@shop.example", "subject": subject});
+        content[part] = body.as_str().into();
+        let [first, second] = answers(world, &content, &data(), &format!("q{number}")).await;
+        assert_eq!(first, second, "{body}");
+        refused += usize::from(first.0 >= 400);
+    }
+    assert!(refused > 40, "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_what_an_engine_is_told_over_http_depends_on_no_value() {
+    let world = stage().up().await;
+    asks_over_http(&world).await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_nor_at_a_door_that_holds_jobs() {
+    for accept in ["auto", "journal"] {
+        let world = stage().accept(accept).up().await;
+        asks_over_http(&world).await;
+        eventually("everything held has ended", || world.rows("due") == 0).await;
+        for number in 0..questions().len() {
+            let [first, second] = [0, 1].map(|person| world.ledger(&format!("q{number}-{person}")));
+            assert_eq!(first, second, "{number}");
+        }
+        world.finish().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_nor_over_smtp() {
+    let world = stage().up().await;
+    let mut smtp = world.smtp().await;
+    let data = data_encoding::BASE64.encode(
+        json!({"name": "Haversham-Quist", "yes": true, "known": {"Haversham-Quist": 1}, "list": [{}]})
+            .to_string()
+            .as_bytes(),
+    );
+    for (part, body) in questions() {
+        let mut told = Vec::new();
+        for person in 0..2 {
+            let to = world.people[person].address();
+            let message = format!(
+                "From: a@shop.example\r\nTo: {to}\r\nSubject: {{{{#unless person.nick}}}}Hello{{{{/unless}}}}\r\n\
+                 X-TokenRelay-Purpose: service\r\nX-TokenRelay-Data: base64:{data}\r\nMIME-Version: 1.0\r\n\
+                 Content-Type: text/{}\r\n\r\n{body}",
+                if part == "text" { "plain" } else { part }
+            );
+            let reply = smtp.send(&to, &message).await;
+            let text: Vec<String> =
+                reply.text.split(' ').map(|word| word.trim_matches(['(', ')']).to_owned()).collect();
+            let text: Vec<String> = text.into_iter().filter(|word| !word.starts_with("s_")).collect();
+            told.push((reply.code, text));
+        }
+        assert_eq!(told[0], told[1], "{body}");
+    }
+    world.finish().await;
+}
+
+/// Around every limit that a message's size can come to: the relay's own, and the target's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_nor_by_how_large_a_message_is() {
+    for (profile, limit) in [("accept", "32KiB"), ("size=32768", "25MiB")] {
+        let stage = stage().mta(Mta::behaving(profile));
+        let world = stage.edit(move |file| file["limits"]["message_bytes_max"] = value(limit)).up().await;
+        for subject in ["Hello", "{{person.last_name}}", "{{#if person.nick}}{{person.nick}}{{/if}}"] {
+            asks_by_size(&world, subject).await;
+        }
+        world.finish().await;
+    }
+}
+
+async fn asks_by_size(world: &World, subject: &str) {
+    let show = "{{person.first_name}} {{person.last_name}} ".repeat(20);
+    let text = format!("{show}{{{{data.fill}}}}");
+    let content = json!({"from": "a@shop.example", "subject": subject, "text": text});
+    let mut refused = 0;
+    for fill in (0..32_000).step_by(160) {
+        let data = json!({"fill": "x".repeat(fill)});
+        let [first, second] = answers(world, &content, &data, &format!("{}-{fill}", subject.len())).await;
+        assert_eq!(first, second, "{fill}");
+        refused += usize::from(first.0 >= 400);
+    }
+    assert!((10..190).contains(&refused), "{refused}");
+}
+
+/// Of a message whose ways differ, the times are told in steps that do not tell them apart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_nor_by_how_long_it_takes() {
+    let world = stage().up().await;
+    let body = "{{#if person.nick}}{{#each data.list}}{{this}}{{/each}}{{/if}}";
+    let content = json!({"from": "a@shop.example", "subject": "Hello", "text": body});
+    let job = json!({
+        "job_id": "long", "to": world.people[1].address(), "purpose": "service", "content": content,
+        "data": {"list": vec!["a long line of text"; 10_000]}
+    });
+    let mut http = world.http().await;
+    let result = http.post(&job).await.json();
+    for stage in ["render", "inject"] {
+        let ms = result["ms"][stage].as_f64().unwrap();
+        assert!(ms >= 100.0 && ms % 100.0 == 0.0, "{result}");
+    }
+    let page = http.get("/metrics").await.text;
+    let sum =
+        page.lines().find_map(|line| line.strip_prefix("tokenrelay_stage_render_seconds_sum ")).unwrap();
+    assert!((sum.parse::<f64>().unwrap() * 10.0).fract().abs() < 1e-9, "{sum}");
+    world.finish().await;
+}
