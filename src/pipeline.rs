@@ -1,5 +1,6 @@
 //! The walk of one job: from a token and a template to the first MTA's answer.
 
+mod accept;
 mod clock;
 mod guesses;
 
@@ -11,16 +12,15 @@ use crate::gate::Gate;
 use crate::inject::{
     Capabilities, DeliverError, Delivery, EightBit, Errand, Injector, OnOffer, TargetHandle,
 };
-use crate::job::{Content, Job, TokenKind};
-use crate::nearest::did_you_mean;
+use crate::job::Job;
 use crate::person::Person;
-use crate::render::{Fit, JobFacts, Judged, Moment, Pace, Plan, RenderRequest, Renderer, Transfer};
+use crate::render::{Fit, Pace, Plan, RenderRequest, Renderer, Transfer};
 use crate::resolve::{ConsentRule, Resolver, admit};
 use crate::telemetry::StageHistograms;
 use crate::ticket::{Outcome, Relayed, StageTimes};
-
+use accept::Accepted;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// What a reload of the configuration may change while jobs flow.
@@ -59,34 +59,6 @@ pub struct Pipeline {
     pub guesses: Guesses,
 }
 
-/// A job that may be sent, as far as can be said without the person.
-struct Accepted {
-    plan: Arc<Plan>,
-    /// Of a plan that depends on the person.
-    judged: Option<Judged>,
-}
-
-impl Accepted {
-    fn pace(&self) -> Pace {
-        self.judged.as_ref().map_or(Pace::Even, Judged::pace)
-    }
-}
-
-/// The template that a job most likely meant, of those that its engine may use. None where there is one of that name, which
-/// is not there for everybody.
-fn meant_template(name: &str, job: &Job, rules: &Rules) -> String {
-    let granted = || rules.renderer.shelf().names().filter(|name| job.engine.may_use_template(name));
-    if granted().any(|known| known == name) { String::new() } else { did_you_mean(name, granted()) }
-}
-
-fn unmeant(literal: &str) -> Fault {
-    let detail = format!(
-        "{literal} is a placeholder of another product: people would read it as it stands; write {{{{person.NAME}}}} or \
-         {{{{data.NAME}}}}, or allow it by allow_literal of this [[engine]]"
-    );
-    Fault::new(Reason::BadTemplate, detail)
-}
-
 impl Pipeline {
     /// One attempt to carry the job to the first MTA.
     pub async fn attempt(&self, job: &Job, way: Way) -> Outcome {
@@ -104,16 +76,6 @@ impl Pipeline {
         outcome
     }
 
-    /// What can be judged without looking up the person: the template, the engine's grants, the deadline, and, where the
-    /// message depends on the person, the job's data.
-    ///
-    /// # Errors
-    /// Why the job will never be sent as it is.
-    pub fn judge(&self, job: &Job) -> Result<(), Fault> {
-        let rules = self.rules.borrow().clone();
-        self.accept(job, &rules).map(drop)
-    }
-
     async fn walk(&self, job: &Job, way: Way, times: &mut StageTimes) -> Result<Relayed, Fault> {
         let rules = self.rules.borrow().clone();
         let accepted = self.accept(job, &rules)?;
@@ -123,65 +85,6 @@ impl Pipeline {
             *times = times.coarse();
         }
         relayed
-    }
-
-    fn accept(&self, job: &Job, rules: &Rules) -> Result<Accepted, Fault> {
-        let plan = self.granted_plan(job, rules)?;
-        if plan.may_be_too_long() {
-            self.guesses.check(&job.engine.name)?;
-        }
-        let judged = plan.depends_on_person().then(|| {
-            let now = self.clock.now();
-            plan.judge(&self.facts(job, &now))
-        });
-        Ok(Accepted { judged: judged.transpose()?, plan })
-    }
-
-    /// The plan of a job that its engine may have sent.
-    fn granted_plan(&self, job: &Job, rules: &Rules) -> Result<Arc<Plan>, Fault> {
-        if job.expires.is_some_and(|expires| expires <= SystemTime::now()) {
-            return Err(Fault::expired());
-        }
-        if job.token.kind() == TokenKind::Mobile {
-            return Err(Fault::new(
-                Reason::NotAToken,
-                "m_ tokens stand for phones and this relay sends mail; use the person's e_ token",
-            ));
-        }
-        if let Content::Template(name) = &job.content
-            && !job.engine.may_use_template(name)
-        {
-            return Err(Fault::new(
-                Reason::TemplateNotFound,
-                format!(
-                    "engine '{}' has no grant for this template; add it to templates of [[engine]]{}",
-                    job.engine.name,
-                    meant_template(name, job, rules)
-                ),
-            ));
-        }
-        let plan = rules.renderer.plan(&job.content, job.locale.as_deref()).map_err(|fault| {
-            let mut fault = fault;
-            if let (Content::Template(name), Reason::TemplateNotFound) = (&job.content, fault.reason) {
-                fault.detail.to_mut().push_str(&meant_template(name, job, rules));
-            }
-            fault
-        })?;
-        if let Some(literal) = plan.unmeant().find(|text| !job.engine.may_mail_literally(text)) {
-            return Err(unmeant(literal));
-        }
-        let withheld = plan.person_fields().find(|field| !job.engine.may_reveal(field)).map(str::to_owned);
-        match withheld {
-            Some(field) => Err(Fault::new(
-                Reason::FieldNotGranted,
-                format!(
-                    "engine '{}' may not reveal person.{field}; add it to fields of [[engine]]{}",
-                    job.engine.name,
-                    did_you_mean(&field, job.engine.fields.iter().map(String::as_str))
-                ),
-            )),
-            None => Ok(plan),
-        }
     }
 
     async fn resolve(
@@ -346,17 +249,6 @@ impl Pipeline {
             on_offer: None,
             person: Some(person.clone()),
         })
-    }
-
-    fn facts<'a>(&self, job: &'a Job, now: &'a Moment) -> JobFacts<'a> {
-        JobFacts {
-            token: &job.token,
-            data: &job.data,
-            send: &job.send,
-            campaign: job.campaign.as_deref(),
-            size_max: self.limits.message_bytes_max,
-            now,
-        }
     }
 
     /// Whether the target takes messages as large as this one is for anybody. How large it is for this person must not

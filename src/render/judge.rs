@@ -2,10 +2,8 @@
 //! so what is refused, and why, is the same for everybody, and an engine cannot ask about a person by being refused.
 
 use super::expression::{Expr, Frame, Need, Turn};
-use super::program::{
-    Block, IfOp, LoopOp, Op, Program, SCALAR_BYTES, TURNS_MAX, ValueOp, check_bytes, check_turns,
-    check_values, escaped, frame_turns, written,
-};
+use super::program::{IfOp, LoopOp, Op, Program, ValueOp};
+use super::run::{SCALAR_BYTES, check_bytes, check_turns, check_values, escaped, frame_turns, written};
 use super::seen::{Facts, Look, Seen, SeenFrame};
 use super::value::Value;
 use super::weight::Weight;
@@ -264,30 +262,4 @@ impl<'a> Walk<'a> {
     fn turn_around(&self) -> Option<Turn<'a>> {
         self.look.frames.last().and_then(|frame| frame.turn)
     }
-}
-
-/// Whether a person's value decides what a block does, or what is looked up.
-pub(super) fn has_forks(ops: &[Op]) -> bool {
-    let block =
-        |block: &Block| block.origin.person.is_some() || has_forks(&block.body) || has_forks(&block.other);
-    ops.iter().any(|op| match op {
-        Op::Fixed(_) => false,
-        Op::Value(value) => value.origin.person.is_some() && value.expr.looks_up(),
-        Op::If(branch) => block(&branch.block),
-        Op::Each(each) | Op::With(each) => block(&each.block),
-    })
-}
-
-/// Values of the person that are written at most, as far as the program alone tells: those in loops count as many.
-pub(super) fn values_at_most(ops: &[Op]) -> usize {
-    let block = |block: &Block| values_at_most(&block.body) + values_at_most(&block.other);
-    ops.iter()
-        .map(|op| match op {
-            Op::Fixed(_) => 0,
-            Op::Value(value) => usize::from(value.origin.person.is_some()),
-            Op::If(branch) => block(&branch.block),
-            Op::With(with) => block(&with.block),
-            Op::Each(each) => block(&each.block).saturating_mul(TURNS_MAX),
-        })
-        .fold(0, usize::saturating_add)
 }

@@ -35,6 +35,7 @@ pub mod renderer;
 #[cfg(test)]
 mod renderer_tests;
 mod resolve;
+mod run;
 pub mod scope;
 mod seen;
 mod shelf;

@@ -5,14 +5,18 @@ pub mod boundary;
 pub mod builder;
 pub mod judge;
 pub mod mailbox;
+mod moment;
 pub mod piece;
+mod reserve;
 
 pub use super::body::Transfer;
 pub use builder::PlanBuilder;
 pub use judge::{Fit, JobFacts, Judged, Pace};
+pub use moment::Moment;
 
 use super::encode::{Address, Output};
-use super::program::{Flow, Program, VALUE_BYTES_MAX};
+use super::program::{Flow, Program};
+use super::run::VALUE_BYTES_MAX;
 use super::scope::{FieldRules, Scope};
 use crate::fault::{Fault, Reason};
 use crate::job::{Data, SendNumber, Token};
@@ -21,15 +25,10 @@ use crate::person::{FIELD_VALUE_BYTES_MAX, Person};
 use crate::personal::Personal;
 use judge::{VALUES_OCTETS_MAX, is_surely_within};
 use piece::Piece;
+use reserve::{HEADER, Reserve};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::SystemTime;
-
-/// Room kept for each value when the buffer of a message is reserved, in octets.
-const VALUE_OCTETS: usize = 48;
-/// Room kept for the header fields of a message, in octets.
-const HEADER_OCTETS: usize = 1024;
 
 /// A message, ready to be filled in for one person after another.
 #[derive(Debug)]
@@ -126,34 +125,6 @@ pub struct Finished {
     pub eight_bit: bool,
     /// The target must be told `SMTPUTF8`.
     pub smtputf8: bool,
-}
-
-/// A point in time in the two forms messages need. Made once a second rather than once a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moment {
-    /// RFC 5322 §3.3, in UTC.
-    header: String,
-    /// `YYYY-MM-DD`.
-    day: String,
-}
-
-impl Moment {
-    pub fn at(time: SystemTime) -> Self {
-        let timestamp = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        let utc = timestamp.to_zoned(jiff::tz::TimeZone::UTC);
-        Self {
-            header: utc.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string(),
-            day: utc.strftime("%Y-%m-%d").to_string(),
-        }
-    }
-
-    pub fn header(&self) -> &str {
-        &self.header
-    }
-
-    pub fn day(&self) -> &str {
-        &self.day
-    }
 }
 
 /// Whom a message is from and for.
@@ -384,40 +355,6 @@ impl Pieces {
 
     pub(super) fn programs(&self) -> usize {
         self.programs
-    }
-}
-
-/// What a message takes, nearly.
-#[derive(Debug, Clone, Copy)]
-struct Reserve {
-    octets: usize,
-    /// Those of them that are not shared.
-    own: usize,
-    /// Stretches of shared ones.
-    shared: usize,
-}
-
-/// Of the header fields that are each person's own.
-const HEADER: Reserve = Reserve { octets: HEADER_OCTETS, own: HEADER_OCTETS, shared: 0 };
-
-impl Reserve {
-    fn of(pieces: &[Piece]) -> Self {
-        let fixed: usize = pieces.iter().map(Piece::fixed_octets).sum();
-        let programs = pieces.iter().flat_map(Piece::programs);
-        let values = VALUE_OCTETS * programs.map(|program| program.fixed().len()).sum::<usize>();
-        let (copied, shared) = pieces
-            .iter()
-            .map(Piece::copied_and_shared)
-            .fold((0, 0), |sum, piece| (sum.0 + piece.0, sum.1 + piece.1));
-        Self { octets: fixed + fixed / 32 + values, own: copied + copied / 32 + values, shared }
-    }
-
-    fn and(self, other: Self) -> Self {
-        Self {
-            octets: self.octets + other.octets,
-            own: self.own + other.own,
-            shared: self.shared + other.shared,
-        }
     }
 }
 

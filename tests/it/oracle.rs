@@ -160,22 +160,22 @@ async fn p1_nor_over_smtp() {
 /// Around every limit that a message's size can come to: the relay's own, and the target's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_nor_by_how_large_a_message_is() {
-    for (profile, limit) in [("accept", "32KiB"), ("size=32768", "25MiB")] {
+    for (profile, limit, most) in [("accept", "32KiB", 32_000), ("size=65536", "25MiB", 70_000)] {
         let stage = stage().mta(Mta::behaving(profile));
         let world = stage.edit(move |file| file["limits"]["message_bytes_max"] = value(limit)).up().await;
         for subject in ["Hello", "{{person.last_name}}", "{{#if person.nick}}{{person.nick}}{{/if}}"] {
-            asks_by_size(&world, subject).await;
+            asks_by_size(&world, subject, most).await;
         }
         world.finish().await;
     }
 }
 
-async fn asks_by_size(world: &World, subject: &str) {
+async fn asks_by_size(world: &World, subject: &str, most: usize) {
     let show = "{{person.first_name}} {{person.last_name}} ".repeat(20);
     let text = format!("{show}{{{{data.fill}}}}");
     let content = json!({"from": "a@shop.example", "subject": subject, "text": text});
     let mut refused = 0;
-    for fill in (0..32_000).step_by(160) {
+    for fill in (0..most).step_by(most / 200) {
         let data = json!({"fill": "x".repeat(fill)});
         let [first, second] = answers(world, &content, &data, &format!("{}-{fill}", subject.len())).await;
         assert_eq!(first, second, "{fill}");
@@ -197,8 +197,8 @@ async fn p1_nor_by_how_long_it_takes() {
     let mut http = world.http().await;
     let result = http.post(&job).await.json();
     for stage in ["render", "inject"] {
-        let ms = result["ms"][stage].as_f64().unwrap();
-        assert!(ms >= 100.0 && ms % 100.0 == 0.0, "{result}");
+        let ms = result["ms"][stage].as_f64();
+        assert!(ms.is_some_and(|ms| ms >= 100.0 && ms % 100.0 == 0.0), "{result}");
     }
     let page = http.get("/metrics").await.text;
     let sum =

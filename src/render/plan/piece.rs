@@ -8,7 +8,8 @@ use crate::render::body::{Body, Transfer};
 use crate::render::encode::header::Unfoldable;
 use crate::render::encode::output::SHARED_OCTETS_MIN;
 use crate::render::encode::{Address, Output, header, word};
-use crate::render::program::{Program, Sink, VALUE_BYTES_MAX};
+use crate::render::program::{Program, Sink};
+use crate::render::run::VALUE_BYTES_MAX;
 use crate::render::scope::Scope;
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@ use crate::person::PersonBuilder;
 use crate::render::program::Syntax;
 use mail_parser::{MessageParser, MimeHeaders};
 use proptest::prelude::*;
+use std::time::SystemTime;
 
 fn person(name: &str) -> Person {
     PersonBuilder::default()

@@ -1,0 +1,119 @@
+//! What can be said of a job before its person is looked up.
+
+use super::{Pipeline, Rules};
+use crate::fault::{Fault, Reason};
+use crate::job::{Content, Job, TokenKind};
+use crate::nearest::did_you_mean;
+use crate::render::{JobFacts, Judged, Moment, Pace, Plan};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// A job that may be sent, as far as can be said without the person.
+pub(super) struct Accepted {
+    pub plan: Arc<Plan>,
+    /// Of a plan that depends on the person.
+    pub judged: Option<Judged>,
+}
+
+impl Accepted {
+    pub fn pace(&self) -> Pace {
+        self.judged.as_ref().map_or(Pace::Even, Judged::pace)
+    }
+}
+
+/// The template that a job most likely meant, of those that its engine may use. None where there is one of that name, which
+/// is not there for everybody.
+fn meant_template(name: &str, job: &Job, rules: &Rules) -> String {
+    let granted = || rules.renderer.shelf().names().filter(|name| job.engine.may_use_template(name));
+    if granted().any(|known| known == name) { String::new() } else { did_you_mean(name, granted()) }
+}
+
+fn unmeant(literal: &str) -> Fault {
+    let detail = format!(
+        "{literal} is a placeholder of another product: people would read it as it stands; write {{{{person.NAME}}}} or \
+         {{{{data.NAME}}}}, or allow it by allow_literal of this [[engine]]"
+    );
+    Fault::new(Reason::BadTemplate, detail)
+}
+
+impl Pipeline {
+    /// What can be judged without looking up the person: the template, the engine's grants, the deadline, and, where the
+    /// message depends on the person, the job's data.
+    ///
+    /// # Errors
+    /// Why the job will never be sent as it is.
+    pub fn judge(&self, job: &Job) -> Result<(), Fault> {
+        let rules = self.rules.borrow().clone();
+        self.accept(job, &rules).map(drop)
+    }
+
+    pub(super) fn accept(&self, job: &Job, rules: &Rules) -> Result<Accepted, Fault> {
+        let plan = self.granted_plan(job, rules)?;
+        if plan.may_be_too_long() {
+            self.guesses.check(&job.engine.name)?;
+        }
+        let judged = plan.depends_on_person().then(|| {
+            let now = self.clock.now();
+            plan.judge(&self.facts(job, &now))
+        });
+        Ok(Accepted { judged: judged.transpose()?, plan })
+    }
+
+    /// The plan of a job that its engine may have sent.
+    fn granted_plan(&self, job: &Job, rules: &Rules) -> Result<Arc<Plan>, Fault> {
+        if job.expires.is_some_and(|expires| expires <= SystemTime::now()) {
+            return Err(Fault::expired());
+        }
+        if job.token.kind() == TokenKind::Mobile {
+            return Err(Fault::new(
+                Reason::NotAToken,
+                "m_ tokens stand for phones and this relay sends mail; use the person's e_ token",
+            ));
+        }
+        if let Content::Template(name) = &job.content
+            && !job.engine.may_use_template(name)
+        {
+            return Err(Fault::new(
+                Reason::TemplateNotFound,
+                format!(
+                    "engine '{}' has no grant for this template; add it to templates of [[engine]]{}",
+                    job.engine.name,
+                    meant_template(name, job, rules)
+                ),
+            ));
+        }
+        let plan = rules.renderer.plan(&job.content, job.locale.as_deref()).map_err(|fault| {
+            let mut fault = fault;
+            if let (Content::Template(name), Reason::TemplateNotFound) = (&job.content, fault.reason) {
+                fault.detail.to_mut().push_str(&meant_template(name, job, rules));
+            }
+            fault
+        })?;
+        if let Some(literal) = plan.unmeant().find(|text| !job.engine.may_mail_literally(text)) {
+            return Err(unmeant(literal));
+        }
+        let withheld = plan.person_fields().find(|field| !job.engine.may_reveal(field)).map(str::to_owned);
+        match withheld {
+            Some(field) => Err(Fault::new(
+                Reason::FieldNotGranted,
+                format!(
+                    "engine '{}' may not reveal person.{field}; add it to fields of [[engine]]{}",
+                    job.engine.name,
+                    did_you_mean(&field, job.engine.fields.iter().map(String::as_str))
+                ),
+            )),
+            None => Ok(plan),
+        }
+    }
+
+    pub(super) fn facts<'a>(&self, job: &'a Job, now: &'a Moment) -> JobFacts<'a> {
+        JobFacts {
+            token: &job.token,
+            data: &job.data,
+            send: &job.send,
+            campaign: job.campaign.as_deref(),
+            size_max: self.limits.message_bytes_max,
+            now,
+        }
+    }
+}

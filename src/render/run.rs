@@ -1,0 +1,238 @@
+//! How a program runs for one person, within which limits.
+
+use super::escape::{Escape, Escaped, escape, printable};
+use super::expression::{Expr, Frame, Need, Turn, evaluate};
+use super::html::ends_in_text;
+use super::program::{IfOp, LoopOp, Op, Program, Sink, ValueOp};
+use super::scope::Scope;
+use super::value::Value;
+use crate::fault::{Fault, Reason};
+use zeroize::Zeroizing;
+
+/// Most turns of all loops in one run.
+pub const TURNS_MAX: usize = 20_000;
+/// Longest output of one run, in bytes before it is encoded.
+pub const OUTPUT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Longest text of one array written as a value, in bytes.
+pub const ARRAY_BYTES_MAX: usize = 64 * 1024;
+/// Most values of the person in one run.
+pub const VALUES_MAX: usize = 4_096;
+/// Bytes that they may have together, before they are escaped. No address, name or the like is so long that they come to
+/// it: [`VALUES_MAX`] of 256 bytes each.
+pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
+/// What yes, no or a number counts as when it is written, in bytes: the longest of them.
+pub(super) const SCALAR_BYTES: usize = 20;
+
+impl Program {
+    /// Runs the program: calls the sink in output order. Values are escaped for where they land. Gives the bytes put out,
+    /// before they are encoded, without the person's values.
+    ///
+    /// # Errors
+    /// `missing-field` naming the field, `bad-job` for a value that cannot stand where it lands, `too-large`.
+    pub fn run(&self, scope: &Scope<'_>, sink: &mut dyn Sink) -> Result<usize, Fault> {
+        let mut run = Run {
+            program: self,
+            scope,
+            sink,
+            frames: Vec::new(),
+            turns: 0,
+            bytes: 0,
+            values: 0,
+            value_bytes: 0,
+        };
+        run.ops(&self.ops)?;
+        Ok(run.bytes)
+    }
+}
+
+struct Run<'a, 's> {
+    program: &'a Program,
+    scope: &'s Scope<'a>,
+    sink: &'s mut dyn Sink,
+    frames: Vec<Frame<'a>>,
+    turns: usize,
+    /// Of all but the person's values, so that these decide about no limit.
+    bytes: usize,
+    values: usize,
+    value_bytes: usize,
+}
+
+impl<'a> Run<'a, '_> {
+    fn ops(&mut self, ops: &'a [Op]) -> Result<(), Fault> {
+        for op in ops {
+            match op {
+                Op::Fixed(index) => {
+                    self.count(self.program.fixed[*index].len())?;
+                    self.sink.fixed(*index);
+                }
+                Op::Value(value) => self.value(value)?,
+                Op::If(branch) => self.branch(branch)?,
+                Op::Each(each) => self.each(each)?,
+                Op::With(with) => self.with(with)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, op: &'a ValueOp) -> Result<(), Fault> {
+        let value = evaluate(&op.expr, self.scope, &self.frames, Need::Written)?;
+        if matches!(op.expr, Expr::Person(_)) || matches!(value, Value::Personal(_)) {
+            return self.personal(value, op);
+        }
+        if value.is_nothing() {
+            return Ok(());
+        }
+        let text = written(value, op)?;
+        let escaped = escaped(&text, op)?;
+        self.count(match value {
+            Value::Bool(_) | Value::Count(_) => SCALAR_BYTES,
+            _ => escaped.len(),
+        })?;
+        self.sink.value(&escaped);
+        Ok(())
+    }
+
+    /// A value that is not there counts like one that is: the limit must not tell one from the other.
+    fn personal(&mut self, value: Value<'a>, op: &ValueOp) -> Result<(), Fault> {
+        self.values += 1;
+        check_values(self.values)?;
+        let Some(text) = value.as_text() else { return Ok(()) };
+        self.value_bytes += text.len();
+        if self.value_bytes > VALUE_BYTES_MAX {
+            return Err(Fault::of_values());
+        }
+        self.sink.value(&escaped(text, op)?);
+        Ok(())
+    }
+
+    fn branch(&mut self, op: &'a IfOp) -> Result<(), Fault> {
+        let test = evaluate(&op.test, self.scope, &self.frames, Need::Asked)?;
+        let chosen = test.is_truthy(op.include_zero) != op.negated;
+        self.ops(if chosen { &op.block.body } else { &op.block.other })
+    }
+
+    fn each(&mut self, op: &'a LoopOp) -> Result<(), Fault> {
+        let over = evaluate(&op.over, self.scope, &self.frames, Need::Asked)?;
+        let mut turns = frame_turns(over).peekable();
+        if turns.peek().is_none() {
+            return self.ops(&op.block.other);
+        }
+        for frame in turns {
+            self.turns += 1;
+            check_turns(self.turns)?;
+            self.inside(frame, op)?;
+        }
+        Ok(())
+    }
+
+    fn with(&mut self, op: &'a LoopOp) -> Result<(), Fault> {
+        let value = evaluate(&op.over, self.scope, &self.frames, Need::Asked)?;
+        if !value.is_truthy(false) {
+            return self.ops(&op.block.other);
+        }
+        let turn = self.frames.last().and_then(|frame| frame.turn);
+        self.inside(Frame { value, turn }, op)
+    }
+
+    fn inside(&mut self, frame: Frame<'a>, op: &'a LoopOp) -> Result<(), Fault> {
+        self.frames.push(frame);
+        self.ops(&op.block.body)?;
+        self.frames.pop();
+        Ok(())
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.bytes += bytes;
+        check_bytes(self.bytes)
+    }
+}
+
+/// The turns of a loop over an array or object; none over anything else.
+pub(super) fn frame_turns(over: Value<'_>) -> impl Iterator<Item = Frame<'_>> {
+    let items = over.as_array().unwrap_or_default();
+    let map = over.as_object();
+    let count = items.len() + map.map_or(0, |map| map.len());
+    let items = items.iter().map(|item| (None, item));
+    let entries = map.into_iter().flat_map(|map| map.iter().map(|(key, item)| (Some(key.as_str()), item)));
+    items.chain(entries).enumerate().map(move |(index, (key, item))| Frame {
+        value: Value::Json(item),
+        turn: Some(Turn { index, count, key }),
+    })
+}
+
+pub(super) fn check_turns(turns: usize) -> Result<(), Fault> {
+    if turns > TURNS_MAX {
+        let cause = format!("more than {TURNS_MAX} turns of #each in one message; send fewer items");
+        return Err(Fault::new(Reason::TooLarge, cause));
+    }
+    Ok(())
+}
+
+pub(super) fn check_bytes(bytes: usize) -> Result<(), Fault> {
+    if bytes > OUTPUT_BYTES_MAX {
+        let cause = format!("the message part is longer than {OUTPUT_BYTES_MAX} bytes; send less data");
+        return Err(Fault::new(Reason::TooLarge, cause));
+    }
+    Ok(())
+}
+
+pub(super) fn check_values(values: usize) -> Result<(), Fault> {
+    if values > VALUES_MAX {
+        let cause =
+            format!("the message part has more than {VALUES_MAX} values of the person; send fewer items");
+        return Err(Fault::new(Reason::TooLarge, cause));
+    }
+    Ok(())
+}
+
+/// The text of a value.
+///
+/// # Errors
+/// `too-large` for an array whose text is.
+pub(super) fn written<'a>(value: Value<'a>, op: &ValueOp) -> Result<Escaped<'a>, Fault> {
+    if let Some(text) = value.as_text() {
+        return Ok(Escaped::AsIs(text));
+    }
+    let mut written = Bounded { text: Zeroizing::new(String::new()) };
+    if value.write(&mut written).is_err() {
+        let name = printable(&op.origin.name);
+        let cause = format!("{name} is longer than {ARRAY_BYTES_MAX} bytes when written out");
+        return Err(Fault::new(Reason::TooLarge, cause));
+    }
+    Ok(Escaped::Changed(written.text))
+}
+
+/// The text as it may stand where it lands.
+///
+/// # Errors
+/// `bad-job` where it cannot.
+pub(super) fn escaped<'t>(text: &'t str, op: &ValueOp) -> Result<Escaped<'t>, Fault> {
+    let escaped = escape(text, op.escape).map_err(|bad| {
+        let name = printable(&op.origin.name);
+        Fault::new(
+            Reason::BadJob,
+            format!("{name} cannot stand as a link: {bad}; send an absolute https URL"),
+        )
+    })?;
+    if op.escape == Escape::Markup && !ends_in_text(&escaped) {
+        let cause =
+            format!("{} is markup that ends inside a tag or comment; close it", printable(&op.origin.name));
+        return Err(Fault::new(Reason::BadJob, cause));
+    }
+    Ok(escaped)
+}
+
+/// The text of a number or array.
+struct Bounded {
+    text: Zeroizing<String>,
+}
+
+impl std::fmt::Write for Bounded {
+    fn write_str(&mut self, more: &str) -> std::fmt::Result {
+        if self.text.len() + more.len() > ARRAY_BYTES_MAX {
+            return Err(std::fmt::Error);
+        }
+        self.text.push_str(more);
+        Ok(())
+    }
+}
