@@ -190,7 +190,7 @@ fn has_forks(ops: &[Op]) -> bool {
 
 /// Values of the person that are written at most, as far as the program alone tells: those in loops count as any number.
 fn values_at_most(ops: &[Op]) -> usize {
-    let block = |block: &Block| values_at_most(&block.body) + values_at_most(&block.other);
+    let block = |block: &Block| values_at_most(&block.body).saturating_add(values_at_most(&block.other));
     ops.iter()
         .map(|op| match op {
             Op::Fixed(_) => 0,
