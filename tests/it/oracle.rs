@@ -167,8 +167,8 @@ async fn p1_nor_over_smtp() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_nor_by_how_large_a_message_is() {
     // Where what everybody's message comes to passes the limit, and where each person's own does.
-    let of_relay = (26_000..32_000).step_by(75).collect::<Vec<_>>();
-    let of_target = (17_000..22_000).step_by(125).chain((62_500..65_500).step_by(75)).collect();
+    let of_relay = (22_000..32_000).step_by(125).collect::<Vec<_>>();
+    let of_target = (8_000..22_000).step_by(350).chain((62_500..65_500).step_by(75)).collect();
     for (profile, limit, fills) in [("accept", "32KiB", of_relay), ("size=65536", "25MiB", of_target)] {
         let stage = stage().mta(Mta::behaving(profile));
         let world = stage.edit(move |file| file["limits"]["message_bytes_max"] = value(limit)).up().await;
