@@ -14,7 +14,7 @@ use crate::inject::{
 };
 use crate::job::Job;
 use crate::person::Person;
-use crate::render::{Fit, Pace, Plan, RenderRequest, Renderer, Transfer};
+use crate::render::{Fit, Pace, Plan, RenderRequest, Renderer, Size, Transfer};
 use crate::resolve::{ConsentRule, Resolver, admit};
 use crate::telemetry::StageHistograms;
 use crate::ticket::{Outcome, Relayed, StageTimes};
@@ -57,6 +57,12 @@ pub struct Pipeline {
     /// for more of what it already holds could wait for itself.
     pub room: Gate,
     pub guesses: Guesses,
+}
+
+/// A message for a target.
+struct Made {
+    delivery: Delivery,
+    size: Size,
 }
 
 impl Pipeline {
@@ -116,15 +122,16 @@ impl Pipeline {
         let (target, offered) = reached.unwrap_or_else(|_| Err(unreached()))?;
         let _room = self.room.enter(plan.octets_nearly()).await;
         let transfer = if offered.eight_bit_mime { Transfer::EightBit } else { Transfer::SevenBit };
-        let delivery = self.render(job, accepted, (person, transfer), times)?;
-        self.check_size(job, plan, &delivery, (&target, offered))?;
+        let Made { delivery, size } = self.render(job, accepted, (person, transfer), times)?;
+        self.check_size(job, plan, size, (&target, offered))?;
         let started = Instant::now();
         let delivery = Delivery { give_up_at: Some(give_up_at), on_offer: way.on_offer.clone(), ..delivery };
         let delivered = match self.injector.deliver(&target, delivery).await {
             // The session that took it offers less than the one asked before: nothing was sent.
             Err(DeliverError::NeedsSevenBit) => {
-                let delivery = self.render(job, accepted, (person, Transfer::SevenBit), times)?;
-                self.check_size(job, plan, &delivery, (&target, offered))?;
+                let Made { delivery, size } =
+                    self.render(job, accepted, (person, Transfer::SevenBit), times)?;
+                self.check_size(job, plan, size, (&target, offered))?;
                 let delivery = Delivery { give_up_at: Some(give_up_at), on_offer: way.on_offer, ..delivery };
                 self.injector.deliver(&target, delivery).await
             }
@@ -212,7 +219,7 @@ impl Pipeline {
         Accepted { plan, judged }: &Accepted,
         (person, transfer): (&Arc<Person>, Transfer),
         times: &mut StageTimes,
-    ) -> Result<Delivery, Fault> {
+    ) -> Result<Made, Fault> {
         let started = Instant::now();
         let now = self.clock.now();
         let request = RenderRequest {
@@ -233,7 +240,8 @@ impl Pipeline {
         };
         times.render = started.elapsed();
         let finished = finished?;
-        Ok(Delivery {
+        let size = finished.size;
+        let delivery = Delivery {
             message: finished.message,
             sender: finished.sender,
             recipient: finished.recipient,
@@ -248,7 +256,8 @@ impl Pipeline {
             give_up_at: None,
             on_offer: None,
             person: Some(person.clone()),
-        })
+        };
+        Ok(Made { delivery, size })
     }
 
     /// Whether the target takes messages as large as this one is for anybody. How large it is for this person must not
@@ -257,13 +266,13 @@ impl Pipeline {
         &self,
         job: &Job,
         plan: &Plan,
-        delivery: &Delivery,
+        size: Size,
         (target, offered): (&TargetHandle, Capabilities),
     ) -> Result<(), Fault> {
         let Some(octets_max) = offered.size_octets_max else { return Ok(()) };
         let octets_max = usize::try_from(octets_max).unwrap_or(usize::MAX);
         let now = self.clock.now();
-        match plan.fit(&self.facts(job, &now), delivery.message.len(), octets_max)? {
+        match plan.fit(&self.facts(job, &now), size, octets_max)? {
             Fit::Fits => Ok(()),
             Fit::TooLarge => Err(Delivery::too_large(target.name())),
             Fit::ValuesTooLong => Err(Fault::of_values()),

@@ -138,18 +138,19 @@ impl Body {
         })
     }
 
-    /// Writes the Content-Transfer-Encoding field, the empty line and the text, without a line end behind it.
+    /// Writes the Content-Transfer-Encoding field, the empty line and the text, without a line end behind it. Gives the
+    /// bytes that the program puts out, as [`Program::run`] does.
     ///
     /// # Errors
     /// Those of [`Program::run`].
-    pub fn write(&self, scope: &Scope<'_>, transfer: Transfer, out: &mut Output) -> Result<(), Fault> {
+    pub fn write(&self, scope: &Scope<'_>, transfer: Transfer, out: &mut Output) -> Result<usize, Fault> {
         if self.place.layout == Layout::Folded {
             return self.write_folded(scope, transfer, out);
         }
         let start = out.mark();
         if transfer == Transfer::EightBit && self.plain().may_stand {
-            if self.write_eight_bit(scope, out)? {
-                return Ok(());
+            if let Some(bytes) = self.write_eight_bit(scope, out)? {
+                return Ok(bytes);
             }
             // A value made a line too long, or like a boundary.
             out.back_to(start);
@@ -160,42 +161,43 @@ impl Body {
         }
     }
 
-    fn write_eight_bit(&self, scope: &Scope<'_>, out: &mut Output) -> Result<bool, Fault> {
+    /// None where the text cannot stand so.
+    fn write_eight_bit(&self, scope: &Scope<'_>, out: &mut Output) -> Result<Option<usize>, Fault> {
         out.put(b"Content-Transfer-Encoding: 8bit\r\n\r\n");
         let mut sink = PlainSink { writer: eight_bit::Writer::new(out), pieces: &self.plain().pieces };
-        self.run(scope, &mut sink)?;
-        Ok(sink.writer.finish(self.place.in_multipart))
+        let bytes = self.run(scope, &mut sink)?;
+        Ok(sink.writer.finish(self.place.in_multipart).then_some(bytes))
     }
 
-    fn write_quoted(&self, scope: &Scope<'_>, out: &mut Output) -> Result<(), Fault> {
+    fn write_quoted(&self, scope: &Scope<'_>, out: &mut Output) -> Result<usize, Fault> {
         out.put(b"Content-Transfer-Encoding: quoted-printable\r\n\r\n");
         let mut sink = QuotedSink { writer: quoted_printable::Writer::new(out), pieces: self.quoted() };
-        self.run(scope, &mut sink)?;
+        let bytes = self.run(scope, &mut sink)?;
         sink.writer.finish();
-        Ok(())
+        Ok(bytes)
     }
 
-    fn write_base64(&self, scope: &Scope<'_>, out: &mut Output) -> Result<(), Fault> {
+    fn write_base64(&self, scope: &Scope<'_>, out: &mut Output) -> Result<usize, Fault> {
         out.put(b"Content-Transfer-Encoding: base64\r\n\r\n");
         let room = self.octets + 32 * self.program.fixed().len();
         let mut text = Output::new(room, out.size_max());
         let mut sink = PlainSink { writer: eight_bit::Writer::new(&mut text), pieces: &self.plain().pieces };
-        self.run(scope, &mut sink)?;
+        let bytes = self.run(scope, &mut sink)?;
         match text.finish() {
             Ok(text) => base64::write(&text.to_octets(), out),
             Err(_) => out.overflow(),
         }
-        Ok(())
+        Ok(bytes)
     }
 
     /// Where lines are folded depends on the values, so all of the text is made first.
-    fn write_folded(&self, scope: &Scope<'_>, transfer: Transfer, out: &mut Output) -> Result<(), Fault> {
+    fn write_folded(&self, scope: &Scope<'_>, transfer: Transfer, out: &mut Output) -> Result<usize, Fault> {
         let room = self.octets + 32 * self.program.fixed().len();
         let mut text = Output::new(room, out.size_max());
-        self.run(scope, &mut TextSink { program: &self.program, text: &mut text })?;
+        let bytes = self.run(scope, &mut TextSink { program: &self.program, text: &mut text })?;
         if text.has_overflowed() {
             out.overflow();
-            return Ok(());
+            return Ok(bytes);
         }
         let mut folded = Output::new(text.len() + text.len() / 16, out.size_max());
         content_lines::fold(text.as_text(), &mut folded);
@@ -207,7 +209,7 @@ impl Body {
             let mut writer = eight_bit::Writer::new(out);
             writer.value(folded.as_text());
             if writer.finish(self.place.in_multipart) {
-                return Ok(());
+                return Ok(bytes);
             }
             out.back_to(start);
         }
@@ -215,15 +217,14 @@ impl Body {
         let mut writer = quoted_printable::Writer::new(out);
         writer.value(folded.as_text());
         writer.finish();
-        Ok(())
+        Ok(bytes)
     }
 
-    fn run(&self, scope: &Scope<'_>, sink: &mut dyn Sink) -> Result<(), Fault> {
+    fn run(&self, scope: &Scope<'_>, sink: &mut dyn Sink) -> Result<usize, Fault> {
         match self.place.layout {
             Layout::ValuesOnOneLine => self.program.run(scope, &mut OneLine(sink)),
             Layout::Prose | Layout::Folded => self.program.run(scope, sink),
         }
-        .map(drop)
     }
 }
 

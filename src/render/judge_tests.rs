@@ -188,6 +188,21 @@ fn p1_what_only_values_make_too_large_is_told_without_a_number_or_a_path() {
 }
 
 #[test]
+fn p1_whether_a_message_is_looked_at_again_depends_on_no_value() {
+    // Much is reckoned for the many values that are nothing, and little comes out.
+    let source =
+        format!("{{{{#each data.l}}}}{}{{{{/each}}}} {{{{person.city}}}}", "{{@root.data.e}}".repeat(50));
+    let (plan, data) =
+        (plan_of("Hello", &source, FieldRules::of_message()), data(json!({"l": vec![0; 200], "e": ""})));
+    let people = [person(&["", "aa"]), person(&["", &"z ".repeat(120)])];
+    for size_max in (2_000..200_000).step_by(500) {
+        let answers: Vec<String> =
+            people.iter().map(|person| said(render(&plan, person, &data, size_max))).collect();
+        assert_eq!(answers[0], answers[1], "{size_max}");
+    }
+}
+
+#[test]
 fn p1_too_many_ways_are_refused_in_bounded_time() {
     let entries: serde_json::Map<String, Json> = (0..300).map(|n| (n.to_string(), json!([1]))).collect();
     let source = "{{#each (lookup data.m person.city)}}{{#each (lookup @root.data.m @root.person.city)}}\

@@ -50,7 +50,7 @@ mod weight;
 mod word;
 
 pub use lint::Lint;
-pub use plan::{Finished, Fit, JobFacts, Judged, Moment, Pace, Plan, RenderRequest, Transfer};
+pub use plan::{Finished, Fit, JobFacts, Judged, Moment, Pace, Plan, RenderRequest, Size, Transfer};
 pub use program::{Program, Sink, Syntax, Uses};
 pub use renderer::{Renderer, Settings};
 pub use scope::{FieldRules, Rule, Scope};

@@ -8,11 +8,13 @@ pub mod mailbox;
 mod moment;
 pub mod piece;
 mod reserve;
+mod size;
 
 pub use super::body::Transfer;
 pub use builder::PlanBuilder;
 pub use judge::{Fit, JobFacts, Judged, Pace};
 pub use moment::Moment;
+pub use size::Size;
 
 use super::encode::{Address, Output};
 use super::program::{Flow, Program};
@@ -23,9 +25,9 @@ use crate::job::{Data, SendNumber, Token};
 use crate::message::Message;
 use crate::person::{FIELD_VALUE_BYTES_MAX, Person};
 use crate::personal::Personal;
-use judge::{VALUES_OCTETS_MAX, is_surely_within};
 use piece::Piece;
 use reserve::{HEADER, Reserve};
+use size::{Filled, VALUES_OCTETS_MAX};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -117,6 +119,7 @@ impl<'a> RenderRequest<'a> {
 pub struct Finished {
     /// CRLF line ends, the last line included; not dot-stuffed. What is the person's own is wiped when dropped.
     pub message: Message,
+    pub size: Size,
     /// Envelope sender, empty for the null reverse-path.
     pub sender: String,
     pub recipient: Personal<String>,
@@ -232,9 +235,7 @@ impl Plan {
         }
         let ends = self.ends(request)?;
         match self.fill(request, &ends) {
-            Ok(message) if is_surely_within(message.len(), request.size_max) => {
-                Ok(self.finished(ends, message))
-            }
+            Ok(filled) if filled.size().is_surely_within(request.size_max) => Ok(self.finished(ends, filled)),
             filled => self.looked_at_again(request, ends, filled),
         }
     }
@@ -247,7 +248,7 @@ impl Plan {
         let ends = self.ends(request)?;
         judged.check_needs(request.person)?;
         match self.fill(request, &ends) {
-            Ok(message) => Ok(self.finished(ends, message)),
+            Ok(filled) => Ok(self.finished(ends, filled)),
             // A day may have passed since it was judged.
             failed => self.looked_at_again(request, ends, failed),
         }
@@ -258,11 +259,11 @@ impl Plan {
         &self,
         request: &RenderRequest<'_>,
         ends: Ends<'_>,
-        filled: Result<Message, Fault>,
+        filled: Result<Filled, Fault>,
     ) -> Result<Finished, Fault> {
         self.judge(&request.job())?.check_needs(request.person)?;
         match filled {
-            Ok(message) => Ok(self.finished(ends, message)),
+            Ok(filled) => Ok(self.finished(ends, filled)),
             Err(_) => Err(Fault::of_values()),
         }
     }
@@ -277,7 +278,7 @@ impl Plan {
         Ok(Ends { recipient, sender, from })
     }
 
-    fn fill(&self, request: &RenderRequest<'_>, ends: &Ends<'_>) -> Result<Message, Fault> {
+    fn fill(&self, request: &RenderRequest<'_>, ends: &Ends<'_>) -> Result<Filled, Fault> {
         let scope = Scope {
             person: request.person,
             data: request.data,
@@ -295,16 +296,20 @@ impl Plan {
         };
         let size_max = request.size_max.saturating_add(VALUES_OCTETS_MAX);
         let mut out = Output::sharing((self.reserve.own, self.reserve.shared), size_max);
+        let mut common = self.reserve.octets;
         for piece in self.head.iter().chain(&self.rest.list) {
-            piece.write(&filling, &mut out)?;
+            common += piece.write(&filling, &mut out)?;
         }
         out.end_line();
-        out.finish().map_err(|_| Fault::of_values())
+        let message = out.finish().map_err(|_| Fault::of_values())?;
+        Ok(Filled { message, common })
     }
 
-    fn finished(&self, ends: Ends<'_>, message: Message) -> Finished {
+    fn finished(&self, ends: Ends<'_>, filled: Filled) -> Finished {
         let Ends { recipient, sender, .. } = ends;
+        let (size, message) = (filled.size(), filled.message);
         Finished {
+            size,
             eight_bit: !message.is_ascii(),
             message,
             smtputf8: self.needs_smtputf8 || recipient.needs_smtputf8() || !sender.is_ascii(),

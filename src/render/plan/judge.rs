@@ -4,6 +4,7 @@
 
 use super::mailbox::{Mailbox, Mailboxes, Name, Who};
 use super::piece::{BOUNDARY_OCTETS_MAX, Piece, check_header_text, write_verbatim};
+use super::size::{Size, VALUES_OCTETS_MAX};
 use super::{Moment, Plan, too_large};
 use crate::fault::Fault;
 use crate::job::{Data, SendNumber, Token};
@@ -19,15 +20,8 @@ use std::collections::BTreeSet;
 /// Octets that a person's value is held to take on the wire at most, wherever a limit has to leave room for it. No name
 /// or address is as long in any encoding.
 const VALUE_OCTETS_MAX: usize = 1024;
-/// Octets by which the person's values together may take a message over its limit.
-pub const VALUES_OCTETS_MAX: usize = 4 * 1024 * 1024;
 /// Octets of a field that the relay writes, or of an address in one, at most.
 const FIELD_OCTETS: usize = 512;
-/// A message this many times smaller than a limit keeps it in every encoding and for everybody, and need not be judged.
-/// Eight-bit text takes three times as much in quoted-printable.
-const SURELY: usize = 8;
-/// Octets of a limit that leave room enough for everybody's values in such a message.
-const SURE_LIMIT: usize = 2 * VALUES_OCTETS_MAX;
 /// Ways through a message that differ by no more than so many bytes written take the same time, as far as can be told.
 const EVEN_BYTES: usize = 4 * 1024;
 
@@ -181,26 +175,22 @@ impl Plan {
         if judged.octets > job.size_max { Err(too_large(job.size_max)) } else { Ok(judged) }
     }
 
-    /// Whether a message of this plan that has come out `octets` long keeps the limit of somebody who asks for no more than
-    /// `octets_max`.
+    /// Whether a message of this plan keeps the limit of somebody who asks for no more than `octets_max`.
     ///
     /// # Errors
     /// As [`Plan::judge`].
-    pub fn fit(&self, job: &JobFacts<'_>, octets: usize, octets_max: usize) -> Result<Fit, Fault> {
-        if is_surely_within(octets, octets_max) && octets_max >= SURE_LIMIT {
-            return Ok(Fit::Fits);
-        }
-        let judged = self.judge(job)?;
-        Ok(if judged.octets + VALUE_OCTETS_MAX * judged.values > octets_max {
+    pub fn fit(&self, job: &JobFacts<'_>, size: Size, octets_max: usize) -> Result<Fit, Fault> {
+        let is_for_nobody = || -> Result<bool, Fault> {
+            let judged = self.judge(job)?;
+            let values = (VALUE_OCTETS_MAX * judged.values).min(VALUES_OCTETS_MAX);
+            Ok(judged.octets + values > octets_max)
+        };
+        Ok(if !size.is_surely_within(octets_max) && is_for_nobody()? {
             Fit::TooLarge
-        } else if octets > octets_max {
+        } else if size.octets > octets_max {
             Fit::ValuesTooLong
         } else {
             Fit::Fits
         })
     }
-}
-
-pub(super) fn is_surely_within(octets: usize, octets_max: usize) -> bool {
-    octets <= octets_max / SURELY
 }

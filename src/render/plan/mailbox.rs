@@ -1,6 +1,6 @@
 //! Mailboxes of address headers (RFC 5322 §3.4): literal ones, the person's, and tokens.
 
-use super::piece::{Filling, clean_text};
+use super::piece::{Filling, HeaderText, clean_text};
 use crate::fault::Fault;
 use crate::job::Token;
 use crate::person::Person;
@@ -55,9 +55,11 @@ pub struct Mailboxes {
 }
 
 impl Mailboxes {
+    /// Gives the bytes that the programs of names put out, as [`Program::run`] does.
+    ///
     /// # Errors
     /// Those of [`Program::run`], and `too-large` for a name past the limit of header text.
-    pub fn write(&self, filling: &Filling<'_>, out: &mut Output) -> Result<(), Fault> {
+    pub fn write(&self, filling: &Filling<'_>, out: &mut Output) -> Result<usize, Fault> {
         let is_named = |mailbox: &&Mailbox| match &mailbox.who {
             Who::Literal(_) | Who::Recipient => true,
             Who::Token(token) => token == filling.request.token,
@@ -65,7 +67,7 @@ impl Mailboxes {
         let fallback = Mailbox { name: Name::Default, who: Who::Recipient };
         let mut named = self.list.iter().filter(is_named).peekable();
         let only = (named.peek().is_none() && self.never_empty).then_some(&fallback);
-        let mut column = 0;
+        let (mut column, mut bytes) = (0, 0);
         for (index, mailbox) in named.chain(only).enumerate() {
             if index == 0 {
                 column = header::start(&self.name, out);
@@ -73,36 +75,37 @@ impl Mailboxes {
                 out.push(b',');
                 column = header::separate(1, column + 1, out);
             }
-            column = mailbox.write(filling, column, out)?;
+            let name = mailbox.name_text(filling)?;
+            column = put(name.text.as_text().trim(), mailbox.address(filling).as_str(), column, out);
+            bytes += name.bytes;
         }
         if column > 0 {
             out.put(b"\r\n");
         }
-        Ok(())
+        Ok(bytes)
     }
 }
 
 impl Mailbox {
-    fn write(&self, filling: &Filling<'_>, column: usize, out: &mut Output) -> Result<usize, Fault> {
-        let address = match &self.who {
+    fn address<'f>(&'f self, filling: &Filling<'f>) -> &'f Address {
+        match &self.who {
             Who::Literal(address) => address,
             Who::Recipient | Who::Token(_) => filling.recipient,
-        };
-        let name = self.name_text(filling)?;
-        Ok(put(name.as_text().trim(), address.as_str(), column, out))
+        }
     }
 
-    fn name_text(&self, filling: &Filling<'_>) -> Result<Output, Fault> {
-        match (&self.name, &self.who) {
-            (Name::Program(program), _) => clean_text(program, &filling.scope),
+    fn name_text(&self, filling: &Filling<'_>) -> Result<HeaderText, Fault> {
+        let text = match (&self.name, &self.who) {
+            (Name::Program(program), _) => return clean_text(program, &filling.scope),
             (Name::Literal(text), _) => {
                 let mut clean = Output::new(text.len(), usize::MAX);
                 word::put_clean(text, &mut clean);
-                Ok(clean)
+                clean
             }
-            (Name::Default, Who::Literal(_)) => Ok(Output::unbounded()),
-            (Name::Default, _) => Ok(own_name(filling.request.person, filling.request.may_reveal)),
-        }
+            (Name::Default, Who::Literal(_)) => Output::unbounded(),
+            (Name::Default, _) => own_name(filling.request.person, filling.request.may_reveal),
+        };
+        Ok(HeaderText { text, bytes: 0 })
     }
 }
 

@@ -74,9 +74,11 @@ impl Piece {
         Self::Fixed(Fixed::new(bytes))
     }
 
+    /// Gives the bytes that its programs put out, as [`Program::run`] does.
+    ///
     /// # Errors
     /// Those of [`Program::run`], and `too-large` for header text past [`HEADER_TEXT_OCTETS_MAX`], or that cannot be folded.
-    pub fn write(&self, filling: &Filling<'_>, out: &mut Output) -> Result<(), Fault> {
+    pub fn write(&self, filling: &Filling<'_>, out: &mut Output) -> Result<usize, Fault> {
         let request = filling.request;
         match self {
             Self::Fixed(octets) => out.put_fixed(octets),
@@ -85,10 +87,12 @@ impl Piece {
                 Transfer::SevenBit => out.put_fixed(seven_bit),
             },
             Self::Text { name, program } => {
-                header::unstructured(name, clean_text(program, &filling.scope)?.as_text(), out);
+                let written = clean_text(program, &filling.scope)?;
+                header::unstructured(name, written.text.as_text(), out);
+                return Ok(written.bytes);
             }
-            Self::Verbatim { name, program } => write_verbatim(name, program, &filling.scope, out)?,
-            Self::Mailboxes(mailboxes) => mailboxes.write(filling, out)?,
+            Self::Verbatim { name, program } => return write_verbatim(name, program, &filling.scope, out),
+            Self::Mailboxes(mailboxes) => return mailboxes.write(filling, out),
             Self::From => {
                 header::start("From", out);
                 out.put(filling.from.as_str().as_bytes());
@@ -107,9 +111,9 @@ impl Piece {
                 let boundary = filling.boundaries.get(*number).expect("a plan has all its boundaries");
                 out.put(boundary.as_bytes());
             }
-            Self::Body(body) => body.write(&filling.scope, request.transfer, out)?,
+            Self::Body(body) => return body.write(&filling.scope, request.transfer, out),
         }
-        Ok(())
+        Ok(0)
     }
 
     pub fn programs(&self) -> impl Iterator<Item = &Program> {
@@ -165,17 +169,25 @@ pub(super) fn write_verbatim(
     program: &Program,
     scope: &Scope<'_>,
     out: &mut Output,
-) -> Result<(), Fault> {
-    let text = clean_text(program, scope)?;
-    header::verbatim(name, text.as_text(), out).map_err(|cause| unfoldable(name, cause))
+) -> Result<usize, Fault> {
+    let written = clean_text(program, scope)?;
+    header::verbatim(name, written.text.as_text(), out).map_err(|cause| unfoldable(name, cause))?;
+    Ok(written.bytes)
+}
+
+/// The text of a header field, clean, and what [`Program::run`] counts of it.
+pub struct HeaderText {
+    pub text: Output,
+    pub bytes: usize,
 }
 
 /// Runs a program for a header field; what comes out holds no line end and no other control character.
-pub fn clean_text(program: &Program, scope: &Scope<'_>) -> Result<Output, Fault> {
+pub fn clean_text(program: &Program, scope: &Scope<'_>) -> Result<HeaderText, Fault> {
     // Nothing grows when it is cleaned, so this cuts nothing that the limits let pass.
     let mut sink = HeaderSink { program, text: Output::new(256, HEADER_TEXT_OCTETS_MAX + VALUE_BYTES_MAX) };
-    check_header_text(program.run(scope, &mut sink)?)?;
-    Ok(sink.text)
+    let bytes = program.run(scope, &mut sink)?;
+    check_header_text(bytes)?;
+    Ok(HeaderText { text: sink.text, bytes })
 }
 
 pub(super) fn check_header_text(bytes: usize) -> Result<(), Fault> {
