@@ -3,7 +3,9 @@
 //! A target that has had enough of errors says 421 and closes, with what was sent ahead unread. That resets the
 //! connection (RFC 1122 §4.2.2.13), and whatever the target has said that waits in its kernel for an acknowledgement of
 //! what it said before (RFC 896) never leaves: messages that it took or refused would be in doubt. So where refusals are
-//! to be thought of, no more goes ahead of answers than sessions were seen to survive, were all of it refused.
+//! to be thought of, no more goes ahead of answers than sessions were seen to survive, were all of it refused. Where no
+//! session was seen to end behind errors, more may go as long as that many refusals in a row are unlikely: else a few dead
+//! addresses would cost a campaign a round trip a message.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -12,7 +14,17 @@ use tokio::time::Instant;
 /// For this long after a refusal others are thought to come.
 const REFUSALS_RECUR: Duration = Duration::from_secs(600);
 /// Messages taken without a refusal, at least, until none are thought to come.
-pub(super) const CLEAN_MIN: u64 = 100;
+pub(super) const CLEAN_MIN: u64 = 10;
+/// Errors that a message makes that is refused at MAIL: RCPT and the chunk behind it are refused too.
+const ERRORS_EACH: u32 = 3;
+/// Those of them that come before the target has read its last command, behind which there is nothing it could leave unread.
+const ERRORS_BEFORE_LAST: u32 = ERRORS_EACH - 1;
+/// Chance, at most, that of what is ahead so many are refused in a row that a session may end.
+const CHANCE_MAX: f64 = 0.01;
+/// Errors in a row that a session is thought to survive where none or few are likely: Postfix' smtpd_hard_error_limit is 20.
+const SURVIVED_USUALLY: u32 = 19;
+/// Of so many messages the chance of a refusal is judged, nearly.
+const WINDOW: u64 = 2000;
 /// How long holds what sessions survived, or ended behind: that may have been by chance.
 const HOLDS: Duration = Duration::from_secs(3600);
 
@@ -27,6 +39,9 @@ pub(super) struct Endurance {
     refusals_until_ms: AtomicU64,
     /// Messages that the target had taken at the last refusal.
     taken_by_then: AtomicU64,
+    /// Commands refused since so many were taken: some two a message.
+    refused: AtomicU64,
+    taken_before: AtomicU64,
 }
 
 /// A number that is forgotten after a while: 0 then.
@@ -55,6 +70,8 @@ impl Endurance {
             fatal: Count::default(),
             refusals_until_ms: AtomicU64::new(0),
             taken_by_then: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            taken_before: AtomicU64::new(0),
         }
     }
 
@@ -62,6 +79,11 @@ impl Endurance {
     pub fn refused(&self, taken: u64) {
         self.taken_by_then.store(taken, Relaxed);
         self.refusals_until_ms.store(self.now_ms() + REFUSALS_RECUR.as_millis() as u64, Relaxed);
+        let refused = self.refused.fetch_add(1, Relaxed) + 1;
+        if taken.saturating_sub(self.taken_before.load(Relaxed)) > WINDOW {
+            self.taken_before.store(taken - WINDOW / 2, Relaxed);
+            self.refused.store(refused.div_ceil(2), Relaxed);
+        }
     }
 
     /// A session went on behind so many errors in a row.
@@ -84,14 +106,47 @@ impl Endurance {
         }
     }
 
+    /// How many messages may be ahead of the answers of a session with so many errors in a row behind it. `taken`: as for
+    /// [`Endurance::refused`].
+    pub fn messages_ahead(&self, behind: u32, taken: u64) -> usize {
+        let usually = SURVIVED_USUALLY.saturating_sub(behind) / ERRORS_EACH;
+        let Some(left) = self.errors_left(behind) else {
+            return if self.refuses_nobody(taken) { usually as usize } else { 0 };
+        };
+        let survived = (left + ERRORS_EACH - ERRORS_BEFORE_LAST) / ERRORS_EACH;
+        let unlikely = CHANCE_MAX / self.chance_of_an_end(behind, left, taken);
+        survived.max(usually.min(unlikely as u32)) as usize
+    }
+
+    /// Whether an envelope may go behind a message that is not answered yet. Where no refusals are to be thought of it may:
+    /// that answer follows one that was read, so nothing holds it back.
+    pub fn envelope_ahead(&self, behind: u32, taken: u64) -> bool {
+        self.errors_left(behind).is_none_or(|left| {
+            left >= ERRORS_BEFORE_LAST || self.chance_of_an_end(behind, left, taken) <= CHANCE_MAX
+        })
+    }
+
+    /// That a message begins more refusals in a row than a session is known to survive.
+    fn chance_of_an_end(&self, behind: u32, left: u32, taken: u64) -> f64 {
+        // Where more than one message was refused just now, more will be: lists are dead in stretches.
+        if behind > ERRORS_EACH || self.fatal.get(self.now_ms()) > 0 {
+            return 1.0;
+        }
+        let refused = self.refused.load(Relaxed);
+        let seen = taken.saturating_sub(self.taken_before.load(Relaxed)) + refused;
+        // Ten more: of the first few, one proves little.
+        let chance = (refused + 1) as f64 / (seen + 10) as f64;
+        chance.powi((left / ERRORS_BEFORE_LAST) as i32 + 1)
+    }
+
     /// How many further errors a session is known to survive with so many in a row behind it. `None`: none are to be
     /// thought of.
-    pub fn errors_left(&self, behind: u32) -> Option<u32> {
+    fn errors_left(&self, behind: u32) -> Option<u32> {
+        let now_ms = self.now_ms();
         let until_ms = self.refusals_until_ms.load(Relaxed);
-        if behind == 0 && (until_ms == 0 || self.now_ms() >= until_ms) {
+        if behind == 0 && (until_ms == 0 || now_ms >= until_ms) {
             return None;
         }
-        let now_ms = self.now_ms();
         let survived = match self.fatal.get(now_ms) {
             0 => self.survived.get(now_ms),
             // Behind one name there may be machines that bear more than others.
@@ -101,7 +156,7 @@ impl Endurance {
     }
 
     /// Whether it has taken so many without a refusal that none are likely.
-    pub fn refuses_nobody(&self, taken: u64) -> bool {
+    fn refuses_nobody(&self, taken: u64) -> bool {
         taken.saturating_sub(self.taken_by_then.load(Relaxed)) >= CLEAN_MIN
     }
 
@@ -118,8 +173,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a4_a_target_that_refuses_is_sent_no_more_than_it_was_seen_to_survive() {
         let endurance = Endurance::new();
-        assert_eq!((endurance.errors_left(0), endurance.refuses_nobody(CLEAN_MIN - 1)), (None, false));
-        assert!(endurance.refuses_nobody(CLEAN_MIN));
+        assert_eq!(endurance.messages_ahead(0, CLEAN_MIN - 1), 0);
+        assert_eq!(endurance.messages_ahead(0, CLEAN_MIN), 6);
         endurance.refused(CLEAN_MIN);
         assert_eq!((endurance.errors_left(0), endurance.refuses_nobody(CLEAN_MIN + 1)), (Some(0), false));
         endurance.survived(2);
@@ -131,6 +186,33 @@ mod tests {
         advance(REFUSALS_RECUR).await;
         assert_eq!((left(0), left(1)), (None, Some(6)), "no refusal came for long, but to a session");
         assert!(endurance.refuses_nobody(2 * CLEAN_MIN));
+    }
+
+    /// How many go ahead of a session without errors, of a target that refuses one of so many.
+    fn ahead_of(endurance: &Endurance, one_of: u64) -> usize {
+        for taken in (one_of..4000).step_by(one_of as usize) {
+            // RCPT and the chunk behind it.
+            endurance.refused(taken);
+            endurance.refused(taken);
+        }
+        assert!(endurance.messages_ahead(2 * ERRORS_EACH, 4000) <= endurance.messages_ahead(0, 4000));
+        endurance.messages_ahead(0, 4000)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a4_a_few_dead_addresses_cost_no_round_trip_a_message() {
+        for (one_of, survived, expected) in
+            [(1000, 2, 6..=6), (50, 2, 4..=6), (10, 2, 0..=1), (10, 6, 6..=6), (2, 6, 2..=2)]
+        {
+            let endurance = Endurance::new();
+            endurance.survived(survived);
+            let ahead = ahead_of(&endurance, one_of);
+            assert!(expected.contains(&ahead), "1 of {one_of}, {survived} survived: {ahead}");
+            assert!(endurance.envelope_ahead(0, 4000));
+            // Where sessions end, chance is no reason any more.
+            endurance.ended_behind(3);
+            assert!(endurance.messages_ahead(0, 4000) <= 1);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,10 +13,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub(in crate::inject) const IN_FLIGHT_MAX: usize = 8;
 /// The same for a target that was not seen to take one behind another yet: what is offered is not always kept.
 const IN_FLIGHT_AT_FIRST_MAX: usize = 2;
-/// Errors that a message refused at MAIL makes: RCPT and the chunk behind it are refused too.
-const ERRORS_EACH: u32 = 3;
-/// Those of them that come before the target has read its last command, behind which there is nothing it could leave unread.
-const ERRORS_BEFORE_LAST: u32 = ERRORS_EACH - 1;
 /// Octets on their way at once: past this no further message is begun.
 const OCTETS_IN_FLIGHT_MAX: usize = 256 * 1024;
 
@@ -29,24 +25,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         knows_how && is_ready && target.lessons.ahead() == Ahead::Messages && self.in_flight_max(target) > 0
     }
 
-    /// How many may be in flight: no more than what a session is known to survive, were all refused.
+    /// How many may be in flight.
     fn in_flight_max(&self, target: &Target) -> usize {
-        let endurance = &target.lessons.endurance;
-        match endurance.errors_left(self.errors) {
-            Some(left) => {
-                IN_FLIGHT_MAX.min(((left + ERRORS_EACH - ERRORS_BEFORE_LAST) / ERRORS_EACH) as usize)
-            }
-            None if !endurance.refuses_nobody(target.stats.relayed()) => 0,
-            None if target.lessons.chunks_are_proven() => IN_FLIGHT_MAX,
-            None => IN_FLIGHT_AT_FIRST_MAX,
-        }
+        let is_proven = target.lessons.chunks_are_proven();
+        let most = if is_proven { IN_FLIGHT_MAX } else { IN_FLIGHT_AT_FIRST_MAX };
+        most.min(target.lessons.endurance.messages_ahead(self.errors, target.stats.relayed()))
     }
 
-    /// Whether a session survives that an envelope is refused while the message before is not answered yet. Where no
-    /// refusals are to be thought of it may: that answer follows one that was read, so nothing holds it back.
+    /// Whether an envelope may go out while the message before is not answered yet.
     pub(super) fn may_send_behind(&self, target: &Target) -> bool {
-        let left = target.lessons.endurance.errors_left(self.errors);
-        left.is_none_or(|left| left >= ERRORS_BEFORE_LAST)
+        target.lessons.endurance.envelope_ahead(self.errors, target.stats.relayed())
     }
 
     /// Takes what may be sent now out of the queue.
