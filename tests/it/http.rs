@@ -60,6 +60,8 @@ impl Http {
     pub async fn get(&mut self, path: &str) -> Answer {
         let body = UnsyncBoxBody::default();
         let request = Request::get(path).header(HOST, "relay").body(body).unwrap();
+        // The answer before may be read before its connection is free again.
+        self.sender.ready().await.unwrap();
         let response = self.sender.send_request(request).await.unwrap();
         self.whole(response).await
     }
