@@ -172,8 +172,11 @@ impl Mark {
         let text = serde_json::to_vec(&Written { dir: fs::canonicalize(dir)?, noted })?;
         let written = self.files.iter().map(|path| write(path, &text, &self.vault));
         let written: Vec<io::Result<()>> = written.collect();
+        written.into_iter().next().unwrap_or(Ok(()))?;
+        // The name too: after a power cut the mark before would say that an older vault is the latest.
+        lock.sync_all()?;
         self.noted.store(noted.reached, SeqCst);
-        written.into_iter().next().unwrap_or(Ok(()))
+        Ok(())
     }
 }
 
