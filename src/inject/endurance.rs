@@ -21,7 +21,7 @@ const ERRORS_EACH: u32 = 3;
 const ERRORS_BEFORE_LAST: u32 = ERRORS_EACH - 1;
 /// Chance, at most, that of what is ahead so many are refused in a row that a session may end.
 const CHANCE_MAX: f64 = 0.01;
-/// Errors in a row that a session is thought to survive where none or few are likely: Postfix' smtpd_hard_error_limit is 20.
+/// Errors in a row that a session is thought to survive where few are likely: Postfix' smtpd_hard_error_limit is 20.
 const SURVIVED_USUALLY: u32 = 19;
 /// Of so many messages the chance of a refusal is judged, nearly.
 const WINDOW: u64 = 2000;
@@ -109,11 +109,11 @@ impl Endurance {
     /// How many messages may be ahead of the answers of a session with so many errors in a row behind it. `taken`: as for
     /// [`Endurance::refused`].
     pub fn messages_ahead(&self, behind: u32, taken: u64) -> usize {
-        let usually = SURVIVED_USUALLY.saturating_sub(behind) / ERRORS_EACH;
         let Some(left) = self.errors_left(behind) else {
-            return if self.refuses_nobody(taken) { usually as usize } else { 0 };
+            return if self.refuses_nobody(taken) { usize::MAX } else { 0 };
         };
         let survived = (left + ERRORS_EACH - ERRORS_BEFORE_LAST) / ERRORS_EACH;
+        let usually = SURVIVED_USUALLY.saturating_sub(behind) / ERRORS_EACH;
         let unlikely = CHANCE_MAX / self.chance_of_an_end(behind, left, taken);
         survived.max(usually.min(unlikely as u32)) as usize
     }
@@ -142,9 +142,12 @@ impl Endurance {
     /// How many further errors a session is known to survive with so many in a row behind it. `None`: none are to be
     /// thought of.
     fn errors_left(&self, behind: u32) -> Option<u32> {
-        let now_ms = self.now_ms();
         let until_ms = self.refusals_until_ms.load(Relaxed);
-        if behind == 0 && (until_ms == 0 || now_ms >= until_ms) {
+        if behind == 0 && until_ms == 0 {
+            return None;
+        }
+        let now_ms = self.now_ms();
+        if behind == 0 && now_ms >= until_ms {
             return None;
         }
         let survived = match self.fatal.get(now_ms) {
@@ -174,7 +177,7 @@ mod tests {
     async fn a4_a_target_that_refuses_is_sent_no_more_than_it_was_seen_to_survive() {
         let endurance = Endurance::new();
         assert_eq!(endurance.messages_ahead(0, CLEAN_MIN - 1), 0);
-        assert_eq!(endurance.messages_ahead(0, CLEAN_MIN), 6);
+        assert_eq!(endurance.messages_ahead(0, CLEAN_MIN), usize::MAX);
         endurance.refused(CLEAN_MIN);
         assert_eq!((endurance.errors_left(0), endurance.refuses_nobody(CLEAN_MIN + 1)), (Some(0), false));
         endurance.survived(2);

@@ -9,8 +9,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Messages on their way at once, at most. All of them are in doubt when the connection is lost.
-pub(in crate::inject) const IN_FLIGHT_MAX: usize = 8;
+/// Messages on their way at once, at most. All of them are in doubt when the connection is lost. So few that their errors, were
+/// all of them refused at MAIL, stay below Postfix' smtpd_hard_error_limit.
+pub(in crate::inject) const IN_FLIGHT_MAX: usize = 6;
 /// The same for a target that was not seen to take one behind another yet: what is offered is not always kept.
 const IN_FLIGHT_AT_FIRST_MAX: usize = 2;
 /// Octets on their way at once: past this no further message is begun.
