@@ -3,7 +3,8 @@
 
 use super::error::{Trouble, VaultError, store_error};
 use super::keyring::{Keyring, VaultRow};
-use super::sentry::{Closing, Stamp};
+use super::root_key::RootKey;
+use super::sentry::{Closing, Log, Stamp};
 use super::{store, verify};
 use rusqlite::Connection;
 use std::path::Path;
@@ -53,6 +54,31 @@ impl Doubt {
             Err(cause) => Some(Self { stamp: after, finding: Some(cause) }),
         }
     }
+}
+
+/// The first look at a vault, and its format. A log that a killed process has left is put into a file that came there later
+/// only when both together are a whole vault.
+pub fn open_first(path: &Path, root: &RootKey) -> Result<(VaultRow, Keyring, i64), VaultError> {
+    let is_suspect = store::is_younger_than_its_log(path);
+    match unlock(path, root, is_suspect) {
+        Err(VaultError::DamagedFile { .. }) if is_suspect => {
+            Err(VaultError::Unavailable { path: path.to_owned(), trouble: Trouble::ForeignLog })
+        }
+        opened => opened,
+    }
+}
+
+fn unlock(path: &Path, root: &RootKey, is_suspect: bool) -> Result<(VaultRow, Keyring, i64), VaultError> {
+    let failed = store_error(path);
+    let mut db = store::connect(path, store::Use::Read)?;
+    let (row, keys) = store::unlock(path, &db, root)?;
+    if is_suspect && Log::of(&db).map_err(&failed)?.has_more() {
+        is_whole(path, &mut db, &row, &keys)?;
+        // As it would have been when its last connection was closed; left to others where somebody reads.
+        let _ = store::checkpoint(&db);
+    }
+    let format = store::format_of(&db).map_err(failed)?;
+    Ok((row, keys, format))
 }
 
 fn examine(path: &Path, row: &VaultRow, keys: &Keyring) -> Result<(), VaultError> {

@@ -108,6 +108,8 @@ pub enum Trouble {
     Replaced,
     /// It was written while it was open, and not by this program.
     Overwritten,
+    /// The log beside it is older than the file, and together they are no vault.
+    ForeignLog,
     /// It had come further before: so many changes, of which it has so many.
     SetBack {
         had: i64,
@@ -141,6 +143,10 @@ impl fmt::Display for Trouble {
             Self::Overwritten => f.write_str(
                 "its file was overwritten while it was open; nobody is read until it has stood still and was found whole \
                  (write a copy under another name, then rename it to this one)",
+            ),
+            Self::ForeignLog => f.write_str(
+                "the log beside it (vault.db-wal) was left by another copy and does not fit it; move vault.db-wal and \
+                 vault.db-shm away, which lets this file be read as it is",
             ),
             Self::SetBack { had, has } => write!(
                 f,

@@ -81,9 +81,8 @@ impl Vault {
     /// [`VaultError`]: missing, wrong root key, damaged, or of a newer format.
     pub fn open(settings: &Settings) -> Result<Self, VaultError> {
         let path = store::file_in(&settings.dir);
-        let db = store::connect(&path, store::Use::Read)?;
-        let (row, keys) = store::unlock(&path, &db, &settings.root_key)?;
-        if store::format_of(&db).map_err(store_error(&path))? < store::FORMAT {
+        let (row, keys, format) = doubt::open_first(&path, &settings.root_key)?;
+        if format < store::FORMAT {
             reindex::bring_up_to_date(&path, &keys)?;
         }
         let (created, keys) = (row.created, Arc::new(keys));

@@ -190,6 +190,11 @@ impl Place {
             Fate::Sound | Fate::Unsure => {}
             Fate::Moved => {
                 close_all(inner, Closing::Tidy, Standing::Closed);
+                if store::is_younger_than_its_log(&self.path) {
+                    // Another process has it open: a log of the file that lay here before.
+                    inner.standing = Standing::Doubtful(Doubt::default());
+                    return Err(self.is_doubtful());
+                }
                 self.open_all(inner)?;
             }
             Fate::Overwritten => {

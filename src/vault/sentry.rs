@@ -36,9 +36,7 @@ impl FileId {
 
     /// `None` when there is no such file.
     fn beside(path: &Path, suffix: &str) -> Result<Option<Self>, VaultError> {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(suffix);
-        match std::fs::metadata(&beside) {
+        match std::fs::metadata(store::beside(path, suffix)) {
             Ok(found) => Ok(Some(Self::of(&found))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io_error(path)(error)),
@@ -66,7 +64,7 @@ impl Stamp {
 
 /// What SQLite knows of what was done to the file through it, by any process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Log {
+pub struct Log {
     /// Differs whenever another connection has committed in between.
     version: i64,
     /// Pages in the write-ahead log, and how many of them are known to be in the file.
@@ -75,7 +73,7 @@ struct Log {
 }
 
 impl Log {
-    fn of(db: &Connection) -> rusqlite::Result<Self> {
+    pub fn of(db: &Connection) -> rusqlite::Result<Self> {
         // NOOP looks and does nothing, not even lock.
         let (pages, moved) =
             db.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| Ok((row.get(1)?, row.get(2)?)))?;
@@ -83,7 +81,7 @@ impl Log {
     }
 
     /// A checkpoint, which writes the file, may be at work.
-    fn has_more(&self) -> bool {
+    pub fn has_more(&self) -> bool {
         self.pages > self.moved
     }
 }

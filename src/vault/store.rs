@@ -4,10 +4,12 @@ use super::error::{VaultError, io_error, store_error};
 use super::keyring::{Keyring, KeyringFault, VaultRow, WrappedKey};
 use super::root_key::RootKey;
 use super::twins;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
+use rustix::fs::{FlockOperation, flock};
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -84,6 +86,13 @@ pub fn create_if_missing(dir: &Path, root: &RootKey, now: i64) -> Result<(), Vau
         return Ok(());
     }
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(&failed)?;
+    let lock = fs::File::open(dir).map_err(&failed)?;
+    // Of several that make one, those behind the first find it there, and its log is not what an earlier one has left.
+    let _ = flock(&lock, FlockOperation::LockExclusive);
+    if path.try_exists().map_err(&failed)? {
+        return Ok(());
+    }
+    remove_left_behind(&path).map_err(&failed)?;
     let cradle = tempfile::Builder::new().prefix(".new-vault-").tempdir_in(dir).map_err(&failed)?;
     let unborn = cradle.path().join(FILE_NAME);
     fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unborn).map_err(&failed)?;
@@ -94,7 +103,7 @@ pub fn create_if_missing(dir: &Path, root: &RootKey, now: i64) -> Result<(), Vau
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         linked => linked.map_err(&failed)?,
     }
-    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(&failed)
+    lock.sync_all().map_err(&failed)
 }
 
 /// Nothing of it is synced but the whole, by whoever makes it: until it has its name, a file that is cut short is nobody's.
@@ -135,6 +144,10 @@ pub fn connect(path: &Path, purpose: Use) -> Result<Connection, VaultError> {
     }
     let failed = store_error(path);
     let db = Connection::open_with_flags(path, flags()).map_err(&failed)?;
+    if is_younger_than_its_log(path) {
+        // Whoever closes the last connection would put it into the file.
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(&failed)?;
+    }
     db.busy_timeout(purpose.wait()).map_err(&failed)?;
     let number = |name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(&failed);
     if number("application_id")? != APPLICATION_ID {
@@ -217,13 +230,38 @@ pub fn checkpoint(db: &Connection) -> rusqlite::Result<()> {
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
+/// Whether the file was put there, or written, behind the last that its write-ahead log holds. That is so for a moment while a
+/// checkpoint is at work; and when a killed process has left the log of a file that was replaced since: SQLite would read
+/// the new file through it. The time of the file's last change (`st_ctime`) cannot be set back, and a rename moves it.
+pub fn is_younger_than_its_log(path: &Path) -> bool {
+    let (Ok(file), Ok(log)) = (fs::metadata(path), fs::metadata(beside(path, "-wal"))) else { return false };
+    // Clocks of file systems tick every few milliseconds.
+    log.len() > 0 && (file.ctime(), file.ctime_nsec()) >= (log.mtime(), log.mtime_nsec())
+}
+
+/// What a vault has left that is not there any more belongs to no other one.
+fn remove_left_behind(path: &Path) -> io::Result<()> {
+    for suffix in ["-wal", "-shm"] {
+        match fs::remove_file(beside(path, suffix)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A file of SQLite's beside the database; beside the file itself, where its name is a link.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut beside = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();
+    beside.push(suffix);
+    beside.into()
+}
+
 /// Bytes of the file, its write-ahead log and the log's index.
 pub fn bytes_on_disk(path: &Path) -> Result<u64, VaultError> {
     let mut total = fs::metadata(path).map_err(io_error(path))?.len();
     for suffix in ["-wal", "-shm"] {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(suffix);
-        match fs::metadata(&beside) {
+        match fs::metadata(beside(path, suffix)) {
             Ok(found) => total += found.len(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(io_error(path)(error)),

@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 mod altered;
+mod left_behind;
 mod markers;
 mod overwritten;
 mod set_back;
