@@ -5,8 +5,10 @@ use crate::world::{PATIENCE, World, assert_result};
 use serde_json::{Value, json};
 use std::fs;
 use std::time::Duration;
+use tokenrelay::app::vault_settings;
 use tokenrelay::config::Config;
 use tokenrelay::load::sink::Script;
+use tokenrelay::vault::Vault;
 use tokio::time::{interval, timeout};
 use toml_edit::value;
 
@@ -79,6 +81,46 @@ async fn c9_a_vault_that_is_overwritten_in_place_is_said_and_refuses_nobody() {
         let said = readiness(&world, 200).await;
         assert!(!said.contains("vault"), "{said}");
     }
+    world.finish().await;
+}
+
+/// Whoever withdrew consent since the copy was made is not mailed, and whoever was added is not refused for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c9_an_older_copy_of_the_vault_mails_and_refuses_nobody_until_a_person_decides() {
+    let mut world = Stage::new().up().await;
+    let vault = world.config.vault_dir().join("vault.db");
+    let (older, latest) = (vault.with_extension("older"), vault.with_extension("latest"));
+    let put_in_place = |copy: &std::path::Path| {
+        fs::copy(copy, vault.with_extension("new")).unwrap();
+        fs::rename(vault.with_extension("new"), &vault).unwrap();
+    };
+    fs::copy(&vault, &older).unwrap();
+    world.refuse(0, "service");
+    readiness(&world, 200).await;
+    fs::copy(&vault, &latest).unwrap();
+    put_in_place(&older);
+    for turn in ["while it runs", "at its start"] {
+        let said = readiness(&world, 503).await;
+        assert!(said.contains("set back to an earlier time") && said.contains("vault release"), "{said}");
+        let mut http = world.http().await;
+        let mut unknown = world.job(0, &format!("nobody {turn}"));
+        unknown["to"] = json!("e_nobodyhasthis@tokens.example");
+        for job in [world.job(0, turn), world.job(1, &format!("other {turn}")), unknown] {
+            assert_result(&http.post(&job).await.json(), "deferred", "vault-unavailable");
+        }
+        world.restart().await;
+    }
+    assert!(world.messages().is_empty());
+    put_in_place(&latest);
+    readiness(&world, 200).await;
+    let mut http = world.http().await;
+    assert_result(&http.post(&world.job(0, "c")).await.json(), "suppressed", "no-consent");
+    assert_eq!(http.post(&world.job(1, "d")).await.status, 200);
+    put_in_place(&older);
+    readiness(&world, 503).await;
+    Vault::open(&vault_settings(&world.config).unwrap()).unwrap().release().unwrap();
+    readiness(&world, 200).await;
+    assert_eq!(http.post(&world.job(0, "e")).await.status, 200, "a person said that this one counts");
     world.finish().await;
 }
 
