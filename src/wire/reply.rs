@@ -77,9 +77,12 @@ impl<'a> Reply<'a> {
     /// # Errors
     /// [`BadReply`] when `octets` is not what the framer delimits.
     pub fn parse(octets: &'a [u8]) -> Result<Self, BadReply> {
-        let line = octets.split_inclusive(|b| *b == b'\n').next_back().ok_or(BadReply::NotAReply)?;
-        let head = line_head(line)?;
-        let enhanced = enhanced_code(head.text, head.code).map(|(code, _)| code);
+        let mut lines = octets.split_inclusive(|b| *b == b'\n').rev();
+        let head = line_head(lines.next().ok_or(BadReply::NotAReply)?)?;
+        let code_of = |text| enhanced_code(text, head.code).map(|(code, _)| code);
+        // Each line should have it (RFC 2034 §4); where the last has none, the nearest before it tells.
+        let before = || lines.find_map(|line| code_of(line_head(line).ok()?.text));
+        let enhanced = code_of(head.text).or_else(before);
         Ok(Self { code: ReplyCode { basic: head.code, enhanced }, octets })
     }
 
@@ -169,6 +172,7 @@ mod tests {
         let code = |octets: &[u8]| Reply::parse(octets).unwrap().code;
         assert_eq!(code(b"550 5.1.1 no such user\r\n"), ReplyCode::new(550, 5, 1, 1));
         assert_eq!(code(b"250-2.0.0 a\r\n250 2.0.0 b\r\n"), ReplyCode::new(250, 2, 0, 0));
+        assert_eq!(code(b"250-2.1.5 a\r\n250-b\r\n250 c\r\n"), ReplyCode::new(250, 2, 1, 5));
         assert_eq!(code(b"550 4.1.1 odd\r\n").enhanced, None);
         assert_eq!(code(b"550 5.1.1.1 odd\r\n").enhanced, None);
         assert_eq!(code(b"550 5.1234.1 odd\r\n").enhanced, None);

@@ -173,6 +173,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     async fn landing(&mut self, target: &Arc<Target>, flight: &Flight, limit: Duration) -> Landing {
         let asked = Asked { target, delivery: &flight.parcel.delivery, offer: Offer::Chunked };
         let mut landing = Landing { content: Err(Broken::Closed), refusal: None, goodbye: None };
+        // Answers to MAIL and RCPT that say they are. Some recipients get another code (252 2.5.2, or none).
+        let mut named = 0;
         let commands = [Command::Reset, Command::Mail, Command::Recipient, Command::Content];
         for command in commands.into_iter().skip(usize::from(!flight.resets)) {
             let code = match self.answer(target, limit).await {
@@ -180,6 +182,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 Ok(code) => return Landing { content: Err(Broken::OutOfStep(code.basic)), ..landing },
                 Err(broken) => return Landing { content: Err(broken), ..landing },
             };
+            let is_of_envelope = matches!(command, Command::Mail | Command::Recipient);
+            named += usize::from(is_of_envelope && says_addressing(code));
             let is_lost = match command {
                 Command::Reset if code.is_positive() => {
                     self.owed = Owed::Nothing;
@@ -187,8 +191,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 }
                 // Behind a refused chunk it may be an answer to what stood in it.
                 Command::Reset => self.owed == Owed::ResetBehindChunk && code.basic != 421,
-                Command::Content => false,
-                _ => code.is_positive() && !says_addressing(code),
+                // An answer too many would be in its place, and the one to RCPT in that of the content's.
+                Command::Content if code.is_positive() && landing.refusal.is_none() => match named {
+                    2.. => says_addressing(code),
+                    1 => !says_other(code),
+                    0 => true,
+                },
+                Command::Mail | Command::Recipient | Command::Data | Command::Content => false,
             };
             landing.content = if is_lost { Err(Broken::OutOfStep(code.basic)) } else { Ok(code) };
             if is_lost {
@@ -223,7 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             (course, None) => course,
         };
         match (content, refusal) {
-            (Ok(code), None) if code.is_positive() && says_other(code) => {
+            (Ok(code), None) if code.is_positive() => {
                 if flight.resets {
                     target.lessons.prove_chunks();
                 }

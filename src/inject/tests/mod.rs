@@ -1,6 +1,7 @@
 //! The injector against the sink, over real sockets and real TLS.
 
 mod chunks;
+mod codes;
 mod dialogue;
 mod endurance;
 mod erratic;

@@ -261,7 +261,7 @@ impl Talk {
         let usual = if self.has_sender { "250 2.1.5 ok" } else { "503 5.5.1 MAIL first" };
         let (code, goes) = self.say(said, usual);
         let address = self.recipient.clone();
-        if code != 250 {
+        if !(200..300).contains(&code) {
             self.recipient = before;
         }
         if code >= 500 {
