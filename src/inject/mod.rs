@@ -2,6 +2,7 @@
 //! of it. Never writes a message anywhere else.
 
 mod admission;
+mod alike;
 mod auth;
 mod balance;
 mod breaker;
@@ -28,6 +29,7 @@ mod talk;
 mod target;
 mod trouble;
 mod unclear;
+mod unknown;
 mod verdict;
 
 pub use balance::{Injector, Standing, TargetHandle};

@@ -5,6 +5,8 @@
 //! that refuses everybody refuses nobody in particular, and neither does a session that takes nobody while others do:
 //! behind one name there may be several machines.
 
+use super::alike::{Alike, Clearer};
+use super::unknown::{Said, Unknown};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,18 +22,6 @@ const DISAGREEMENT_SHOWS: Duration = Duration::from_secs(600);
 const BELIEVED_MIN: u32 = 3;
 /// For so long a message that was refused waits for its session to take others, which shows more than another session.
 const OTHERS_SHOW: Duration = Duration::from_millis(100);
-/// Refusals in a row are no coincidence when so many would come together less often than once in a thousand times, at
-/// the rate at which this target refuses; within these bounds.
-const COINCIDENCE: f64 = 0.001;
-const ALIKE_MIN: u32 = 2;
-const ALIKE_MAX: u32 = 60;
-/// More refusals in a row, at least, than one session has a part in.
-const EVERYBODY_MIN: u32 = 12;
-/// The same for recipients that the target says it does not have: what a broken table of recipients says of each. A
-/// sorted list may hold all who were with a company that is gone.
-const NOBODY_KNOWN_MIN: u32 = 100;
-/// Messages of late by which the rate is known.
-const RATE_OF_LATE: f64 = 200.0;
 /// Messages that a session refuses in a row, at least, before another one is made in its place.
 const USELESS_MIN: u32 = 3;
 /// Sessions that have to agree where none of them has anybody else to judge.
@@ -45,6 +35,8 @@ pub(super) struct Witness {
     taken: AtomicU64,
     /// Messages refused since it took the last one, without those that were found to be the person's.
     in_a_row: AtomicU32,
+    /// Recipients refused as unknown since it took the last one.
+    unknown_in_a_row: AtomicU32,
 }
 
 impl Witness {
@@ -56,6 +48,14 @@ impl Witness {
         self.taken.fetch_add(1, Relaxed);
         if self.in_a_row.load(Relaxed) > 0 {
             self.in_a_row.store(0, Relaxed);
+        }
+        self.knows_people();
+    }
+
+    /// Those it did not know were right to be refused, or others were taken since.
+    fn knows_people(&self) {
+        if self.unknown_in_a_row.load(Relaxed) > 0 {
+            self.unknown_in_a_row.store(0, Relaxed);
         }
     }
 
@@ -76,7 +76,8 @@ impl Witness {
     /// What it says of a message that others refused is worth something: it takes others, or is new.
     fn is_good(&self) -> bool {
         let in_a_row = self.in_a_row.load(Relaxed);
-        in_a_row == 0 || (self.taken() == 0 && in_a_row < USELESS_MIN)
+        let knows_people = self.unknown_in_a_row.load(Relaxed) < USELESS_MIN;
+        knows_people && (in_a_row == 0 || (self.taken() == 0 && in_a_row < USELESS_MIN))
     }
 
     /// It took the one before this message, which it refused.
@@ -211,17 +212,6 @@ impl Doubt {
     }
 }
 
-/// What an unclear refusal is taken for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Clearer {
-    /// The target takes others.
-    Persons,
-    /// Another session has to see it.
-    LookAgain,
-    /// The target takes nobody.
-    Targets,
-}
-
 #[derive(Debug)]
 pub(super) struct Unclear {
     born: Instant,
@@ -232,61 +222,9 @@ pub(super) struct Unclear {
     right: AtomicU32,
     /// Plain data, held for lines only; looked at for refusals that do not tell whose they are.
     alike: Mutex<Alike>,
-    /// As `alike`, for recipients refused as such.
-    unknown: Mutex<Alike>,
-}
-
-/// Refusals in a row that are alike.
-#[derive(Debug, Default)]
-struct Alike {
-    /// How many messages the target had taken by then.
-    taken: u64,
-    refused: u32,
-    /// Of late, for the rate: the refusals, and where the messages taken are counted from.
-    refused_of_late: f64,
-    taken_from: f64,
-}
-
-impl Alike {
-    fn note(&mut self, taken: u64) {
-        self.refused = if self.taken == taken { self.refused.saturating_add(1) } else { 1 };
-        self.taken = taken;
-        self.refused_of_late += 1.0;
-        let taken_of_late = taken as f64 - self.taken_from;
-        let too_many = (self.refused_of_late + taken_of_late) / RATE_OF_LATE;
-        if too_many > 1.0 {
-            self.refused_of_late /= too_many;
-            self.taken_from = taken as f64 - taken_of_late / too_many;
-        }
-    }
-
-    /// How many were refused since the target took somebody.
-    fn in_a_row(&self, taken: u64) -> u32 {
-        if self.taken == taken { self.refused } else { 0 }
-    }
-
-    /// How many in a row are too many for people, by what was before them.
-    fn too_many(&self, taken: u64) -> u32 {
-        let refused = (self.refused_of_late - f64::from(self.in_a_row(taken))).max(0.0) + 1.0;
-        let taken = (taken as f64 - self.taken_from).max(0.0) + 1.0;
-        let too_many = (COINCIDENCE.ln() / (refused / (refused + taken)).ln()).ceil();
-        (too_many as u32).clamp(ALIKE_MIN, ALIKE_MAX)
-    }
-
-    fn is_too_many(&self, taken: u64) -> bool {
-        self.in_a_row(taken) >= self.too_many(taken)
-    }
-
-    /// More in a row than one session has a part in. Of a target that is new nothing is known.
-    fn is_everybody(&self, taken: u64) -> bool {
-        let too_many = if taken == 0 { ALIKE_MAX } else { self.too_many(taken) };
-        self.in_a_row(taken) > EVERYBODY_MIN.max(2 * too_many)
-    }
-
-    /// More in a row than any list holds.
-    fn is_nobody_known(&self, taken: u64) -> bool {
-        self.in_a_row(taken) > NOBODY_KNOWN_MIN.max(2 * self.too_many(taken))
-    }
+    unknown: Unknown,
+    /// As `alike`, for contents refused as such.
+    unfit: Mutex<Alike>,
 }
 
 impl Unclear {
@@ -297,7 +235,8 @@ impl Unclear {
             disagreed_at_ms: AtomicU64::new(0),
             right: AtomicU32::new(0),
             alike: Mutex::default(),
-            unknown: Mutex::default(),
+            unknown: Unknown::default(),
+            unfit: Mutex::default(),
         }
     }
 
@@ -308,6 +247,7 @@ impl Unclear {
         if !doubt.is_none() {
             self.disagreed_at_ms.store(at_ms, Relaxed);
             self.right.store(0, Relaxed);
+            self.unknown.was_wrong();
         }
     }
 
@@ -367,12 +307,34 @@ impl Unclear {
         if is_accepting && !alike.is_too_many(taken) { Clearer::Persons } else { Clearer::Targets }
     }
 
-    /// A recipient was refused for good as one that is not there. Whether so many were in a row, and nobody taken
-    /// between, that it is the target that knows nobody.
-    pub fn knows_nobody(&self, taken: u64) -> bool {
-        let mut unknown = self.unknown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        unknown.note(taken);
-        unknown.is_nobody_known(taken)
+    /// Whose a recipient's refusal is as one that is not there: theirs, if a session says so that knows others, or
+    /// sessions agree.
+    pub fn judge_unknown(&self, doubt: &mut Doubt, witness: &Arc<Witness>, taken: u64) -> Clearer {
+        let said = Said {
+            is_proven: witness.is_proven(),
+            in_a_row: witness.unknown_in_a_row.fetch_add(1, Relaxed) + 1,
+            looks_of_others: doubt.looks.iter().filter(|look| !Arc::ptr_eq(&look.witness, witness)).count(),
+            is_first: doubt.is_none(),
+            do_disagree: within(self.born, &self.disagreed_at_ms, DISAGREEMENT_SHOWS),
+        };
+        let judged = self.unknown.judge(said, taken);
+        match judged {
+            Clearer::Persons if said.looks_of_others > 0 => {
+                witness.knows_people();
+                doubt.looks.iter().for_each(|look| look.witness.knows_people());
+            }
+            Clearer::LookAgain => doubt.add(witness, taken),
+            Clearer::Persons | Clearer::Targets => {}
+        }
+        judged
+    }
+
+    /// A content was refused for good. Whether so many were in a row, and none taken between, that it is the target
+    /// that takes none.
+    pub fn takes_nothing(&self, taken: u64) -> bool {
+        let mut unfit = self.unfit.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        unfit.note(taken);
+        unfit.is_nobody_known(taken)
     }
 
     /// Whether the target takes people now, so that a refusal that does not tell is no sign that it is down.
@@ -383,7 +345,16 @@ impl Unclear {
     /// Whether this session refuses more in a row than people account for: another one may not.
     pub fn is_useless(&self, witness: &Witness, taken: u64) -> bool {
         let in_a_row = witness.in_a_row.load(Relaxed);
-        in_a_row >= USELESS_MIN && in_a_row >= self.alike().too_many(taken)
+        let refuses = in_a_row >= USELESS_MIN && in_a_row >= self.alike().too_many(taken);
+        refuses || self.knows_nobody(witness, taken)
+    }
+
+    /// Whether this session knows nobody, while others are known to differ from it.
+    fn knows_nobody(&self, witness: &Witness, taken: u64) -> bool {
+        let in_a_row = witness.unknown_in_a_row.load(Relaxed);
+        in_a_row >= USELESS_MIN
+            && within(self.born, &self.disagreed_at_ms, DISAGREEMENT_SHOWS)
+            && in_a_row >= self.unknown.too_many(taken)
     }
 
     fn alike(&self) -> std::sync::MutexGuard<'_, Alike> {
@@ -400,6 +371,7 @@ fn within(born: Instant, at_ms: &AtomicU64, time: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inject::alike::ALIKE_MAX;
 
     /// One session that took this many.
     fn session(taken: u64) -> Arc<Witness> {

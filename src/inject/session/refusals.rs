@@ -3,13 +3,13 @@
 use super::answers::{Asked, Envelope};
 use super::{Offer, Owed, STRIKES_MAX, Session, Stop, set_apart};
 use crate::fault::{Fault, Reason, ReplyCode};
+use crate::inject::alike::Clearer;
 use crate::inject::delivery::{Errand, Parcel};
 use crate::inject::health::Sign;
 use crate::inject::lessons::Ahead;
 use crate::inject::senders::Follows;
 use crate::inject::target::Target;
 use crate::inject::trouble::{Blame, Refusal};
-use crate::inject::unclear::Clearer;
 use crate::inject::verdict::{Command, Heard, Sent, Whose, whose};
 use crate::report::scrub::scrub;
 use std::sync::Arc;
@@ -104,12 +104,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         refused: Refused,
     ) -> Option<Stop> {
         match refused.whose {
-            Whose::Recipient => {
-                self.refuse_recipient(target, parcel, refused);
-                None
-            }
+            Whose::Recipient => self.refuse_recipient(target, parcel, refused),
             Whose::Message => {
-                self.refuse(target, parcel, refused);
+                self.refuse_message(target, parcel, refused);
                 None
             }
             Whose::Unclear => self.clear_up(target, parcel, refused),
@@ -146,10 +143,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         parcel.fail(refused.fault);
     }
 
-    /// A table of recipients that is gone or empty says of everybody that they are not there: then it is the target's.
-    fn refuse_recipient(&mut self, target: &Target, parcel: Parcel, mut refused: Refused) {
-        let is_for_good = refused.command == Command::Recipient && !refused.fault.is_transient();
-        if is_for_good && target.unclear.knows_nobody(target.stats.relayed()) {
+    /// A table of recipients that is gone or empty says of everybody that they are not there: then it is the target's, or
+    /// one machine's behind its name.
+    fn refuse_recipient(
+        &mut self,
+        target: &Arc<Target>,
+        mut parcel: Parcel,
+        mut refused: Refused,
+    ) -> Option<Stop> {
+        if refused.command != Command::Recipient || refused.fault.is_transient() {
+            self.refuse(target, parcel, refused);
+            return None;
+        }
+        let judged = target.unclear.judge_unknown(&mut parcel.doubt, &self.witness, target.stats.relayed());
+        let is_lost = judged == Clearer::LookAgain && self.is_useless(target);
+        let stop = is_lost.then(|| self.leave(target, &refused));
+        match judged {
+            Clearer::Persons => self.refuse(target, parcel, refused),
+            // It finds out whether the target is there, and that is so.
+            Clearer::LookAgain if parcel.errand == Errand::Attempt => self.refuse(target, parcel, refused),
+            Clearer::LookAgain if !parcel.is_overdue() => self.look_again(target, parcel),
+            Clearer::LookAgain => {
+                refused.whose = Whose::Target;
+                self.pass_on(target, parcel, &refused);
+            }
+            Clearer::Targets => {
+                refused.whose = Whose::Target;
+                self.decline(target, parcel, &refused);
+            }
+        }
+        stop
+    }
+
+    /// A target that takes no content at all has troubles of its own.
+    fn refuse_message(&mut self, target: &Target, parcel: Parcel, mut refused: Refused) {
+        if !refused.fault.is_transient() && target.unclear.takes_nothing(target.stats.relayed()) {
             refused.whose = Whose::Target;
             self.decline(target, parcel, &refused);
         } else {

@@ -16,6 +16,7 @@ mod policies;
 mod storm;
 mod throughput;
 mod trust;
+mod unknown;
 mod whose;
 
 use super::*;
