@@ -223,8 +223,8 @@ pub(super) struct Unclear {
     /// Plain data, held for lines only; looked at for refusals that do not tell whose they are.
     alike: Mutex<Alike>,
     unknown: Unknown,
-    /// As `alike`, for contents refused as such.
-    unfit: Mutex<Alike>,
+    /// As `alike`, for recipients of whom more was said behind the content.
+    mailboxes: Mutex<Alike>,
 }
 
 impl Unclear {
@@ -236,7 +236,7 @@ impl Unclear {
             right: AtomicU32::new(0),
             alike: Mutex::default(),
             unknown: Unknown::default(),
-            unfit: Mutex::default(),
+            mailboxes: Mutex::default(),
         }
     }
 
@@ -329,12 +329,12 @@ impl Unclear {
         judged
     }
 
-    /// A content was refused for good. Whether so many were in a row, and none taken between, that it is the target
-    /// that takes none.
-    pub fn takes_nothing(&self, taken: u64) -> bool {
-        let mut unfit = self.unfit.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        unfit.note(taken);
-        unfit.is_nobody_known(taken)
+    /// Behind the content a recipient was refused for good: a mailbox that is full, or closed. Whether so many were in a
+    /// row, and none taken between, that the target says it of everybody.
+    pub fn refuses_every_mailbox(&self, taken: u64) -> bool {
+        let mut mailboxes = self.mailboxes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        mailboxes.note(taken);
+        mailboxes.is_nobody_known(taken)
     }
 
     /// Whether the target takes people now, so that a refusal that does not tell is no sign that it is down.

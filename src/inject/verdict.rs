@@ -197,7 +197,7 @@ static TABLE: &[Row] = &[
     row(ENVELOPE, REFUSED, Any, TOO_MANY_MESSAGES, Whose::SessionFull).on_a_used_session(),
     // Rules of the recipient's own, which name authentication and senders too.
     row(&[Rcpt], REFUSED, Any, RULES_OF_THE_RECIPIENT, Whose::Recipient),
-    row(&[Content], REFUSED, Any, RULES_OF_THE_RECIPIENT, Whose::Message),
+    row(&[Content], REFUSED, Any, RULES_OF_THE_RECIPIENT, Whose::Recipient),
     // What it says of our account, also with a mailbox's code.
     row(ALL_BUT_RESET, REFUSED, Any, OUR_ACCOUNT, Whose::Target),
     // The reputation of the machine we send from, which names the sending domain too.
@@ -209,9 +209,9 @@ static TABLE: &[Row] = &[
     // The recipient's own codes, before any other word: the text may quote what another server said of somebody else.
     row(&[Rcpt], REFUSED, Of(1, &[1..=6]), &[], Whose::Recipient),
     row(&[Rcpt], REFUSED, Of(2, &[1..=2]), &[], Whose::Recipient),
-    row(&[Content], REFUSED, Of(2, &[1..=2]), &[], Whose::Message),
+    row(&[Content], REFUSED, Of(2, &[1..=2]), &[], Whose::Recipient),
     row(&[Rcpt], REFUSED, Any, FULL_MAILBOX, Whose::Recipient),
-    row(&[Content], REFUSED, Any, FULL_MAILBOX, Whose::Message),
+    row(&[Content], REFUSED, Any, FULL_MAILBOX, Whose::Recipient),
     // Authentication and TLS.
     row(ALL_BUT_RESET, 530..=538, Any, &[], Whose::Target),
     row(ALL_BUT_RESET, REFUSED, Of(7, &[8..=12, 14..=14, 57..=57]), &[], Whose::Target),

@@ -106,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         match refused.whose {
             Whose::Recipient => self.refuse_recipient(target, parcel, refused),
             Whose::Message => {
-                self.refuse_message(target, parcel, refused);
+                self.refuse(target, parcel, refused);
                 None
             }
             Whose::Unclear => self.clear_up(target, parcel, refused),
@@ -152,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         mut refused: Refused,
     ) -> Option<Stop> {
         if refused.command != Command::Recipient || refused.fault.is_transient() {
-            self.refuse(target, parcel, refused);
+            self.refuse_behind_recipient(target, parcel, refused);
             return None;
         }
         let judged = target.unclear.judge_unknown(&mut parcel.doubt, &self.witness, target.stats.relayed());
@@ -160,9 +160,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         let stop = is_lost.then(|| self.leave(target, &refused));
         match judged {
             Clearer::Persons => self.refuse(target, parcel, refused),
-            // It finds out whether the target is there, and that is so.
-            Clearer::LookAgain if parcel.errand == Errand::Attempt => self.refuse(target, parcel, refused),
-            Clearer::LookAgain if !parcel.is_overdue() => self.look_again(target, parcel),
+            Clearer::LookAgain if !parcel.is_overdue() => {
+                if parcel.errand == Errand::Attempt {
+                    // It was to find out whether the target is there, and has.
+                    target.note(Sign::Answered);
+                    parcel.errand = Errand::Usual;
+                }
+                self.look_again(target, parcel);
+            }
             Clearer::LookAgain => {
                 refused.whose = Whose::Target;
                 self.pass_on(target, parcel, &refused);
@@ -175,9 +180,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         stop
     }
 
-    /// A target that takes no content at all has troubles of its own.
-    fn refuse_message(&mut self, target: &Target, parcel: Parcel, mut refused: Refused) {
-        if !refused.fault.is_transient() && target.unclear.takes_nothing(target.stats.relayed()) {
+    /// Of the recipient, though not at RCPT for good. A target that finds everybody's mailbox full or closed speaks of its own.
+    fn refuse_behind_recipient(&mut self, target: &Target, parcel: Parcel, mut refused: Refused) {
+        let is_for_good = refused.command == Command::Content && !refused.fault.is_transient();
+        if is_for_good && target.unclear.refuses_every_mailbox(target.stats.relayed()) {
             refused.whose = Whose::Target;
             self.decline(target, parcel, &refused);
         } else {

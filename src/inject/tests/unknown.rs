@@ -67,12 +67,42 @@ async fn a6_lists_that_are_dead_in_part_or_as_a_whole_come_out_right() {
     }
 }
 
+/// Everybody's mailbox is full, it says behind the content: the quota of our account, say.
 #[tokio::test]
-async fn a3_a_target_that_takes_no_content_at_all_refuses_a_hundred_and_then_nobody() {
-    for said in ["554 5.6.0 not MIME", "552 5.3.4 too large", "552 5.2.2 no room"] {
+async fn a3_a_target_that_finds_every_mailbox_full_refuses_a_hundred_and_then_nobody() {
+    for said in ["552 5.2.2 no room", "550 5.2.1 mailbox disabled", "552 mailbox full"] {
         let manners = move |ask: &Ask<'_>| if ask.verb == "." { text(said) } else { Say::Usual };
         let peer = Peer::start(|_| PIPELINING, manners).await;
         let [relayed, rejected, deferred] = outcome(&peer, 4, 300).await;
         assert!((relayed, rejected + deferred) == (0, 300) && rejected <= 110, "{said}: {rejected} rejected");
     }
+}
+
+/// One template too large, or of a kind that the target does not take, is refused for all: the engine is told, and nobody
+/// waits for a target that works.
+#[tokio::test]
+async fn a3_a_message_that_the_target_finds_unfit_is_refused_however_many_are_alike() {
+    for (at, said) in
+        [(".", "554 5.6.0 not MIME"), (".", "552 5.3.4 too large"), ("MAIL", "552 5.3.4 too large")]
+    {
+        let manners = move |ask: &Ask<'_>| if ask.verb == at { text(said) } else { Say::Usual };
+        let peer = Peer::start(|_| PIPELINING, manners).await;
+        assert_eq!(outcome(&peer, 4, 300).await, [0, 300, 0], "{at} {said}");
+    }
+}
+
+/// The first message behind an outage goes to a machine that has lost its table. It finds out that the target is there, no
+/// more.
+#[tokio::test]
+async fn a6_a_message_that_finds_a_target_there_again_is_not_judged_by_a_new_session_alone() {
+    let mails = AtomicUsize::new(0);
+    let manners = move |ask: &Ask<'_>| match ask.verb {
+        "MAIL" if (30..36).contains(&mails.fetch_add(1, Relaxed)) => text("451 4.3.0 not now"),
+        "RCPT" if ask.mails == 1 && ask.session == 1 => text(UNKNOWN),
+        _ => Say::Usual,
+    };
+    let peer = Peer::start(|_| PLAIN, manners).await;
+    let injector = one_session(&peer);
+    let states = send(&injector, 0..40).await;
+    assert_eq!(count(&states, State::Rejected), 0, "{states:?}");
 }
