@@ -5,7 +5,7 @@ use super::ehlo::Capabilities;
 use super::machines::Machines;
 use super::session::Session;
 use super::settings::{TargetSettings, TlsMode};
-use super::stream::Stream;
+use super::stream::{Encrypted, Stream, Underneath};
 use super::talk::{Broken, Talk};
 use super::trouble::{TlsTrouble, Trouble, greeting_refused};
 use crate::fault::ReplyCode;
@@ -93,8 +93,8 @@ pub(super) async fn start_tls(settings: &TargetSettings, tcp: TcpStream) -> Resu
     let config = settings.client_tls.as_ref().ok_or(Trouble::NoTrust)?.config();
     let name = ServerName::try_from(settings.server_name.clone()).map_err(|_| Trouble::BadServerName)?;
     let limit = settings.deadlines.tls;
-    match timeout(limit, TlsConnector::from(config).connect(name, tcp)).await {
-        Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
+    match timeout(limit, TlsConnector::from(config).connect(name, Underneath::new(tcp))).await {
+        Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(Encrypted::new(stream)))),
         Ok(Err(error)) => Err(Trouble::Tls(error.into())),
         Err(_) => Err(Trouble::Tls(TlsTrouble::Timeout(limit))),
     }

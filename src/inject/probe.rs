@@ -181,7 +181,7 @@ async fn greet(target: &TargetSettings, talk: &mut Talk<Stream>) -> Result<Capab
 /// Version, cipher and how long the certificate is still good.
 fn describe_tls(stream: &Stream) -> String {
     let Stream::Tls(stream) = stream else { return String::from("clear text") };
-    let (_, connection) = stream.get_ref();
+    let connection = stream.connection();
     let version = connection.protocol_version().and_then(|v| v.as_str()).unwrap_or("TLS");
     let cipher =
         connection.negotiated_cipher_suite().and_then(|c| c.suite().as_str()).unwrap_or("unknown cipher");

@@ -67,7 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 return Err(self.cut_short(target, current, next, broken).await);
             }
             Err(ContentTorn::AfterDot(broken)) => {
-                return Err(self.doubt(target, current, next, broken));
+                return Err(self.cut_off_behind_dot(target, current, next, broken).await);
             }
         }
         let code = match self.answer(target, target.settings.deadlines.final_reply).await {
@@ -99,6 +99,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 Halt::leaving(next, stop.unwrap_or(Stop::Broken(broken)))
             }
             None => Halt { unsent: next.into_iter().collect(), ..Halt::blaming(current, broken) },
+        }
+    }
+
+    /// The message has left, and what was to follow it has not. The answer may be there all the same.
+    async fn cut_off_behind_dot(
+        &mut self,
+        target: &Arc<Target>,
+        current: Parcel,
+        next: Option<Parcel>,
+        broken: Broken,
+    ) -> Halt {
+        match self.answer(target, EARLY_REFUSAL_LIMIT).await {
+            Ok(code) if matches!(code.basic, 200..=299 | 400..=599) => {
+                match self.settle(target, current, next, code) {
+                    Ok(next) => Halt::leaving(next, broken),
+                    Err(halt) => halt,
+                }
+            }
+            _ => self.doubt(target, current, next, broken),
         }
     }
 

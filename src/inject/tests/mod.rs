@@ -15,6 +15,7 @@ mod peer;
 mod policies;
 mod storm;
 mod throughput;
+mod torn;
 mod trust;
 mod unknown;
 mod whose;
