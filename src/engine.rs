@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// How an engine shows who it is: by a secret, kept as its digest only, or by a name in its client certificate.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     secret: Option<[u8; 32]>,
     certificate_name: Option<Box<str>>,
@@ -141,6 +141,11 @@ impl Engines {
     /// The engine a door belongs to.
     pub fn by_name(&self, name: &str) -> Option<Arc<Engine>> {
         self.0.iter().find(|engine| *engine.name == *name).cloned()
+    }
+
+    /// Whether who showed the credential of `engine` before could show it still.
+    pub fn still_know(&self, engine: &Engine) -> bool {
+        self.by_name(&engine.name).is_some_and(|now| now.credential == engine.credential)
     }
 
     /// SMTP AUTH: user name and password. An unknown name costs the same time as a wrong password.

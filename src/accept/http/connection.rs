@@ -4,6 +4,7 @@ use super::rest::{Rests, Whole};
 use super::slots::{Slots, Use};
 use super::{Counts, DoorTls, Limits, Settings, auth, routes};
 use crate::accept::notices::Notices;
+use crate::engine::Engine;
 use axum::Router;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -51,6 +52,14 @@ pub(super) struct Door {
     pub cut: CancellationToken,
     /// Connections and jobs, so that the drain can wait for them.
     pub tasks: TaskTracker,
+}
+
+impl Door {
+    /// Whether a request of this engine that waits may wait on: not once the door closes, nor once a reload took away the
+    /// engine or its key.
+    pub fn may_wait(&self, engine: &Engine) -> bool {
+        !self.stop.is_cancelled() && self.settings.house.engines().still_know(engine)
+    }
 }
 
 /// What the requests of one connection share.

@@ -11,6 +11,7 @@ use super::problem::{Problem, ProblemText};
 use super::query::wrong;
 use super::records::{asked, unreadable};
 use super::slots::Slot;
+use crate::engine::Engine;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -76,7 +77,7 @@ pub(super) async fn events(
         After::Seq(seq) => seq,
         After::Latest => ledger.last_event().await.map_err(unreadable)?,
     };
-    let watch = Watch { door, ledger, engine: engine.name.clone(), after, _slot: slot, _busy: busy };
+    let watch = Watch { door, ledger, engine, after, _slot: slot, _busy: busy };
     if is_stream { Ok(watch.into_stream()) } else { watch.page(asked).await }
 }
 
@@ -91,7 +92,7 @@ fn accepts_event_stream(headers: &HeaderMap) -> bool {
 struct Watch {
     door: Door,
     ledger: Arc<dyn Ledger>,
-    engine: Arc<str>,
+    engine: Arc<Engine>,
     after: i64,
     _slot: Option<Slot>,
     _busy: Busy,
@@ -109,7 +110,7 @@ impl Watch {
     /// Looks until there is an event, or `until` has come.
     async fn look(&mut self, limit: usize, until: Instant) -> Result<Look, Unreadable> {
         loop {
-            let told = self.ledger.events(self.engine.clone(), self.after, limit).await?;
+            let told = self.ledger.events(self.engine.name.clone(), self.after, limit).await?;
             let EventPage { events, next, is_end } = told;
             self.after = next;
             if !events.is_empty() {
@@ -126,15 +127,10 @@ impl Watch {
                 () = sleep(pause) => {}
                 () = self.door.stop.cancelled() => return Ok(Look::Over),
             }
-            if self.is_over() {
+            if !self.door.may_wait(&self.engine) {
                 return Ok(Look::Over);
             }
         }
-    }
-
-    fn is_over(&self) -> bool {
-        let may_ask = self.door.settings.house.engines().by_name(&self.engine).is_some();
-        self.door.stop.is_cancelled() || !may_ask
     }
 
     async fn page(mut self, asked: Asked) -> Result<Response, Problem> {
@@ -163,7 +159,7 @@ impl Watch {
 
     /// The next events, or a sign of life. `None` ends the stream; the client comes back by itself.
     async fn chunk(&mut self) -> Option<Bytes> {
-        if self.is_over() {
+        if !self.door.may_wait(&self.engine) {
             return None;
         }
         let limits = &self.door.settings.limits;

@@ -9,6 +9,7 @@ use super::ledger::{Ledger, ResultPage, ResultView, Wanted};
 use super::problem::{Problem, ProblemText};
 use super::records::{asked, unreadable};
 use super::slots::Slot;
+use crate::engine::Engine;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -65,7 +66,7 @@ pub(super) async fn results(
         After::Latest => ledger.last_event().await.map_err(unreadable)?,
     };
     let wanted = Wanted { campaign: asked.campaign, after, limit: asked.limit };
-    let page = page(&door, &*ledger, &engine.name, (wanted, Instant::now() + asked.wait)).await?;
+    let page = page(&door, &*ledger, &engine, (wanted, Instant::now() + asked.wait)).await?;
     Ok(answer(&page, (slot, busy)))
 }
 
@@ -73,24 +74,28 @@ pub(super) async fn results(
 async fn page(
     door: &Door,
     ledger: &dyn Ledger,
-    engine: &Arc<str>,
+    engine: &Engine,
     (mut wanted, until): (Wanted, Instant),
 ) -> Result<ResultPage, Problem> {
     let mut results = Vec::new();
     loop {
-        let told = ledger.results(engine.clone(), wanted.clone()).await.map_err(unreadable)?;
+        let told = ledger.results(engine.name.clone(), wanted.clone()).await.map_err(unreadable)?;
         wanted.after = told.next;
         wanted.limit -= told.results.len();
         results.extend(told.results);
         let is_waiting = told.is_end && results.is_empty() && Instant::now() < until;
+        let page = |results| ResultPage { results, next: wanted.after, is_end: told.is_end };
         if wanted.limit == 0 || (told.is_end && !is_waiting) || door.stop.is_cancelled() {
-            return Ok(ResultPage { results, next: wanted.after, is_end: told.is_end });
+            return Ok(page(results));
         }
         if is_waiting {
             let pause = door.settings.limits.events_poll.min(until - Instant::now());
             tokio::select! {
                 () = sleep(pause) => {}
                 () = door.stop.cancelled() => {}
+            }
+            if !door.may_wait(engine) {
+                return Ok(page(results));
             }
         }
     }

@@ -126,6 +126,8 @@ impl Reader {
         let mut bytes = std::pin::pin!(bytes);
         let cut = self.read(bytes.as_mut()).await.err();
         match cut {
+            // A receipt tells it by itself, and counts jobs only.
+            _ if matches!(self.call.respond, Respond::Receipt(_)) => {}
             Some(Cut::Broken) => self.report_break().await,
             Some(Cut::Swollen) => {
                 let why = format!("unpacks to more than {RATIO_MAX} times its size that is no job");

@@ -58,12 +58,15 @@ async fn d_nothing_is_promised_of_a_body_that_was_not_read_to_its_end() {
     let (status, told, _) = world.send(broken).await;
     assert_eq!((status, &told["type"]), (400, &json!("urn:tokenrelay:problem:body-broken")));
     assert_eq!((&told["complete"], &told["accepted"]), (&json!(false), &json!(0)));
+    // What broke off is no job that was refused.
+    assert_eq!((&told["jobs"], &told["refused"], &told["refusals"]), (&json!(0), &json!(0), &json!([])));
     let blank = format!("{}{}\n", "\n".repeat(250_000), job("c2"));
     let (status, told, _) = world.send(for_receipt(NDJSON, full(blank))).await;
     assert_eq!(
         (status, &told["type"], &told["complete"]),
         (413, &json!("urn:tokenrelay:problem:body-swells"), &json!(false))
     );
+    assert_eq!((&told["jobs"], &told["counts"]), (&json!(0), &json!([])));
     records.is_broken.store(true, Relaxed);
     assert_eq!(world.send(for_receipt(NDJSON, full(job("c3")))).await.0, 503);
     assert_eq!(world.send(for_receipt("application/json", full(job("c3")))).await.0, 503);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::accept::http::ledger::*;
+use crate::engine::{Credential, Engine, Engines};
 use crate::fault::{Reason, State};
 use crate::job::{Acceptance, SendNumber, Token};
 use futures_util::future::ready;
@@ -253,16 +254,44 @@ async fn d_an_engine_reads_few_lists_of_results_at_once() {
     let waiting = [world.client().await, world.client().await].map(|mut client| {
         tokio::spawn(async move { client.send_request(get("/v1/jobs?wait=1")).await.unwrap().status() })
     });
-    let mut status = 200;
-    while status == 200 {
-        status = world.send(get("/v1/jobs")).await.0;
-    }
-    assert_eq!(status, 429);
+    let both_wait = async { while world.send(get("/v1/jobs")).await.0 == 200 {} };
+    tokio::time::timeout(Duration::from_secs(30), both_wait).await.expect("the third is refused");
+    assert_eq!(world.send(get("/v1/jobs")).await.0, 429);
     for waiting in waiting {
         assert_eq!(waiting.await.unwrap(), 200);
     }
     assert_eq!(world.send(get("/v1/jobs")).await.0, 200);
     world.close().await;
+}
+
+/// As a reload does.
+async fn taken_away(world: &World, engines: Vec<Arc<Engine>>) {
+    // Its requests wait.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    world.engines.send_replace(Arc::new(Engines::new(engines)));
+}
+
+#[tokio::test]
+async fn d_who_waits_learns_nothing_more_when_the_right_to_ask_is_taken_away() {
+    let other_key = Arc::new(Engine {
+        credential: Credential::of(b"k-new"),
+        ..Arc::into_inner(engine("campaigns", None)).unwrap()
+    });
+    for left in [vec![], vec![other_key]] {
+        for path in ["/v1/jobs?wait=60", "/v1/events?wait=60"] {
+            let (world, records) = world(quick()).await;
+            let asked = list(&world, path);
+            let told = async {
+                let ((), told) = tokio::join!(taken_away(&world, left.clone()), asked);
+                told
+            };
+            let told = tokio::time::timeout(Duration::from_secs(30), told).await.expect("it waits no more");
+            assert_eq!(told, (vec![], 0), "{path}");
+            records.add_event("campaigns");
+            assert_eq!(world.send(get(path)).await.0, 401);
+            world.close().await;
+        }
+    }
 }
 
 #[tokio::test]

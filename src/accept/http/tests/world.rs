@@ -31,6 +31,8 @@ pub(super) struct World {
     pub(super) gate: Gate,
     pub(super) board: Arc<Board>,
     pub(super) counts: Arc<Counts>,
+    /// What a reload changes.
+    pub(super) engines: watch::Sender<Arc<Engines>>,
     /// Jobs with `"then":"wait"` settle when permits are added.
     pub(super) released: Arc<Semaphore>,
     pub(super) stop: Option<oneshot::Sender<()>>,
@@ -59,8 +61,10 @@ impl World {
         let board = Arc::new(Board::default());
         let released = Arc::new(Semaphore::new(0));
         let counts = Arc::new(Counts::default());
+        let engines = watch::Sender::new(engines());
         let settings = Settings {
-            house: house(gate.clone(), board.clone(), released.clone()).promising(acceptance),
+            house: house_of(engines.subscribe(), gate.clone(), board.clone(), released.clone())
+                .promising(acceptance),
             token_domains: vec![String::from("tokens.example")].into(),
             quotas: Arc::new(Quotas::default()),
             limits,
@@ -73,7 +77,7 @@ impl World {
         let door = tokio::spawn(serve(listener, DoorTls::None, settings, async move {
             let _ = stopped.await;
         }));
-        Self { address, gate, board, counts, released, stop: Some(stop), door }
+        Self { address, gate, board, counts, engines, released, stop: Some(stop), door }
     }
 
     pub(super) async fn client(&self) -> SendRequest<TestBody> {
@@ -131,9 +135,20 @@ pub(super) fn engine(name: &str, rate: Option<u32>) -> Arc<Engine> {
     })
 }
 
+fn engines() -> Arc<Engines> {
+    Arc::new(Engines::new(vec![engine("campaigns", None), engine("slow", Some(2))]))
+}
+
 pub(super) fn house(gate: Gate, board: Arc<Board>, released: Arc<Semaphore>) -> House {
-    let engines = Engines::new(vec![engine("campaigns", None), engine("slow", Some(2))]);
-    let (_, engines) = watch::channel(Arc::new(engines));
+    house_of(watch::channel(engines()).1, gate, board, released)
+}
+
+fn house_of(
+    engines: watch::Receiver<Arc<Engines>>,
+    gate: Gate,
+    board: Arc<Board>,
+    released: Arc<Semaphore>,
+) -> House {
     House::new(
         engines,
         gate,
