@@ -43,15 +43,29 @@ pub fn read(path: &Path, bytes_max: u64) -> io::Result<Zeroizing<Vec<u8>>> {
 /// What mends that a file cannot be read.
 pub fn fix(path: &Path, cause: &io::Error) -> String {
     match cause.kind() {
-        io::ErrorKind::NotFound => {
-            format!("there is no {}: put it there, or correct its name", path.display())
-        }
+        io::ErrorKind::NotFound => missing(path),
+        io::ErrorKind::NotADirectory => match path.ancestors().skip(1).find(|above| above.is_file()) {
+            Some(file) => format!("{} is a file, not a folder: correct the name", file.display()),
+            None => String::from("name a plain file"),
+        },
         io::ErrorKind::PermissionDenied => closed(path),
-        io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => {
-            String::from("name a plain file")
-        }
+        io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory => String::from("name a plain file"),
         io::ErrorKind::FileTooLarge => String::from("is it the right file? it is much too large"),
         _ => String::from("check the disk and the system log"),
+    }
+}
+
+/// The file, or the uppermost of the folders above it that is not there.
+fn missing(path: &Path) -> String {
+    let above = path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
+    match above.take_while(|above| !above.exists()).last() {
+        Some(folder) => {
+            format!(
+                "there is no folder {}: make it and put the file there, or correct its name",
+                folder.display()
+            )
+        }
+        None => format!("there is no {}: put it there, or correct its name", path.display()),
     }
 }
 
@@ -98,6 +112,19 @@ mod tests {
         fs::write(&file, "12345").unwrap();
         assert_eq!(read(&file, 5).unwrap().as_slice(), b"12345");
         assert_eq!(read(&file, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        for (name, said) in [
+            ("keys/vault.key", "there is no folder DIR/keys: make it"),
+            ("a/b/vault.key", "there is no folder DIR/a: make it"),
+            ("vault.key", "there is no DIR/vault.key: put it there"),
+            ("file/vault.key", "DIR/file is a file, not a folder"),
+        ] {
+            let path = dir.path().join(name);
+            let fix = fix(&path, &read(&path, 5).unwrap_err());
+            assert!(
+                fix.starts_with(&said.replace("DIR", &dir.path().display().to_string())),
+                "{name}: {fix}"
+            );
+        }
         // Length 0 as far as the system says.
         assert!(!read(Path::new("/proc/self/stat"), 10_000).unwrap().is_empty());
     }

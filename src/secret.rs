@@ -44,6 +44,8 @@ pub enum SecretError {
     Command(String),
     #[error("the secret command did not end within {}s and was stopped", COMMAND_MAX.as_secs())]
     CommandHangs,
+    #[error("the secret is written in UTF-16, not in UTF-8")]
+    Utf16,
     #[error("the secret is empty")]
     Empty,
     #[error("the secret is longer than {SECRET_BYTES_MAX} bytes")]
@@ -68,6 +70,10 @@ impl SecretError {
             ),
             Self::Command(_) => "run it by hand, as the relay's user, to see why".into(),
             Self::CommandHangs => "run it by hand, as the relay's user, to see what it waits for".into(),
+            Self::Utf16 => {
+                "save its file as UTF-8: iconv -f UTF-16 -t UTF-8 FILE > NEW (PowerShell's > writes UTF-16)"
+                    .into()
+            }
             Self::Empty => "write the secret there: what it refers to is there and holds nothing".into(),
             Self::TooLong => "is it the right file? no secret is that long".into(),
         }
@@ -102,12 +108,12 @@ impl SecretRef {
     /// Says what could not be read and where, never any content.
     pub fn read(&self) -> Result<Zeroizing<Vec<u8>>, SecretError> {
         let mut secret = match self {
-            Self::File(path) => read_file(path)?,
+            Self::File(path) => as_text(read_file(path)?)?,
             Self::Env(name) => {
                 let value = std::env::var_os(name).ok_or_else(|| SecretError::Env(name.clone()))?;
                 Zeroizing::new(value.into_encoded_bytes())
             }
-            Self::Credential(name) => read_file(&credential_path(name)?)?,
+            Self::Credential(name) => as_text(read_file(&credential_path(name)?)?)?,
             Self::Command(command) => run(command)?,
         };
         drop_line_end(&mut secret);
@@ -146,6 +152,19 @@ fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
         io::ErrorKind::FileTooLarge => SecretError::TooLong,
         _ => SecretError::File(path.into(), cause),
     })
+}
+
+/// What an editor wrote around a secret is none of it: the mark before UTF-8, and UTF-16, which PowerShell writes.
+fn as_text(mut secret: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    if secret.starts_with(b"\xef\xbb\xbf") {
+        secret.drain(..3);
+    }
+    let is_wide = |text: &[u8], high: usize| text.chunks(2).all(|unit| unit.len() == 2 && unit[high] == 0);
+    match secret.get(..2) {
+        Some([0xff, 0xfe]) if is_wide(&secret[2..], 1) => Err(SecretError::Utf16),
+        Some([0xfe, 0xff]) if is_wide(&secret[2..], 0) => Err(SecretError::Utf16),
+        _ => Ok(secret),
+    }
 }
 
 fn credential_path(name: &str) -> Result<PathBuf, SecretError> {
@@ -243,6 +262,26 @@ mod tests {
         fs::write(dir.path().join("key"), "s3cret \r\n").unwrap();
         let reference = SecretRef::parse("file:key", dir.path()).unwrap();
         assert_eq!(reference.read().unwrap().as_slice(), b"s3cret ");
+    }
+
+    #[test]
+    fn d_what_an_editor_puts_around_a_secret_is_none_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let read = |bytes: &[u8]| {
+            fs::write(dir.path().join("key"), bytes).unwrap();
+            SecretRef::parse("file:key", dir.path()).unwrap().read()
+        };
+        assert_eq!(read(b"\xef\xbb\xbfs3cret\r\n").unwrap().as_slice(), b"s3cret");
+        assert!(matches!(read(b"\xef\xbb\xbf\r\n"), Err(SecretError::Empty)));
+        for order in [u16::to_le_bytes, u16::to_be_bytes] {
+            let wide: Vec<u8> = "\u{feff}s3cret\r\n".encode_utf16().flat_map(order).collect();
+            let error = read(&wide).unwrap_err();
+            assert!(error.to_string().contains("UTF-16") && error.fix().contains("iconv"), "{error}");
+        }
+        // Bytes that no text has are a secret's own.
+        for random in [b"\xff\xfe\x81\x93" as &[u8], b"\xff\xfe\x81"] {
+            assert_eq!(read(random).unwrap().as_slice(), random);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::journal::Number;
 use crate::journal::ledger::{Ask, Desk, Filter, Ledger, LedgerError};
 use crate::pipeline::Rules;
 use crate::render::Renderer;
-use crate::tls::{ClientTls, ServerTls, TlsError};
+use crate::tls::{ClientTls, Reread, ServerTls, TlsError};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,13 +24,23 @@ pub struct TlsFiles {
 }
 
 impl TlsFiles {
+    /// All of them are put to use, or none.
     fn read_again(&self) -> Result<(), String> {
-        let bad = |whose: &str, cause: TlsError| format!("{whose}: {cause}; the old files stay in use");
-        let doors = self.doors.iter().map(|(whose, tls)| tls.read_again().map_err(|cause| bad(whose, cause)));
-        let targets =
-            self.targets.iter().map(|(whose, tls)| tls.read_again().map_err(|cause| bad(whose, cause)));
-        let wrong: Vec<String> = doors.chain(targets).filter_map(Result::err).collect();
-        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+        let mut wrong = Vec::new();
+        let mut bad = |whose: &str, cause: TlsError| wrong.push(format!("{whose}: {cause}"));
+        let (mut doors, mut targets) = (Vec::new(), Vec::new());
+        for (whose, tls) in &self.doors {
+            tls.read_again().map_or_else(|cause| bad(whose, cause), |reread| doors.push(reread));
+        }
+        for (whose, tls) in &self.targets {
+            tls.read_again().map_or_else(|cause| bad(whose, cause), |reread| targets.push(reread));
+        }
+        if !wrong.is_empty() {
+            return Err(format!("{}; the old files stay in use", wrong.join("; ")));
+        }
+        doors.into_iter().for_each(Reread::put_in_use);
+        targets.into_iter().for_each(Reread::put_in_use);
+        Ok(())
     }
 
     /// Files that changed and cannot be used, or do not answer.

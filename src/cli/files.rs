@@ -45,7 +45,9 @@ mod tests {
             let error = unwritable(path, &kind.into());
             assert!(error.fix.as_deref().unwrap().contains(mend), "{error}");
         }
-        let error = unreadable(path, &io::ErrorKind::NotFound.into());
-        assert!(error.to_string().contains("there is no out/a.csv"), "{error}");
+        for (path, mend) in [("out/a.csv", "there is no folder out"), ("a.csv", "there is no a.csv")] {
+            let error = unreadable(Path::new(path), &io::ErrorKind::NotFound.into());
+            assert!(error.to_string().contains(mend), "{error}");
+        }
     }
 }

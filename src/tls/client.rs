@@ -1,7 +1,7 @@
 //! Whom we trust when we connect: the system's CAs, one CA file, or pinned public keys. There is no way to
 //! switch verification off.
 
-use super::fresh::Fresh;
+use super::fresh::{Fresh, Reread};
 use super::{TlsError, certificates, provider};
 use aws_lc_rs::digest;
 use rustls::client::WebPkiServerVerifier;
@@ -68,11 +68,11 @@ impl ClientTls {
         Ok(Self(Arc::new(Fresh::new(files, move || config(&trust).map(Arc::new))?)))
     }
 
-    /// Reads the files anew, whether they seem to have changed or not.
+    /// Reads the files anew, whether they seem to have changed or not; what was read is not in use yet.
     ///
     /// # Errors
     /// Says which file cannot be used and why; what was read before stays in use.
-    pub fn read_again(&self) -> Result<(), TlsError> {
+    pub fn read_again(&self) -> Result<Reread<Arc<ClientConfig>>, TlsError> {
         self.0.read_again()
     }
 

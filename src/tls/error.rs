@@ -14,6 +14,8 @@ pub enum TlsError {
     Unreadable { path: PathBuf, cause: io::Error },
     #[error("{} {}", path.display(), found.instead_of("a certificate"))]
     NoCertificate { path: PathBuf, found: Content },
+    #[error("{} holds a private key, and {key} the certificate", certificate.display())]
+    Exchanged { certificate: PathBuf, key: String },
     #[error("the private key cannot be read: {0}")]
     KeyUnread(SecretError),
     #[error("{key} {}", found.instead_of("a private key"))]
@@ -115,6 +117,9 @@ impl TlsError {
         match self {
             Self::Unreadable { path, cause } => plain_file::fix(path, cause),
             Self::NoCertificate { path, found } => certificate_fix(&path.display().to_string(), *found),
+            Self::Exchanged { .. } => String::from(
+                "exchange the two: cert names the certificate, key = \"file:...\" the private key",
+            ),
             Self::KeyUnread(cause) => cause.fix(),
             Self::NoKey { key, found } => key_fix(key.strip_prefix("file:").unwrap_or("FILE"), *found),
             Self::KeyKind { .. } => String::from(
@@ -265,6 +270,9 @@ mod tests {
             let (said, mend) = (error.to_string(), error.fix());
             assert!(said.contains(cause) && mend.contains(fix), "{cause}: {said}; fix: {mend}");
         }
+        let error = load(one.key_pem.as_bytes(), good).unwrap_err();
+        assert!(error.to_string().contains("cert.pem holds a private key, and file:"), "{error}");
+        assert!(error.fix().starts_with("exchange the two"), "{}", error.fix());
         fs::remove_file(&key).unwrap();
         fs::write(&certificate, good).unwrap();
         let files = ServerFiles { certificate, key: SecretRef::File(key) };

@@ -74,18 +74,28 @@ impl<T: Send + Sync + 'static> Fresh<T> {
         }
     }
 
-    /// Makes it anew, whether a file has changed or not: a key may come from elsewhere. Blocks.
+    /// Makes it anew, whether a file has changed or not: a key may come from elsewhere. Blocks. What was made is not in use yet.
     ///
     /// # Errors
     /// Why it cannot be made; the old value stays.
-    pub fn read_again(&self) -> Result<(), TlsError> {
+    pub fn read_again(&self) -> Result<Reread<T>, TlsError> {
         let contents = contents(&self.0.files);
-        let made = (self.0.make)();
-        let mut current = self.0.lock();
-        current.contents = contents;
-        current.value = Arc::new(made?);
-        current.trouble = None;
-        Ok(())
+        let value = Arc::new((self.0.make)()?);
+        Ok(Reread { inner: self.0.clone(), contents, value })
+    }
+}
+
+/// A value made anew, with what it was made from.
+pub struct Reread<T> {
+    inner: Arc<Inner<T>>,
+    contents: Vec<Content>,
+    value: Arc<T>,
+}
+
+impl<T: Send + Sync + 'static> Reread<T> {
+    pub fn put_in_use(self) {
+        let mut current = self.inner.lock();
+        (current.contents, current.value, current.trouble) = (self.contents, self.value, None);
     }
 }
 
@@ -215,10 +225,12 @@ mod tests {
         fs::write(&file, "good 1").unwrap();
         let fresh = fresh(&file);
         exchange(&file, "good 2");
-        fresh.read_again().unwrap();
+        let reread = fresh.read_again().unwrap();
+        assert_eq!(*fresh.get(), "good 1", "not in use yet");
+        reread.put_in_use();
         assert_eq!(*fresh.get(), "good 2");
         exchange(&file, "bad  3");
-        fresh.read_again().unwrap_err();
+        assert!(fresh.read_again().is_err());
         assert_eq!((&**fresh.get(), &**look(&fresh)), ("good 2", "good 2"));
     }
 

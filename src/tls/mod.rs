@@ -14,6 +14,7 @@ pub use client::{ClientTls, NeedsPin, Pin, Trust};
 pub use client_names::names_of;
 pub use dev::{DevAuthority, DevError};
 pub use error::TlsError;
+pub use fresh::Reread;
 pub use server::{ServerFiles, ServerTls};
 pub use server_stream::ServerStream;
 pub use validity::Validity;

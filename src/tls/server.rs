@@ -1,8 +1,10 @@
 //! Who we are when somebody connects: certificate chain and private key, followed when they change.
 
 use super::client::roots_of;
-use super::fresh::Fresh;
-use super::{TlsError, certificates, private_key, provider};
+use super::error::Content;
+use super::fresh::{Fresh, Reread};
+use super::{FILE_BYTES_MAX, TlsError, certificates, private_key, provider};
+use crate::plain_file;
 use crate::secret::SecretRef;
 use rustls::ServerConfig;
 use rustls::server::danger::ClientCertVerifier;
@@ -51,11 +53,11 @@ impl ServerTls {
         (*self.0.get()).clone()
     }
 
-    /// Reads the files anew, whether they seem to have changed or not.
+    /// Reads the files anew, whether they seem to have changed or not; what was read is not in use yet.
     ///
     /// # Errors
     /// Says which file cannot be used and why; what was read before stays in use.
-    pub fn read_again(&self) -> Result<(), TlsError> {
+    pub fn read_again(&self) -> Result<Reread<TlsAcceptor>, TlsError> {
         self.0.read_again()
     }
 
@@ -76,7 +78,7 @@ impl fmt::Debug for ServerTls {
 }
 
 fn acceptor(files: &ServerFiles, client_ca: Option<&Path>, alpn: &[&[u8]]) -> Result<TlsAcceptor, TlsError> {
-    let chain = certificates(&files.certificate)?;
+    let chain = certificates(&files.certificate).map_err(|cause| exchanged(files).unwrap_or(cause))?;
     let pem = files.key.read().map_err(TlsError::KeyUnread)?;
     let key = private_key(&pem, &files.key)?;
     let mut config = ServerConfig::builder_with_provider(provider())
@@ -93,6 +95,16 @@ fn acceptor(files: &ServerFiles, client_ca: Option<&Path>, alpn: &[&[u8]]) -> Re
         config.ticketer = ticketer;
     }
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Whether each of the two files is where the other should be.
+fn exchanged(files: &ServerFiles) -> Option<TlsError> {
+    let key = files.key.path()?;
+    let in_place_of_the_key = certificates(&key).ok()?;
+    let pem = plain_file::read(&files.certificate, FILE_BYTES_MAX).ok()?;
+    let is_key = matches!(Content::of(&pem), Content::Key | Content::EncryptedKey);
+    (is_key && !in_place_of_the_key.is_empty())
+        .then(|| TlsError::Exchanged { certificate: files.certificate.clone(), key: files.key.to_string() })
 }
 
 fn client_verifier(client_ca: Option<&Path>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
