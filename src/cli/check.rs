@@ -57,6 +57,19 @@ impl Step {
     }
 }
 
+/// What is wrong with one thing, and what mends it.
+#[derive(Debug, PartialEq, Eq)]
+struct Fault {
+    cause: String,
+    fix: String,
+}
+
+impl Fault {
+    fn of(self, check: &str) -> Step {
+        Step::bad(check, self.cause, self.fix)
+    }
+}
+
 /// Checks and prints.
 ///
 /// # Errors

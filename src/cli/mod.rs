@@ -120,6 +120,7 @@ impl NotYet {
     }
 }
 
+/// What stands behind a command that is not there.
 #[derive(Debug, Args)]
 struct Ignored {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]

@@ -3,7 +3,7 @@
 mod import;
 mod show;
 
-use super::{CliError, Exit, screen};
+use super::{CliError, Exit, Ignored, screen};
 use crate::job::Token;
 use crate::vault::{Draft, Settings, Stored, Vault, VaultError, Writer};
 use clap::{Args, Subcommand};
@@ -109,12 +109,6 @@ enum Later {
     Restore(Ignored),
     #[command(hide = true)]
     Compact(Ignored),
-}
-
-#[derive(Debug, Args)]
-struct Ignored {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    _arguments: Vec<String>,
 }
 
 impl Later {

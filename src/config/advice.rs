@@ -10,6 +10,7 @@ impl Problem {
     pub fn fix(&self) -> String {
         let as_in = self.key.as_deref().and_then(example_of);
         match (&self.origin, as_in, (&self.key, &self.mend)) {
+            (Origin::Env(_), _, (None, Some(mend))) => mend.clone(),
             (Origin::Env(name), Some(line), _) => {
                 format!("unset {name}, or correct it; in the file it is: {line}")
             }

@@ -10,6 +10,7 @@ mod node;
 mod read;
 mod section;
 pub mod units;
+mod variables;
 
 pub use example::EXAMPLE;
 pub use node::{ENV_PREFIX, Origin};
@@ -243,8 +244,10 @@ impl Config {
             let mend = advice::mend_of_syntax(source, &origin, &cause);
             wrong(vec![Problem { origin, cause, key: None, mend }])
         })?;
-        let unplaced = node::lay_over(&mut root, environment);
-        read::config(&root, unplaced, file).map_err(wrong)
+        let environment: Vec<(String, String)> = environment.collect();
+        let mistyped = variables::mistyped(source, &environment);
+        let unplaced = node::lay_over(&mut root, environment.into_iter());
+        read::config(&root, unplaced, file, mistyped).map_err(wrong)
     }
 
     /// Every key that exists, as `section.key`: what documentation has to list.

@@ -24,11 +24,17 @@ const SMALLEST_JOURNAL: u64 = 1 << 20;
 
 pub(super) const NOT_YET: &str = "is not available in this version";
 
-pub fn config(root: &Node, unplaced: Vec<Unplaced>, file: &Path) -> Result<Config, Vec<Problem>> {
+pub fn config(
+    root: &Node,
+    unplaced: Vec<Unplaced>,
+    file: &Path,
+    mistyped: Vec<Problem>,
+) -> Result<Config, Vec<Problem>> {
     let base = file.parent().unwrap_or(Path::new(""));
     let reading = Reading::new(base);
     let config = read(&Section::root(&reading, root), file);
     let mut problems = reading.problems.into_inner();
+    problems.extend(mistyped);
     problems.extend(unplaced.into_iter().map(|Unplaced { origin, key }| Problem {
         mend: None,
         cause: format!("no variable sets a key below {key}: there may be several of it, or it is a value"),

@@ -90,6 +90,8 @@ pub enum Trouble {
     ReadOnly,
     Permission,
     Missing,
+    /// A part of its path is a file.
+    NotAFolder,
     /// Its pages do not fit together.
     Damaged,
     /// It had come further than it has now.
@@ -104,6 +106,7 @@ impl Trouble {
         match error.kind() {
             io::ErrorKind::PermissionDenied => Self::Permission,
             io::ErrorKind::NotFound => Self::Missing,
+            io::ErrorKind::NotADirectory => Self::NotAFolder,
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
             kind => Self::Io(kind),
@@ -151,6 +154,7 @@ impl Trouble {
             | Self::DiskFull
             | Self::Permission
             | Self::Missing
+            | Self::NotAFolder
             | Self::Damaged
             | Self::SetBack => false,
         }
@@ -165,6 +169,7 @@ impl Trouble {
             }
             Self::Permission => "run as the user that owns the directory, or point state_dir elsewhere",
             Self::Missing => "make the directory, or point state_dir elsewhere",
+            Self::NotAFolder => "name a folder: state_dir, or one above it, is a file",
             Self::Damaged => "restart the relay: it sets the damaged file aside and saves what can be read",
             Self::SetBack => {
                 "restart the relay: it holds back what may have been sent since, until you say so (jobs release)"
@@ -182,6 +187,7 @@ impl fmt::Display for Trouble {
             Self::ReadOnly => f.write_str("it cannot be written"),
             Self::Permission => f.write_str("permission denied"),
             Self::Missing => f.write_str("it does not exist or cannot be opened"),
+            Self::NotAFolder => f.write_str("a part of its path is no folder"),
             Self::Damaged => f.write_str("the file is damaged"),
             Self::SetBack => f.write_str("it was set back to an earlier time while the relay ran"),
             Self::Io(kind) => write!(f, "{kind}"),

@@ -104,6 +104,8 @@ pub enum Trouble {
     ReadOnly,
     Permission,
     Missing,
+    /// A part of its path is a file.
+    NotAFolder,
     /// Another file has its name since it was opened.
     Replaced,
     /// It was written while it was open, and not by this program.
@@ -136,6 +138,9 @@ impl fmt::Display for Trouble {
             Self::Missing => f.write_str(
                 "it does not exist or cannot be opened; make it with: tokenrelay vault import FILE, or check \
                  state_dir and [vault] of the configuration",
+            ),
+            Self::NotAFolder => f.write_str(
+                "a part of its path is no folder; name a folder: state_dir, or one above it, is a file",
             ),
             Self::Replaced => f.write_str(
                 "another vault lies in its place; put back the one that was there, or restart the relay to use this one",
@@ -173,6 +178,7 @@ pub(super) fn io_error(path: &Path) -> impl Fn(io::Error) -> VaultError + '_ {
         let trouble = match error.kind() {
             io::ErrorKind::PermissionDenied => Trouble::Permission,
             io::ErrorKind::NotFound => Trouble::Missing,
+            io::ErrorKind::NotADirectory => Trouble::NotAFolder,
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::DiskFull,
             io::ErrorKind::ReadOnlyFilesystem => Trouble::ReadOnly,
             kind => Trouble::Io(kind),

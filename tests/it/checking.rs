@@ -167,6 +167,59 @@ fn a10_check_fails_on_a_template_for_a_purpose_that_nobody_has() {
     }]);
 }
 
+fn failed(dir: &Path) -> Vec<(String, String)> {
+    let text = |step: &Json, key: &str| step[key].as_str().unwrap().to_owned();
+    let bad = |step: &Json| (step["ok"] == false).then(|| (text(step, "detail"), text(step, "fix")));
+    steps(dir).1.iter().filter_map(bad).collect()
+}
+
+#[test]
+fn d_one_slip_is_told_once_and_its_fix_mends_it() {
+    let dir = apart();
+    edit(dir.path(), "purposes = [\"marketing\", \"service\"]", "purposes = [\"marketing\", \"servise\"]");
+    let told = failed(dir.path());
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].1, "write \"service\" in place of \"servise\" in its purposes");
+    edit(dir.path(), "purpose_default = \"service\"", "# no default");
+    let told = failed(dir.path());
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].0.starts_with("templates receipt, statement are for the purpose \"service\""),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn d_certificate_and_key_that_are_exchanged_are_nothing_else() {
+    let dir = apart();
+    for _ in 0..2 {
+        edit(dir.path(), "cert = \"certs/relay.pem\"", "cert = \"certs/relay.kEy\"");
+        edit(dir.path(), "key = \"file:certs/relay.key\"", "key = \"file:certs/relay.pem\"");
+        edit(dir.path(), "relay.kEy", "relay.key");
+    }
+    let told = failed(dir.path());
+    assert_eq!(told.len(), 2, "one for each door: {told:?}");
+    for (cause, fix) in told {
+        assert!(cause.contains("relay.key holds a private key, and file:"), "{cause}");
+        assert!(fix.starts_with("exchange the two"), "{fix}");
+    }
+}
+
+#[test]
+fn d_a_state_dir_that_is_a_file_is_said_to_be_one() {
+    let dir = apart();
+    fs::write(dir.path().join("file"), "x").unwrap();
+    for state_dir in ["file", "file/state"] {
+        edit(dir.path(), "state_dir = \"", &format!("state_dir = \"{state_dir}\" # \""));
+        let told = failed(dir.path());
+        assert_eq!(told.len(), 2, "vault and journal: {told:?}");
+        for (cause, fix) in told {
+            assert!(cause.contains("a part of its path is no folder"), "{cause}");
+            assert!(fix.contains("name a folder: state_dir, or one above it, is a file"), "{fix}");
+        }
+    }
+}
+
 #[test]
 fn a9_a_file_that_stands_at_several_places_is_named_once() {
     let dir = apart();

@@ -1,6 +1,6 @@
 //! The listeners: whether each could be opened, and whether engines could trust it.
 
-use super::Step;
+use super::{Fault, Step};
 use crate::app::{bind_fix, folder, overlap};
 use crate::config::{Bind, Config, Listener, ListenerKind};
 use crate::job::Acceptance;
@@ -36,7 +36,7 @@ pub(super) async fn listeners(config: &Config, owner: Owner) -> Vec<Step> {
     for listener in &config.listeners {
         let name = format!("listener {}", listener.bind);
         steps.push(match (place(&listener.bind, owner, &mut opened).await, identity(listener)) {
-            (Err((cause, fix)), _) | (_, Err((cause, fix))) => Step::bad(name, cause, fix),
+            (Err(fault), _) | (_, Err(fault)) => fault.of(&name),
             (Ok(place), Ok(identity)) => {
                 let parts = [Some(identity), place, one_recipient(listener)];
                 Step::good(name, parts.into_iter().flatten().collect::<Vec<_>>().join("; "))
@@ -50,9 +50,6 @@ fn one_recipient(listener: &Listener) -> Option<String> {
     let told = (listener.kind, listener.accept) == (ListenerKind::Smtp, Acceptance::Handoff);
     told.then(|| ONE_RECIPIENT.to_owned())
 }
-
-/// A cause and its fix.
-type Fault = (String, String);
 
 /// A door that could be opened, and is kept open while the others are tried, as a start does.
 type Opened<'a> = (&'a Bind, TcpListener);
@@ -71,7 +68,10 @@ async fn place<'a>(
     let others: Vec<&Bind> = opened.iter().map(|(other, _)| *other).collect();
     match taken(bind, owner, &cause) {
         Some(said) if !others.iter().any(|other| overlap(bind, other)) => Ok(Some(said)),
-        _ => Err((format!("cannot listen on it: {}", cause.kind()), bind_fix(bind, &cause, others))),
+        _ => Err(Fault {
+            cause: format!("cannot listen on it: {}", cause.kind()),
+            fix: bind_fix(bind, &cause, others),
+        }),
     }
 }
 
@@ -106,7 +106,7 @@ fn identity(listener: &Listener) -> Result<String, Fault> {
     let Some(files) = listener.identity.clone() else { return Ok(String::from("no TLS, this machine only")) };
     let certificate = files.certificate.clone();
     ServerTls::load_with_clients(files, listener.client_ca.clone(), &[])
-        .map_err(|error| (error.to_string(), error.fix()))?;
+        .map_err(|error| Fault { cause: error.to_string(), fix: error.fix() })?;
     let until = match Validity::of_file(&certificate) {
         None => return Ok(String::from("certificate and key fit")),
         Some(validity) => validity,
@@ -116,14 +116,13 @@ fn identity(listener: &Listener) -> Result<String, Fault> {
     if until.end <= now {
         let fix =
             "renew it: engines that look at it cannot connect; the relay takes the new file up by itself";
-        return Err((format!("the certificate {shown} has expired, on {}", until.end_day), fix.into()));
+        let cause = format!("the certificate {shown} has expired, on {}", until.end_day);
+        return Err(Fault { cause, fix: fix.into() });
     }
     if until.begin > now {
         let fix = "correct this machine's clock, or wait";
-        return Err((
-            format!("the certificate {shown} is not valid yet, but from {}", until.begin_day),
-            fix.into(),
-        ));
+        let cause = format!("the certificate {shown} is not valid yet, but from {}", until.begin_day);
+        return Err(Fault { cause, fix: fix.into() });
     }
     Ok(format!("certificate and key fit, until {}", until.end_day))
 }
@@ -139,7 +138,7 @@ mod tests {
         for owner in [Owner::Nobody, Owner::Unknown, Owner::Relay] {
             let mut opened = Vec::new();
             assert_eq!(place(&binds[0], owner, &mut opened).await, Ok(None));
-            let (_, fix) = place(&binds[1], owner, &mut opened).await.unwrap_err();
+            let Fault { fix, .. } = place(&binds[1], owner, &mut opened).await.unwrap_err();
             assert_eq!(
                 fix,
                 format!("{free} takes this port already: give one of the two another one, or remove one")

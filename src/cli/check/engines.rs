@@ -1,11 +1,11 @@
 //! The engines: whether each can log in, and whether what it is granted is enough for the templates it may use.
 
-use super::Step;
+use super::{Fault, Step};
 use crate::app;
 use crate::config::{Config, EngineConfig, ListenerKind};
 use crate::engine::granted;
-use crate::nearest::did_you_mean;
-use crate::render::{Renderer, TemplateInfo};
+use crate::nearest::{did_you_mean, nearest};
+use crate::render::Renderer;
 use std::collections::BTreeMap;
 
 pub(super) fn engines(config: &Config, renderer: &Renderer) -> Vec<Step> {
@@ -23,48 +23,59 @@ pub(super) fn engines(config: &Config, renderer: &Renderer) -> Vec<Step> {
     steps
 }
 
+/// The purpose that is stated where none is, and that the engine may not mail for.
+fn default_not_granted(engine: &EngineConfig) -> Option<&str> {
+    engine.purpose_default.as_deref().filter(|default| !granted(&engine.purposes, default))
+}
+
 fn is_anybodys(config: &Config, purpose: &str) -> bool {
     config.engines.iter().any(|engine| granted(&engine.purposes, purpose))
 }
 
-/// A purpose of a template that no engine has is a slip: its jobs are refused.
+/// A purpose of templates that no engine has is a slip: their jobs are refused. Once for each purpose; not where it is told of an
+/// engine already.
 fn ungranted_purposes(config: &Config, renderer: &Renderer) -> Vec<Step> {
-    let purposes: Vec<&str> =
-        config.engines.iter().flat_map(|engine| &engine.purposes).map(String::as_str).collect();
-    let step = |name: &str, purpose: &str| {
-        let near = did_you_mean(purpose, purposes.iter().copied());
-        let cause =
-            format!("template {name} is for the purpose \"{purpose}\", which no engine is granted{near}");
-        let fix = format!(
-            "correct purpose in {name}/template.toml, or add \"{purpose}\" to purposes of an [[engine]]"
-        );
-        Step::bad("engines", cause, fix)
+    let mut ungranted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for info in renderer.templates() {
+        let purpose = info.purpose.as_deref().filter(|purpose| !is_anybodys(config, purpose));
+        let is_told =
+            |purpose: &&str| config.engines.iter().any(|engine| default_not_granted(engine) == Some(purpose));
+        if let Some(purpose) = purpose.filter(|purpose| !is_told(purpose)) {
+            ungranted.entry(purpose).or_default().push(&info.name);
+        }
+    }
+    ungranted.into_iter().map(|(purpose, templates)| ungranted_purpose(config, purpose, &templates)).collect()
+}
+
+fn ungranted_purpose(config: &Config, purpose: &str, templates: &[&str]) -> Step {
+    let granted = config.engines.iter().flat_map(|engine| &engine.purposes).map(String::as_str);
+    let near = did_you_mean(purpose, granted);
+    let (are, wanted) = match templates {
+        [one] => (format!("template {one} is"), format!("correct purpose in {one}/template.toml")),
+        several => (
+            format!("templates {} are", several.join(", ")),
+            String::from("correct purpose in each template.toml"),
+        ),
     };
-    let of = |info: &TemplateInfo| {
-        let purpose = info.purpose.as_ref().filter(|purpose| !is_anybodys(config, purpose))?;
-        Some(step(&info.name, purpose))
-    };
-    renderer.templates().filter_map(of).collect()
+    let cause = format!("{are} for the purpose \"{purpose}\", which no engine is granted{near}");
+    Step::bad("engines", cause, format!("{wanted}, or add \"{purpose}\" to purposes of an [[engine]]"))
 }
 
 fn engine_steps(config: &Config, engine: &EngineConfig, renderer: &Renderer) -> Vec<Step> {
     let name = format!("engine {}", engine.name);
     let mut faults: Vec<Fault> = Vec::new();
     if let Err(error) = app::engine(engine) {
-        faults.push((error.cause, error.fix.unwrap_or_default()));
+        faults.push(Fault { cause: error.cause, fix: error.fix.unwrap_or_default() });
     }
     faults.extend(no_door(config, engine));
-    faults.extend(purposes(engine));
+    faults.extend(purposes(engine, renderer));
     faults.extend(unknown_templates(engine, renderer));
     faults.extend(withheld_fields(engine, renderer));
     if faults.is_empty() {
         return vec![Step::good(name, told(config, engine, renderer))];
     }
-    faults.into_iter().map(|(cause, fix)| Step::bad(&name, cause, fix)).collect()
+    faults.into_iter().map(|fault| fault.of(&name)).collect()
 }
-
-/// A cause and its fix.
-type Fault = (String, String);
 
 /// A certificate is shown at doors that ask for one only.
 fn no_door(config: &Config, engine: &EngineConfig) -> Option<Fault> {
@@ -73,24 +84,30 @@ fn no_door(config: &Config, engine: &EngineConfig) -> Option<Fault> {
     (engine.secret.is_none() && !asks && !belongs).then(|| {
         let cause = "it has client_cert_san and no secret, and no listener asks for certificates: it cannot log in";
         let fix = "set client_ca of an smtp or lmtp [[listener]] to the CA that signed its certificate, or give it a secret";
-        (cause.into(), fix.into())
+        Fault { cause: cause.into(), fix: fix.into() }
     })
 }
 
-fn purposes(engine: &EngineConfig) -> Option<Fault> {
-    let EngineConfig { purposes, purpose_default, .. } = engine;
+fn purposes(engine: &EngineConfig, renderer: &Renderer) -> Option<Fault> {
+    let purposes = &engine.purposes;
     if purposes.is_empty() {
-        return Some((
-            "it has no purpose, so every job is refused".into(),
-            "add purposes = [\"service\"]".into(),
-        ));
+        let (cause, fix) = ("it has no purpose, so every job is refused", "add purposes = [\"service\"]");
+        return Some(Fault { cause: cause.into(), fix: fix.into() });
     }
-    let default = purpose_default.as_deref().filter(|default| !granted(purposes, default))?;
+    let default = default_not_granted(engine)?;
     let near = did_you_mean(default, purposes.iter().map(String::as_str));
     let cause = format!(
         "purpose_default = \"{default}\" is not among its purposes, so jobs that state none are refused{near}"
     );
-    Some((cause, format!("set purpose_default to one of {}, or add it to purposes", purposes.join(", "))))
+    // What templates are for is spelled right, so the other one is not.
+    let is_of_templates =
+        |purpose: &str| renderer.templates().any(|info| info.purpose.as_deref() == Some(purpose));
+    let slip = nearest(default, purposes.iter().map(String::as_str)).filter(|slip| !is_of_templates(slip));
+    let fix = match slip.filter(|_| is_of_templates(default)) {
+        Some(slip) => format!("write \"{default}\" in place of \"{slip}\" in its purposes"),
+        None => format!("set purpose_default to one of {}, or add it to purposes", purposes.join(", ")),
+    };
+    Some(Fault { cause, fix })
 }
 
 /// A whole name that no template has is a slip; a beginning (`shop-*`) may wait for its templates.
@@ -104,7 +121,7 @@ fn unknown_templates(engine: &EngineConfig, renderer: &Renderer) -> Vec<Fault> {
             [] => String::from("set [templates] dir to the folder that holds it"),
             names => format!("correct templates of this [[engine]]; there are {}", names.join(", ")),
         };
-        (format!("templates names \"{grant}\", and there is no such template{near}"), fix)
+        Fault { cause: format!("templates names \"{grant}\", and there is no such template{near}"), fix }
     };
     unknown.map(fault).collect()
 }
@@ -135,7 +152,8 @@ fn withheld_fields(engine: &EngineConfig, renderer: &Renderer) -> Option<Fault> 
         "{}, which its fields do not grant: its jobs are refused (field-not-granted)",
         read.join("; ")
     );
-    Some((cause, format!("set fields = [{}], or templates to those it is to use", all.join(", "))))
+    let fix = format!("set fields = [{}], or templates to those it is to use", all.join(", "));
+    Some(Fault { cause, fix })
 }
 
 /// HTTP knows an engine by its key alone.
