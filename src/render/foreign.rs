@@ -113,6 +113,9 @@ fn at_sign(text: &str, at: usize) -> Option<Range<usize>> {
         }),
         within(rest, "~", "~", |inner| inner.split_once('.').is_some_and(|(a, b)| is_word(a) && is_word(b))),
         percent(rest, before),
+        within(rest, "{", "}", is_field_of_a_person),
+        bracketed(rest, before),
+        hashed(rest, before),
     ];
     likely.into_iter().flatten().next().map(|length| at..at + length)
 }
@@ -230,6 +233,57 @@ fn percent(rest: &str, before: Option<char>) -> Option<usize> {
     (!goes_on).then_some(length)
 }
 
+/// Names of what a person has, as every product calls it: nobody writes them between signs but to have them filled in.
+fn is_field_of_a_person(name: &str) -> bool {
+    const KNOWN: [&str; 18] = [
+        "fname",
+        "lname",
+        "firstname",
+        "lastname",
+        "middlename",
+        "fullname",
+        "username",
+        "yourname",
+        "clientname",
+        "customername",
+        "recipientname",
+        "subscribername",
+        "contactname",
+        "companyname",
+        "sendername",
+        "emailaddress",
+        "unsubscribelink",
+        "unsubscribeurl",
+    ];
+    let is_part = |byte: u8| byte.is_ascii_alphabetic() || b"_- .".contains(&byte);
+    let begins = begins_name(name) && name.bytes().all(is_part) && name.len() < 40;
+    begins && {
+        let joined: String = name.chars().filter(char::is_ascii_alphabetic).collect();
+        KNOWN.contains(&joined.to_ascii_lowercase().as_str())
+    }
+}
+
+/// `[FIRSTNAME]`, `[First Name]`; not a link of Markdown, a wiki's `[[First Name]]` or an index into an array.
+fn bracketed(rest: &str, before: Option<char>) -> Option<usize> {
+    if before.is_some_and(|c| c.is_alphanumeric() || "_[]!)\\".contains(c)) {
+        return None;
+    }
+    let length = within(rest, "[", "]", is_field_of_a_person)?;
+    (!rest[length..].starts_with(['(', '[', ']', ':', '='])).then_some(length)
+}
+
+/// `##FIRSTNAME##`, `##order_id##`, `#FIRSTNAME#`; not a heading of Markdown.
+fn hashed(rest: &str, before: Option<char>) -> Option<usize> {
+    if before.is_some_and(|c| c.is_alphanumeric() || "#&_/=".contains(c)) {
+        return None;
+    }
+    let is_placed =
+        |name: &str| is_word(name) && name.len() >= 2 && (name.contains('_') || is_field_of_a_person(name));
+    let length =
+        within(rest, "##", "##", is_placed).or_else(|| within(rest, "#", "#", is_field_of_a_person))?;
+    (!rest[length..].starts_with(|c: char| c.is_alphanumeric() || c == '#' || c == '_')).then_some(length)
+}
+
 /// Whether it is one of ours, but for its braces: `{person.first_name}`.
 pub(super) fn is_half_braced(text: &str) -> bool {
     within(text, "{", "}", is_our_path).is_some()
@@ -342,6 +396,29 @@ mod tests {
     }
 
     #[test]
+    fn d_names_of_what_a_person_has_are_known_between_any_signs() {
+        for text in [
+            "[FIRSTNAME]",
+            "[FIRST_NAME]",
+            "[First Name]",
+            "[Your Name]",
+            "[Company Name]",
+            "[UNSUBSCRIBE_LINK]",
+            "##FIRSTNAME##",
+            "##first_name##",
+            "##ORDER_ID##",
+            "#FIRSTNAME#",
+            "{FIRSTNAME}",
+            "{first_name}",
+            "{First Name}",
+        ] {
+            let line = format!("Dear {text}, 5 % off");
+            assert_eq!(found(&line), [text], "{line}");
+            assert!(sure(text, 0).is_none(), "{text}");
+        }
+    }
+
+    #[test]
     fn a7_a_message_is_not_refused_for_what_may_be_code() {
         for text in [
             "2*|x|*y; 2*|XY|*z",
@@ -397,6 +474,11 @@ mod tests {
             "%s and %d, %1$s; 50 %a day; %%; %%%; %% off %%",
             "printf(\"%d%%\\n\"); 10%%20%%",
             "«Bonjour» a << b; c >> d; «Hola a todos»? cout << x << y; <?xml version=\"1.0\"?>",
+            "## First Name ## and ##Heading## ### FIRST_NAME ### #firstname #company_name #fff# a#FIRSTNAME#b",
+            "[First Name](https://x.test) [First Name][1] ![Full Name](x.png) [[First Name]] [fullname]: x",
+            "[^1] [^FIRSTNAME] [CDATA[ [SIC] [EXTERNAL] [RFC 5321] [x] [ ] names[first_name] [username=x] \\[FIRSTNAME]",
+            "input[name] [name=first_name] [data-firstname] [class~=username] { } {username: 1}",
+            "https://x.test/#firstname#top ; &#39;FIRSTNAME&#39;",
             "if (a && b) { return `x`; } function(){ $('#id') }",
         ] {
             assert_eq!(found(text), Vec::<&str>::new(), "{text}");

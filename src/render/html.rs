@@ -6,6 +6,21 @@ pub(super) fn ends_in_text(markup: &str) -> bool {
     markup.bytes().fold(State::Text, State::step) == State::Text
 }
 
+/// Behind the comment that begins at `start` with `<!--`, or the end of the text (WHATWG HTML §13.2.5.43 to 51).
+pub(super) fn comment_end(html: &str, start: usize) -> usize {
+    let bytes = html.as_bytes();
+    let ends_at = |at: usize| {
+        let (usual, odd) = (&bytes[start + "<!".len()..at], &bytes[(start + "<!--".len()).min(at)..at]);
+        usual.ends_with(b"--") || odd.ends_with(b"--!")
+    };
+    let from = start + "<!--".len();
+    let mut closing = memchr::memchr_iter(b'>', &bytes[from..]).map(|at| from + at);
+    closing.find(|at| ends_at(*at)).map_or(html.len(), |at| at + 1)
+}
+
+/// In place of the dashes of a comment of which nothing was read yet: `>` ends it, `!` is text.
+const BEGUN: u8 = 4;
+
 /// Where the text stands after everything fed so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -149,7 +164,9 @@ impl State {
     fn step_comment(self, byte: u8) -> Self {
         match (self, byte) {
             (Self::Declaration { dashes: 0 }, b'-') => Self::Declaration { dashes: 1 },
-            (Self::Declaration { dashes: 1 }, b'-') => Self::Comment { dashes: 2 },
+            (Self::Declaration { dashes: 1 }, b'-') => Self::Comment { dashes: BEGUN },
+            (Self::Comment { dashes: BEGUN }, b'-') => Self::Comment { dashes: 5 },
+            (Self::Comment { dashes: 5 }, b'-') => Self::Comment { dashes: 2 },
             (Self::Declaration { .. } | Self::Bogus, b'>') => Self::Text,
             (Self::Declaration { .. } | Self::Bogus, _) => Self::Bogus,
             (Self::Comment { dashes: 2.. }, b'>') => Self::Text,
@@ -325,6 +342,22 @@ mod tests {
         assert_eq!(after("<!DOCTYPE html>"), State::Text);
         assert_eq!(after("<!-- a -- > b -->"), State::Text);
         assert_eq!(after("<!--> a"), State::Text);
+        for (comment, is_closed) in [
+            ("<!-- a --!>", true),
+            ("<!--->", true),
+            ("<!----!>", true),
+            ("<!--!>", false),
+            ("<!---!>", false),
+            ("<!-- a -!>", false),
+        ] {
+            assert_eq!(after(comment) == State::Text, is_closed, "{comment}");
+            let html = format!("x{comment}--y");
+            assert_eq!(
+                comment_end(&html, 1),
+                if is_closed { 1 + comment.len() } else { html.len() },
+                "{comment}"
+            );
+        }
         assert!(matches!(after("<!--[if mso]> <p>"), State::Comment { .. }));
         assert_eq!(after("<![if !mso]>x<![endif]>"), State::Text);
     }

@@ -1,5 +1,6 @@
 //! Addresses in HTML that no mail client can load: a message has no place of its own that they could be relative to.
 
+use super::html::comment_end;
 use std::ops::Range;
 
 /// Attributes that hold one address, and those that hold CSS or several addresses.
@@ -16,7 +17,7 @@ pub(super) fn relative(html: &str) -> Vec<Range<usize>> {
             // What a conditional comment holds is read by some clients.
             start + 2
         } else if rest.starts_with("<!--") {
-            start + rest.find("-->").map_or(rest.len(), |end| end + 3)
+            comment_end(html, start)
         } else if rest[1..].starts_with(|c: char| c.is_ascii_alphabetic()) {
             let tag = Tag::read(html, start);
             if tag.name.eq_ignore_ascii_case("base") {

@@ -3,6 +3,7 @@
 
 use super::escape::printable;
 use super::foreign::{SURE, is_half_braced, placeholders, sure};
+use super::html::comment_end;
 use super::links;
 use super::lint::Lint;
 use super::program::Syntax;
@@ -135,7 +136,7 @@ fn comments(html: &str) -> Vec<Range<usize>> {
         let rest = &html[start..];
         at = start + 1;
         if rest.starts_with("<!--") && !rest.starts_with("<!--[if") {
-            at = start + rest.find("-->").map_or(rest.len(), |end| end + 3);
+            at = comment_end(html, start);
             found.push(start..at);
         } else if rest.get(..6).is_some_and(|begin| begin.eq_ignore_ascii_case("<style")) {
             at = start + rest.find("</").unwrap_or(rest.len());
@@ -295,6 +296,8 @@ mod tests {
             "<STYLE type='text/css'>/* *|FNAME|*",
             "<!--[if mso]><style>/* *|FNAME|* */</style><![endif]-->",
             "<!-- *|FNAME|* -->",
+            "<!-- > *|FNAME|* --!>",
+            "<!--!> *|FNAME|* -->",
         ] {
             assert_eq!(told(html, Syntax::Html), Vec::<String>::new(), "{html}");
         }
@@ -304,6 +307,9 @@ mod tests {
             "<style>/* a */</style>*|FNAME|*",
             "/* *|FNAME|* */",
             "<!--[if mso]>*|FNAME|*<![endif]-->",
+            "<!-- a --!>*|FNAME|*<!-- b -->",
+            "<!-->*|FNAME|*<!-- b -->",
+            "<!--->*|FNAME|*-->",
         ] {
             assert_eq!(told(html, Syntax::Html), ["*|FNAME|*"], "{html}");
         }
