@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 /// Bytes asked of the file at once.
 const READ_BYTES: usize = 64 * 1024;
 /// What tells the encoding.
-const SNIFFED_BYTES: usize = 4;
+const SNIFFED_BYTES: usize = 6;
 const UTF_8_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Stands for what was no character, and is none itself.
 const NO_CHARACTER: u8 = 0xff;
@@ -91,6 +91,8 @@ impl<R: Read> Decoded<R> {
     /// A file that begins with half an ASCII character of UTF-16 has no byte order mark, but the same encoding.
     fn sniff(&mut self) {
         let (form, mark) = match &self.raw[..self.raw_filled] {
+            // Twice, where one program put a mark before what another had marked.
+            [0xef, 0xbb, 0xbf, 0xef, 0xbb, 0xbf, ..] => (Form::Utf8, 2 * UTF_8_MARK.len()),
             [0xef, 0xbb, 0xbf, ..] => (Form::Utf8, UTF_8_MARK.len()),
             [0xff, 0xfe, ..] => (Form::Utf16(UTF_16LE.new_decoder_without_bom_handling()), 2),
             [0xfe, 0xff, ..] => (Form::Utf16(UTF_16BE.new_decoder_without_bom_handling()), 2),

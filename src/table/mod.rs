@@ -2,7 +2,7 @@
 //! file with rows and columns is read here, so that what one command understands every other does.
 //!
 //! Taken: comma, semicolon, tab or bar between the columns, `sep=` in the first line; UTF-8 or UTF-16; CR LF, LF or CR;
-//! blank rows, and empty columns behind the last name. Not taken is what may hide a row in another row's value: a quotation
+//! blank rows, and empty columns behind the last name; `="00123"`, by which programs keep a spreadsheet from making a number of it. Not taken is what may hide a row in another row's value: a quotation
 //! mark that is not closed, or closed in the middle of a value.
 
 mod decode;
@@ -67,6 +67,8 @@ pub struct Key {
     pub column: usize,
     pub is_one: fn(&[u8]) -> bool,
 }
+
+const DOS_END: u8 = 0x1a;
 
 /// A table with its header read.
 pub struct Table<R> {
@@ -171,11 +173,30 @@ fn names(cells: Cells<'_>) -> Result<Vec<String>, TableFault> {
     }
 }
 
+/// What a spreadsheet writes where a formula failed: `#N/A`, `#REF!`, `#NAME?`, `#DIV/0!`; and as they are called in other languages:
+/// `#NV`, `#BEZUG!`, `#¡REF!`.
+pub fn is_failed_formula(value: &str) -> bool {
+    let Some(word) = value.strip_prefix('#').filter(|word| word.len() <= 20) else { return false };
+    if ["N/A", "NV", "N/D", "N/B"].contains(&word) {
+        return true;
+    }
+    let name = word.trim_start_matches(['\u{a1}', '\u{bf}']).strip_suffix(['!', '?']);
+    let is_of_name = |c: char| c.is_uppercase() || c == '/' || c == '0';
+    name.is_some_and(|name| name.chars().count() >= 3 && name.chars().all(is_of_name))
+}
+
+/// What stands in `="..."`, a formula that is nothing but a text.
+fn as_text(cell: &[u8]) -> Option<&[u8]> {
+    let text = cell.strip_prefix(b"=\"")?.strip_suffix(b"\"")?;
+    (!text.contains(&b'"')).then_some(text)
+}
+
 impl<'a> Cells<'a> {
     pub fn get(self, at: usize) -> Option<&'a [u8]> {
         let end = *self.ends.get(at)?;
         let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        Some(&self.bytes[start..end])
+        let cell = &self.bytes[start..end];
+        Some(as_text(cell).unwrap_or(cell))
     }
 
     pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
@@ -183,7 +204,8 @@ impl<'a> Cells<'a> {
     }
 
     fn is_blank(self) -> bool {
-        self.bytes.iter().all(u8::is_ascii_whitespace)
+        // DOS ended its files with a sign of their own.
+        self.bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == DOS_END)
     }
 
     fn of_header(self, columns: usize, width: usize) -> Result<Self, RowFlaw> {

@@ -161,19 +161,25 @@ pub struct Phone {
 }
 
 impl Phone {
-    /// Takes digits with the usual separators (space `-` `.` `/` and parentheses) and a leading `+`.
+    /// Takes digits with the usual separators (blanks, hyphens and dashes, `.` `/` and parentheses) and a leading `+`. The marks
+    /// of direction that address books copy along are left out.
     ///
     /// # Errors
     /// [`PhoneFault`], which holds nothing of the text.
     pub fn parse(text: &str) -> Result<Self, PhoneFault> {
-        let rest = text.strip_prefix('+').unwrap_or(text);
-        if !rest.bytes().all(|b| b.is_ascii_digit() || b" -./()".contains(&b)) {
+        let mut given = Zeroizing::new(String::with_capacity(text.len()));
+        given.extend(text.chars().filter(|c| !is_mark_of_direction(*c)));
+        let rest = given.strip_prefix('+').unwrap_or(&given);
+        if is_shortened(rest) {
+            return Err(PhoneFault::Shortened);
+        }
+        if !rest.chars().all(|c| c.is_ascii_digit() || "./()".contains(c) || is_blank_or_dash(c)) {
             return Err(PhoneFault::Character);
         }
         if !PHONE_DIGITS.contains(&rest.bytes().filter(u8::is_ascii_digit).count()) {
             return Err(PhoneFault::Digits);
         }
-        Ok(Self { given: Zeroizing::new(text.to_owned()) })
+        Ok(Self { given })
     }
 
     /// As it was given.
@@ -185,6 +191,26 @@ impl Phone {
     pub fn normalised(&self) -> Zeroizing<String> {
         normalised_phone(&self.given)
     }
+}
+
+fn is_mark_of_direction(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// As word processors set them, so that a number is not broken over two lines.
+fn is_blank_or_dash(c: char) -> bool {
+    matches!(
+        c,
+        ' ' | '-' | '\u{a0}' | '\u{2007}' | '\u{2009}' | '\u{202f}' | '\u{2010}'..='\u{2015}' | '\u{2212}'
+    )
+}
+
+/// `4.91511E+11`, `4,91511E+11`: most of the digits are gone.
+fn is_shortened(text: &str) -> bool {
+    let Some((digits, power)) = text.split_once(['E', 'e']) else { return false };
+    let is_number =
+        |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b".,".contains(&b));
+    is_number(digits) && power.strip_prefix('+').is_some_and(is_number)
 }
 
 /// [`Phone::normalised`] of a number that was read before.
@@ -205,6 +231,10 @@ impl fmt::Debug for Phone {
 pub enum PhoneFault {
     #[error("it holds something other than digits, a leading +, and separators")]
     Character,
+    #[error(
+        "a spreadsheet has shortened it and dropped its last digits; format the column as text there, and fill it in anew"
+    )]
+    Shortened,
     #[error("it has fewer than 7 or more than 15 digits")]
     Digits,
 }
@@ -353,6 +383,27 @@ mod tests {
                 prop_assert_eq!(again.as_str(), address.as_str());
             }
             let _ = Phone::parse(&text);
+        }
+    }
+
+    #[test]
+    fn b6_phone_numbers_are_taken_as_programs_set_them() {
+        for (text, normal) in [
+            ("+49\u{a0}151\u{202f}12345678", "+4915112345678"),
+            ("\u{202a}+49 151 12345678\u{202c}", "+4915112345678"),
+            ("0151\u{2011}1234\u{2013}5678", "015112345678"),
+            ("+49 (151) 123-45/678", "+4915112345678"),
+        ] {
+            let phone = Phone::parse(text).unwrap_or_else(|fault| panic!("{text}: {fault}"));
+            assert_eq!(phone.normalised().as_str(), normal);
+            assert!(!phone.as_str().contains('\u{202a}'), "{text}");
+        }
+        for shortened in ["4.91511E+11", "4,91511E+11", "4.9e+11"] {
+            assert_eq!(Phone::parse(shortened).unwrap_err(), PhoneFault::Shortened, "{shortened}");
+        }
+        for bad in ["E+4915112345678", "+49 151 call me", "\u{661}\u{662}\u{663}\u{664}\u{665}\u{666}\u{667}"]
+        {
+            assert_eq!(Phone::parse(bad).unwrap_err(), PhoneFault::Character, "{bad}");
         }
     }
 }

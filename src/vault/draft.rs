@@ -4,6 +4,7 @@
 use super::address::{Address, AddressFault, Phone, PhoneFault};
 use crate::job::{Token, TokenKind};
 use crate::person::{Consent, EMAIL, FIELD_NAME_BYTES_MAX, FIELD_VALUE_BYTES_MAX, PHONE};
+use crate::table;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -103,6 +104,10 @@ pub enum Cause {
     RecordLength,
     #[error("holds a NUL character")]
     Nul,
+    #[error(
+        "is what a spreadsheet writes where a formula failed (such as #N/A); people would be addressed by it"
+    )]
+    SheetError,
     #[error("not UTF-8; save the file as UTF-8")]
     Utf8,
     #[error(
@@ -288,7 +293,7 @@ impl Draft {
     }
 
     fn take(&mut self, column: &Column, value: &str) -> Result<(), Cause> {
-        let trimmed = value.trim_ascii();
+        let trimmed = value.trim();
         if trimmed.is_empty() {
             return Ok(());
         }
@@ -326,6 +331,9 @@ impl Draft {
         }
         if memchr::memchr(0, value.as_bytes()).is_some() {
             return Err(Cause::Nul);
+        }
+        if table::is_failed_formula(value.trim()) {
+            return Err(Cause::SheetError);
         }
         if self.fields.iter().any(|(known, _)| known == name) {
             return Err(Cause::Twice);
@@ -408,6 +416,12 @@ mod tests {
         assert_eq!(refusal("token", "dana@example.test"), Cause::Token);
         assert_eq!(refusal("email_token", "m_0123456789"), Cause::TokenKind);
         assert_eq!(refusal("first_name", "a\0b"), Cause::Nul);
+        for failed in ["#N/A", "#REF!", " #NAME?", "#DIV/0!", "#NV", "#BEZUG!", "#WERT!", "#\u{a1}REF!"] {
+            assert_eq!(refusal("first_name", failed), Cause::SheetError, "{failed}");
+        }
+        for fine in ["#1!", "#1", "#hello!", "#A!", "N/A", "# NAME?", "C#", "#N/A for now"] {
+            Draft::default().set_named("first_name", fine).unwrap();
+        }
         assert_eq!(refusal("first_name", &"a".repeat(64 * 1024 + 1)), Cause::ValueLength);
         assert_eq!(refusal("consent", "service,marketing"), Cause::Purpose);
         assert_eq!(refusal("consent", "--service"), Cause::Purpose);
@@ -425,7 +439,7 @@ mod tests {
         draft.set_named("email", "  ").unwrap();
         draft.set_named("first_name", "").unwrap();
         assert_eq!(draft.field("first_name"), None);
-        draft.set_named("email", " dana@example.test ").unwrap();
+        draft.set_named("email", "\u{a0}dana@example.test\u{202f} ").unwrap();
         assert_eq!(draft.field("email"), Some("dana@example.test"));
         assert_eq!(draft.set_named("email", "eve@example.test").unwrap_err().cause, Cause::Twice);
         draft.set_named("consent", "service -marketing").unwrap();

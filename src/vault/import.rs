@@ -13,6 +13,7 @@ use super::writer::{AddressChange, Change, Put, Stored, Writer};
 use crate::nearest::did_you_mean;
 use crate::table::{self, TableFault};
 use csv_rows::CsvRows;
+pub use csv_rows::meant_for_address;
 use ndjson_rows::NdjsonRows;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -139,6 +140,11 @@ impl<R: Read> Rows<R> {
         }
     }
 
+    /// Whether no names come that were not read yet.
+    fn are_all_named(&self) -> bool {
+        matches!(self, Self::Csv(_))
+    }
+
     /// Names of columns and keys that were read so far.
     fn names(&self) -> BTreeSet<&str> {
         match self {
@@ -177,6 +183,8 @@ pub enum HeaderFault {
     NamedTwice { first: usize, second: usize, name: String },
     #[error("there is no column email, phone or token (is the first line missing that names the columns?)")]
     NoAddress,
+    #[error("there is no column email, phone or token; column {at} is {name:?}")]
+    LikeAddress { at: usize, name: String },
     #[error("there is no column with the name that was asked for to tell the rows apart")]
     NoMatchColumn,
 }
@@ -206,7 +214,7 @@ pub fn import(
         };
         batch.add(row, &mut summary, observer);
         if batch.drafts.len() == BATCH_ROWS_MAX || rows.position() - batch.from >= BATCH_BYTES_MAX {
-            if let Some(cleared) = unchecked.take() {
+            if let Some(cleared) = unchecked.take_if(|_| rows.are_all_named()) {
                 check_cleared(cleared, &rows.names(), writer)?;
             }
             batch.store(writer, &mut summary, observer)?;
@@ -224,7 +232,8 @@ pub fn import(
     ended.map(|()| summary)
 }
 
-/// Before the first row is stored: a field that is nowhere is a slip, and would go on being known under its right name.
+/// A field that is nowhere is a slip, and would go on being known under its right name. Told before the first row is stored; in NDJSON,
+/// where a later row may have it, before the last ones are.
 fn check_cleared(cleared: &Cleared, in_file: &BTreeSet<&str>, writer: &Writer) -> Result<(), ImportError> {
     let wanted: Vec<&str> = cleared.names().filter(|name| !in_file.contains(name)).collect();
     let known = writer.field_names(&wanted)?;

@@ -7,6 +7,7 @@ use crate::cli::{CliError, Exit};
 use crate::table::TableFault;
 use crate::vault::import::{
     Format, HeaderFault, ImportError, Observer, Options, Summary, TokensOut, import as import_rows,
+    meant_for_address,
 };
 use crate::vault::{AddressChange, Cleared, Refusal, Settings, Stored, Unclearable};
 use clap::{Args, ValueEnum};
@@ -255,8 +256,10 @@ fn failure(error: ImportError, so_far: &Summary) -> CliError {
             "the file is a workbook (xlsx, xls, ods, numbers), not a table; nothing was stored",
         )
         .fix("in the program that made it, save it as CSV UTF-8, and import that"),
-        ImportError::NoSuchField { .. } => CliError::new(Exit::Usage, error)
+        ImportError::NoSuchField { .. } if kept == 0 => CliError::new(Exit::Usage, error)
             .fix("correct the name, or leave --clear out: nobody has such a field, and nothing was stored"),
+        ImportError::NoSuchField { .. } => CliError::new(Exit::Usage, format_args!("{error}; {kept} rows were kept"))
+            .fix("correct the name, or leave --clear out, and import the file again: rows that are in stay as they are"),
         ImportError::Header(fault) => {
             let fix = header_fix(&fault);
             CliError::failed(ImportError::Header(fault)).fix(fix)
@@ -268,7 +271,7 @@ fn failure(error: ImportError, so_far: &Summary) -> CliError {
 
 fn header_fix(fault: &HeaderFault) -> String {
     match fault {
-        HeaderFault::NotAName { name, .. } => match as_name(name) {
+        HeaderFault::NotAName { name, .. } | HeaderFault::LikeAddress { name, .. } => match as_name(name) {
             Some(better) => format!("name it {better}"),
             None => String::from("give it a name such as first_name"),
         },
@@ -282,6 +285,9 @@ fn header_fix(fault: &HeaderFault) -> String {
 
 /// What may be a name and is most like the text: `First Name` becomes `first_name`.
 fn as_name(text: &str) -> Option<String> {
+    if let Some(address) = meant_for_address(text) {
+        return Some(address.into());
+    }
     let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let name = words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("_");
     // Letters that a name cannot have are not left out without a word.

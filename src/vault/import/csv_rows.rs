@@ -94,7 +94,9 @@ fn matched(cells: Cells<'_>, at: usize) -> Option<Zeroizing<String>> {
 
 fn columns_of(header: &[String]) -> Result<Vec<Column>, HeaderFault> {
     let mut columns: Vec<Column> = Vec::with_capacity(header.len());
-    let is_header = header.iter().any(|name| Column::named(name).is_ok_and(|column| column.identifies()));
+    let is_named = |name: &String| Column::named(name).is_ok_and(|column| column.identifies());
+    let is_like_one = |name: &String| is_named(name) || meant_for_address(name).is_some();
+    let is_header = header.iter().any(is_like_one) && header.iter().all(|name| may_be_told(name));
     for (at, name) in header.iter().enumerate() {
         let second = at + 1;
         let Ok(column) = Column::named(name) else {
@@ -112,5 +114,59 @@ fn columns_of(header: &[String]) -> Result<Vec<Column>, HeaderFault> {
         }
         columns.push(column);
     }
-    if columns.iter().any(Column::identifies) { Ok(columns) } else { Err(HeaderFault::NoAddress) }
+    if columns.iter().any(Column::identifies) {
+        return Ok(columns);
+    }
+    let like_one = header.iter().position(|name| meant_for_address(name).is_some());
+    Err(like_one.map_or(HeaderFault::NoAddress, |at| HeaderFault::LikeAddress {
+        at: at + 1,
+        name: header[at].clone(),
+    }))
+}
+
+/// What the column of addresses is called in lists of other programs: it means what the name given means here.
+pub fn meant_for_address(name: &str) -> Option<&'static str> {
+    const EMAIL: [&str; 13] = [
+        "email",
+        "emailaddress",
+        "emailaddr",
+        "mail",
+        "mailaddress",
+        "emailid",
+        "emailadresse",
+        "mailadresse",
+        "adressemail",
+        "courriel",
+        "correo",
+        "correoelectronico",
+        "subscriberemail",
+    ];
+    const PHONE: [&str; 9] = [
+        "phone",
+        "phonenumber",
+        "mobile",
+        "mobilephone",
+        "mobilenumber",
+        "telephone",
+        "telefon",
+        "handy",
+        "cellphone",
+    ];
+    let letters: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    let word = letters.to_ascii_lowercase();
+    match () {
+        () if EMAIL.contains(&word.as_str()) => Some("email"),
+        () if PHONE.contains(&word.as_str()) => Some("phone"),
+        () => None,
+    }
+}
+
+/// A name that reaches into the rows, as where lines end in a sign that ends none, holds what is a person's.
+fn may_be_told(name: &str) -> bool {
+    let digits = name.bytes().filter(u8::is_ascii_digit).count();
+    !name.contains('@') && digits < 5 && name.chars().count() <= 64 && !name.contains(is_line_end)
+}
+
+fn is_line_end(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}')
 }

@@ -57,6 +57,35 @@ fn header_fault(input: &str) -> HeaderFault {
 }
 
 #[test]
+fn b6_the_column_of_addresses_of_other_programs_is_known_by_its_name() {
+    let told = |file: &str| run(&Fixture::new(), file.as_bytes(), &csv()).0.unwrap_err().to_string();
+    for (file, cause) in [
+        (
+            "\"Email Address\",\"First Name\"\na@x.test,Anna\n",
+            "column 1 is \"Email Address\", which is not a name",
+        ),
+        ("E-Mail;Vorname\na@x.test;Anna\n", "column 1 is \"E-Mail\", which is not a name"),
+        (
+            "EmailAddress,first_name\na@x.test,Anna\n",
+            "no column email, phone or token; column 1 is \"EmailAddress\"",
+        ),
+        ("first_name,mobile\nAnna,+4915112345678\n", "column 2 is \"mobile\""),
+    ] {
+        assert!(told(file).contains(cause), "{file}: {}", told(file));
+    }
+    // What may be a person's is never told.
+    for file in [
+        "email,city\u{85}dana@x.test,Dana\u{85}",
+        "email,city\u{2028}Rom,Dana Ruth",
+        "Anna Ruth,mobile,+4915112345678\n",
+        "dana@x.test,Dana Ruth,email\n",
+    ] {
+        let told = told(file);
+        assert!(!["dana@", "Dana", "Anna", "Rom"].iter().any(|value| told.contains(value)), "{told}");
+    }
+}
+
+#[test]
 fn good_rows_are_kept_and_bad_ones_told_by_their_line() {
     let fixture = Fixture::new();
     let mut input = b"\xef\xbb\xbfemail,first_name,address,consent,retention,phone,token\r\n".to_vec();
@@ -166,6 +195,19 @@ fn d_what_is_cleared_is_what_the_file_says_and_nothing_else() {
         ]
     );
     assert!(Cleared::of(&[]).unwrap().is_none());
+}
+
+#[test]
+fn d_in_ndjson_what_is_cleared_may_come_behind_the_first_batch() {
+    let fixture = Fixture::new();
+    let options = |name: &str| Options { cleared: Cleared::of(&[name.to_owned()]).unwrap(), ..ndjson() };
+    let mut lines: String =
+        (0..super::BATCH_ROWS_MAX + 1).map(|n| format!("{{\"email\":\"p{n}@x.test\"}}\n")).collect();
+    lines.push_str("{\"email\":\"last@x.test\",\"city\":\"Akko\"}\n");
+    let summary = run(&fixture, lines.as_bytes(), &options("city")).0.unwrap();
+    assert_eq!((summary.read, summary.failed), (super::BATCH_ROWS_MAX as u64 + 2, 0));
+    let told = run(&fixture, lines.as_bytes(), &options("citty")).0.unwrap_err().to_string();
+    assert!(told.contains("there is no field citty") && told.contains("city"), "{told}");
 }
 
 #[test]
