@@ -43,6 +43,11 @@ pub(super) fn compile(source: &str, syntax: Syntax, place: &str) -> Result<Progr
 /// The source as it is parsed.
 fn prepared<'s>(source: &'s str, syntax: Syntax, place: &str) -> Result<Cow<'s, str>, Lint> {
     if syntax == Syntax::ContentLines {
+        if let Some(line) = content_lines::encoded(source) {
+            let cause = "the value of this line is encoded in itself (ENCODING=...), where no placeholder is filled in";
+            let fix = "leave ENCODING out and write the text as it is; the relay encodes the part where that is needed";
+            return Err(Lint::new(place, (line, 1), cause, fix));
+        }
         let lines = content_lines::prepared(source);
         return shown::prepared(&lines, syntax, place).map(|shown| Cow::Owned(shown.into_owned()));
     }

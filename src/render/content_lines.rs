@@ -2,6 +2,7 @@
 //! placeholder.
 
 use super::encode::Output;
+use data_encoding::{BASE64, HEXUPPER_PERMISSIVE};
 
 /// Longest line, without its line end.
 const LINE_OCTETS_MAX: usize = 75;
@@ -20,6 +21,97 @@ pub(super) fn fold(text: &str, out: &mut Output) {
         }
         out.put(rest.as_bytes());
     }
+}
+
+/// The first line whose value is encoded in itself (vCard 2.1 §2.1.3, RFC 2426 §2.4.1) and shows a placeholder to whoever decodes it,
+/// counted from 1.
+pub(super) fn encoded(source: &str) -> Option<usize> {
+    if !has_encoding(source) {
+        return None;
+    }
+    let mut lines = source.lines().enumerate().peekable();
+    while let Some((at, line)) = lines.next() {
+        let head = &line[..end_of(line, &[':'])];
+        let Some(way) = Encoding::of(head) else { continue };
+        let mut value = line.get(head.len() + 1..).unwrap_or_default().to_owned();
+        while let Some((_, more)) = lines.next_if(|(_, more)| way.goes_on(&value, more)) {
+            if way == Encoding::QuotedPrintable && value.ends_with('=') {
+                value.pop();
+            }
+            value.push_str(more.trim_start_matches([' ', '\t']));
+        }
+        if way.shows_placeholder(&value) {
+            return Some(at + 1);
+        }
+    }
+    None
+}
+
+fn has_encoding(source: &str) -> bool {
+    const PARAMETERS: [&[u8]; 3] = [b"encoding=", b"quoted-printable", b"base64"];
+    let bytes = source.as_bytes();
+    memchr::memchr_iter(b';', bytes).any(|at| {
+        let parameter = bytes[at + 1..].trim_ascii_start();
+        let begins = |known: &&[u8]| {
+            parameter.get(..known.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(known))
+        };
+        PARAMETERS.iter().any(begins)
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    QuotedPrintable,
+    Base64,
+}
+
+impl Encoding {
+    /// As the parameters say it, in version 2.1 without a name.
+    fn of(head: &str) -> Option<Self> {
+        head.split(';').skip(1).find_map(|parameter| {
+            let parameter = parameter.trim().to_ascii_lowercase();
+            match parameter.strip_prefix("encoding=").unwrap_or(&parameter) {
+                "quoted-printable" => Some(Self::QuotedPrintable),
+                "base64" | "b" => Some(Self::Base64),
+                _ => None,
+            }
+        })
+    }
+
+    /// Whether the next line belongs to the value: by a soft line break, or folded.
+    fn goes_on(self, value: &str, next: &str) -> bool {
+        next.starts_with([' ', '\t']) || self == Self::QuotedPrintable && value.ends_with('=')
+    }
+
+    fn shows_placeholder(self, value: &str) -> bool {
+        let decoded = match self {
+            Self::QuotedPrintable => Some(from_quoted_printable(value)),
+            Self::Base64 => BASE64.decode(value.trim().as_bytes()).ok(),
+        };
+        // A picture may hold two braces by chance.
+        let text = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+        value.contains("{{") || text.is_some_and(|text| text.contains("{{"))
+    }
+}
+
+fn from_quoted_printable(value: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let octet =
+            behind.get(..2).filter(|_| *first == b'=').and_then(|hex| HEXUPPER_PERMISSIVE.decode(hex).ok());
+        match octet {
+            Some(octet) => {
+                bytes.extend(octet);
+                rest = &behind[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    bytes
 }
 
 /// The source unfolded, so that no placeholder is cut, and with every parameter that holds one in quotes, so that any
@@ -109,6 +201,25 @@ mod tests {
             ("SUMM\r\n ARY:{{data.\r\n\tx}}\r\n", "SUMMARY:{{data.x}}\n"),
         ] {
             assert_eq!(prepared(line), wanted);
+        }
+    }
+
+    #[test]
+    fn b15_a_placeholder_in_a_value_that_is_encoded_in_itself_is_found() {
+        for (line, is_found) in [
+            ("FN;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:{{person.first_name}}", true),
+            ("FN;ENCODING=QUOTED-PRINTABLE:=7B=7Bperson.first_name=7d=7d", true),
+            ("FN;QUOTED-PRINTABLE:Hi {{person=\r\n.first_name}}", true),
+            ("FN;quoted-printable:Hi {=\r\n=7Bperson.first_name}}", true),
+            ("NOTE;ENCODING=b:SGkge3twZXJzb24uZmlyc3RfbmFtZX19", true),
+            ("NOTE;BASE64:SGkge3twZXJz\r\n b24uZmlyc3RfbmFtZX19", true),
+            ("FN;ENCODING=QUOTED-PRINTABLE:K=C3=B6ln=\r\n am Rhein\r\nNOTE:{{a}}", false),
+            ("NOTE:ENCODING=QUOTED-PRINTABLE =7B=7B", false),
+            ("X;A=\";base64:\":{{a}}", false),
+            ("PHOTO;ENCODING=b:/3t7/w==", false),
+        ] {
+            let card = format!("BEGIN:VCARD\r\n{line}\r\nEND:VCARD\r\n");
+            assert_eq!(encoded(&card), is_found.then_some(2), "{line}");
         }
     }
 

@@ -22,6 +22,8 @@ pub enum Escape {
     Header,
     /// Text of a calendar or card (RFC 5545 §3.3.11, RFC 6350 §3.4).
     LineText,
+    /// HTML in a property of one (`X-ALT-DESC`, RFC 9073 §6.5).
+    LineHtml,
     /// A quoted parameter of one (RFC 6868).
     LineParameter,
     /// A whole URL in one.
@@ -80,6 +82,7 @@ pub fn escape(value: &str, how: Escape) -> Result<Escaped<'_>, BadUrl> {
         Escape::UrlInText => whole_url(value)?,
         Escape::Address => percent(value, |byte| unreserved(byte) || b"@+!$'*".contains(&byte)),
         Escape::LineText => rewrite(value, &LINE_TEXT_BYTES, line_text_change),
+        Escape::LineHtml => rewrite(value, &LINE_HTML_BYTES, line_html_change),
         Escape::LineParameter => rewrite(value, &PARAMETER_BYTES, parameter_change),
         Escape::CsvField => csv_field(value),
         Escape::CsvQuoted => rewrite(value, &CSV_BYTES, csv_change),
@@ -122,6 +125,7 @@ static HEADER_BYTES: [bool; 256] = bytes_of_interest(b"", false);
 static LINE_TEXT_BYTES: [bool; 256] = bytes_of_interest(b"\\;,", false);
 static PARAMETER_BYTES: [bool; 256] = bytes_of_interest(b"^\"", false);
 static CSV_BYTES: [bool; 256] = bytes_of_interest(b"\"", false);
+static LINE_HTML_BYTES: [bool; 256] = bytes_of_interest(b"\\;,&<>\"'`=", false);
 static JSON_BYTES: [bool; 256] = bytes_of_interest(b"\"\\", false);
 
 /// The same entities as handlebars', so a template reads the same there.
@@ -167,6 +171,20 @@ fn line_text_change(c: char, next: Option<char>) -> Change {
         '\n' => Change::With("\\n"),
         '\r' if next != Some('\n') => Change::With("\\n"),
         _ => text_change(c, next),
+    }
+}
+
+/// An entity's own semicolon is one of the line's too.
+fn line_html_change(c: char, next: Option<char>) -> Change {
+    match c {
+        '&' => Change::With("&amp\\;"),
+        '<' => Change::With("&lt\\;"),
+        '>' => Change::With("&gt\\;"),
+        '"' => Change::With("&quot\\;"),
+        '\'' => Change::With("&#x27\\;"),
+        '`' => Change::With("&#x60\\;"),
+        '=' => Change::With("&#x3D\\;"),
+        _ => line_text_change(c, next),
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) fn comment_end(html: &str, start: usize) -> usize {
 
 /// In place of the dashes of a comment of which nothing was read yet: `>` ends it, `!` is text.
 const BEGUN: u8 = 4;
+/// Likewise, of which one dash was read.
+const BEGUN_WITH_DASH: u8 = 5;
 
 /// Where the text stands after everything fed so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,8 +167,8 @@ impl State {
         match (self, byte) {
             (Self::Declaration { dashes: 0 }, b'-') => Self::Declaration { dashes: 1 },
             (Self::Declaration { dashes: 1 }, b'-') => Self::Comment { dashes: BEGUN },
-            (Self::Comment { dashes: BEGUN }, b'-') => Self::Comment { dashes: 5 },
-            (Self::Comment { dashes: 5 }, b'-') => Self::Comment { dashes: 2 },
+            (Self::Comment { dashes: BEGUN }, b'-') => Self::Comment { dashes: BEGUN_WITH_DASH },
+            (Self::Comment { dashes: BEGUN_WITH_DASH }, b'-') => Self::Comment { dashes: 2 },
             (Self::Declaration { .. } | Self::Bogus, b'>') => Self::Text,
             (Self::Declaration { .. } | Self::Bogus, _) => Self::Bogus,
             (Self::Comment { dashes: 2.. }, b'>') => Self::Text,

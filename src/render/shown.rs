@@ -1,6 +1,7 @@
 //! What readers show as a placeholder though the compiler sees none: braces written as character references, taken
 //! apart by tags or signs without width, percent-encoded in a URL.
 
+use super::content_lines;
 use super::lint::Lint;
 use super::program::Syntax;
 use super::spelled::{behind_brace, brace, has_no_width, opens, reference, shown};
@@ -14,6 +15,7 @@ const INNER_BYTES_MAX: usize = 200;
 /// Whether readers show a placeholder in a text, however it is written.
 pub(super) fn shows(text: &str, syntax: Syntax) -> bool {
     text.contains("{{")
+        || syntax == Syntax::ContentLines && content_lines::encoded(text).is_some()
         || may_hide(text) && (written_out(text, syntax) != text || hidden(text, syntax).is_some())
 }
 
@@ -189,6 +191,8 @@ impl<'n> Next<'n> {
 /// What ends a markup.
 struct Ends<'n> {
     comment: Next<'n>,
+    /// As some write it by mistake.
+    odd_comment: Next<'n>,
     tag: Next<'n>,
     /// Two closing braces, each itself or as triplets.
     braces: Found,
@@ -201,10 +205,20 @@ impl Ends<'_> {
     fn of(source: &str) -> Self {
         Self {
             comment: Next::new("-->"),
+            odd_comment: Next::new("--!>"),
             tag: Next::new(">"),
             braces: Found::default(),
             passes_left: source.len() / "<>".len(),
         }
+    }
+}
+
+impl Ends<'_> {
+    /// As [`super::html::comment_end`] has it, for many that are opened and never closed.
+    fn end_of_comment(&mut self, source: &str, start: usize) -> Option<usize> {
+        let usual = self.comment.at(source, start + "<!".len()).map(|at| at + "-->".len());
+        let odd = self.odd_comment.at(source, start + "<!--".len()).map(|at| at + "--!>".len());
+        usual.into_iter().chain(odd).min()
     }
 }
 
@@ -303,7 +317,7 @@ fn next_shown(source: &str, mut at: usize, syntax: Syntax, ends: &mut Ends<'_>) 
         }
         if syntax == Syntax::Html && opens(text, b'<') {
             at = if matches!(text.as_bytes(), [_, b'!', b'-', b'-', ..]) {
-                ends.comment.at(source, at)? + 3
+                ends.end_of_comment(source, at)?
             } else {
                 ends.tag.at(source, at)? + 1
             };

@@ -24,6 +24,10 @@ pub(super) enum Line {
     Text {
         is_escaped: bool,
     },
+    /// Text that is HTML, likewise.
+    Html {
+        is_escaped: bool,
+    },
     /// A URL, as far as it has been begun.
     Url(Name),
     /// The address of somebody who is invited, as far as it has been begun.
@@ -88,8 +92,11 @@ impl State {
 
     /// Whether the byte ends a word, as a line end does, though it is a letter.
     pub(super) fn is_escaped_line_end(self, byte: u8) -> bool {
-        let is_escaped =
-            matches!(self, Self::Line(Line::Text { is_escaped: true }) | Self::Json(Json::Escape));
+        let is_escaped = matches!(
+            self,
+            Self::Line(Line::Text { is_escaped: true } | Line::Html { is_escaped: true })
+                | Self::Json(Json::Escape)
+        );
         is_escaped && matches!(byte, b'n' | b'N' | b'r' | b't')
     }
 
@@ -113,6 +120,7 @@ impl State {
             Self::Line(Line::Name(_)) => "the name of a property",
             Self::Line(Line::Parameter(_) | Line::Quoted(_)) => "a parameter",
             Self::Line(Line::Text { .. }) => "text",
+            Self::Line(Line::Html { .. }) => "HTML",
             Self::Line(Line::Url(_) | Line::Attendee(_)) => "a URL",
             Self::Csv(_) => "a field of CSV",
             Self::Json(_) => "JSON",
@@ -133,6 +141,7 @@ impl Line {
             Self::Quoted(name) if byte == b'"' => Self::Parameter(name),
             Self::Quoted(_) => self,
             Self::Text { is_escaped } => Self::Text { is_escaped: byte == b'\\' && !is_escaped },
+            Self::Html { is_escaped } => Self::Html { is_escaped: byte == b'\\' && !is_escaped },
             Self::Url(begun) => Self::Url(begun.with(byte)),
             Self::Attendee(begun) => Self::Attendee(begun.with(byte)),
         }
@@ -147,6 +156,7 @@ impl Line {
             | "caluri" | "caladruri" | "fburl" | "conference" | "image" | "link" | "member" | "impp" => {
                 Self::Url(Name::EMPTY)
             }
+            "x-alt-desc" | "styled-description" => Self::Html { is_escaped: false },
             _ => Self::Text { is_escaped: false },
         }
     }
@@ -155,6 +165,7 @@ impl Line {
         let behind = State::Line(self);
         match self {
             Self::Text { .. } => Fit::Good(Escape::LineText, State::Line(Self::Text { is_escaped: false })),
+            Self::Html { .. } => Fit::Good(Escape::LineHtml, State::Line(Self::Html { is_escaped: false })),
             Self::Quoted(_) => Fit::Good(Escape::LineParameter, behind),
             // The one address that the guard lets pass: the person's own invitation has to name that person.
             Self::Attendee(begun) if is_own_address && begun.as_str() == MAILTO => {
@@ -212,6 +223,10 @@ mod tests {
         assert!(matches!(line("ATTENDEE:mailto:").fit(false), Fit::Url(..)));
         assert!(matches!(line("ORGANIZER:mailto:").fit(true), Fit::Url(..)));
         assert!(matches!(line("SUMM").fit(false), Fit::Bad(..)));
+        assert!(matches!(
+            line("X-ALT-DESC;FMTTYPE=text/html:<b>").fit(false),
+            Fit::Good(Escape::LineHtml, _)
+        ));
     }
 
     #[test]

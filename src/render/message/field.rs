@@ -57,6 +57,12 @@ impl Field<'_> {
         }
         let value = self.value_in_utf8(declared)?;
         let Text { text, is_whole } = word::decode(&value);
+        if shows_unended(&value) {
+            return Err(bad_template_text(format!(
+                "the header {} has a placeholder in an encoded word without its end, ?=, which some readers show; end it",
+                self.name
+            )));
+        }
         if is_whole {
             return Ok(text);
         }
@@ -83,7 +89,8 @@ impl Field<'_> {
                 _ => {}
             }
         }
-        may_hide && shown::shows_in_line(&word::decode(&String::from_utf8_lossy(self.value)).text)
+        let value = || String::from_utf8_lossy(self.value);
+        may_hide && (shown::shows_in_line(&word::decode(&value()).text) || shows_unended(&value()))
     }
 
     /// Whether its value has to be read, and not only passed on.
@@ -102,6 +109,10 @@ impl Field<'_> {
         let is_long = |line: &[u8]| line.len() > LINE_OCTETS_MAX + 1;
         self.raw.len() > LINE_OCTETS_MAX && self.raw.split(|byte| *byte == b'\n').any(is_long)
     }
+}
+
+fn shows_unended(value: &str) -> bool {
+    word::decode_unended(value).is_some_and(|told| shown::shows_in_line(&told.text))
 }
 
 /// # Errors

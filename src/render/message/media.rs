@@ -21,6 +21,8 @@ pub struct MediaType {
     /// What the other Content-Transfer-Encoding says, where a part has two.
     pub other_encoding: Option<TransferEncoding>,
     is_attachment: bool,
+    /// By the name of its file: what programs go by where the type does not say it.
+    is_named_as_lines: bool,
 }
 
 /// The formats of text that placeholders are looked for in.
@@ -52,6 +54,7 @@ impl MediaType {
             encoding,
             other_encoding: encodings.find(|other| *other != encoding),
             is_attachment: false,
+            is_named_as_lines: false,
         };
         if let Some(field) = fields.iter().find(|field| field.is("content-type")) {
             let written = Written::of(&String::from_utf8_lossy(field.value));
@@ -66,7 +69,9 @@ impl MediaType {
         if let Some(field) = fields.iter().find(|field| field.is("content-disposition")) {
             let written = Written::of(&String::from_utf8_lossy(field.value));
             media.is_attachment = !matches!(written.value.to_ascii_lowercase().as_str(), "inline" | "");
+            media.is_named_as_lines = is_named_as_lines(&written.parameters, "filename");
         }
+        media.is_named_as_lines |= is_named_as_lines(&media.parameters, "name");
         media
     }
 
@@ -127,6 +132,9 @@ impl MediaType {
         match (self.kind.as_str(), self.subtype.as_str()) {
             ("text", "calendar" | "x-vcalendar" | "vcard" | "x-vcard" | "directory")
             | ("application", "ics") => Some(Format::ContentLines),
+            ("text", "plain") | ("application", "octet-stream") if self.is_named_as_lines => {
+                Some(Format::ContentLines)
+            }
             ("text", subtype) if !self.is_attachment => Some(match subtype {
                 "html" | "x-amp-html" | "watch-html" | "xml" => Format::Html,
                 "plain" | "enriched" | "richtext" | "markdown" | "x-markdown" => Format::Prose,
@@ -156,6 +164,16 @@ impl MediaType {
         out.put(b"\r\n");
         Ok(out)
     }
+}
+
+/// Calendars and cards, as most programs attach them.
+fn is_named_as_lines(parameters: &[Parameter], name: &str) -> bool {
+    let plain = parameters.iter().find(|parameter| parameter.name == name);
+    let value = plain.map(|plain| word::decode(&plain.value).text).or_else(|| extended(parameters, name));
+    value.is_some_and(|file| {
+        let extension = file.trim().rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+        extension.is_some_and(|extension| ["ics", "vcs", "vcf"].contains(&extension.as_str()))
+    })
 }
 
 /// Whether a parameter shows a placeholder, as the name of a file may.

@@ -51,6 +51,19 @@ pub fn decode(value: &str) -> Text {
     out
 }
 
+/// What readers that do without the end of an encoded word (Python's `email`) make of a value whose last one has none.
+pub fn decode_unended(value: &str) -> Option<Text> {
+    let start = value.rfind("=?")?;
+    let mut parts = value[start + 2..].splitn(3, '?');
+    let (_, encoding, text) = (parts.next()?, parts.next()?, parts.next()?);
+    if !matches!(encoding, "b" | "B" | "q" | "Q") || text.contains("?=") {
+        return None;
+    }
+    let length = text.find(|c: char| c.is_ascii_whitespace()).unwrap_or(text.len());
+    let end = value.len() - text.len() + length;
+    Some(decode(&[&value[..end], "?=", &value[end..]].concat()))
+}
+
 /// `=?charset?encoding?text?=`, and what follows it.
 fn word(from: &str) -> Option<(Word<'_>, &str)> {
     let (charset, rest) = from.strip_prefix("=?")?.split_once('?')?;
@@ -142,6 +155,16 @@ mod tests {
         assert_eq!(read("=?utf-8?q?a b?="), "a b");
         assert_eq!(read("=?iso-8859-1?q?=e9?= =?utf-8?b?w6k=?="), "éé");
         assert_eq!(read("=?iso-2022-jp?B?GyRCJDMbKEI=?="), "こ");
+    }
+
+    #[test]
+    fn b4_a_word_without_its_end_is_read_as_some_readers_do() {
+        let read = |value| decode_unended(value).map(|told| told.text);
+        assert_eq!(read("a =?utf-8?q?=7B=7Bx=7D=7D").as_deref(), Some("a {{x}}"));
+        assert_eq!(read("=?utf-8?b?e3t4fX0= b").as_deref(), Some("{{x}} b"));
+        for whole in ["=?utf-8?q?=7B=7Bx?=", "a =? b", "=?utf-8?x?=7B", "=?utf-8?q"] {
+            assert_eq!(read(whole), None, "{whole}");
+        }
     }
 
     #[test]

@@ -55,6 +55,56 @@ fn b15_the_persons_own_invitation_names_the_person() {
 }
 
 #[test]
+fn b15_a_calendar_or_card_is_one_by_the_name_of_its_file_too() {
+    for header in [
+        "Content-Type: application/octet-stream; name=invite.ics\r\nContent-Disposition: attachment; filename=invite.ics\r\n",
+        "Content-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=\"My Card.VCF\"\r\n",
+        "Content-Type: application/octet-stream\r\nContent-Disposition: attachment; filename*=utf-8''%C3%A4.ics\r\n",
+        "Content-Type: text/plain; name=\"=?utf-8?q?a=2Eics?=\"\r\nContent-Disposition: attachment\r\n",
+    ] {
+        let message = filled(header, "SUMMARY:Visit of {{person.last_name}}\r\n");
+        assert!(message.contains("\r\nSUMMARY:Visit of Doe\\, Jr.\\; a\\\\b\r\n"), "{header}: {message}");
+    }
+    for header in [
+        "Content-Type: application/octet-stream; name=ics\r\n",
+        "Content-Type: application/pdf; name=invite.ics\r\n",
+        "Content-Type: text/plain; name=a.txt\r\nContent-Disposition: attachment\r\n",
+    ] {
+        let message = filled(header, "SUMMARY:{{person.last_name}}\r\n");
+        assert!(message.contains("SUMMARY:{{person.last_name}}"), "{header}: {message}");
+    }
+}
+
+#[test]
+fn b15_html_in_a_calendar_is_escaped_as_html_too() {
+    let person = PersonBuilder::default()
+        .field("email", "a@example.test")
+        .field("first_name", "<b>A & B</b>, \"x\"")
+        .build();
+    let body = "X-ALT-DESC;FMTTYPE=text/html:<p>Hi {{person.first_name}}</p>\r\n";
+    let finished = finish(&simple(INVITATION, body), Transfer::EightBit, &person).unwrap();
+    let message = text(&finished.message.to_octets()).replace("\r\n ", "");
+    let wanted = "text/html:<p>Hi &lt\\;b&gt\\;A &amp\\; B&lt\\;/b&gt\\;\\, &quot\\;x&quot\\;</p>\r\n";
+    assert!(message.contains(wanted), "{message}");
+    let link = "X-ALT-DESC;FMTTYPE=text/html:<a href=\"https://x.test/?e={{person.email}}\">x</a>\r\n";
+    assert!(refusal(&simple(INVITATION, link)).detail.contains("URL"));
+}
+
+#[test]
+fn b15_a_value_that_is_encoded_in_itself_is_refused_with_its_line() {
+    for line in
+        ["FN;ENCODING=QUOTED-PRINTABLE:=7B=7Bperson.first_name=7D=7D", "NOTE;ENCODING=b:SGkge3tkYXRhLnh9fQ=="]
+    {
+        let card = format!("BEGIN:VCARD\r\nVERSION:2.1\r\n{line}\r\nEND:VCARD\r\n");
+        let fault = refusal(&simple("Content-Type: text/x-vcard\r\n", &card));
+        assert!(
+            fault.detail.contains(":3:1:") && fault.detail.contains("leave ENCODING out"),
+            "{line}: {fault}"
+        );
+    }
+}
+
+#[test]
 fn b15_long_lines_are_folded_and_cut_placeholders_found() {
     let body = "SUMMARY:{{person.last_\r\n name}} שלום שלום שלום שלום שלום שלום שלום שלום שלום\r\nURL:https://x.test/{{data.order}}\r\n";
     let message = filled(INVITATION, body);

@@ -28,6 +28,14 @@ fn refused(raw: &[u8], words: &[&str]) {
 }
 
 #[test]
+fn b4_a_placeholder_in_an_encoded_word_without_its_end_is_refused() {
+    for subject in ["=?utf-8?Q?Hi_=7B=7Bdata.order=7D=7D", "Hi =?utf-8?B?e3tkYXRhLm9yZGVyfX0= there"] {
+        let fault = refusal(&simple(&format!("Subject: {subject}\r\n"), "x\r\n"));
+        assert!(fault.detail.contains("Subject") && fault.detail.contains("without its end"), "{fault}");
+    }
+}
+
+#[test]
 fn b4_raw_letters_of_a_header_are_read_by_the_declared_charset() {
     for (charset, subject, wanted) in [
         ("iso-8859-1", &b"Caf\xe9 M\xfcnchen"[..], "Café München"),
