@@ -180,7 +180,11 @@ impl Custody {
     /// What the job was refused for may be mended. A person may have had it judged anew just now, which is to happen once.
     async fn resume(self: &Arc<Self>, journal: &Journal, job: &Arc<Job>, body: Body) -> Outcome {
         match journal.resume(&job.send, body).await {
-            Ok(Resumed::Anew) => self.hand_off_or_hold(journal.clone(), job, body).await,
+            Ok(Resumed::Anew(until_over)) => {
+                let outcome = self.hand_off_or_hold(journal.clone(), job, body).await;
+                drop(until_over);
+                outcome
+            }
             Ok(Resumed::Before(outcome)) => self.again(journal, job, body, outcome).await,
             Ok(Resumed::Other) => Outcome::Failed(Fault::other_body()),
             Err(fault) => Outcome::Failed(fault.of_repeat(job.repeat)),

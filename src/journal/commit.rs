@@ -1,6 +1,6 @@
 //! One commit on its way from the writer to the disk: whom to answer, and what, once it has arrived.
 
-use super::order::{Caught, Draft, Order, Raw};
+use super::order::{Caught, Draft, Order, Raw, Resuming};
 use super::shared::Shared;
 use super::{Held, How, Number, Resumed};
 use crate::fault::Fault;
@@ -10,7 +10,7 @@ use crate::fault::Fault;
 pub enum Done {
     Held(Result<Vec<Held>, Fault>),
     Claimed(Vec<Raw>),
-    Resumed(Resumed),
+    Resumed(Resumed<()>),
     Written,
 }
 
@@ -44,7 +44,11 @@ impl Commit {
                     let caught = Caught::new(raws, shared.inbox.clone());
                     let _ = answer.send(Ok(caught));
                 }
-                (Order::Resume { answer, .. }, Done::Resumed(resumed)) => drop(answer.send(Ok(resumed))),
+                (Order::Resume { send, answer, .. }, Done::Resumed(resumed)) => {
+                    // Where nobody takes it any more, it is over at once.
+                    let resumed = resumed.until(|| Resuming::new(send, shared.inbox.clone()));
+                    let _ = answer.send(Ok(resumed));
+                }
                 (Order::Settle { number, .. }, _) => shared.flights.land(number),
                 _ => {}
             }

@@ -131,8 +131,7 @@ impl Journal {
         answered.await.unwrap_or_else(|_| Err(self.0.shared.refusal()))
     }
 
-    /// A job that was refused comes again, and is to be attempted without being held. Where it may be, what was kept of it is
-    /// gone when the answer is there: nobody can have it attempted beside.
+    /// A job that was refused comes again, and is to be attempted without being held.
     ///
     /// # Errors
     /// When the journal cannot be written.

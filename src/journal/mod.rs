@@ -13,6 +13,7 @@ mod handle;
 mod handoff;
 mod inbox;
 pub mod inspect;
+mod judge;
 mod kept;
 mod known;
 pub mod ledger;
@@ -43,6 +44,7 @@ pub use error::{JournalError, Trouble};
 pub use file::FILE_NAME;
 pub use handle::Journal;
 pub use handoff::Handoff;
+pub use order::Resuming;
 pub use origin::{Provenance, Sign};
 pub use record::Unclaimed;
 pub use recovered::Recovered;
@@ -149,14 +151,25 @@ pub enum Held {
 }
 
 /// What the journal answers to a job that was refused and comes again, and is not to be held.
-#[derive(Debug, Clone)]
-pub enum Resumed {
-    /// It may be attempted: nobody else will, as nothing of it is kept any more.
-    Anew,
+#[derive(Debug)]
+pub enum Resumed<Until = Resuming> {
+    /// It may be attempted. Nobody else will until this is dropped, which is to be behind its outcome.
+    Anew(Until),
     /// It has gone on meanwhile, so far.
     Before(Outcome),
     /// Its id came before, with another body.
     Other,
+}
+
+impl Resumed<()> {
+    /// With what says how long that holds.
+    fn until<T>(self, over: impl FnOnce() -> T) -> Resumed<T> {
+        match self {
+            Self::Anew(()) => Resumed::Anew(over()),
+            Self::Before(outcome) => Resumed::Before(outcome),
+            Self::Other => Resumed::Other,
+        }
+    }
 }
 
 /// One queue of jobs that wait: those of a target, fresh ones apart from those tried before, so that neither waits

@@ -27,6 +27,10 @@ pub enum Order {
         body: Body,
         answer: Answer<Resumed>,
     },
+    /// The attempt at it is over.
+    EndResumed {
+        send: [u8; 16],
+    },
     Claim {
         lane: Lane,
         count: usize,
@@ -99,7 +103,7 @@ impl Order {
 
     /// Whether somebody waits until it is on disk.
     pub fn is_awaited(&self) -> bool {
-        !matches!(self, Self::Record(_) | Self::Settle { .. })
+        !matches!(self, Self::Record(_) | Self::EndResumed { .. } | Self::Settle { .. })
     }
 
     /// Whether it may join a commit under way; what only tests ask for may not.
@@ -108,6 +112,7 @@ impl Order {
             Self::Hold { .. }
             | Self::Record(_)
             | Self::Resume { .. }
+            | Self::EndResumed { .. }
             | Self::Claim { .. }
             | Self::Settle { .. } => true,
             #[cfg(test)]
@@ -131,6 +136,26 @@ pub struct Raw {
     pub attempt: u32,
     pub stored: Stored,
     pub row: Option<Box<RowThen>>,
+}
+
+/// That a job which was refused is attempted anew outside of the journal: until this is dropped nobody else may.
+#[derive(Debug)]
+pub struct Resuming {
+    send: [u8; 16],
+    inbox: Arc<Inbox>,
+}
+
+impl Resuming {
+    pub(super) fn new(send: [u8; 16], inbox: Arc<Inbox>) -> Self {
+        Self { send, inbox }
+    }
+}
+
+impl Drop for Resuming {
+    fn drop(&mut self) {
+        // Once the journal is closed, the next start sees to it.
+        let _ = self.inbox.push(Order::EndResumed { send: self.send });
+    }
 }
 
 /// Claimed jobs on their way to whoever asked. When nobody takes them they are given back.

@@ -2,18 +2,17 @@
 //! begin. Looks at what was in flight only, never at all that waits.
 
 use super::Settings;
-use super::apply::{Batch, Moment, Totals};
+use super::apply::Totals;
 use super::clock::{Clock, millis, wall_ms};
 use super::error::{JournalError, Trouble, io_error, store_error};
 use super::file::{self, Lock, Use};
-use super::flight::{self, Fate, Flights, Header, Log};
-use super::handoff::{self, HandoffLog, LastLog, Note};
-use super::order::End;
+use super::flight::{self, Flights, Header, Log};
+use super::handoff::{self, HandoffLog, LastLog};
+use super::judge::{Judging, judge};
 use super::origin::{
     self, Evidence, FileIdentity, Here, Mark, Memory, Notes, Probe, Provenance, Reach, Sign, Stamp, Stamped,
     Told, Witness,
 };
-use super::outcome::Verdict;
 use super::recovered::Recovered;
 use super::run::{self, Last, Run, Unsure};
 use super::salvage;
@@ -23,8 +22,8 @@ use super::shared::{DAMAGED_MARK, Logs, Shared};
 use super::space::Space;
 use super::upkeep::Upkeep;
 use super::writer::Writer;
-use crate::fault::{Fault, State};
-use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior};
+use crate::job::Repeat;
+use rusqlite::{Connection, OptionalExtension};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -197,15 +196,27 @@ fn start(path: &Path, settings: &Settings, found: &Found, chance: &mut Chance) -
             // Rows of the ledger are gone, nobody knows which.
             run.unsure.all_until = run.unsure.all_until.max(unsure_until);
         }
-        if has_lost_handoffs(found, provenance) {
+        let has_lost_handoffs = has_lost_handoffs(found, provenance);
+        if has_lost_handoffs {
             tracing::warn!(
                 "the handoff log is gone or was set back: what was handed off last may be repeated, and is flagged then"
             );
             run.unsure.handoffs_until = run.unsure.handoffs_until.max(unsure_until);
         }
         let notes = evidence.notes(provenance);
-        let judging = Judging { settings, clock, found, before: last.run(), run: &run, notes };
-        let recovered = judge(&mut db, &judging, provenance, chance)?;
+        let knows_all = notes == Notes::Exact && !has_lost_handoffs;
+        let judging = Judging {
+            settings,
+            clock,
+            log: &found.log,
+            handoffs: &found.handoffs,
+            before: last.run(),
+            run: &run,
+            provenance,
+            notes,
+            handed_off: if knows_all { Repeat::No } else { Repeat::Maybe },
+        };
+        let recovered = judge(&mut db, &judging, chance)?;
         let reach = run::reach(&db)?;
         Ok(Started { db, clock, recovered, run, reach })
     };
@@ -258,134 +269,6 @@ fn fresh_id() -> [u8; 16] {
     let mut id = [0; 16];
     aws_lc_rs::rand::fill(&mut id).expect("the system's random source works");
     id
-}
-
-/// What the judgement of the last run rests on.
-struct Judging<'a> {
-    settings: &'a Settings,
-    clock: Clock,
-    found: &'a Found,
-    before: Option<&'a Run>,
-    run: &'a Run,
-    /// How much of the flight log can be believed.
-    notes: Notes,
-}
-
-impl Judging<'_> {
-    /// Up to which number jobs may stand that were accepted, if a commit of the last run has failed.
-    fn refused_above(&self) -> Option<i64> {
-        let log = self.found.log.header.as_ref()?;
-        let is_of_last_run = self.before.is_none_or(|run| {
-            run.stamp.id == log.id && (run.stamp.epoch..=run.stamp.epoch + 1).contains(&(log.epoch + 1))
-        });
-        log.refused_above.filter(|_| is_of_last_run)
-    }
-
-    fn handoff_of(&self, db: &Connection, number: i64) -> rusqlite::Result<Option<&Note>> {
-        let send: Option<[u8; 16]> =
-            db.query_row("SELECT send FROM job WHERE id = ?1", [number], |row| row.get(0)).optional()?;
-        Ok(self.found.handoffs.notes.iter().find(|note| Some(note.send) == send))
-    }
-}
-
-/// A job that was in flight.
-struct InFlight {
-    number: i64,
-    attempts: u32,
-    is_armed_first: bool,
-}
-
-fn judge(
-    db: &mut Connection,
-    judging: &Judging<'_>,
-    provenance: Provenance,
-    chance: &mut Chance,
-) -> rusqlite::Result<Recovered> {
-    let mut recovered = Recovered::of(provenance);
-    let all = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Nothing that the flight log of before says is needed behind this commit.
-    let moment = Moment { clock: judging.clock.now_ms(), wall: wall_ms(), before: 0, log: 0 };
-    let mut batch = Batch::new(&all, judging.settings, moment, chance);
-    if let Some(last) = judging.refused_above() {
-        for number in refused(&all, last)? {
-            recovered.refused += 1;
-            batch.refuse(number)?;
-        }
-    }
-    for flight in in_flight(&all)? {
-        let end = end_of(&all, judging, &flight, &mut recovered)?;
-        batch.settle(flight.number, &end, None)?;
-    }
-    let oldest = moment.wall.saturating_sub(millis(judging.settings.retention));
-    for note in judging.found.handoffs.notes.iter().filter(|note| note.accepted >= oldest) {
-        recovered.handed_off += u64::from(batch.note(note)?);
-    }
-    batch.finish()?;
-    if provenance.sign().is_some() {
-        run::park(&all)?;
-    }
-    recovered.parked = run::parked(&all)?;
-    judging.run.write(&all)?;
-    all.commit()?;
-    Ok(recovered)
-}
-
-/// How the attempt ended that was under way when the last run did.
-fn end_of(
-    db: &Connection,
-    judging: &Judging<'_>,
-    flight: &InFlight,
-    recovered: &mut Recovered,
-) -> rusqlite::Result<End> {
-    let InFlight { number, attempts, is_armed_first } = *flight;
-    // A job that was held while it was handed off was offered before the flight log knew of it.
-    let was_handed_off = attempts == 0 && !is_armed_first;
-    let noted = if was_handed_off { judging.handoff_of(db, number)? } else { None };
-    let fate = judging.found.log.fate((number, attempts + 1), judging.notes, is_armed_first);
-    if let (Fate::NotOffered | Fate::InDoubt, Some(note)) = (&fate, noted) {
-        let verdict = note.verdict();
-        recovered.in_doubt += u64::from(verdict.state == State::Unknown);
-        recovered.relayed += u64::from(verdict.state == State::Relayed);
-        return Ok(End::Known(verdict));
-    }
-    Ok(match fate {
-        Fate::NotOffered | Fate::Refused => {
-            recovered.given_back += 1;
-            End::GivenBack
-        }
-        Fate::InDoubt => {
-            recovered.in_doubt += 1;
-            End::Known(Verdict::failed(&Fault::in_doubt(
-                "the relay stopped while the message was on its way",
-            )))
-        }
-        Fate::Relayed { target, code } => {
-            recovered.relayed += 1;
-            let target = Some(target).filter(|name| !name.is_empty()).map(|name| (&*name).into());
-            End::Known(Verdict {
-                target,
-                code: Some(code.basic),
-                enhanced: code.enhanced,
-                ..Verdict::plain(State::Relayed)
-            })
-        }
-    })
-}
-
-fn refused(db: &Connection, above: i64) -> rusqlite::Result<Vec<i64>> {
-    let mut select = db.prepare("SELECT id FROM job WHERE id > ?1 AND state = 'journaled'")?;
-    select.query_map([above], |row| row.get(0))?.collect()
-}
-
-fn in_flight(db: &Connection) -> rusqlite::Result<Vec<InFlight>> {
-    let mut select = db.prepare(
-        "SELECT flight.job, ifnull(job.attempts, 0), flight.is_armed_first
-             FROM flight LEFT JOIN job ON job.id = flight.job",
-    )?;
-    let read = |row: &Row<'_>| {
-        Ok(InFlight { number: row.get(0)?, attempts: row.get(1)?, is_armed_first: row.get(2)? })
-    };
-    select.query_map([], read)?.collect()
 }
 
 fn last_job(db: &Connection) -> rusqlite::Result<i64> {

@@ -313,7 +313,7 @@ fn mend(all: &Connection) -> rusqlite::Result<()> {
     let orphans = all.execute("DELETE FROM payload WHERE job NOT IN (SELECT id FROM job)", [])?;
     all.execute_batch(
         "DELETE FROM due WHERE job NOT IN (SELECT job FROM payload);
-         DELETE FROM flight WHERE job NOT IN (SELECT job FROM payload);
+         DELETE FROM flight WHERE job NOT IN (SELECT job FROM payload) AND job NOT IN (SELECT job FROM kept);
          DELETE FROM parked WHERE job NOT IN (SELECT job FROM payload);
          DELETE FROM due WHERE job IN (SELECT job FROM flight) OR job IN (SELECT job FROM parked);
          DELETE FROM parked WHERE job IN (SELECT job FROM flight);",

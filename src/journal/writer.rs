@@ -277,6 +277,7 @@ fn apply(batch: &mut Batch<'_>, space: &mut Space, totals: Totals, order: &Order
         }
         Order::Record(ended) => batch.record(ended).map(|()| Done::Written),
         Order::Resume { send, body, .. } => batch.resume(*send, *body).map(Done::Resumed),
+        Order::EndResumed { send } => batch.end_resumed(*send).map(|()| Done::Written),
         Order::Claim { lane, count, .. } => batch.claim(lane, *count).map(Done::Claimed),
         Order::Settle { number, end, row } => {
             batch.settle(*number, end, row.as_deref()).map(|()| Done::Written)

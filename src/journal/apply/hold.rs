@@ -141,22 +141,51 @@ impl Batch<'_> {
     /// A refusal becomes one of the job's attempts. How many there are now.
     fn put_behind(&mut self, before: &Before) -> rusqlite::Result<u32> {
         self.forget_kept(before.number)?;
+        self.db.prepare_cached("DELETE FROM flight WHERE job = ?1")?.execute([before.number])?;
         change::put_behind(self.db, before.number)?;
         Ok(before.row.attempts)
     }
 
-    /// Whether a job that comes again is to be attempted outside of the journal. Whoever is told so is the only one who may.
-    pub fn resume(&mut self, send: [u8; 16], body: Body) -> rusqlite::Result<Resumed> {
-        let Some(before) = self.before(send).optional()? else { return Ok(Resumed::Anew) };
+    /// Whether a job that comes again is to be attempted outside of the journal. Whoever is told so is the only one who may:
+    /// until the attempt is over the job counts as in flight. What was kept of it stays until the ledger has the outcome.
+    pub fn resume(&mut self, send: [u8; 16], body: Body) -> rusqlite::Result<Resumed<()>> {
+        let Some(before) = self.before(send).optional()? else { return Ok(Resumed::Anew(())) };
         if before.body != body.0 {
             return Ok(Resumed::Other);
         }
         match before.again() {
-            Again::Anew | Again::BehindRefusal => {
-                self.forget_kept(before.number)?;
-                Ok(Resumed::Anew)
+            Again::Anew => Ok(Resumed::Anew(())),
+            Again::BehindRefusal => {
+                let mut put =
+                    self.db.prepare_cached("INSERT OR IGNORE INTO flight (job, since) VALUES (?1, ?2)")?;
+                put.execute([before.number, self.moment.clock])?;
+                Ok(Resumed::Anew(()))
             }
             Again::Not => Ok(Resumed::Before(before.into_outcome())),
+        }
+    }
+
+    fn is_in_flight(&self, number: i64) -> rusqlite::Result<bool> {
+        self.db.prepare_cached("SELECT 1 FROM flight WHERE job = ?1")?.exists([number])
+    }
+
+    /// The attempt at a job that was resumed is over. Where the ledger has its outcome by now, there is nothing to do.
+    pub fn end_resumed(&mut self, send: [u8; 16]) -> rusqlite::Result<()> {
+        let mut end = self.db.prepare_cached(
+            "DELETE FROM flight WHERE job = (SELECT id FROM job WHERE send = ?1)
+                 AND NOT EXISTS (SELECT 1 FROM payload WHERE payload.job = flight.job)",
+        )?;
+        end.execute([send])?;
+        Ok(())
+    }
+
+    /// The last run was stopped within such an attempt, of which nothing else is known. Where it may have come further a person
+    /// must not have it sent in silence: it is its engine's, which has no answer, and flagged when it comes again.
+    pub fn give_back_resumed(&mut self, number: i64, handed_off: Repeat) -> rusqlite::Result<()> {
+        let given = self.db.prepare_cached("DELETE FROM flight WHERE job = ?1")?.execute([number])?;
+        match (given, handed_off) {
+            (0, _) | (_, Repeat::No) => Ok(()),
+            (_, Repeat::Maybe) => self.forget_kept(number),
         }
     }
 
@@ -215,8 +244,9 @@ impl Batch<'_> {
         };
         let Some(number) = self.insert(&row, &verdict, (1, false))? else {
             let before = self.before(note.send)?;
-            // An answer that stands in a place that was given back is older than what the ledger says.
-            if note.is_answered() && note.accepted <= before.changed {
+            // An answer that stands in a place that was given back is older than what the ledger says, unless the job was
+            // under way anew: then it is of that attempt, whatever was done to the clock since.
+            if note.is_answered() && note.accepted <= before.changed && !self.is_in_flight(before.number)? {
                 return Ok(false);
             }
             return self.go_on(before, &row, &verdict);

@@ -46,6 +46,8 @@ impl Batch<'_> {
         // One held in doubt that nobody has decided on.
         self.release(number)?;
         self.forget_kept(number)?;
+        // Of one that is attempted anew meanwhile, which makes a row of its own then.
+        self.db.prepare_cached("DELETE FROM flight WHERE job = ?1")?.execute([number])?;
         self.db.prepare_cached("DELETE FROM attempt WHERE job = ?1")?.execute([number])?;
         self.db.prepare_cached("DELETE FROM job WHERE id = ?1")?.execute([number])?;
         Ok(())

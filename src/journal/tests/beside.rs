@@ -35,6 +35,42 @@ async fn what_a_person_cancels_the_relay_does_not_send() {
     assert_eq!((counts.of(State::Cancelled), counts.of(State::Relayed), counts.is_finished()), (2, 2, true));
 }
 
+/// As a reload does with jobs that wait for a template.
+#[tokio::test]
+async fn c13_what_waits_is_due_at_once_when_it_is_hastened_and_nothing_else() {
+    let long = Duration::from_secs(1_000);
+    let place = Place::with(|settings| (settings.retry_first, settings.retry_max) = (long, long));
+    let failed = || How::Failed(Fault::new(crate::fault::Reason::TemplateNotFound, "it is gone"));
+    let waiting = place.held(job(), failed()).await;
+    let parked = place.held(job(), failed()).await;
+    let doubt = place.held(job(), in_doubt()).await;
+    let flying = place.held(job(), How::InFlight).await;
+    let ended = place.held(job(), How::InFlight).await;
+    place.settle(ended, relayed()).await;
+    place
+        .run(&format!(
+            "INSERT INTO parked (job, is_retry) SELECT job, is_retry FROM due WHERE job = {0};
+             DELETE FROM due WHERE job = {0}",
+            parked.0
+        ))
+        .await;
+    assert!(place.claim(true).await.is_empty(), "its pause is long");
+    let all = [waiting, parked, doubt, flying, ended, Number(99)];
+    let expected =
+        [Done::DueNow, Done::Held, Done::Held, Done::InFlight, Done::Ended(State::Relayed), Done::NotThere];
+    assert_eq!(change(&place, &all, Ask::Hasten).await, expected);
+    place.check();
+    let claimed = place.claim(true).await;
+    assert_eq!(claimed.iter().map(|claimed| claimed.number).collect::<Vec<_>>(), [waiting]);
+    assert_eq!(change(&place, &[waiting], Ask::Hasten).await, [Done::InFlight]);
+    place.settle(waiting, relayed()).await;
+    assert_eq!(
+        place.number("SELECT is_resent + maybe_repeated FROM job WHERE id = 1"),
+        0,
+        "nothing is flagged"
+    );
+}
+
 #[tokio::test]
 async fn what_a_person_has_sent_again_comes_out_of_its_lane_and_is_flagged() {
     let place = Place::new();

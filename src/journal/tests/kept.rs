@@ -5,6 +5,7 @@ use super::rules::copy;
 use super::*;
 use crate::fault::{Reason, State};
 use crate::journal::ledger::{Ask, Done, Ledger, Standing};
+use futures_util::FutureExt;
 use std::time::SystemTime;
 
 fn missing_field() -> Outcome {
@@ -218,11 +219,111 @@ async fn b10_a_person_and_an_engine_at_once_have_it_carried_once() {
         numbers.push(ended(&place, job, missing_field()).await);
     }
     let [engine_first, person_first] = &again;
-    assert!(matches!(resume(&place, engine_first).await, Resumed::Anew));
-    assert_eq!(change(&place, &numbers[..1], RETRY).await, [Done::NotKept(State::Rejected)]);
+    let resumed = resume(&place, engine_first).await;
+    assert!(matches!(resumed, Resumed::Anew(_)));
+    assert_eq!(change(&place, &numbers[..1], RETRY).await, [Done::InFlight]);
     assert_eq!(change(&place, &numbers[1..], RETRY).await, [Done::JudgedAnew]);
     assert!(matches!(resume(&place, person_first).await, Resumed::Before(Outcome::Journaled(_))));
     assert!(matches!(resume(&place, &Job { locale: None, ..copy(person_first) }).await, Resumed::Other));
-    assert!(matches!(resume(&place, &job()).await, Resumed::Anew), "the ledger has forgotten it");
+    assert!(matches!(resume(&place, &job()).await, Resumed::Anew(_)), "the ledger has forgotten it");
+    place.journal().record(Arc::new(copy(engine_first)), Body::of(engine_first), relayed()).await;
+    drop(resumed);
+    place.settle(Number(0), Outcome::Lost).await;
+    place.check();
+    assert_eq!(change(&place, &numbers[..1], RETRY).await, [Done::Ended(State::Relayed)]);
+}
+
+/// A job that is kept, and is being attempted anew.
+async fn resumed(place: &Place, refused: Job) -> (Number, Arc<Job>, Resumed) {
+    let again = Arc::new(copy(&refused));
+    let number = ended(place, refused, missing_field()).await;
+    let resumed = resume(place, &again).await;
+    assert!(matches!(resumed, Resumed::Anew(_)));
+    assert_eq!(standing(place, number), Standing::InFlight);
+    (number, again, resumed)
+}
+
+/// Killed between the word that it may be attempted and its outcome, it is still kept.
+#[tokio::test]
+async fn b10_what_is_attempted_anew_is_kept_until_its_outcome_is_there() {
+    let mut place = Place::new();
+    let (number, again, _under_way) = resumed(&place, inline("Dear {{person.first_name}}")).await;
+    place.crash().await;
+    let found = place.open();
+    assert_eq!((found.given_back, found.in_doubt, found.held), (0, 0, 0));
+    assert_eq!(kept(&place), 1);
+    goes_on(&place, number, &again).await;
+}
+
+/// Its engine has no answer, brings it again, and that is flagged; nobody else sends it.
+#[tokio::test]
+async fn b10_what_was_attempted_anew_and_may_have_left_is_its_engines() {
+    for (boot, has_notes) in [(Some([b'8'; 36]), true), (BOOT, false)] {
+        let mut place = Place::new();
+        let (number, again, _under_way) = resumed(&place, inline("Dear {{person.first_name}}")).await;
+        place.crash().await;
+        if !has_notes {
+            std::fs::remove_file(place.settings.dir.join(handoff::FILE_NAME)).unwrap();
+        }
+        place.open_after(boot);
+        assert_eq!((kept(&place), place.number("SELECT count(*) FROM kept_content")), (0, 0));
+        assert_eq!(change(&place, &[number], RETRY).await, [Done::NotKept(State::Rejected)]);
+        assert_eq!(place.journal().repeat(crate::job::Acceptance::Auto), Repeat::Maybe);
+        assert!(matches!(resume(&place, &again).await, Resumed::Anew(_)));
+    }
+}
+
+/// The note of what had left by then says more than what is kept, also where the clock was set back meanwhile.
+#[tokio::test]
+async fn b10_what_had_left_when_the_relay_was_killed_is_not_kept() {
+    for (outcome, state) in [(None, State::Unknown), (Some(relayed()), State::Relayed)] {
+        let mut place = Place::new();
+        let (number, again, _under_way) = resumed(&place, job()).await;
+        place.run("UPDATE job SET changed = changed + 3600000").await;
+        let handoff = place.journal().hand_off(again.clone(), Body::of(&again)).await;
+        assert!(handoff.offered());
+        outcome.iter().for_each(|outcome| handoff.ended(outcome));
+        place.crash().await;
+        assert_eq!(place.open().handed_off, 1);
+        assert_eq!(place.outcome(&again.send).await.state(), state);
+        assert_eq!((kept(&place), standing(&place, number)), (0, Standing::Ended));
+    }
+}
+
+/// Nothing of it left, and nothing was written: who wants it attempted again may.
+#[tokio::test]
+async fn b10_an_attempt_that_came_to_nothing_leaves_the_job_kept() {
+    let place = Place::new();
+    let (number, again, under_way) = resumed(&place, job()).await;
+    assert_eq!(change(&place, &[number], RETRY).await, [Done::InFlight]);
+    drop(under_way);
+    place.settle(Number(0), Outcome::Lost).await;
+    assert_eq!(kept(&place), 1);
+    // Nobody waits for the answer any more.
+    let given_up = resume(&place, &again).now_or_never();
+    assert!(given_up.is_none());
+    for _ in 0..2 {
+        place.settle(Number(0), Outcome::Lost).await;
+    }
+    goes_on(&place, number, &again).await;
+}
+
+#[tokio::test]
+async fn b10_the_ledger_may_forget_a_job_while_it_is_attempted_anew() {
+    let mut place = Place::with(|settings| settings.retention = Duration::ZERO);
+    let (_, again, _under_way) = resumed(&place, job()).await;
+    place.crash().await;
+    let (mut writer, _) = recovery::open(place.settings.clone(), here(BOOT)).unwrap();
+    writer
+        .db
+        .execute_batch("UPDATE job SET accepted = 1, changed = 1; INSERT INTO flight VALUES (1, 0, 0)")
+        .unwrap();
+    assert!(writer.sweep().unwrap());
+    drop(writer);
+    assert_eq!(place.number("SELECT (SELECT count(*) FROM job) + (SELECT count(*) FROM flight)"), 0);
+    place.open();
+    place.journal().record(again.clone(), Body::of(&again), relayed()).await;
+    place.settle(Number(0), Outcome::Lost).await;
+    assert_eq!(place.outcome(&again.send).await, relayed());
     place.check();
 }
