@@ -4,16 +4,18 @@
 
 mod dispatch;
 mod recent;
+mod repeat;
 mod window;
 
 use crate::fault::{Fault, Reason, State};
 use crate::inject::Errand;
 use crate::job::{Acceptance, Job, Repeat, SendNumber};
-use crate::journal::{Body, Earlier, Held, How, Journal, Number, Resumed};
+use crate::journal::{Body, Held, How, Journal, Number};
 use crate::pipeline::{Pipeline, Way};
 use crate::ticket::{Board, Outcome};
 use futures_util::FutureExt;
-use recent::{Begun, Guard, Recent};
+use recent::Recent;
+use repeat::Coming;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,102 +109,14 @@ impl Custody {
         let outcome = match (&self.journal, acceptance, coming) {
             // Its row may not be written yet.
             (Some(journal), Acceptance::Auto, Coming::Again) => self.resume(journal, job, body).await,
-            (Some(journal), Acceptance::Auto, Coming::First) => match journal.look_up(&job.send).await {
-                Ok(known) => self.go_on(journal, job, body, known).await,
-                // It came before, or may have: nobody can say what became of it, so it is not sent again.
-                Err(fault) => Outcome::Failed(fault),
-            },
-            // `journal` finds out when it writes; `handoff` keeps nothing.
+            (Some(journal), Acceptance::Auto, Coming::First) => self.go_on(journal, job, body).await,
+            // It keeps nothing, but another door may have.
+            (Some(journal), Acceptance::Handoff, _) => self.hand_off_behind(journal, job, body).await,
+            // `journal` finds out when it writes.
             _ => self.take_on(job, body, acceptance).await,
         };
         guard.end(&outcome);
         outcome
-    }
-
-    /// Whether the job is to be taken on, or what became of it, or is becoming.
-    async fn begin(&self, job: &Job, body: Body) -> Result<(Guard, Coming), Outcome> {
-        let (mut begun, mut coming) = (self.recent.begin(&job.send, body), Coming::First);
-        if let Begun::Before(outcome) = begun {
-            (begun, coming) = match self.since(job, body, outcome).await {
-                Since::MaybeMended => (self.recent.begin_again(&job.send, body), Coming::Again),
-                Since::Ended(outcome) => (Begun::Before(outcome), coming),
-            };
-        }
-        match begun {
-            Begun::First(guard) => Ok((guard, coming)),
-            Begun::Before(outcome) => Err(outcome),
-            Begun::Under(waiting) => Err(waiting.outcome().await),
-            Begun::Other => Err(Outcome::Failed(Fault::other_body())),
-        }
-    }
-
-    /// What became of a job that ended so. Of one that was held, or refused and kept, the ledger knows what became of it
-    /// since: where there is a ledger it has the last word.
-    async fn since(&self, job: &Job, body: Body, outcome: Outcome) -> Since {
-        let is_refused = matches!(&outcome, Outcome::Failed(fault) if fault.is_before_any_offer());
-        if !is_refused && !matches!(outcome, Outcome::Journaled(_)) {
-            return Since::Ended(outcome);
-        }
-        let known = match &self.journal {
-            Some(journal) => journal.look_up(&job.send).await,
-            None => Ok(None),
-        };
-        match known {
-            Ok(Some(known)) if known.body == body && known.is_judged_anew() => Since::MaybeMended,
-            Ok(Some(known)) if known.body == body && is_refused => Since::Ended(known.outcome),
-            Ok(None) if is_refused => Since::MaybeMended,
-            Ok(_) => Since::Ended(outcome),
-            // Nobody can say, so it is not sent again.
-            Err(fault) if is_refused => Since::Ended(Outcome::Failed(fault)),
-            Err(_) => Since::Ended(outcome),
-        }
-    }
-
-    /// With what is `known` of the same job submitted before.
-    async fn go_on(
-        self: &Arc<Self>,
-        journal: &Journal,
-        job: &Arc<Job>,
-        body: Body,
-        known: Option<Earlier>,
-    ) -> Outcome {
-        match known {
-            Some(earlier) if earlier.body != body => Outcome::Failed(Fault::other_body()),
-            Some(earlier) if earlier.is_judged_anew() => self.resume(journal, job, body).await,
-            // Its engine was told that nothing is held and to submit it again: that is what this is.
-            Some(earlier) if earlier.outcome.state() != State::Deferred => {
-                self.again(journal, job, body, earlier.outcome).await
-            }
-            Some(_) | None => self.hand_off_or_hold(journal.clone(), job, body).await,
-        }
-    }
-
-    /// What the job was refused for may be mended. A person may have had it judged anew just now, which is to happen once.
-    async fn resume(self: &Arc<Self>, journal: &Journal, job: &Arc<Job>, body: Body) -> Outcome {
-        match journal.resume(&job.send, body).await {
-            Ok(Resumed::Anew(until_over)) => {
-                let outcome = self.hand_off_or_hold(journal.clone(), job, body).await;
-                drop(until_over);
-                outcome
-            }
-            Ok(Resumed::Before(outcome)) => self.again(journal, job, body, outcome).await,
-            Ok(Resumed::Other) => Outcome::Failed(Fault::other_body()),
-            Err(fault) => Outcome::Failed(fault.of_repeat(job.repeat)),
-        }
-    }
-
-    /// A handoff that a crash left in doubt could not be held, as nothing was kept of it. Now its engine brings it
-    /// again: it is held in doubt like any other.
-    async fn again(&self, journal: &Journal, job: &Arc<Job>, body: Body, outcome: Outcome) -> Outcome {
-        match outcome {
-            Outcome::Failed(fault) if fault.state() == State::Unknown => {
-                match hold(journal, job, body, How::InDoubt(fault.clone())).await {
-                    Outcome::Failed(_) => Outcome::Failed(fault),
-                    held => held,
-                }
-            }
-            outcome => outcome,
-        }
     }
 
     async fn take_on(self: &Arc<Self>, job: &Arc<Job>, body: Body, acceptance: Acceptance) -> Outcome {
@@ -269,30 +183,16 @@ impl Custody {
                 journal.record_handoff(handoff, outcome.clone()).await;
                 outcome
             }
-            After::Held(how) => match hold(&journal, job, body, how).await {
-                // In doubt and not held: it must not look as if it could be repeated.
-                Outcome::Failed(_) if outcome.state() == State::Unknown => outcome,
-                held => held,
-            },
+            After::Held(how) => {
+                match hold(&journal, job, body, how).await {
+                    // In doubt and not held: it must not look as if it could be repeated.
+                    Outcome::Failed(_) if outcome.state() == State::Unknown => outcome,
+                    held => held,
+                }
+            }
             After::GivenBack => outcome,
         }
     }
-}
-
-/// A job as its engine submits it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Coming {
-    /// As far as is remembered.
-    First,
-    /// It was refused a while ago.
-    Again,
-}
-
-/// What is known by now of a job that ended.
-enum Since {
-    /// It was refused before any target saw it, for what may be mended by now.
-    MaybeMended,
-    Ended(Outcome),
 }
 
 /// What becomes of a job when its first attempt has ended.

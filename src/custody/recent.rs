@@ -71,31 +71,25 @@ impl Waiting {
 impl Recent {
     pub fn begin(&self, send: &SendNumber, body: Body) -> Begun {
         let key = send.bits();
-        let shard = &self.shards[usize::from(key[0]) % SHARDS];
-        let mut known = shard.lock();
-        match known.jobs.entry(key) {
-            Entry::Occupied(entry) => match entry.get() {
-                (before, _) if *before != body => Begun::Other,
-                (_, Standing::Ended(outcome)) => Begun::Before(outcome.clone()),
-                (_, Standing::Under(told)) => Begun::Under(Waiting(told.clone())),
-            },
-            Entry::Vacant(entry) => {
-                let (told, waiting) = watch::channel(None);
-                entry.insert((body, Standing::Under(waiting)));
-                Begun::First(Guard { shard: shard.clone(), key, told })
-            }
-        }
+        self.shard(key).begin(&mut self.shard(key).lock(), key, body)
     }
 
-    /// As [`Recent::begin`], for a job that ended in a way that lets it be judged anew.
-    pub fn begin_again(&self, send: &SendNumber, body: Body) -> Begun {
+    /// As [`Recent::begin`], for a job that ended so, which lets it be judged anew. Where it has ended otherwise since, that
+    /// counts: whoever looked may have been overtaken.
+    pub fn begin_again(&self, send: &SendNumber, body: Body, ended: &Outcome) -> Begun {
         let key = send.bits();
-        let mut known = self.shards[usize::from(key[0]) % SHARDS].lock();
-        if matches!(known.jobs.get(&key), Some((before, Standing::Ended(_))) if *before == body) {
+        let mut known = self.shard(key).lock();
+        let is_as_seen = |(before, standing): &(Body, Standing)| {
+            *before == body && matches!(standing, Standing::Ended(outcome) if outcome == ended)
+        };
+        if known.jobs.get(&key).is_some_and(is_as_seen) {
             known.jobs.remove(&key);
         }
-        drop(known);
-        self.begin(send, body)
+        self.shard(key).begin(&mut known, key, body)
+    }
+
+    fn shard(&self, key: Key) -> &Arc<Shard> {
+        &self.shards[usize::from(key[0]) % SHARDS]
     }
 }
 
@@ -131,6 +125,21 @@ impl Drop for Guard {
 }
 
 impl Shard {
+    fn begin(self: &Arc<Self>, known: &mut Known, key: Key, body: Body) -> Begun {
+        match known.jobs.entry(key) {
+            Entry::Occupied(entry) => match entry.get() {
+                (before, _) if *before != body => Begun::Other,
+                (_, Standing::Ended(outcome)) => Begun::Before(outcome.clone()),
+                (_, Standing::Under(told)) => Begun::Under(Waiting(told.clone())),
+            },
+            Entry::Vacant(entry) => {
+                let (told, waiting) = watch::channel(None);
+                entry.insert((body, Standing::Under(waiting)));
+                Begun::First(Guard { shard: self.clone(), key, told })
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -179,15 +188,32 @@ mod tests {
         let (recent, send) = (Recent::default(), SendNumber::fresh());
         let refused = Outcome::Failed(Fault::new(Reason::NoConsent, "no"));
         first(&recent, &send).end(&refused);
-        assert!(matches!(recent.begin_again(&send, Body([2; 16])), Begun::Other));
-        let Begun::First(guard) = recent.begin_again(&send, BODY) else { panic!() };
-        assert!(matches!(recent.begin_again(&send, BODY), Begun::Under(_)), "the other waits for it");
+        assert!(matches!(recent.begin_again(&send, Body([2; 16]), &refused), Begun::Other));
+        let Begun::First(guard) = recent.begin_again(&send, BODY, &refused) else { panic!() };
+        assert!(
+            matches!(recent.begin_again(&send, BODY, &refused), Begun::Under(_)),
+            "the other waits for it"
+        );
         for _ in 0..ENDED_MAX {
             first(&recent, &SendNumber::fresh()).end(&Outcome::Journaled(Repeat::No));
         }
         assert!(matches!(recent.begin(&send, BODY), Begun::Under(_)), "and it is not forgotten meanwhile");
         guard.end(&Outcome::Journaled(Repeat::No));
         assert!(matches!(recent.begin(&send, BODY), Begun::Before(Outcome::Journaled(_))));
+    }
+
+    /// Two have seen that it was refused; the slower one comes when the other has delivered it.
+    #[tokio::test]
+    async fn a12_whoever_was_overtaken_does_not_begin_it_once_more() {
+        let (recent, send) = (Recent::default(), SendNumber::fresh());
+        let refused = Outcome::Failed(Fault::new(Reason::NoConsent, "no"));
+        first(&recent, &send).end(&refused);
+        let Begun::First(guard) = recent.begin_again(&send, BODY, &refused) else { panic!() };
+        guard.end(&Outcome::Journaled(Repeat::No));
+        let Begun::Before(outcome) = recent.begin_again(&send, BODY, &refused) else {
+            panic!("a second time")
+        };
+        assert_eq!(outcome, Outcome::Journaled(Repeat::No));
     }
 
     #[test]

@@ -296,3 +296,75 @@ async fn b10_a_person_has_refused_jobs_judged_anew_and_their_engine_is_told_what
         world.finish().await;
     }
 }
+
+/// The first door with HTTP means this from the next start on; those with SMTP mean what they did.
+fn http_means(world: &World, accept: &str) {
+    let mut document: toml_edit::DocumentMut =
+        std::fs::read_to_string(&world.config.file).unwrap().parse().unwrap();
+    let doors = document["listener"].as_array_of_tables_mut().unwrap();
+    let http = doors.iter_mut().find(|door| door["kind"].as_str() == Some("http")).unwrap();
+    http["accept"] = value(accept);
+    std::fs::write(&world.config.file, document.to_string()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b10_what_a_door_that_hands_off_has_delivered_is_not_delivered_by_a_retry() {
+    use tokenrelay::fault::State;
+    use tokenrelay::journal::Number;
+    use tokenrelay::journal::ledger::{Ask, Desk, Done};
+    let mut world = Stage::new().accept("auto").column(NAMELESS, "first_name", "").up().await;
+    let job = world.job(NAMELESS, "mended");
+    assert_eq!(state_of(&world, &job).await, told(422, "rejected"));
+    world.ends("mended", "rejected").await;
+    assert_eq!(world.rows("kept"), 1);
+    world.stop().await;
+    mend(&world);
+    http_means(&world, "handoff");
+    world.start().await;
+    assert_eq!(state_of(&world, &job).await, told(200, "relayed"));
+    world.ends("mended", "relayed").await;
+    let ask = Ask::Retry { tried_for: std::time::Duration::from_secs(60) };
+    let done = Desk::open(&world.config.journal_dir()).unwrap().change(&[Number(1)], ask, 1).unwrap();
+    assert_eq!((done, world.rows("kept")), (vec![Done::Ended(State::Relayed)], 0));
+    assert_eq!(world.sink().stats().messages, 1);
+    world.finish().await;
+}
+
+/// A target that is down or full: nothing has become of it, and a person may still have it judged anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b10_what_a_door_that_hands_off_could_not_deliver_is_kept_as_it_was() {
+    let stage = Stage::new().accept("auto").column(NAMELESS, "first_name", "").mta(Mta::behaving("decline"));
+    let mut world = stage.up().await;
+    let job = world.job(NAMELESS, "mended");
+    assert_eq!(state_of(&world, &job).await, told(422, "rejected"));
+    world.ends("mended", "rejected").await;
+    world.stop().await;
+    http_means(&world, "handoff");
+    world.start().await;
+    assert_eq!(state_of(&world, &job).await, told(422, "rejected"), "nothing is mended");
+    world.stop().await;
+    mend(&world);
+    world.start().await;
+    assert_eq!(state_of(&world, &job).await, told(503, "deferred"));
+    eventually("nothing is under way", || world.rows("flight") == 0).await;
+    assert_eq!((world.ledger("mended").unwrap().0.as_str(), world.rows("kept")), ("rejected", 1));
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_one_door_has_delivered_is_no_second_message_at_one_that_hands_off() {
+    let mut world = Stage::new().accept("auto").up().await;
+    assert_eq!(state_of(&world, &world.job(0, "a")).await, told(200, "relayed"));
+    world.ends("a", "relayed").await;
+    world.stop().await;
+    http_means(&world, "handoff");
+    world.start().await;
+    assert_eq!(state_of(&world, &world.job(0, "a")).await, told(200, "relayed"));
+    let mut other = world.job(0, "a");
+    other["data"] = json!({"order": "B-2"});
+    assert_eq!(world.http().await.post(&other).await.status, 409);
+    assert_eq!(state_of(&world, &world.job(0, "b")).await, told(200, "relayed"));
+    assert_eq!(world.sink().stats().messages, 2);
+    assert_eq!(world.rows("job"), 1, "what only such a door has had is nowhere");
+    world.finish().await;
+}
