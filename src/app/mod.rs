@@ -168,7 +168,7 @@ fn deliver_held(dispatch: Dispatch, parts: &Arc<Parts>, stop: &CancellationToken
 }
 
 async fn background(parts: Arc<Parts>, watch: Watch) {
-    let watch = people::watch_vault(watch, parts.custody.pipeline.resolver.clone(), parts.vault.clone());
+    let watch = people::watch_vault(watch, parts.custody.clone(), parts.vault.clone());
     tokio::join!(beat(), parts.defects.watch("the watch over the vault", watch));
 }
 

@@ -2,8 +2,10 @@
 
 use super::settings;
 use crate::config::Config;
+use crate::custody::Custody;
 use crate::fault::{Fault, Reason};
 use crate::job::Token;
+use crate::journal::ledger::Mended;
 use crate::resolve::{Known, ReadBatch, Resolver};
 use crate::vault::{Vault, VaultError, Watch, Withheld};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -22,12 +24,23 @@ pub struct VaultHealth {
     trouble: Mutex<Option<Trouble>>,
     /// Whether there is any, for those who have just read somebody.
     is_ill: AtomicBool,
+    /// That there was any is over, and nobody was told yet.
+    has_returned: AtomicBool,
 }
 
 #[derive(Debug)]
 struct Trouble {
     cause: String,
     since: Instant,
+    found: Found,
+}
+
+/// Who has found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// The watch: it sees when it is over, too.
+    AtALook,
+    Reading,
 }
 
 impl VaultHealth {
@@ -35,7 +48,7 @@ impl VaultHealth {
     pub fn of(vault: &Vault) -> Self {
         let health = Self::default();
         if let Err(error) = vault.is_latest() {
-            health.failed(&error);
+            health.failed(&error, Found::AtALook);
         }
         health
     }
@@ -49,38 +62,44 @@ impl VaultHealth {
         self.lock().as_ref().map(|trouble| trouble.cause.clone())
     }
 
-    fn failed(&self, error: &VaultError) {
+    fn failed(&self, error: &VaultError, found: Found) {
         tracing::error!(%error, "the vault cannot be read");
-        *self.lock() = Some(Trouble { cause: error.to_string(), since: Instant::now() });
+        let mut trouble = self.lock();
+        *trouble = Some(Trouble { cause: error.to_string(), since: Instant::now(), found });
+        // Under the lock, so that the two agree whenever somebody holds it.
         self.is_ill.store(true, Relaxed);
     }
 
     /// Somebody was read.
     fn was_read(&self) {
         if self.is_ill.load(Relaxed) {
-            self.recovers(Duration::ZERO);
+            self.recovers(|_| true);
         }
     }
 
     /// It is there. That does not say much while reads fail.
     fn was_seen(&self) {
         if self.is_ill.load(Relaxed) {
-            self.recovers(FAILURE_COUNTS);
+            self.recovers(|trouble| {
+                trouble.found == Found::AtALook || trouble.since.elapsed() >= FAILURE_COUNTS
+            });
         }
     }
 
-    fn recovers(&self, since: Duration) {
-        let ended = self.lock().take_if(|trouble| trouble.since.elapsed() >= since).is_some();
-        if ended {
+    fn recovers(&self, is_over: impl FnOnce(&Trouble) -> bool) {
+        let mut trouble = self.lock();
+        if trouble.take_if(|trouble| is_over(trouble)).is_some() {
             self.is_ill.store(false, Relaxed);
+            self.has_returned.store(true, Relaxed);
+            drop(trouble);
             tracing::info!("the vault can be read again");
         }
     }
 }
 
 /// Forgets everybody when the vault was changed: who was erased, or consents no more, is not mailed for as long as a
-/// record may be remembered. And says when it is gone, and when it is back.
-pub async fn watch_vault(mut watch: Watch, resolver: Resolver, health: Arc<VaultHealth>) {
+/// record may be remembered. And says when it is gone, and when it is back: to the jobs that wait for it too.
+pub async fn watch_vault(mut watch: Watch, custody: Arc<Custody>, health: Arc<VaultHealth>) {
     let mut looks = tokio::time::interval(VAULT_LOOK);
     let mut had_changed = false;
     loop {
@@ -97,13 +116,18 @@ pub async fn watch_vault(mut watch: Watch, resolver: Resolver, health: Arc<Vault
             }
             // What was removed must not be served.
             Err(error) => {
-                health.failed(&error);
+                health.failed(&error, Found::AtALook);
                 true
             }
         };
         // And once more at the next look: a batch that was being read may have brought what was true before.
         if has_changed || had_changed {
-            resolver.forget_all();
+            custody.pipeline.resolver.forget_all();
+        }
+        if health.has_returned.swap(false, Relaxed) {
+            custody.wakes.mended(Mended::Vault);
+        } else if has_changed && health.trouble().is_none() {
+            custody.wakes.vault_changed();
         }
         had_changed = has_changed;
     }
@@ -121,7 +145,7 @@ fn read_batch(vault: &Vault, health: Arc<VaultHealth>) -> Result<ReadBatch, Vaul
     let mut reader = vault.reader()?;
     Ok(Box::new(move |tokens: &[Token]| {
         let found = reader.read_batch(tokens).map_err(|error| {
-            health.failed(&error);
+            health.failed(&error, Found::Reading);
             Fault::new(Reason::VaultUnavailable, "the vault cannot be read; see the relay's log")
         })?;
         health.was_read();

@@ -3,17 +3,11 @@
 use super::{App, Parts, render_settings, settings};
 use crate::config::Config;
 use crate::engine::Engines;
-use crate::fault::{Reason, State};
-use crate::journal::Number;
-use crate::journal::ledger::{Ask, Desk, Filter, Ledger, LedgerError};
+use crate::journal::ledger::Mended;
 use crate::pipeline::Rules;
 use crate::render::Renderer;
 use crate::tls::{ClientTls, Reread, ServerTls, TlsError};
-use std::path::Path;
 use std::sync::Arc;
-
-/// Held jobs that are made due in one go.
-const JOBS_AT_ONCE: u64 = 2_000;
 
 /// Certificates, keys and authorities in use, each with whose they are. They are followed by themselves; a reload reads
 /// them in any case.
@@ -66,17 +60,14 @@ impl App {
     /// # Errors
     /// Why the new configuration cannot be used; the old one stays whole.
     pub async fn reload(&self, config: Config) -> Result<String, String> {
-        let before = self.rules.borrow().clone();
-        let (parts, rules_before) = (self.parts.clone(), before.clone());
+        let (parts, rules_before) = (self.parts.clone(), self.rules.borrow().clone());
         // Files and commands, which may take long.
         let read = tokio::task::spawn_blocking(move || read(config, &rules_before, &parts));
         let (config, engines, rules) = read.await.map_err(|_| "reading it broke off")??;
         self.engines.send_replace(Arc::new(engines));
         self.rules.send_replace(Arc::new(rules));
         self.parts.custody.pipeline.resolver.forget_all();
-        if before.renderer.shelf().problems().next().is_some() {
-            self.release_held().await;
-        }
+        self.parts.custody.wakes.mended(Mended::Reloaded);
         let fixed = |config: &Config| {
             let Config { listeners, targets, limits, journal, .. } = config;
             format!("{listeners:?}{targets:?}{limits:?}{journal:?}")
@@ -87,21 +78,6 @@ impl App {
             "; changes of listeners, targets, limits and journal take a restart"
         };
         Ok(format!("engines, templates, policy and TLS files are as written now{note}"))
-    }
-
-    /// Jobs that wait for a template are tried now, rather than when their pause is over.
-    async fn release_held(&self) {
-        if self.parts.custody.journal.is_none() {
-            return;
-        }
-        let dir = self.config.journal_dir();
-        match tokio::task::spawn_blocking(move || release(&dir)).await {
-            Ok(Ok(jobs)) => tracing::info!(jobs, "held jobs that waited for a template are tried again now"),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "held jobs that waited for a template are tried again later")
-            }
-            Err(_) => {}
-        }
     }
 }
 
@@ -128,23 +104,4 @@ fn next_rules(config: &Config, before: &Rules) -> Result<Rules, String> {
         tracing::error!(%problem, "a template cannot be used");
     }
     Ok(Rules { renderer, consent: config.consent })
-}
-
-fn release(journal_dir: &Path) -> Result<u64, LedgerError> {
-    let filter = Filter {
-        states: vec![State::Journaled],
-        reasons: vec![Reason::BadTemplate, Reason::TemplateNotFound],
-        ..Filter::default()
-    };
-    let (ledger, mut desk) = (Ledger::open(journal_dir)?, Desk::open(journal_dir)?);
-    let (mut jobs, mut after) = (0, None);
-    loop {
-        let page = ledger.page(&filter, after, JOBS_AT_ONCE)?;
-        let Some(last) = page.last() else { return Ok(jobs) };
-        after = Some(last.number);
-        let numbers: Vec<Number> = page.iter().map(|entry| entry.number).collect();
-        // The time is of no matter: no row changes its state.
-        let done = desk.change(&numbers, Ask::Hasten, 0)?;
-        jobs += done.into_iter().filter(|done| done.is_changed()).count() as u64;
-    }
 }

@@ -71,7 +71,9 @@ impl Dispatch {
 
     /// Runs until it is stopped, and then until the attempts under way have ended.
     pub async fn run(self, stop: CancellationToken) {
-        let work = async { tokio::join!(self.lead(), self.follow()) };
+        let Custody { wakes, pipeline, .. } = &*self.crew.custody;
+        let wake = wakes.run(&self.crew.journal, &pipeline.injector);
+        let work = async { tokio::join!(self.lead(), self.follow(), wake) };
         // A claim that is cut off here is given back by the journal.
         stop.run_until_cancelled(work).await;
         self.crew.attempts.close();
@@ -184,6 +186,7 @@ impl Crew {
             let attempt = AssertUnwindSafe(attempt(&custody, &journal, claimed, engine)).catch_unwind();
             let outcome = attempt.await.unwrap_or(Outcome::Lost);
             place.pace = pace(&outcome);
+            custody.wakes.ended(&outcome);
             journal.settle(number, outcome).await;
         });
     }

@@ -5,6 +5,7 @@
 mod dispatch;
 mod recent;
 mod repeat;
+mod wake;
 mod window;
 
 use crate::fault::{Fault, Reason, State};
@@ -22,6 +23,7 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 pub use dispatch::Dispatch;
+pub use wake::Wakes;
 
 /// Takes jobs on and carries them, or has them carried, to their outcome.
 pub struct Custody {
@@ -31,6 +33,7 @@ pub struct Custody {
     pub board: Arc<Board>,
     /// How long a job may wait for the first MTA before it is given back or journaled.
     pub handoff_wait: Duration,
+    pub wakes: Wakes,
     recent: Recent,
     /// Attempts whose engine has its answer already.
     afterwards: TaskTracker,
@@ -43,6 +46,7 @@ impl Custody {
             journal,
             board: Arc::default(),
             handoff_wait,
+            wakes: Wakes::default(),
             recent: Recent::default(),
             afterwards: TaskTracker::new(),
         }
@@ -184,6 +188,7 @@ impl Custody {
                 outcome
             }
             After::Held(how) => {
+                self.wakes.ended(&outcome);
                 match hold(&journal, job, body, how).await {
                     // In doubt and not held: it must not look as if it could be repeated.
                     Outcome::Failed(_) if outcome.state() == State::Unknown => outcome,

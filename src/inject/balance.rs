@@ -1,5 +1,6 @@
 //! All targets together: which one a message goes to, and to which other when the first cannot be reached.
 
+mod outages;
 mod seen;
 
 use super::breaker::Look;

@@ -4,7 +4,7 @@
 use crate::fault::Fault;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 const PAUSE_MIN: Duration = Duration::from_millis(500);
@@ -19,11 +19,22 @@ pub(super) struct Breaker {
     is_open: AtomicBool,
     /// Plain data, held for lines only; looked at when the target is down.
     outage: Mutex<Option<Outage>>,
+    /// Likewise.
+    recoveries: Mutex<Recoveries>,
+}
+
+/// How often a target was down and is up again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recoveries {
+    pub count: u64,
+    /// When the last of these outages began.
+    pub down_since: Option<SystemTime>,
 }
 
 #[derive(Debug)]
 struct Outage {
     kind: Kind,
+    since: SystemTime,
     failures: u32,
     try_again_at: Instant,
     cause: Fault,
@@ -140,7 +151,8 @@ impl Breaker {
             Some(before) => before.failures.saturating_add(1),
         };
         let try_again_at = Instant::now() + pause(kind, failures, random_share());
-        *outage = Some(Outage { kind, failures, try_again_at, cause });
+        let since = outage.as_ref().map_or_else(SystemTime::now, |before| before.since);
+        *outage = Some(Outage { kind, since, failures, try_again_at, cause });
         self.is_open.store(true, Relaxed);
     }
 
@@ -159,10 +171,15 @@ impl Breaker {
             return;
         }
         let mut outage = self.lock();
-        if outage.as_ref().is_some_and(|outage| ends(outage.kind)) {
-            *outage = None;
+        if let Some(over) = outage.take_if(|outage| ends(outage.kind)) {
             self.is_open.store(false, Relaxed);
+            let mut recoveries = self.recoveries.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *recoveries = Recoveries { count: recoveries.count + 1, down_since: Some(over.since) };
         }
+    }
+
+    pub fn recoveries(&self) -> Recoveries {
+        *self.recoveries.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Outage>> {

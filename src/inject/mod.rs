@@ -33,6 +33,7 @@ mod unknown;
 mod verdict;
 
 pub use balance::{Injector, Standing, TargetHandle};
+pub use breaker::Recoveries;
 pub use delivery::{Accepted, DeliverError, Delivery, EightBit, Errand, OnOffer};
 pub use ehlo::Capabilities;
 pub use lessons::Learned;

@@ -8,6 +8,7 @@ use super::error::{JournalError, Trouble, io_error, store_error};
 use super::file;
 use super::flight::NoNote;
 use super::known;
+use super::ledger::{Desk, Mended};
 use super::order::{Answer, Draft, End, Ended, Order};
 use super::origin::Here;
 use super::outcome::Verdict;
@@ -310,6 +311,20 @@ impl Journal {
         // Once the journal is closed, the next start judges it by the flight log.
         let row = self.0.shared.flights.row_then(number);
         let _ = self.0.shared.inbox.push(Order::Settle { number, end, row });
+    }
+
+    /// What waits because the last attempt has failed for this is due at once. How many jobs that were.
+    ///
+    /// # Errors
+    /// When the journal cannot be written: they wait until their pause is over.
+    pub async fn hasten(&self, mended: Mended) -> Result<u64, Fault> {
+        // What has failed by now is among it.
+        self.settled().await?;
+        let dir = self.0.shared.settings.dir.clone();
+        let hasten = move || Desk::open(&dir).and_then(|mut desk| desk.hasten(&mended));
+        let hastened = tokio::task::spawn_blocking(hasten).await.map_err(|error| error.to_string());
+        let hastened = hastened.and_then(|hastened| hastened.map_err(|error| error.to_string()));
+        hastened.map_err(|cause| Fault::new(Reason::TargetUnavailable, cause))
     }
 
     /// Waits until jobs may have become due: something was held or changed, or time has passed. For one caller.

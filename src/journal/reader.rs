@@ -93,7 +93,7 @@ const FIRST_OF_NEXT_TARGET: &str = "SELECT target, is_retry, at FROM due WHERE t
 
 /// Jumps from lane to lane, so that a million jobs in few lanes cost as much as a few. One comparison of target and
 /// lane together would not do: SQLite then walks through the whole lane it comes from.
-fn lanes(db: &Connection) -> rusqlite::Result<Vec<(Lane, i64)>> {
+pub fn lanes(db: &Connection) -> rusqlite::Result<Vec<(Lane, i64)>> {
     let mut same_target = db.prepare_cached(FIRST_OF_TARGET)?;
     let mut next_target = db.prepare_cached(FIRST_OF_NEXT_TARGET)?;
     let read = |row: &rusqlite::Row<'_>| {

@@ -32,4 +32,5 @@ mod templates;
 mod transcript;
 mod trust;
 mod vault;
+mod wakes;
 mod world;

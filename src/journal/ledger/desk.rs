@@ -18,7 +18,7 @@ use std::time::Duration;
 const WRITE_WAIT: Duration = Duration::from_secs(15);
 const STATEMENTS_KEPT: usize = 64;
 /// Jobs changed in one transaction: the relay waits no longer than this takes.
-const JOBS_AT_ONCE: usize = 2000;
+pub(super) const JOBS_AT_ONCE: usize = 2000;
 
 /// What is wanted of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +63,8 @@ impl Done {
 
 /// A connection for changes.
 pub struct Desk {
-    path: PathBuf,
-    db: Connection,
+    pub(super) path: PathBuf,
+    pub(super) db: Connection,
 }
 
 impl Desk {
@@ -135,7 +135,7 @@ fn release_some(db: &mut Connection) -> Result<u64> {
     Ok(jobs.len() as u64)
 }
 
-fn change_some(db: &mut Connection, jobs: &[Number], ask: Ask, now: i64) -> Result<Vec<Done>> {
+pub(super) fn change_some(db: &mut Connection, jobs: &[Number], ask: Ask, now: i64) -> Result<Vec<Done>> {
     let all = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let done = jobs.iter().map(|job| change_one(&all, job.0, ask, now)).collect::<Result<_>>()?;
     all.commit()?;

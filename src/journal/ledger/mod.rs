@@ -11,6 +11,7 @@ mod error;
 mod filter;
 mod readers;
 mod results;
+mod waiting;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -22,6 +23,7 @@ pub use error::{LedgerError, Trouble};
 pub use filter::{Filter, Scope};
 pub use readers::Readers;
 pub use results::{Results, Whose};
+pub use waiting::Mended;
 
 use super::run::{self, Run};
 use super::{Number, Sign, schema};

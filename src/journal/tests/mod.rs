@@ -12,6 +12,7 @@ mod rules;
 mod salvaged;
 mod set_back;
 mod together;
+mod waiting;
 
 use super::order::Order;
 use super::*;
