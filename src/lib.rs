@@ -23,6 +23,7 @@ pub mod load;
 pub mod media_type;
 pub mod message;
 pub mod nearest;
+pub mod obstacle;
 pub mod outside;
 pub mod person;
 pub mod personal;

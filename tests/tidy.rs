@@ -24,6 +24,7 @@ const NOUNS: &[&str] = &[
     "media_type",
     "message",
     "nearest",
+    "obstacle",
     "outside",
     "person",
     "personal",

@@ -165,7 +165,7 @@ impl Trouble {
             Self::Busy => "wait for the other command that writes the journal, then try again",
             Self::DiskFull => "free space on that disk",
             Self::ReadOnly => {
-                "make the directory writable for the relay's user, or point state_dir elsewhere"
+                "make it writable for the relay's user (its mount, its owner, its mode), or point state_dir elsewhere"
             }
             Self::Permission => "run as the user that owns the directory, or point state_dir elsewhere",
             Self::Missing => "make the directory, or point state_dir elsewhere",

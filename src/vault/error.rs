@@ -1,5 +1,6 @@
 //! Why the vault could not answer: the cause, what to do about it, and never a value of a person.
 
+use crate::obstacle::Obstacle;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -106,6 +107,8 @@ pub enum Trouble {
     Missing,
     /// A part of its path is a file.
     NotAFolder,
+    /// What the system says of it, where the store only says that it cannot open it.
+    Obstacle(Obstacle),
     /// Another file has its name since it was opened.
     Replaced,
     /// It was written while it was open, and not by this program.
@@ -136,12 +139,13 @@ impl fmt::Display for Trouble {
                 f.write_str("permission denied; run as the user that owns the vault's directory")
             }
             Self::Missing => f.write_str(
-                "it does not exist or cannot be opened; make it with: tokenrelay vault import FILE, or check \
+                "it does not exist; make it with: tokenrelay vault import FILE, or check \
                  state_dir and [vault] of the configuration",
             ),
             Self::NotAFolder => f.write_str(
                 "a part of its path is no folder; name a folder: state_dir, or one above it, is a file",
             ),
+            Self::Obstacle(obstacle) => obstacle.fmt(f),
             Self::Replaced => f.write_str(
                 "another vault lies in its place; put back the one that was there, or restart the relay to use this one",
             ),
@@ -172,16 +176,29 @@ impl fmt::Display for Trouble {
     }
 }
 
+impl Trouble {
+    /// What is in the way of the file, or what the store or the system has said where nothing is to be seen.
+    pub(super) fn in_the_way(path: &Path, said: Self) -> Self {
+        Obstacle::of(path).map_or(said, Self::of)
+    }
+
+    fn of(obstacle: Obstacle) -> Self {
+        match obstacle {
+            Obstacle::Missing => Self::Missing,
+            Obstacle::NotAFolder => Self::NotAFolder,
+            Obstacle::DiskFull => Self::DiskFull,
+            obstacle => Self::Obstacle(obstacle),
+        }
+    }
+}
+
 /// Puts the path to an error of the file system.
 pub(super) fn io_error(path: &Path) -> impl Fn(io::Error) -> VaultError + '_ {
     |error| {
-        let trouble = match error.kind() {
-            io::ErrorKind::PermissionDenied => Trouble::Permission,
-            io::ErrorKind::NotFound => Trouble::Missing,
-            io::ErrorKind::NotADirectory => Trouble::NotAFolder,
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::DiskFull,
-            io::ErrorKind::ReadOnlyFilesystem => Trouble::ReadOnly,
-            kind => Trouble::Io(kind),
+        let trouble = match (error.kind(), Obstacle::of_io(&error)) {
+            (_, Some(obstacle)) => Trouble::of(obstacle),
+            (io::ErrorKind::PermissionDenied, None) => Trouble::in_the_way(path, Trouble::Permission),
+            (kind, None) => Trouble::Io(kind),
         };
         VaultError::Unavailable { path: path.to_owned(), trouble }
     }
@@ -192,15 +209,18 @@ pub(super) fn store_error(path: &Path) -> impl Fn(rusqlite::Error) -> VaultError
     |error| {
         use rusqlite::ErrorCode;
         let unavailable = |trouble| VaultError::Unavailable { path: path.to_owned(), trouble };
+        let in_the_way = |said| unavailable(Trouble::in_the_way(path, said));
         let damaged = |what| VaultError::DamagedFile { path: path.to_owned(), what };
         match failure_of(&error) {
             None => damaged("a column holds what it never holds"),
             Some(failure) => match failure.code {
                 ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => unavailable(Trouble::Busy),
                 ErrorCode::DiskFull => unavailable(Trouble::DiskFull),
-                ErrorCode::ReadOnly => unavailable(Trouble::ReadOnly),
-                ErrorCode::PermissionDenied => unavailable(Trouble::Permission),
-                ErrorCode::CannotOpen => unavailable(Trouble::Missing),
+                ErrorCode::ReadOnly => in_the_way(Trouble::ReadOnly),
+                ErrorCode::PermissionDenied => in_the_way(Trouble::Permission),
+                ErrorCode::CannotOpen | ErrorCode::SystemIoFailure => {
+                    in_the_way(Trouble::Sqlite(failure.extended_code))
+                }
                 ErrorCode::DatabaseCorrupt => damaged("its pages do not fit together"),
                 ErrorCode::NotADatabase => damaged("it is not a vault file"),
                 ErrorCode::ConstraintViolation => damaged("its tables and indexes disagree"),

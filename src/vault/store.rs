@@ -1,6 +1,6 @@
 //! The vault's file: where it lies, how it is made, and how a connection to it is set up.
 
-use super::error::{VaultError, io_error, store_error};
+use super::error::{Trouble, VaultError, io_error, store_error};
 use super::keyring::{Keyring, KeyringFault, VaultRow, WrappedKey};
 use super::root_key::RootKey;
 use super::twins;
@@ -136,6 +136,12 @@ fn write_new(path: &Path, root: &RootKey, now: i64) -> rusqlite::Result<()> {
 /// A connection to a vault that is there, its format checked.
 pub fn connect(path: &Path, purpose: Use) -> Result<Connection, VaultError> {
     let found = fs::metadata(path).map_err(io_error(path))?;
+    if !found.is_file() {
+        return Err(VaultError::Unavailable {
+            path: path.to_owned(),
+            trouble: Trouble::in_the_way(path, Trouble::Missing),
+        });
+    }
     if found.len() == 0 {
         return Err(VaultError::DamagedFile { path: path.to_owned(), what: "the file is empty" });
     }

@@ -264,3 +264,36 @@ fn a_missing_vault_is_not_made_by_opening() {
     assert!(matches!(error, VaultError::Unavailable { trouble: Trouble::Missing, .. }), "{error}");
     assert!(!fixture.settings.dir.exists());
 }
+
+#[test]
+fn c9_what_lies_in_the_place_of_a_vault_is_said() {
+    use crate::obstacle::Obstacle;
+    let fixture = Fixture::new();
+    drop(fixture.vault());
+    let told = || match Vault::open(&fixture.settings).err().unwrap() {
+        VaultError::Unavailable { trouble, .. } => trouble,
+        other => panic!("{other}"),
+    };
+    let (file, away) = (fixture.file(), fixture.file().with_extension("away"));
+    fs::rename(&file, &away).unwrap();
+    assert_eq!(told(), Trouble::Missing);
+    fs::create_dir(&file).unwrap();
+    assert_eq!(told(), Trouble::Obstacle(Obstacle::Folder));
+    fs::remove_dir(&file).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(&file).unwrap();
+    assert_eq!(told(), Trouble::Obstacle(Obstacle::NotAFile));
+    fs::remove_file(&file).unwrap();
+    let dir = fixture.settings.dir.clone();
+    fs::rename(&dir, dir.with_extension("away")).unwrap();
+    fs::write(&dir, "x").unwrap();
+    assert_eq!(told(), Trouble::NotAFolder);
+    let made = Vault::open_or_create(&fixture.settings).err().unwrap().to_string();
+    assert!(made.contains("a part of its path is no folder"), "{made}");
+    fs::remove_file(&dir).unwrap();
+    fs::rename(dir.with_extension("away"), &dir).unwrap();
+    fs::rename(&away, &file).unwrap();
+    // Its log cannot be opened.
+    fs::create_dir(dir.join("vault.db-wal")).unwrap();
+    let error = Vault::open(&fixture.settings).err().unwrap().to_string();
+    assert!(!error.contains("does not exist"), "{error}");
+}

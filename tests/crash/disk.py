@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 import urllib.error
@@ -384,6 +385,55 @@ def case_taken_away(args):
         if status in (200, 202):
             return problems + ready + [f"jobs are accepted into a file that nobody will find: {body[:200]}"]
         return problems + ready
+
+
+# Without the right of root to pass over owner and mode.
+AS_ANYBODY = ("setpriv", "--inh-caps=-all", "--bounding-set=-all")
+
+
+def case_vault(args):
+    """The vault's file cannot be opened: `check` says why, each time the cause that it is, with a fix for that one."""
+    with Lab(args.binary, args.seed, "journal", JOURNAL) as lab:
+        folder = lab.state / "vault"
+        file, problems = next(folder.glob("*.db")), []
+        copy = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+        with SmallDisk(lab, folder=folder) as disk:
+            for name, octets in copy.items():
+                (folder / name).write_bytes(octets)
+            disk.remount("ro")
+            problems += vault_says(lab, "its file system is mounted read-only", "remount,rw")
+            disk.remount("rw")
+            with (folder / "filler").open("wb", buffering=0) as filler:
+                while disk.free():
+                    filler.write(bytes(min(disk.free(), 1 << 20)))
+            problems += vault_says(lab, "the disk is full", "free space")
+        file.chmod(0o000)
+        problems += vault_says(lab, "the mode of the file (000) keeps its owner out", "chmod 600", before=AS_ANYBODY)
+        file.chmod(0o600)
+        os.chown(file, 12345, 12345)
+        problems += vault_says(lab, "the file is that of user 12345, and this runs as user 0", "chown", before=AS_ANYBODY)
+        os.chown(file, 0, 0)
+        file.rename(folder / "away")
+        problems += vault_says(lab, "it does not exist", "vault import")
+        file.mkdir()
+        problems += vault_says(lab, "a folder lies there", "put the file back")
+        file.rmdir()
+        (folder / "away").rename(file)
+        said = check_of(lab)
+        return problems + (["and whole again it is not read: " + said[-500:]] if "unavailable" in said else [])
+
+
+def check_of(lab, before=()):
+    done = subprocess.run([*before, lab.binary, "check", "--offline", "-c", lab.config], capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
+def vault_says(lab, *words, before=()):
+    said = " ".join(check_of(lab, before).split())
+    missing = [word for word in words if word not in said]
+    if not missing:
+        print(f"  {words[0]}")
+    return [f"check does not say {missing}: {said[:900]}"] if missing else []
 
 
 # ---- Common to all ---------------------------------------------------------------------------------------------------

@@ -59,11 +59,11 @@ def traced(status):
 
 
 class SmallDisk:
-    """The journal's folder as a file system of its own."""
+    """The journal's folder, or another, as a file system of its own."""
 
-    def __init__(self, lab, options=f"size={SMALL_MIB}m"):
+    def __init__(self, lab, options=f"size={SMALL_MIB}m", folder=None):
         need_root("a file system of its own has to be mounted")
-        self.dir, self.options = lab.journal_dir, options
+        self.dir, self.options = folder or lab.journal_dir, options
 
     def __enter__(self):
         self.dir.mkdir(parents=True, exist_ok=True)
