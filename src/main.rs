@@ -4,11 +4,13 @@ use clap::Parser;
 use std::process::ExitCode;
 use tokenrelay::cli::{Cli, complain};
 use tokenrelay::telemetry::finish_log;
+use zeroizing_alloc::ZeroAlloc;
 
 /// Buffers of messages are made on one core and given back on another all the time, which the system's allocator is
-/// slow at.
+/// slow at. Everything is wiped when it is given back: values and secrets pass through buffers of the libraries for TLS and
+/// HTTP too, and through each `Vec` that grows.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ZeroAlloc<mimalloc::MiMalloc> = ZeroAlloc(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     let ended = Cli::parse().run();

@@ -95,6 +95,17 @@ impl fmt::Debug for Wiped {
     }
 }
 
+/// How deep calls leave something behind: ciphers and copies work on the stack too.
+const STACK_BYTES: usize = 32 * 1024;
+
+/// Overwrites what calls that have returned left on this thread's stack. For a thread that is about to wait: where it then goes
+/// on is no deeper than where it came from.
+#[inline(never)]
+pub fn wipe_stack() {
+    let mut below = [0u8; STACK_BYTES];
+    std::hint::black_box(&mut below);
+}
+
 /// The masked form shown to an operator: the first character and the shape, never the value (`d…`, `d…@…`).
 pub fn masked(value: &str) -> String {
     let Some(first) = value.chars().next() else { return String::new() };

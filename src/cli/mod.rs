@@ -205,8 +205,11 @@ fn run_on(
     mut runtime: tokio::runtime::Builder,
     command: impl Future<Output = Result<Exit, CliError>>,
 ) -> Result<Exit, CliError> {
-    let runtime =
-        runtime.enable_all().build().map_err(|cause| CliError::failed(format!("cannot start: {cause}")))?;
+    let runtime = runtime
+        .enable_all()
+        .on_thread_park(crate::personal::wipe_stack)
+        .build()
+        .map_err(|cause| CliError::failed(format!("cannot start: {cause}")))?;
     let ended = runtime.block_on(command);
     // What still waits for a disk must not keep the process: nobody waits for it any more.
     runtime.shutdown_timeout(LAST_CALLS);

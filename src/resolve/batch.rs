@@ -9,6 +9,7 @@ use super::{Known, ResolveStats};
 use crate::fault::{Fault, Reason};
 use crate::herald::Herald;
 use crate::job::Token;
+use crate::personal::wipe_stack;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -162,6 +163,7 @@ fn read_until_closed(shared: &Shared, mut read: ReadBatch) {
                 shared.answer(tokens, asked, |_| Err(fault.clone()));
             }
         }
+        wipe_stack();
     }
 }
 

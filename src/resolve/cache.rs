@@ -1,5 +1,5 @@
-//! The bounded cache: weighed in bytes, time to live checked on read, records wiped when the last holder drops
-//! them. What is pushed out is dropped at once.
+//! The bounded cache: weighed in bytes, records wiped when the last holder drops them. What is pushed out is dropped at
+//! once; what is too old is never given out, and goes within a second ([`sweep_while_filled`]).
 //!
 //! A campaign touches most people once. So, after S3-FIFO (Yang et al., SOSP 2023), a newcomer stands in a short
 //! queue first and gets into the long one only when it is asked for again, there or soon after it left; what a scan
@@ -11,8 +11,10 @@ use hashbrown::HashTable;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
 
 /// What one entry costs beside its record: token, slot, queues, table, allocator.
 const ENTRY_OVERHEAD_BYTES: usize = 256;
@@ -22,8 +24,8 @@ const NEWCOMERS_PART: u64 = 10;
 const HITS_MAX: u8 = 3;
 const SHARDS_MAX: u64 = 16;
 const SHARD_BYTES_MIN: u64 = 1 << 20;
-/// Entries looked at for their age with each one that is put.
-const SWEPT_PER_PUT: usize = 2;
+/// How often entries are looked at for their age, while there are any.
+const SWEEP_EVERY: Duration = Duration::from_millis(500);
 
 /// Between two times that everything was forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub struct Cache {
     hasher: RandomState,
     ttl: Duration,
     negative_ttl: Duration,
+    /// Told when an empty shard gets an entry, and when the cache goes.
+    filled: Arc<Notify>,
 }
 
 struct Entry {
@@ -62,7 +66,8 @@ struct Shard {
     newcomer_bytes: u64,
     bytes: u64,
     bytes_max: u64,
-    swept: usize,
+    /// No entry's time is over before this; `None` while nothing was put since the last sweep of an empty shard.
+    first_end: Option<Instant>,
 }
 
 impl Cache {
@@ -76,6 +81,7 @@ impl Cache {
             hasher: RandomState::new(),
             ttl: settings.ttl,
             negative_ttl: settings.negative_ttl.min(settings.ttl),
+            filled: Arc::default(),
         }
     }
 
@@ -111,7 +117,12 @@ impl Cache {
         let mut shard = self.shard(hash);
         // Looked at under the lock under which it is forgotten, which comes after the count.
         if asked == self.generation() {
-            shard.put(entry, hash, (now, &self.hasher));
+            let was_empty = shard.table.is_empty();
+            shard.put(entry, hash, &self.hasher);
+            drop(shard);
+            if was_empty {
+                self.filled.notify_one();
+            }
         }
     }
 
@@ -128,6 +139,22 @@ impl Cache {
         }
     }
 
+    /// Drops what is too old before somebody asks for it.
+    fn sweep(&self, now: Instant) -> Left {
+        let mut left = Left::Nothing;
+        for shard in &self.shards {
+            let mut shard = shard.lock().expect("no holder of this lock panics");
+            let old = shard.take_old(now, &self.hasher);
+            if !shard.table.is_empty() {
+                left = Left::Something;
+            }
+            // Wiping many records takes a while, and nobody has to wait for it.
+            drop(shard);
+            drop(old);
+        }
+        left
+    }
+
     pub fn bytes(&self) -> u64 {
         self.shards.iter().map(|shard| shard.lock().expect("no holder of this lock panics").bytes).sum()
     }
@@ -136,6 +163,35 @@ impl Cache {
         // The table uses the other end of the hash.
         let index = (hash >> 32) as usize % self.shards.len();
         self.shards[index].lock().expect("no holder of this lock panics")
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.filled.notify_one();
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    Something,
+}
+
+/// Sweeps twice a second while the cache holds anything, and sleeps otherwise; ends with the cache.
+pub fn sweep_while_filled(cache: &Arc<Cache>) -> impl Future<Output = ()> + Send + use<> {
+    let (cache, filled): (Weak<Cache>, _) = (Arc::downgrade(cache), cache.filled.clone());
+    async move {
+        loop {
+            filled.notified().await;
+            loop {
+                sleep(SWEEP_EVERY).await;
+                let Some(cache) = cache.upgrade() else { return };
+                if cache.sweep(Instant::now()) == Left::Nothing {
+                    break;
+                }
+            }
+        }
     }
 }
 
@@ -151,12 +207,12 @@ impl Shard {
         Some(entry.known.clone())
     }
 
-    fn put(&mut self, mut entry: Entry, hash: u64, (now, hasher): (Instant, &RandomState)) {
+    fn put(&mut self, mut entry: Entry, hash: u64, hasher: &RandomState) {
         self.forget(&entry.token, hash);
         if u64::from(entry.weight) > self.bytes_max {
             return;
         }
-        self.sweep(now, hasher);
+        self.first_end = Some(self.first_end.map_or(entry.usable_until, |end| end.min(entry.usable_until)));
         self.give_back_places();
         while self.bytes + u64::from(entry.weight) > self.bytes_max {
             self.push_one_out(hasher);
@@ -225,15 +281,28 @@ impl Shard {
         self.free.push(slot);
     }
 
-    /// Drops what is too old before somebody asks for it.
-    fn sweep(&mut self, now: Instant, hasher: &RandomState) {
-        for _ in 0..SWEPT_PER_PUT.min(self.slots.len()) {
-            self.swept = (self.swept + 1) % self.slots.len();
-            let entry = self.slots[self.swept].as_ref();
-            let Some(old) = entry.filter(|entry| now >= entry.usable_until) else { continue };
-            let (token, hash) = (old.token.clone(), hasher.hash_one(&old.token));
-            self.forget(&token, hash);
+    /// Looks at every entry, but only once the time of one of them may be over.
+    fn take_old(&mut self, now: Instant, hasher: &RandomState) -> Vec<Entry> {
+        let mut old = Vec::new();
+        if self.first_end.is_none_or(|end| now < end) {
+            return old;
         }
+        let mut first_end: Option<Instant> = None;
+        for slot in 0..self.slots.len() {
+            let Some(entry) = &self.slots[slot] else { continue };
+            let end = entry.usable_until;
+            if now < end {
+                first_end = Some(first_end.map_or(end, |first| first.min(end)));
+                continue;
+            }
+            let hash = hasher.hash_one(&entry.token);
+            if let Ok(found) = self.table.find_entry(hash, |found| *found as usize == slot) {
+                found.remove();
+            }
+            old.extend(self.vacate(slot as u32));
+        }
+        self.first_end = first_end;
+        old
     }
 
     /// Places of entries that went before their turn came, as far as they stand in front.
@@ -329,12 +398,24 @@ mod tests {
         assert!(cache.shards[0].lock().unwrap().slots.len() <= 2);
     }
 
-    #[test]
-    fn what_is_too_old_goes_without_being_asked_for() {
-        let cache = cache(1_000, Duration::ZERO);
-        (0..2_000).for_each(|number| put(&cache, number));
-        assert!(cache.bytes() <= 2 * ENTRY_BYTES, "{}", cache.bytes());
-        assert!(!has(&cache, 1_999));
+    #[tokio::test(start_paused = true)]
+    async fn p4_what_is_too_old_goes_within_a_second_and_nobody_has_to_ask() {
+        let cache = Arc::new(cache(1_000, Duration::from_secs(30)));
+        let sweeper = tokio::spawn(sweep_while_filled(&cache));
+        for turn in 0..3 {
+            (0..500).for_each(|number| put(&cache, number + turn));
+            sleep(Duration::from_secs(10)).await;
+            (500..700).for_each(|number| put(&cache, number + turn));
+            sleep(Duration::from_millis(19_900)).await;
+            assert_eq!(cache.bytes(), 700 * ENTRY_BYTES, "nothing goes too early");
+            sleep(Duration::from_millis(1_100)).await;
+            assert_eq!(cache.bytes(), 200 * ENTRY_BYTES);
+            assert!(has(&cache, 699 + turn) && !has(&cache, turn));
+            sleep(Duration::from_secs(10)).await;
+            assert_eq!(cache.bytes(), 0);
+        }
+        drop(cache);
+        sweeper.await.unwrap();
     }
 
     proptest! {

@@ -72,10 +72,14 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// `readers` gives each reading thread its own way into the vault.
+    /// `readers` gives each reading thread its own way into the vault. Within a runtime what is too old leaves the cache by
+    /// itself.
     pub fn start(settings: &Settings, readers: Vec<ReadBatch>) -> Self {
         let stats = Arc::new(ResolveStats::default());
         let cache = Arc::new(Cache::new(settings));
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(cache::sweep_while_filled(&cache));
+        }
         let batcher = Batcher::start(settings.batch_tokens_max, readers, cache.clone(), stats.clone());
         Self { cache, batcher: Arc::new(batcher), stats }
     }
