@@ -2,6 +2,7 @@
 
 use crate::fault::{Fault, Reason};
 use crate::nearest::did_you_mean;
+use crate::person::is_purpose;
 use aws_lc_rs::{constant_time, digest};
 use std::fmt;
 use std::sync::Arc;
@@ -86,32 +87,85 @@ impl Engine {
         self.allow_literal.iter().any(|meant| meant == "*" || meant == text)
     }
 
-    /// The purpose that applies, in the order job, template, engine's default, the engine's only purpose.
+    /// The purpose that applies. What a template names binds; a job may only choose among it, and state one freely where
+    /// there is no template or it names none. Where the job states none: the only one that the template names, else the
+    /// engine's default, else the engine's only one.
     ///
     /// # Errors
-    /// `purpose-not-granted` when none is stated or the stated one is not among the engine's grants.
-    pub fn purpose<'a>(&'a self, job: Option<&'a str>, template: Option<&'a str>) -> Result<&'a str, Fault> {
+    /// `purpose-not-granted` when none is stated, or it is not among the engine's grants; `bad-job` when the job states one
+    /// that its template does not name.
+    pub fn purpose<'a>(&'a self, stated: Option<&'a str>, terms: Terms<'a>) -> Result<&'a str, Fault> {
+        let purpose = match (stated, terms.purposes) {
+            (Some(stated), _) => stated,
+            (None, [only]) => only,
+            (None, _) => self.usual_purpose(terms)?,
+        };
+        if !granted(&self.purposes, purpose) {
+            return Err(Fault::new(
+                Reason::PurposeNotGranted,
+                format!(
+                    "engine '{}' has no grant for this purpose; add it to purposes of [[engine]]{}",
+                    self.name,
+                    did_you_mean(purpose, self.purposes.iter().map(String::as_str))
+                ),
+            ));
+        }
+        if terms.allow(purpose) { Ok(purpose) } else { Err(terms.contradicted_by(purpose)) }
+    }
+
+    /// For jobs that state none.
+    ///
+    /// # Errors
+    /// `purpose-not-granted` when there is none that the template allows.
+    fn usual_purpose<'a>(&'a self, terms: Terms<'_>) -> Result<&'a str, Fault> {
         let only = match self.purposes.as_slice() {
             [only] if only != "*" => Some(only.as_str()),
             _ => None,
         };
-        let stated = job.or(template).or(self.purpose_default.as_deref()).or(only).ok_or_else(|| {
-            Fault::new(
-                Reason::PurposeNotGranted,
-                "no purpose is stated; set it in the job, in template.toml, or purpose_default of the engine",
-            )
-        })?;
-        if granted(&self.purposes, stated) {
-            return Ok(stated);
-        }
-        Err(Fault::new(
-            Reason::PurposeNotGranted,
-            format!(
-                "engine '{}' has no grant for this purpose; add it to purposes of [[engine]]{}",
-                self.name,
-                did_you_mean(stated, self.purposes.iter().map(String::as_str))
+        let usual = self.purpose_default.as_deref().or(only);
+        usual
+            .filter(|usual| terms.allow(usual))
+            .ok_or_else(|| Fault::new(Reason::PurposeNotGranted, terms.unchosen()))
+    }
+}
+
+/// What the content of a job says about its purpose.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terms<'a> {
+    /// The template's name; empty for a content that came with its job.
+    pub template: &'a str,
+    /// Those that the template names.
+    pub purposes: &'a [Box<str>],
+}
+
+impl Terms<'_> {
+    fn allow(&self, purpose: &str) -> bool {
+        self.purposes.is_empty() || self.purposes.iter().any(|named| **named == *purpose)
+    }
+
+    fn contradicted_by(&self, stated: &str) -> Fault {
+        let Self { template, purposes } = self;
+        let named = purposes.join(" or ");
+        let stated = if is_purpose(stated) { stated } else { "another" };
+        let detail = format!(
+            "the template {template} is for {named}, and the job states {stated}; state {named}, or use a template for {stated}"
+        );
+        Fault::new(Reason::BadJob, detail)
+    }
+
+    fn unchosen(&self) -> String {
+        match self.purposes {
+            [] => {
+                "no purpose is stated; set it in the job, in template.toml, or purpose_default of the engine"
+                    .into()
+            }
+            named => format!(
+                "the template {} is for {}, and the job states none; state one of them, or make it purpose_default of the \
+                 engine",
+                self.template,
+                named.join(" or ")
             ),
-        ))
+        }
     }
 }
 
@@ -192,14 +246,66 @@ mod tests {
         assert!(engine.may_reveal("first_name") && !engine.may_reveal("last_name"));
     }
 
+    fn chosen(engine: &Engine, stated: Option<&str>, named: &[&str]) -> Result<String, (Reason, String)> {
+        let purposes: Vec<Box<str>> = named.iter().map(|name| Box::from(*name)).collect();
+        let terms = Terms { template: "welcome", purposes: &purposes };
+        let chosen = engine.purpose(stated, terms).map(str::to_owned);
+        chosen.map_err(|fault| (fault.reason, fault.detail.into_owned()))
+    }
+
     #[test]
-    fn the_job_states_the_purpose_before_the_template_and_the_only_grant() {
-        let engine_of_two = engine(&["service", "marketing"]);
-        assert_eq!(engine_of_two.purpose(Some("service"), Some("marketing")).unwrap(), "service");
-        assert_eq!(engine_of_two.purpose(None, Some("marketing")).unwrap(), "marketing");
-        assert!(engine_of_two.purpose(None, None).is_err());
-        assert!(engine_of_two.purpose(Some("other"), None).is_err());
-        assert_eq!(engine(&["service"]).purpose(None, None).unwrap(), "service");
+    fn p6_a_purpose_that_the_template_names_binds() {
+        let both = engine(&["service", "marketing", "news-*"]);
+        let with_default =
+            Engine { purpose_default: Some("service".into()), ..engine(&["service", "marketing"]) };
+        let is = |purpose: &str| Ok(purpose.to_owned());
+        assert_eq!(chosen(&both, None, &["marketing"]), is("marketing"));
+        assert_eq!(chosen(&both, Some("marketing"), &["marketing"]), is("marketing"));
+        assert_eq!(chosen(&with_default, None, &["marketing"]), is("marketing"));
+        let detail = "the template welcome is for marketing, and the job states service; state marketing, or use a template \
+                      for service";
+        for engine in [&both, &with_default] {
+            let refused = (Reason::BadJob, String::from(detail));
+            assert_eq!(chosen(engine, Some("service"), &["marketing"]), Err(refused));
+        }
+        for near in ["Marketing", "marketing ", "market", "news-*"] {
+            assert!(chosen(&engine(&["*"]), Some(near), &["marketing"]).is_err(), "{near}");
+        }
+        // The grants come first: an engine is not told of purposes that it has nothing to do with.
+        assert_eq!(chosen(&both, Some("other"), &["marketing"]).unwrap_err().0, Reason::PurposeNotGranted);
+        assert_eq!(
+            chosen(&engine(&["service"]), None, &["marketing"]).unwrap_err().0,
+            Reason::PurposeNotGranted
+        );
+    }
+
+    #[test]
+    fn p6_a_job_chooses_among_several_that_the_template_names() {
+        let both = engine(&["service", "marketing", "news"]);
+        let with_default =
+            Engine { purpose_default: Some("news".into()), ..engine(&["service", "marketing", "news"]) };
+        let named = ["marketing", "news"];
+        for purpose in named {
+            assert_eq!(chosen(&both, Some(purpose), &named), Ok(purpose.to_owned()));
+        }
+        assert_eq!(chosen(&both, Some("service"), &named).unwrap_err().0, Reason::BadJob);
+        assert_eq!(chosen(&with_default, None, &named), Ok("news".into()));
+        assert_eq!(chosen(&engine(&["news"]), None, &named), Ok("news".into()));
+        let (reason, detail) = chosen(&both, None, &named).unwrap_err();
+        assert_eq!(reason, Reason::PurposeNotGranted);
+        assert!(detail.contains("marketing or news") && detail.contains("purpose_default"), "{detail}");
+        assert!(chosen(&with_default, None, &["service", "marketing"]).is_err());
+    }
+
+    #[test]
+    fn p6_where_no_template_names_one_the_grants_bind() {
+        let both = engine(&["service", "marketing"]);
+        assert_eq!(chosen(&both, Some("service"), &[]), Ok("service".into()));
+        assert!(chosen(&both, None, &[]).is_err());
+        assert!(chosen(&both, Some("other"), &[]).is_err());
+        assert_eq!(chosen(&engine(&["service"]), None, &[]), Ok("service".into()));
+        let with_default = Engine { purpose_default: Some("marketing".into()), ..both };
+        assert_eq!(chosen(&with_default, None, &[]), Ok("marketing".into()));
     }
 
     #[test]

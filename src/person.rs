@@ -16,6 +16,16 @@ pub const FIELD_NAME_BYTES_MAX: usize = 64;
 /// Longest value of a field, in bytes.
 pub const FIELD_VALUE_BYTES_MAX: usize = 64 * 1024;
 
+/// Longest name of a purpose, in bytes.
+const PURPOSE_BYTES_MAX: usize = 64;
+
+/// Whether a person can be asked for consent to it: a word, in which `-` in front would mean refused.
+pub fn is_purpose(word: &str) -> bool {
+    (1..=PURPOSE_BYTES_MAX).contains(&word.len())
+        && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        && !word.starts_with('-')
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Tag {

@@ -100,7 +100,7 @@ impl Pipeline {
         consent: ConsentRule,
         times: &mut StageTimes,
     ) -> Result<Arc<Person>, Fault> {
-        let purpose = job.engine.purpose(job.purpose.as_deref(), plan.purpose())?;
+        let purpose = accept::purpose(job, plan)?;
         let started = Instant::now();
         let person = self.resolver.person(&job.token).await;
         times.resolve = started.elapsed();

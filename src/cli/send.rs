@@ -54,7 +54,7 @@ pub struct SendArgs {
     /// Campaign for rows that name none
     #[arg(long, value_name = "NAME")]
     pub campaign: Option<String>,
-    /// Purpose for rows that name none
+    /// Purpose for rows that name none; a template that names another refuses them
     #[arg(long, value_name = "NAME")]
     pub purpose: Option<String>,
     /// Domain for CSV tokens that come without one [default: the first of token_domains]

@@ -140,7 +140,7 @@ fn list(renderer: &Renderer, json: bool, out: &mut dyn Write) -> Result<(), CliE
         rows.add([
             info.name.clone(),
             joined(info.locales.clone()),
-            info.purpose.clone().unwrap_or_else(|| String::from("-")),
+            joined(info.purposes.clone()),
             joined(fields.collect()),
             joined(info.data.iter().cloned().collect()),
         ]);

@@ -1,6 +1,7 @@
 //! What can be said of a job before its person is looked up.
 
 use super::{Pipeline, Rules};
+use crate::engine::Terms;
 use crate::fault::{Fault, Reason};
 use crate::job::{Content, Job, TokenKind};
 use crate::nearest::did_you_mean;
@@ -26,6 +27,18 @@ impl Accepted {
 fn meant_template(name: &str, job: &Job, rules: &Rules) -> String {
     let granted = || rules.renderer.shelf().names().filter(|name| job.engine.may_use_template(name));
     if granted().any(|known| known == name) { String::new() } else { did_you_mean(name, granted()) }
+}
+
+/// The purpose that a job is sent for.
+///
+/// # Errors
+/// Those of [`crate::engine::Engine::purpose`].
+pub(super) fn purpose<'a>(job: &'a Job, plan: &'a Plan) -> Result<&'a str, Fault> {
+    let template = match &job.content {
+        Content::Template(name) => name,
+        Content::Inline(_) | Content::Message(_) => "",
+    };
+    job.engine.purpose(job.purpose.as_deref(), Terms { template, purposes: plan.purposes() })
 }
 
 fn unmeant(literal: &str) -> Fault {
@@ -92,6 +105,7 @@ impl Pipeline {
         if let Some(literal) = plan.unmeant().find(|text| !job.engine.may_mail_literally(text)) {
             return Err(unmeant(literal));
         }
+        purpose(job, &plan)?;
         let withheld = plan.person_fields().find(|field| !job.engine.may_reveal(field)).map(str::to_owned);
         match withheld {
             Some(field) => Err(Fault::new(

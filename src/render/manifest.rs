@@ -3,6 +3,7 @@
 use super::lint::Lint;
 use super::scope::{FieldRules, Rule};
 use crate::nearest::did_you_mean;
+use crate::person::is_purpose;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::Spanned;
@@ -20,7 +21,8 @@ pub struct Manifest {
     pub from: Option<Located>,
     pub reply_to: Option<Located>,
     pub to_name: Option<Located>,
-    pub purpose: Option<Located>,
+    /// What its messages may be for; any, where it names none.
+    pub purposes: Vec<Located>,
     pub return_path: Option<Located>,
     pub headers: BTreeMap<String, Located>,
     pub attachments: Vec<Located>,
@@ -35,7 +37,7 @@ struct Written {
     from: Option<Spanned<String>>,
     reply_to: Option<Spanned<String>>,
     to_name: Option<Spanned<String>>,
-    purpose: Option<Spanned<String>>,
+    purpose: Option<Spanned<WrittenPurpose>>,
     return_path: Option<Spanned<String>>,
     #[serde(default)]
     headers: BTreeMap<String, Spanned<String>>,
@@ -47,6 +49,13 @@ struct Written {
     field: BTreeMap<String, Spanned<WrittenRule>>,
     #[serde(default)]
     data: BTreeMap<String, Spanned<WrittenRule>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "invalid type: purpose is one word, or a list of words")]
+enum WrittenPurpose {
+    One(String),
+    Several(Vec<String>),
 }
 
 #[derive(Deserialize)]
@@ -82,6 +91,13 @@ impl Manifest {
                 Err(lint) => lints.push(lint),
             }
         }
+        let purposes = match written.purpose.map(|purpose| purposes_of(purpose, text, place)).transpose() {
+            Ok(purposes) => purposes.unwrap_or_default(),
+            Err(lint) => {
+                lints.push(lint);
+                Vec::new()
+            }
+        };
         if !lints.is_empty() {
             return Err(lints);
         }
@@ -89,7 +105,7 @@ impl Manifest {
             from: written.from.map(located),
             reply_to: written.reply_to.map(located),
             to_name: written.to_name.map(located),
-            purpose: written.purpose.map(located),
+            purposes,
             return_path: written.return_path.map(located),
             headers: written.headers.into_iter().map(|(name, value)| (name, located(value))).collect(),
             attachments: written.attachments.into_iter().map(located).collect(),
@@ -107,7 +123,7 @@ impl Manifest {
             from: either(&over.from, &self.from),
             reply_to: either(&over.reply_to, &self.reply_to),
             to_name: either(&over.to_name, &self.to_name),
-            purpose: either(&over.purpose, &self.purpose),
+            purposes: if over.purposes.is_empty() { &self.purposes } else { &over.purposes }.clone(),
             return_path: either(&over.return_path, &self.return_path),
             headers,
             attachments: if over.attachments.is_empty() { &self.attachments } else { &over.attachments }
@@ -116,6 +132,28 @@ impl Manifest {
             rules: self.rules.clone().overridden_by(&over.rules),
         }
     }
+}
+
+fn purposes_of(written: Spanned<WrittenPurpose>, text: &str, place: &str) -> Result<Vec<Located>, Lint> {
+    let at = position(text, written.span().start);
+    let names = match written.into_inner() {
+        WrittenPurpose::One(name) => vec![name],
+        WrittenPurpose::Several(names) => names,
+    };
+    if names.is_empty() {
+        let fix = "name one, or leave purpose out, so that each job states its own";
+        return Err(Lint::new(place, at, "purpose names none", fix));
+    }
+    let twice = |(index, name): (usize, &String)| names[..index].contains(name);
+    if names.iter().enumerate().any(twice) {
+        return Err(Lint::new(place, at, "purpose names one twice", "name each once"));
+    }
+    if let Some(name) = names.iter().find(|name| !is_purpose(name)) {
+        let cause = format!("'{}' is no purpose that a person could refuse", name.escape_debug());
+        let fix = "write a word of letters, digits, '-', '_' and '.', as in the vault's column consent";
+        return Err(Lint::new(place, at, cause, fix));
+    }
+    Ok(names.into_iter().map(|text| Located { text, at }).collect())
 }
 
 fn rule_of(written: &Spanned<WrittenRule>, text: &str, place: &str, name: &str) -> Result<Rule, Lint> {
@@ -201,6 +239,30 @@ mod tests {
         {
             let (line, cause) = fails(&format!("[field.y]\noptional = true\n[field.x]\n{rule}"));
             assert_eq!((line, cause.as_str()), (3, "[field.x] does not say one thing"), "{rule}");
+        }
+    }
+
+    #[test]
+    fn p6_a_purpose_is_one_word_or_a_list_of_words() {
+        let purposes = |text: &str| {
+            let manifest = Manifest::read(text, "t").unwrap();
+            manifest.purposes.into_iter().map(|purpose| purpose.text).collect::<Vec<_>>()
+        };
+        assert_eq!(purposes("purpose = \"marketing\""), ["marketing"]);
+        assert_eq!(purposes("purpose = [\"marketing\", \"news\"]"), ["marketing", "news"]);
+        assert!(purposes("").is_empty());
+        for (text, cause) in [
+            ("purpose = []", "purpose names none"),
+            ("purpose = \"\"", "'' is no purpose"),
+            ("purpose = \"-marketing\"", "'-marketing' is no purpose"),
+            ("purpose = [\"marketing\", \"news letter\"]", "'news letter' is no purpose"),
+            ("purpose = [\"marketing\", \"*\"]", "'*' is no purpose"),
+            ("purpose = [\"news\", \"news\"]", "names one twice"),
+            ("purpose = 1", "purpose is one word, or a list of words"),
+            ("purpose = [\"news\", 1]", "purpose is one word, or a list of words"),
+        ] {
+            let (line, told) = fails(&format!("# first\n{text}\n"));
+            assert!(line == 2 && told.contains(cause), "{text}: {line} {told}");
         }
     }
 

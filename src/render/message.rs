@@ -86,7 +86,7 @@ impl Plan {
             needs_smtputf8: heading.needs_smtputf8,
             from: heading.from,
             return_path: None,
-            purpose: None,
+            purposes: Box::default(),
             fields: FieldRules::of_message(),
         };
         let head = Head { pieces: heading.pieces, boundaries: content.boundaries, unmeant: heading.unmeant };

@@ -14,6 +14,7 @@ mod fingerprint;
 pub mod folder;
 mod foreign;
 mod html;
+mod info;
 mod judge;
 #[cfg(test)]
 mod judge_tests;
@@ -49,10 +50,10 @@ mod value;
 mod weight;
 mod word;
 
+pub use info::TemplateInfo;
 pub use lint::Lint;
 pub use plan::{Finished, Fit, JobFacts, Judged, Moment, Pace, Plan, RenderRequest, Size, Transfer};
 pub use program::{Program, Sink, Syntax, Uses};
 pub use renderer::{Renderer, Settings};
 pub use scope::{FieldRules, Rule, Scope};
 pub use shelf::Shelf;
-pub use template::TemplateInfo;

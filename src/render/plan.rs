@@ -48,7 +48,7 @@ pub struct Plan {
     /// message has no such address: the envelope sender stands in for it.
     from: Option<Address>,
     return_path: Option<Address>,
-    purpose: Option<Box<str>>,
+    purposes: Box<[Box<str>]>,
     fields: FieldRules,
     reserve: Reserve,
     /// An address other than the recipient's has letters outside ASCII in its local part.
@@ -85,8 +85,7 @@ pub(super) struct Head {
 #[derive(Clone, Copy)]
 pub struct RenderRequest<'a> {
     pub person: &'a Person,
-    /// The token the job was addressed to. In a message that is its own template it is replaced wherever an
-    /// address header names it.
+    /// The token the job was addressed to. A message that is its own template has it replaced in address headers.
     pub token: &'a Token,
     pub data: &'a Data,
     pub send: &'a SendNumber,
@@ -142,7 +141,7 @@ struct Ends<'p> {
 pub(super) struct Envelope {
     pub from: Option<Address>,
     pub return_path: Option<Address>,
-    pub purpose: Option<Box<str>>,
+    pub purposes: Box<[Box<str>]>,
     pub fields: FieldRules,
     pub needs_smtputf8: bool,
 }
@@ -173,7 +172,7 @@ impl Plan {
             boundaries: head.boundaries,
             from: envelope.from,
             return_path: envelope.return_path,
-            purpose: envelope.purpose,
+            purposes: envelope.purposes,
             fields: envelope.fields,
             needs_smtputf8: envelope.needs_smtputf8,
         }
@@ -191,8 +190,9 @@ impl Plan {
         self.unmeant.iter().chain(&self.rest.unmeant).map(AsRef::as_ref)
     }
 
-    pub fn purpose(&self) -> Option<&str> {
-        self.purpose.as_deref()
+    /// What its template says it may be for; none, where the job may say.
+    pub fn purposes(&self) -> &[Box<str>] {
+        &self.purposes
     }
 
     /// The part, for people, that only a target with 8BITMIME (RFC 6152) can take: it has 8-bit octets and cannot be

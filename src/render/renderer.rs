@@ -1,6 +1,7 @@
 //! The renderer: loaded templates, and plans of contents that came with their jobs.
 
 use super::fingerprint::Canonical;
+use super::info::TemplateInfo;
 use super::lint::Lint;
 use super::literals::Unmeant;
 use super::memo::{Kind, Memo};
@@ -8,7 +9,6 @@ use super::plan::{Plan, PlanBuilder};
 use super::program::{Program, Syntax};
 use super::scope::FieldRules;
 use super::shelf::Shelf;
-use super::template::TemplateInfo;
 use crate::fault::{Fault, Reason};
 use crate::job::{Content, InlineContent, Token};
 use std::path::PathBuf;

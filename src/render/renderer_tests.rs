@@ -84,8 +84,8 @@ fn a_locale_falls_back_to_its_language_and_the_base() {
     assert!(text(None).contains("List-Unsubscribe: <https://x.test/s_"));
     let info = renderer.templates().next().unwrap();
     assert_eq!(
-        (info.locales.len(), info.purpose.as_deref(), info.fields["first_name"]),
-        (2, Some("service"), "default")
+        (info.locales.len(), info.purposes.join(" "), info.fields["first_name"]),
+        (2, "service".into(), "default")
     );
     assert_eq!(info.data.iter().collect::<Vec<_>>(), ["order"]);
 }
@@ -102,6 +102,18 @@ fn texts_may_all_stand_in_locales() {
     let fault = renderer.plan(&template("a"), Some("fr")).unwrap_err();
     assert_eq!((fault.reason, fault.detail.contains("de")), (Reason::TemplateNotFound, true));
     assert_eq!(renderer.plan(&template("b"), None).unwrap_err().reason, Reason::TemplateNotFound);
+}
+
+#[test]
+fn p6_a_language_has_no_purpose_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    shop(dir.path());
+    write(dir.path(), &[("shop/pt/template.toml", "# over\npurpose = \"marketing\"")]);
+    let lints = load(dir.path()).unwrap_err();
+    assert!(lints[0].cause.contains("choose it by its locale") && lints[0].line == 2, "{lints:?}");
+    assert_eq!(lints[0].whereabouts(), "shop/pt/template.toml:2:11");
+    write(dir.path(), &[("shop/pt/template.toml", "purpose = [\"service\"]")]);
+    assert!(load(dir.path()).is_ok());
 }
 
 #[test]

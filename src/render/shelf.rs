@@ -3,9 +3,10 @@
 
 use super::compiled::Compiled;
 use super::folder::{Broken, read_folders};
+use super::info::TemplateInfo;
 use super::lint::Lint;
 use super::plan::Plan;
-use super::template::{Template, TemplateInfo};
+use super::template::Template;
 use crate::fault::{Fault, Reason, State};
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -3,29 +3,16 @@
 use super::assets::{cids, content_type};
 use super::compiled::Compiled;
 use super::folder::{Files, Folder};
+use super::info::TemplateInfo;
 use super::lint::Lint;
 use super::literals;
 use super::manifest::{Located, Manifest};
 use super::mjml;
 use super::plan::{Plan, PlanBuilder};
 use super::program::{Program, Syntax};
-use super::scope::{FieldRules, Rule};
+use super::scope::FieldRules;
 use crate::nearest::{did_you_mean, nearest};
-use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
-
-/// What a template is, for lists.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
-pub struct TemplateInfo {
-    pub name: String,
-    pub locales: Vec<String>,
-    pub purpose: Option<String>,
-    /// Person fields with `required`, `optional` or `default`.
-    pub fields: BTreeMap<String, &'static str>,
-    /// Paths below `data` that it reads.
-    pub data: BTreeSet<String>,
-    pub html: bool,
-}
+use std::collections::BTreeSet;
 
 /// A loaded template, of which at least one variant can be used.
 #[derive(Debug)]
@@ -120,19 +107,6 @@ impl Template {
     }
 }
 
-impl TemplateInfo {
-    fn of(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            locales: Vec::new(),
-            purpose: None,
-            fields: BTreeMap::new(),
-            data: BTreeSet::new(),
-            html: false,
-        }
-    }
-}
-
 /// The files of one variant, each with its place.
 struct Variant<'a> {
     place: &'a str,
@@ -196,9 +170,24 @@ impl Loading<'_> {
         let place = format!("{}/{locale}", self.folder.name);
         let before = self.lints.len();
         let over = self.manifest(files, &place)?;
+        self.check_purposes(base, &over, &place);
         let own = base.overridden_by(&over);
         let plan = self.variant(Variant::over(&self.folder.base, files, &self.folder.name, &place, own));
         plan.filter(|_| self.lints.len() == before)
+    }
+
+    /// A job names its language: it must not choose its purpose by that.
+    fn check_purposes(&mut self, base: &Manifest, over: &Manifest, place: &str) {
+        let Some(first) = over.purposes.first() else { return };
+        let names = |manifest: &Manifest| -> BTreeSet<String> {
+            manifest.purposes.iter().map(|purpose| purpose.text.clone()).collect()
+        };
+        if names(base) != names(over) {
+            let cause =
+                "a language has another purpose than the template: a job would choose it by its locale";
+            let fix = format!("state purpose in {}/template.toml only", self.folder.name);
+            self.lints.push(Lint::new(&format!("{place}/template.toml"), first.at, cause, fix));
+        }
     }
 
     fn variant(&mut self, variant: Variant<'_>) -> Option<Plan> {
@@ -206,7 +195,7 @@ impl Loading<'_> {
         let toml = format!("{}/template.toml", variant.place);
         let rules = variant.manifest.rules.clone();
         self.allow_literal.clone_from(&variant.manifest.allow_literal);
-        self.describe(&variant.manifest);
+        self.info.add(&variant.manifest);
         let mut builder = PlanBuilder::new(&toml, rules.clone());
         self.sender(&variant.manifest, &mut builder, &toml);
         if let Some((source, place)) = &variant.subject {
@@ -245,18 +234,6 @@ impl Loading<'_> {
         self.kept(plan)
     }
 
-    fn describe(&mut self, manifest: &Manifest) {
-        self.info.purpose = manifest.purpose.as_ref().map(|purpose| purpose.text.clone());
-        for (field, rule) in manifest.rules.declared() {
-            let word = match rule {
-                Rule::Required => "required",
-                Rule::Optional => "optional",
-                Rule::Default(_) => "default",
-            };
-            self.info.fields.insert(field.to_owned(), word);
-        }
-    }
-
     fn sender(&mut self, manifest: &Manifest, builder: &mut PlanBuilder, toml: &str) {
         match &manifest.from {
             Some(from) => self.set(from, toml, |text| builder.from(text).map(|_| ())),
@@ -268,9 +245,7 @@ impl Loading<'_> {
         if let Some(return_path) = &manifest.return_path {
             self.set(return_path, toml, |text| builder.return_path(text).map(|_| ()));
         }
-        if let Some(purpose) = &manifest.purpose {
-            builder.purpose(&purpose.text);
-        }
+        builder.purposes(manifest.purposes.iter().map(|purpose| purpose.text.as_str()));
         if let Some(to_name) = &manifest.to_name {
             let mut program = None;
             self.set(to_name, toml, |text| {

@@ -3,13 +3,11 @@
 
 use super::address::{Address, AddressFault, Phone, PhoneFault};
 use crate::job::{Token, TokenKind};
-use crate::person::{Consent, EMAIL, FIELD_NAME_BYTES_MAX, FIELD_VALUE_BYTES_MAX, PHONE};
+use crate::person::{Consent, EMAIL, FIELD_NAME_BYTES_MAX, FIELD_VALUE_BYTES_MAX, PHONE, is_purpose};
 use crate::table;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// Longest name of a purpose, in bytes.
-const PURPOSE_BYTES_MAX: usize = 64;
 /// Most fields of one person.
 const FIELDS_MAX: usize = 500;
 /// Largest sum of a person's values, in bytes.
@@ -367,12 +365,6 @@ fn put_once<T>(place: &mut Option<T>, value: T) -> Result<(), Cause> {
     }
     *place = Some(value);
     Ok(())
-}
-
-fn is_purpose(word: &str) -> bool {
-    (1..=PURPOSE_BYTES_MAX).contains(&word.len())
-        && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-        && !word.starts_with('-')
 }
 
 /// A real day of the calendar, written `YYYY-MM-DD`.

@@ -56,14 +56,14 @@ class Engine:
         return self.lab.people[number % len(self.lab.people)]
 
     def job(self, number):
-        job = {"job_id": self.job_id(number), "to": self.person(number)["address"], "campaign": self.campaign, "purpose": "service"}
+        job = {"job_id": self.job_id(number), "to": self.person(number)["address"], "campaign": self.campaign}
         if self.target:
             job["target"] = self.target
         if number % 3:
             return {**job, "template": "welcome", "locale": ("en", "he", "ja")[number % 3], "data": {"shop": f"Shop {number}"}}
         content = {"from": SENDER, "subject": "Hello {{person.first_name}}", "text": "Dear {{person.first_name}} {{person.last_name}}\n",
                    "html": "<p>Dear <b>{{person.first_name}}</b> of {{person.city}}</p>"}
-        return {**job, "content": content}
+        return {**job, "purpose": "service", "content": content}
 
     def message(self, number):
         return (f"From: {SENDER}\r\nTo: {self.person(number)['address']}\r\nSubject: Hello {{{{person.first_name}}}}\r\n"

@@ -96,7 +96,7 @@ class Stream:
                 time.sleep(max(0.0, at - time.monotonic()))
                 person = self.lab.people[number % len(self.lab.people)]
                 job = {"job_id": f"s-{number:07}", "to": person["address"], "template": "welcome", "locale": "en",
-                       "purpose": "service", "data": {"shop": f"Shop {number}"}}
+                       "data": {"shop": f"Shop {number}"}}
                 connection.request("POST", "/v1/jobs", json.dumps(job), {"Authorization": f"Bearer {self.secret}", "Content-Type": "application/json"})
                 sent_at = time.monotonic()
                 response = connection.getresponse()

@@ -263,7 +263,7 @@ def case_people_change(args):
         problems = until(engine.is_answered, 60, "jobs are taken")
         changed = args.dice.sample(range(len(lab.people)), 60)
         refusing, past, gone = changed[:20], changed[20:40], changed[40:]
-        lab.change_people(refusing, "consent", "-service")
+        lab.change_people(refusing, "consent", "-service -marketing")
         lab.change_people(past, "retention", "2020-01-31")
         lab.remove_people(gone)
         time.sleep(2)

@@ -221,6 +221,47 @@ fn d_a_state_dir_that_is_a_file_is_said_to_be_one() {
 }
 
 #[test]
+fn p6_check_fails_on_a_default_that_a_template_does_not_allow() {
+    let purposes = |list: &'static str| {
+        move |dir: &Path| {
+            let file = dir.join("templates/welcome/template.toml");
+            let text = fs::read_to_string(&file).unwrap();
+            assert!(text.contains("purpose = \"marketing\""));
+            fs::write(file, text.replacen("purpose = \"marketing\"", list, 1)).unwrap();
+            edit(
+                dir,
+                "purposes = [\"marketing\", \"service\"]",
+                "purposes = [\"marketing\", \"news\", \"service\"]",
+            );
+        }
+    };
+    fails(&[
+        Broken {
+            how: &purposes("purpose = [\"marketing\", \"news\"]"),
+            check: "engine campaigns",
+            cause: "purpose_default = \"service\" is not among the purposes of the template welcome (marketing, news)",
+            fix: "set purpose_default to marketing or news, or have each of these jobs state one",
+        },
+        Broken {
+            how: &purposes("purpose = [\"marketing\", \"nws\"]"),
+            check: "engines",
+            cause: "template welcome is for the purpose \"nws\", which no engine is granted; did you mean news?",
+            fix: "correct purpose in welcome/template.toml",
+        },
+        Broken {
+            how: &purposes("purpose = []"),
+            check: "templates",
+            cause: "welcome/template.toml:5:11: purpose names none",
+            fix: "name one, or leave purpose out",
+        },
+    ]);
+    let dir = apart();
+    purposes("purpose = [\"marketing\", \"service\"]")(dir.path());
+    let (code, steps) = steps(dir.path());
+    assert_eq!(code, Some(0), "{steps:#?}");
+}
+
+#[test]
 fn a9_a_file_that_stands_at_several_places_is_named_once() {
     let dir = apart();
     let key = dir.path().join("keys/vault.key");

@@ -84,7 +84,7 @@ fn http_jobs(world: &World) -> Vec<Value> {
         for (at, template) in TEMPLATES.iter().enumerate() {
             jobs.push(json!({
                 "job_id": format!("h-{index}-{template}"), "to": person.address(), "template": template,
-                "locale": LOCALES[(index + at) % LOCALES.len()], "data": data(template), "purpose": "service",
+                "locale": LOCALES[(index + at) % LOCALES.len()], "data": data(template),
             }));
         }
         let fields =
@@ -105,7 +105,7 @@ async fn over_smtp(world: &World, smtp: &mut Smtp) -> Vec<Reply> {
         let template = TEMPLATES[index % TEMPLATES.len()];
         let named = format!(
             "From: a@shop.example\r\nX-TokenRelay-Template: {template}\r\nX-TokenRelay-Locale: {}\r\n\
-             X-TokenRelay-Data: {}\r\nX-TokenRelay-Purpose: service\r\n\r\nnot sent",
+             X-TokenRelay-Data: {}\r\n\r\nnot sent",
             LOCALES[index / TEMPLATES.len() % LOCALES.len()],
             data(template)
         );

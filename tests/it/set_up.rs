@@ -26,7 +26,7 @@ use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 const NOTE: [(&str, &str); 3] = [
     (
         "note/template.toml",
-        "from = \"Shop <shop@shop.example>\"\npurpose = \"service\"\n\
+        "from = \"Shop <shop@shop.example>\"\n\
          to_name = \"{{person.first_name}} {{person.last_name}}\"\n\
          [field.first_name]\nrequired = true\n[field.last_name]\nrequired = true\n\
          [data.order]\ndefault = \"A-1\"\n",

@@ -280,8 +280,7 @@ def template_job(person):
          [f"March {order}", person["balance"], person["account_last4"]]),
     ][number % 3]
     locale = person["locale"] if person["locale"] in ("he", "fa", "ja") else "en"
-    job = {"job_id": f"e2e-{number}", "to": address(person), "template": name, "locale": locale, "data": data, "campaign": "e2e",
-           "purpose": "service"}
+    job = {"job_id": f"e2e-{number}", "to": address(person), "template": name, "locale": locale, "data": data, "campaign": "e2e"}
     facts = {"to": person["email"], "text": marks, "html": marks}
     if name != "welcome":
         facts["name"] = shown_name(person, name)

@@ -5,7 +5,7 @@ use crate::app;
 use crate::config::{Config, EngineConfig, ListenerKind};
 use crate::engine::granted;
 use crate::nearest::{did_you_mean, nearest};
-use crate::render::Renderer;
+use crate::render::{Renderer, TemplateInfo};
 use std::collections::BTreeMap;
 
 pub(super) fn engines(config: &Config, renderer: &Renderer) -> Vec<Step> {
@@ -37,10 +37,11 @@ fn is_anybodys(config: &Config, purpose: &str) -> bool {
 fn ungranted_purposes(config: &Config, renderer: &Renderer) -> Vec<Step> {
     let mut ungranted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for info in renderer.templates() {
-        let purpose = info.purpose.as_deref().filter(|purpose| !is_anybodys(config, purpose));
+        let nobodys =
+            info.purposes.iter().map(String::as_str).filter(|purpose| !is_anybodys(config, purpose));
         let is_told =
             |purpose: &&str| config.engines.iter().any(|engine| default_not_granted(engine) == Some(purpose));
-        if let Some(purpose) = purpose.filter(|purpose| !is_told(purpose)) {
+        for purpose in nobodys.filter(|purpose| !is_told(purpose)) {
             ungranted.entry(purpose).or_default().push(&info.name);
         }
     }
@@ -69,6 +70,7 @@ fn engine_steps(config: &Config, engine: &EngineConfig, renderer: &Renderer) -> 
     }
     faults.extend(no_door(config, engine));
     faults.extend(purposes(engine, renderer));
+    faults.extend(unchosen_purposes(engine, renderer));
     faults.extend(unknown_templates(engine, renderer));
     faults.extend(withheld_fields(engine, renderer));
     if faults.is_empty() {
@@ -101,13 +103,38 @@ fn purposes(engine: &EngineConfig, renderer: &Renderer) -> Option<Fault> {
     );
     // What templates are for is spelled right, so the other one is not.
     let is_of_templates =
-        |purpose: &str| renderer.templates().any(|info| info.purpose.as_deref() == Some(purpose));
+        |purpose: &str| renderer.templates().any(|info| info.purposes.iter().any(|named| named == purpose));
     let slip = nearest(default, purposes.iter().map(String::as_str)).filter(|slip| !is_of_templates(slip));
     let fix = match slip.filter(|_| is_of_templates(default)) {
         Some(slip) => format!("write \"{default}\" in place of \"{slip}\" in its purposes"),
         None => format!("set purpose_default to one of {}, or add it to purposes", purposes.join(", ")),
     };
     Some(Fault { cause, fix })
+}
+
+/// Of several that a template names, jobs that state none get the default, or are refused.
+fn unchosen_purposes(engine: &EngineConfig, renderer: &Renderer) -> Vec<Fault> {
+    let granted_default = engine.purpose_default.as_ref().filter(|_| default_not_granted(engine).is_none());
+    let Some(default) = granted_default else { return Vec::new() };
+    let fault = |info: &TemplateInfo| {
+        let is_granted = |purpose: &&String| granted(&engine.purposes, purpose);
+        let choices: Vec<&str> = info.purposes.iter().filter(is_granted).map(String::as_str).collect();
+        let cause = format!(
+            "purpose_default = \"{default}\" is not among the purposes of the template {} ({}), so its jobs that state none \
+             are refused",
+            info.name,
+            info.purposes.join(", ")
+        );
+        let fix =
+            format!("set purpose_default to {}, or have each of these jobs state one", choices.join(" or "));
+        (!choices.is_empty()).then_some(Fault { cause, fix })
+    };
+    let names_others = |info: &&TemplateInfo| info.purposes.len() > 1 && !info.purposes.contains(default);
+    of_engine(engine, renderer).filter(names_others).filter_map(fault).collect()
+}
+
+fn of_engine<'a>(engine: &'a EngineConfig, renderer: &'a Renderer) -> impl Iterator<Item = &'a TemplateInfo> {
+    renderer.templates().filter(|info| granted(&engine.templates, &info.name))
 }
 
 /// A whole name that no template has is a slip; a beginning (`shop-*`) may wait for its templates.
@@ -183,18 +210,16 @@ fn told(config: &Config, engine: &EngineConfig, renderer: &Renderer) -> String {
     if engine.templates.is_empty() {
         parts.push("only messages of its own (templates is empty)".into());
     }
-    let elsewhere: Vec<String> = renderer
-        .templates()
-        .filter(|info| granted(&engine.templates, &info.name))
-        .filter_map(|info| {
-            let purpose = info.purpose.as_ref().filter(|purpose| !granted(&engine.purposes, purpose))?;
-            // One that is nobody's is a fault of its own.
-            is_anybodys(config, purpose).then(|| format!("{} ({purpose})", info.name))
-        })
+    let is_granted = |purpose: &String| granted(&engine.purposes, purpose);
+    let elsewhere: Vec<String> = of_engine(engine, renderer)
+        .filter(|info| !info.purposes.is_empty() && !info.purposes.iter().any(is_granted))
+        // One that is nobody's is a fault of its own.
+        .filter(|info| info.purposes.iter().all(|purpose| is_anybodys(config, purpose)))
+        .map(|info| format!("{} ({})", info.name, info.purposes.join(", ")))
         .collect();
     if !elsewhere.is_empty() {
         parts.push(format!(
-            "its jobs must state a purpose of its own with the templates {}, which are for others",
+            "its jobs with the templates {} are refused: they are for purposes that it is not granted",
             elsewhere.join(", ")
         ));
     }

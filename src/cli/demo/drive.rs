@@ -133,7 +133,7 @@ fn http_job(to: &Member, index: usize) -> Bytes {
     };
     let job = json!({
         "job_id": format!("demo-{index}"), "to": format!("{}@tokens.example", to.token), "template": template,
-        "locale": to.person.locale, "data": data, "campaign": "demo", "purpose": "service",
+        "locale": to.person.locale, "data": data, "campaign": "demo",
     });
     Bytes::from(job.to_string())
 }

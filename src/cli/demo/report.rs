@@ -152,7 +152,7 @@ the relay is up; try, in another terminal:
   KEY=$(cat keys/campaigns.secret) TO={token}@tokens.example
   curl --cacert certs/ca.pem https://{http}/v1/jobs \\
        -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' \\
-       -d '{{\"job_id\":\"try-1\",\"template\":\"welcome\",\"purpose\":\"service\",\"to\":\"'$TO'\"}}'
+       -d '{{\"job_id\":\"try-1\",\"template\":\"welcome\",\"to\":\"'$TO'\"}}'
   swaks --server {smtp} -tls --from news@brand.example --to $TO \\
        --auth PLAIN --auth-user campaigns --auth-password \"$KEY\" \\
        --header 'Subject: Hello {{{{person.first_name}}}}' \\

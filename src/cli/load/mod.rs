@@ -72,7 +72,7 @@ pub struct LoadArgs {
     /// Size of the invented message
     #[arg(long, value_name = "BYTES", default_value = SIZE_DEFAULT, value_parser = size, conflicts_with = "template")]
     pub size: usize,
-    /// Purpose asked for in every job
+    /// Purpose stated in every job; a template that names another refuses them
     #[arg(long, value_name = "NAME")]
     pub purpose: Option<String>,
     /// Exit 99 when 99 of 100 answers took longer, such as 50ms

@@ -27,7 +27,7 @@ pub struct PlanBuilder {
     html: Option<Program>,
     inline: Vec<Leaf>,
     attachments: Vec<Leaf>,
-    purpose: Option<Box<str>>,
+    purposes: Box<[Box<str>]>,
     return_path: Option<Address>,
 }
 
@@ -49,7 +49,7 @@ impl PlanBuilder {
             html: None,
             inline: Vec::new(),
             attachments: Vec::new(),
-            purpose: None,
+            purposes: Box::default(),
             return_path: None,
         }
     }
@@ -160,8 +160,9 @@ impl PlanBuilder {
         Ok(self)
     }
 
-    pub fn purpose(&mut self, purpose: &str) -> &mut Self {
-        self.purpose = Some(purpose.into());
+    /// What the message may be for; any, where none is named.
+    pub fn purposes<'p>(&mut self, purposes: impl Iterator<Item = &'p str>) -> &mut Self {
+        self.purposes = purposes.map(Box::from).collect();
         self
     }
 
@@ -193,7 +194,7 @@ impl PlanBuilder {
             needs_smtputf8: from.needs_smtputf8() || reply_to.as_ref().is_some_and(is_international),
             from: Some(from.clone()),
             return_path: self.return_path,
-            purpose: self.purpose,
+            purposes: self.purposes,
             fields: self.fields,
         };
         let mut assembly = Assembly::default();
