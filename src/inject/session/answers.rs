@@ -1,7 +1,8 @@
 //! The target's answers to an envelope.
 
+use super::ending::Stop;
 use super::refusals::Refused;
-use super::{Offer, Owed, Session, Stop, chunks};
+use super::{Offer, Owed, Session, chunks};
 use crate::fault::ReplyCode;
 use crate::inject::delivery::Delivery;
 use crate::inject::talk::Broken;

@@ -8,8 +8,9 @@
 use super::answers::Asked;
 use super::boarding::IN_FLIGHT_MAX;
 use super::content::{EARLY_REFUSAL_LIMIT, OVERLAP_REPLY_MAX};
+use super::ending::{Halt, Stop, stop_fault};
 use super::refusals::Refused;
-use super::{Halt, Offer, Owed, Session, Stop, stop_fault};
+use super::{Offer, Owed, Session};
 use crate::fault::{Fault, ReplyCode};
 use crate::inject::delivery::{Delivery, Parcel};
 use crate::inject::envelope::Group;

@@ -1,7 +1,8 @@
 //! Content, final dot and its answer: from here on a lost connection may leave a message in doubt.
 
 use super::answers::Asked;
-use super::{Halt, Offer, Session, Stop, chunks};
+use super::ending::{Halt, Stop};
+use super::{Offer, Session, chunks};
 use crate::fault::{Fault, ReplyCode};
 use crate::inject::delivery::{Delivery, Parcel};
 use crate::inject::health::Sign;

@@ -8,10 +8,12 @@ mod answers;
 mod boarding;
 mod chunks;
 mod content;
+mod ending;
 mod fitting;
 mod refusals;
 
 pub(super) use boarding::IN_FLIGHT_MAX;
+pub(super) use ending::Ended;
 
 use super::delivery::{Delivery, Parcel};
 use super::ehlo::Capabilities;
@@ -22,6 +24,7 @@ use super::target::Target;
 use super::unclear::Witness;
 use crate::fault::{Fault, Reason};
 use answers::{Asked, Envelope};
+use ending::{Halt, Stop};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -94,47 +97,6 @@ enum Offer {
     Chunked,
 }
 
-/// How a session ended: what it could not send, and why if the target is to blame.
-pub(super) struct Ended {
-    /// Parcels with nothing of theirs in doubt, in their order.
-    pub unsent: Vec<Parcel>,
-    pub fault: Option<Fault>,
-    /// It ended before any message got an answer of its own, and not with one that others have ended with before.
-    pub speaks_of_target: bool,
-}
-
-/// The session is over for a reason of the target's.
-enum Stop {
-    Broken(Broken),
-    /// 421 (RFC 5321 §3.8), already cleaned.
-    Closing(Fault),
-}
-
-impl From<Broken> for Stop {
-    fn from(broken: Broken) -> Self {
-        Self::Broken(broken)
-    }
-}
-
-/// What is left when a session stops within an exchange.
-struct Halt {
-    /// The message whose answer was waited for.
-    blamed: Option<Box<Parcel>>,
-    /// Those around it.
-    unsent: Vec<Parcel>,
-    stop: Stop,
-}
-
-impl Halt {
-    fn blaming(parcel: Parcel, stop: impl Into<Stop>) -> Self {
-        Self { blamed: Some(Box::new(parcel)), unsent: Vec::new(), stop: stop.into() }
-    }
-
-    fn leaving(unsent: impl IntoIterator<Item = Parcel>, stop: impl Into<Stop>) -> Self {
-        Self { blamed: None, unsent: unsent.into_iter().collect(), stop: stop.into() }
-    }
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     pub fn new(talk: Talk<S>, offered: Capabilities, is_tls: bool, peer: SocketAddr) -> Self {
         Self {
@@ -192,29 +154,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         let unsent = self.carried.drain(..).chain(self.misfits.drain(..)).collect();
         self.part(target).await;
         Ended { unsent, fault: None, speaks_of_target: false }
-    }
-
-    /// What is left of a session that ended within an exchange. The message with which it happened goes behind those
-    /// around it, which have nothing to do with it, and not for ever.
-    fn broken_off(mut self, halt: Halt, target: &Arc<Target>) -> Ended {
-        let fault = stop_fault(halt.stop, target);
-        let mut unsent = halt.unsent;
-        unsent.extend(self.carried.drain(..));
-        unsent.append(&mut self.misfits);
-        let is_suspects = halt.blamed.as_ref().is_some_and(|parcel| parcel.strikes > 0);
-        if let Some(mut parcel) = halt.blamed {
-            parcel.strikes += 1;
-            if parcel.strikes < STRIKES_MAX {
-                unsent.push(*parcel);
-            } else {
-                target.stats.set_apart.fetch_add(1, Relaxed);
-                parcel.pass_on(set_apart(&fault));
-            }
-        }
-        // A session that refuses what others refuse has nothing to say of a target that takes others.
-        let is_targets = !self.is_useless(target) || !target.accepts_now();
-        let speaks_of_target = self.answered == 0 && !is_suspects && is_targets;
-        Ended { unsent, fault: Some(fault), speaks_of_target }
     }
 
     async fn offer(&mut self, target: &Arc<Target>, parcel: Parcel) -> Result<(), Halt> {
@@ -375,26 +314,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         let name = &target.settings.name;
         let detail = format!("target {name} did not answer what was sent behind a final dot");
         Stop::Closing(Fault::new(Reason::TargetUnavailable, detail).at(name))
-    }
-}
-
-/// Why a message is left to itself that sessions ended with.
-fn set_apart(fault: &Fault) -> Fault {
-    let detail =
-        format!("{}; {STRIKES_MAX} sessions ended with this message, try it later by itself", fault.detail);
-    let mut apart = Fault::new(Reason::TargetUnavailable, detail);
-    (apart.reply, apart.target) = (fault.reply, fault.target.clone());
-    apart
-}
-
-fn stop_fault(stop: Stop, target: &Arc<Target>) -> Fault {
-    let name = &target.settings.name;
-    match stop {
-        Stop::Closing(fault) => fault,
-        Stop::Broken(broken) => {
-            let detail =
-                format!("target {name} gave up before taking the message: {broken}; submit it again");
-            Fault::new(Reason::TargetUnavailable, detail).at(name)
-        }
     }
 }

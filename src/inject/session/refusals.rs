@@ -1,7 +1,8 @@
 //! Refusals: whose each is, and what becomes of its message and of the session.
 
 use super::answers::{Asked, Envelope};
-use super::{Offer, Owed, STRIKES_MAX, Session, Stop, set_apart};
+use super::ending::{Stop, set_apart};
+use super::{Offer, Owed, STRIKES_MAX, Session};
 use crate::fault::{Fault, Reason, ReplyCode};
 use crate::inject::alike::Clearer;
 use crate::inject::delivery::{Errand, Parcel};
