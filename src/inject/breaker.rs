@@ -1,7 +1,7 @@
 //! Keeps a target that does not work from costing every job an attempt: after a failure it is left alone until a
 //! growing, jittered pause is over, and then it is tried once at a time.
 
-use crate::fault::Fault;
+use crate::fault::{Fault, State};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
@@ -140,7 +140,9 @@ impl Breaker {
         self.lock().as_ref().map(|outage| outage.try_again_at)
     }
 
+    /// From now on `cause` is what jobs are told that do not go: it never says that one is in doubt.
     pub fn open(&self, kind: Kind, cause: Fault) {
+        let cause = cause.into_state(State::Deferred);
         let mut outage = self.lock();
         let failures = match outage.as_ref() {
             None => 1,

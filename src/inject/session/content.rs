@@ -3,7 +3,7 @@
 use super::answers::Asked;
 use super::ending::{Halt, Stop};
 use super::{Offer, Session, chunks};
-use crate::fault::{Fault, ReplyCode};
+use crate::fault::{Fault, Reason, ReplyCode};
 use crate::inject::delivery::{Delivery, Parcel};
 use crate::inject::health::Sign;
 use crate::inject::settings::Deadlines;
@@ -222,14 +222,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         Halt::leaving(next, broken)
     }
 
-    /// The caller notes it as a sign: several that are lost with one connection are one.
+    /// What it gives is the target's state, which those are told that never went: the caller notes it as a sign, as several
+    /// that are lost with one connection are one.
     pub(super) fn doubtful(&mut self, target: &Target, current: Parcel, broken: Broken) -> Fault {
         self.answered += 1;
         target.stats.in_doubt.fetch_add(1, Relaxed);
         let name = &target.settings.name;
         let detail = format!("target {name} took the whole message and did not confirm it: {broken}");
-        let fault = Fault::in_doubt(detail).at(name);
-        current.fail(fault.clone());
-        fault
+        current.fail(Fault::in_doubt(detail).at(name));
+        let detail = format!(
+            "target {name} takes whole messages and does not confirm them: {broken}; nothing was sent"
+        );
+        Fault::new(Reason::TargetUnavailable, detail).at(name)
     }
 }

@@ -84,6 +84,18 @@ async fn a11_a_target_that_drops_behind_the_dot_puts_few_in_doubt_and_the_next_o
     assert!(fleet.injector.targets().next().unwrap().2.is_some(), "it is left alone");
 }
 
+/// What becomes of those that never went: they wait, and nobody has to find out about them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a11_where_the_only_target_drops_behind_the_dot_only_what_went_is_in_doubt() {
+    for wants in [Errand::Patient, Errand::Hasty, Errand::Usual] {
+        let fleet = fleet(&[("crashing", "drop-after-data", 0)]).await;
+        let (faults, _) = fleet.send_all(200, wants).await;
+        let of = |state| faults.iter().filter(|fault| fault.state() == state).count();
+        assert!(of(State::Unknown) <= 10, "{wants:?}: {} in doubt", of(State::Unknown));
+        assert_eq!(of(State::Unknown) + of(State::Deferred), 200, "{wants:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a11_a_target_that_declines_everybody_gets_few_attempts() {
     let fleet = fleet(&[("busy", "decline", 0), ("second", "accept", 1)]).await;
