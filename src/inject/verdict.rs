@@ -268,6 +268,8 @@ static TABLE: &[Row] = &[
     row(&[Mail], 521..=521, Any, &[], Whose::Target),
     row(&[Mail], 555..=556, Any, &[], Whose::Target),
     row(&[Mail], PERMANENT, Any, &[], Whose::UnclearSender),
+    // A filter of its own that the target does not reach, and says so of everything.
+    row(&[Rcpt, Content], TRANSIENT, Any, FILTER_GONE, Whose::Unclear),
     // Put off for now: greylisting, in whatever words, is of each recipient by itself. The system's own troubles are not.
     row(&[Rcpt], TRANSIENT, Subject(3), &[], Whose::Unclear),
     row(&[Rcpt], TRANSIENT, Subject(4), &[], Whose::Unclear),

@@ -106,6 +106,7 @@ const EXAMPLES: &[Example] = &[
     Example(Mail, InTurn, 0, "521 no mail here", Whose::Target),
     Example(Mail, InTurn, 0, "555 MAIL FROM parameters not recognized", Whose::Target),
     Example(Mail, InTurn, 0, "550 5.7.1 Access denied", Whose::UnclearSender),
+    Example(Content, InTurn, 0, "451 4.7.1 Service unavailable - try again later", Whose::Unclear),
     Example(Rcpt, InTurn, 0, "451 4.3.0 <[address]>: Temporary lookup failure", Whose::Unclear),
     Example(Rcpt, InTurn, 0, "451 4.4.3 Temporary server error. Please try again later", Whose::Unclear),
     Example(Rcpt, InTurn, 0, "451 Temporary local problem - please try later", Whose::Recipient),

@@ -140,6 +140,8 @@ pub const REPUTATION: &[&str] = &[
     "ptr record",
     "ipv6 sending guidelines",
 ];
+/// Postfix' own sentence where a milter cannot be reached, with the code that milters give for one message.
+pub const FILTER_GONE: &[&str] = &["service unavailable - try again later"];
 pub const SYNTAX_OF_AN_ADDRESS: &[&str] = &["address", "mailbox", "recipient", "domain", "local part"];
 pub const ORDER_OF_COMMANDS: &[&str] = &[
     "pipelin",
