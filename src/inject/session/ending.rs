@@ -23,6 +23,8 @@ pub(super) enum Stop {
     Broken(Broken),
     /// 421 (RFC 5321 §3.8), already cleaned.
     Closing(Fault),
+    /// The same, to a recipient, and others are taken.
+    ClosingOverRecipient(Fault),
 }
 
 impl From<Broken> for Stop {
@@ -54,11 +56,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     /// What is left of a session that ended within an exchange. The message with which it happened goes behind those
     /// around it, which have nothing to do with it, and not for ever.
     pub(super) fn broken_off(mut self, halt: Halt, target: &Arc<Target>) -> Ended {
-        let fault = stop_fault(halt.stop, target);
         let mut unsent = halt.unsent;
         unsent.extend(self.carried.drain(..));
         unsent.append(&mut self.misfits);
-        let is_suspects = halt.blamed.as_ref().is_some_and(|parcel| parcel.strikes > 0);
+        let is_over_recipient = matches!(halt.stop, Stop::ClosingOverRecipient(_));
+        let is_suspects = is_over_recipient || halt.blamed.as_ref().is_some_and(|parcel| parcel.strikes > 0);
+        let fault = stop_fault(halt.stop, target);
         if let Some(mut parcel) = halt.blamed {
             parcel.strikes += 1;
             if parcel.strikes < STRIKES_MAX {
@@ -87,7 +90,7 @@ pub(super) fn set_apart(fault: &Fault) -> Fault {
 pub(super) fn stop_fault(stop: Stop, target: &Arc<Target>) -> Fault {
     let name = &target.settings.name;
     match stop {
-        Stop::Closing(fault) => fault,
+        Stop::Closing(fault) | Stop::ClosingOverRecipient(fault) => fault,
         Stop::Broken(broken) => {
             let detail =
                 format!("target {name} gave up before taking the message: {broken}; submit it again");

@@ -251,8 +251,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                     stop
                 }
                 Envelope::RefusedAtLast(refused, stop) => {
-                    self.settle_refusal(target, current, refused);
-                    Some(stop)
+                    let settled = self.settle_refusal(target, current, refused);
+                    Some(settled.unwrap_or(stop))
                 }
                 Envelope::Unheard => Some(self.unheard(target, current)),
             };

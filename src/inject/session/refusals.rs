@@ -128,6 +128,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 self.put_off(target, parcel, &refused);
                 Some(Stop::Closing(refused.targets_fault()))
             }
+            Whose::Session if refused.command == Command::Recipient && refused.is_closing() => {
+                Some(self.close_over_recipient(target, parcel, &refused))
+            }
             Whose::Session => {
                 self.put_off(target, parcel, &refused);
                 Some(Stop::Closing(refused.targets_fault()))
@@ -276,13 +279,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     }
 
     /// By another session, behind whatever waits.
-    fn look_again(&mut self, target: &Arc<Target>, mut parcel: Parcel) {
+    fn look_again(&mut self, target: &Arc<Target>, parcel: Parcel) {
         target.stats.offered_again.fetch_add(1, Relaxed);
         self.makes_way_at = Some(Instant::now() + MAKES_WAY);
+        self.put_last(target, parcel);
+    }
+
+    /// Behind whatever waits, for any session.
+    fn put_last(&mut self, target: &Target, mut parcel: Parcel) {
         parcel.release();
         if let Err(parcel) = target.queue.try_push(parcel) {
             self.misfits.push(*parcel);
         }
+    }
+
+    /// 421 to RCPT may speak of that recipient: too many at once for its host, say. As long as others are taken, the message
+    /// goes behind all others, and not for ever.
+    fn close_over_recipient(&mut self, target: &Arc<Target>, mut parcel: Parcel, refused: &Refused) -> Stop {
+        let fault = refused.targets_fault();
+        let is_targets = match parcel.strikes {
+            0 => target.unclear.judge_transient(&self.witness, target.stats.relayed()) == Clearer::Targets,
+            _ => !target.accepts_now(),
+        };
+        if is_targets {
+            self.put_off(target, parcel, refused);
+            return Stop::Closing(fault);
+        }
+        parcel.strikes += 1;
+        if parcel.strikes >= STRIKES_MAX {
+            target.stats.set_apart.fetch_add(1, Relaxed);
+            parcel.pass_on(set_apart(&fault));
+        } else if parcel.is_overdue() {
+            parcel.pass_on(fault.clone());
+        } else {
+            self.put_last(target, parcel);
+        }
+        Stop::ClosingOverRecipient(fault)
     }
 
     /// For a reason that is not the message's: it goes again, on this session or another, but not for ever.

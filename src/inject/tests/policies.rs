@@ -4,6 +4,7 @@ use super::jobs::*;
 use super::peer::{Ask, Peer, Say, text};
 use super::*;
 use crate::fault::{Reason, State};
+use std::time::Duration;
 
 const POLICIES: [(&str, &str); 12] = [
     ("RCPT", "530 5.7.0 Authentication required"),
@@ -180,4 +181,80 @@ async fn a7_a_job_that_ends_sessions_alone_is_set_apart_and_the_target_stays_up(
     assert_eq!((peer.seen().sessions, stats(&injector).set_apart()), (3, 1));
     assert!(deliver(&injector, to(8)).await.is_ok());
     assert!(injector.targets().next().unwrap().2.is_none());
+}
+
+/// Every third recipient is answered like that, and what becomes of all of them is right.
+async fn third_answered_421(
+    ends: fn(String) -> Say,
+    offers: &'static [&'static str],
+    connections_max: usize,
+) {
+    let is_poison = |number: usize| number % 3 == 1;
+    let manners = move |ask: &Ask<'_>| {
+        let number = ask.recipient.strip_prefix('p').and_then(|rest| rest.split('@').next()?.parse().ok());
+        match number {
+            Some(number) if ask.verb == "RCPT" && is_poison(number) => {
+                ends("421 4.7.0 <address>: try again later".into())
+            }
+            _ => Say::Usual,
+        }
+    };
+    let peer = Peer::start(move |_| offers, manners).await;
+    let injector = Injector::start(vec![TargetSettings { connections_max, ..peer.settings("mta1") }]);
+    let states = send(&injector, 0..48).await;
+    for (number, state) in states.iter().enumerate() {
+        let right = if is_poison(number) { State::Deferred } else { State::Relayed };
+        assert_eq!(*state, right, "{number} of {offers:?}, {connections_max}: {states:?}");
+    }
+    let sessions = peer.seen().sessions;
+    assert!(sessions <= 3 * 16 + connections_max, "{offers:?}, {connections_max}: {sessions} sessions");
+    assert_eq!(injector.targets().next().unwrap().2, None);
+}
+
+/// 421 to RCPT may speak of that recipient. However many there are, those around them arrive and the target stays up.
+#[tokio::test]
+async fn a7_recipients_answered_421_hold_nobody_up() {
+    for ends in [Say::TextAndClose, Say::Text] {
+        for (offers, connections_max) in
+            [(PLAIN, 1), (PLAIN, 4), (PIPELINING, 1), (PIPELINING, 4), (CHUNKING, 2)]
+        {
+            third_answered_421(ends, offers, connections_max).await;
+        }
+    }
+}
+
+/// Postfix whose milter is gone: the sentence is about nobody, though its code is the one that milters give for a message.
+#[tokio::test]
+async fn a11_a_target_whose_filter_is_gone_leaves_its_messages_to_the_next_one() {
+    for at in ["RCPT", "."] {
+        let manners = move |ask: &Ask<'_>| match ask.verb == at {
+            true => text("451 4.7.1 Service unavailable - try again later"),
+            false => Say::Usual,
+        };
+        let sick = Peer::start(|_| PIPELINING, manners).await;
+        let well = Peer::start(|_| PIPELINING, |_| Say::Usual).await;
+        let second = TargetSettings { priority: 1, ..well.settings("mta2") };
+        let injector = Injector::start(vec![sick.settings("mta1"), second]);
+        let states = send(&injector, 0..100).await;
+        assert_eq!(count(&states, State::Relayed), 100, "{at}: {states:?}");
+        assert!(sick.seen().mails <= 60, "{at}: {} attempts", sick.seen().mails);
+    }
+}
+
+/// Postfix' postscreen takes nobody on the first session of a machine it does not know, and everybody once that has ended.
+#[tokio::test]
+async fn a11_a_target_that_takes_mail_from_the_second_session_on_is_not_kept_on_the_first() {
+    for offers in [PLAIN, PIPELINING] {
+        let manners = move |ask: &Ask<'_>| match ask.verb == "RCPT" && ask.session == 0 {
+            true => text("450 4.3.2 Service currently unavailable"),
+            false => Say::Usual,
+        };
+        let peer = Peer::start(move |_| offers, manners).await;
+        let injector = one_session(&peer);
+        let mut first = send(&injector, 0..60).await;
+        first.extend(send_within(&injector, 60..120, Duration::from_secs(20)).await);
+        assert!(count(&first, State::Relayed) >= 60, "{offers:?}: {first:?}");
+        assert_eq!(count(&first, State::Rejected), 0);
+        assert!(peer.seen().sessions <= 4, "{} sessions", peer.seen().sessions);
+    }
 }
