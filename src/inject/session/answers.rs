@@ -191,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         }
         let code = answer?;
         if code.basic >= 400 && code.basic != 421 {
-            self.errors += 1;
+            self.errors.add();
             target.lessons.endurance.refused(target.stats.relayed());
         }
         Ok(code)

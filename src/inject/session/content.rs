@@ -155,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
 
     pub(super) fn accept(&mut self, target: &Target, parcel: Parcel, code: ReplyCode) {
         self.answered += 1;
-        self.errors = 0;
+        self.errors.end_row();
         self.witness.took();
         target.stats.relayed.fetch_add(1, Relaxed);
         target.unclear.accepted(parcel.sent_at, &parcel.doubt);

@@ -17,6 +17,7 @@ pub(super) use ending::Ended;
 
 use super::delivery::{Delivery, Parcel};
 use super::ehlo::Capabilities;
+use super::endurance::Errors;
 use super::envelope::Group;
 use super::lessons::Ahead;
 use super::talk::{Broken, Talk};
@@ -56,8 +57,8 @@ pub(super) struct Session<S> {
     made_at: Instant,
     envelopes: u64,
     answered: u64,
-    /// Commands it has refused since it took the last one.
-    errors: u32,
+    /// Commands it has refused.
+    errors: Errors,
     /// The machine it is with.
     peer: SocketAddr,
     witness: Arc<Witness>,
@@ -111,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             made_at: Instant::now(),
             envelopes: 0,
             answered: 0,
-            errors: 0,
+            errors: Errors::default(),
             peer,
             witness: Arc::default(),
             makes_way_at: None,
