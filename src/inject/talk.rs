@@ -18,6 +18,9 @@ use zeroize::Zeroizing;
 /// A reply that takes longer than this is slow: other sessions may be worth their cost.
 pub(super) const SLOW_REPLY: Duration = Duration::from_millis(2);
 
+/// Longest time that counts as the way there and back: the rest is the target's own.
+const ROUND_TRIP_MAX: Duration = Duration::from_millis(500);
+
 const INCOMING_OCTETS: usize = 4 * 1024;
 const INCOMING_OCTETS_MAX: usize = 128 * 1024;
 /// Parts given to the stream at once. TLS walks over all it is given for the little that it takes each time.
@@ -68,6 +71,10 @@ pub(super) struct Talk<S> {
     last: Range<usize>,
     framer: ReplyFramer,
     halted: CancellationToken,
+    /// When the commands went out of whose replies nothing has come yet.
+    asked_at: Option<Instant>,
+    /// The shortest time in which commands were answered.
+    round_trip: Option<Duration>,
     /// Counts what shows that the other side is there.
     pulse: Arc<AtomicU64>,
 }
@@ -81,6 +88,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             last: 0..0,
             framer: ReplyFramer::default(),
             halted: CancellationToken::new(),
+            asked_at: None,
+            round_trip: None,
             pulse: Arc::default(),
         }
     }
@@ -132,9 +141,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
                 octets => {
                     self.pulse.fetch_add(1, Relaxed);
                     self.unread.end += octets;
+                    self.note_round_trip();
                 }
             }
         }
+    }
+
+    fn note_round_trip(&mut self) {
+        if let Some(asked_at) = self.asked_at.take() {
+            let elapsed = asked_at.elapsed();
+            self.round_trip = Some(self.round_trip.map_or(elapsed, |least| least.min(elapsed)));
+        }
+    }
+
+    /// How long the way there and back takes, at most, as far as answers to commands have shown. A command takes a target
+    /// next to no time.
+    pub fn round_trip(&self) -> Duration {
+        self.round_trip.unwrap_or_default().min(ROUND_TRIP_MAX)
     }
 
     /// The next reply, if it has been read already.
@@ -238,7 +261,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
 
     /// One command, or several in a group.
     pub async fn send(&mut self, commands: &[u8], limit: Duration) -> Result<(), Broken> {
-        self.write(vec![IoSlice::new(commands)], limit).await.map_err(|torn| torn.broken)
+        self.write(vec![IoSlice::new(commands)], limit).await.map_err(|torn| torn.broken)?;
+        self.asked_at = Some(Instant::now());
+        Ok(())
     }
 
     /// Says good-bye and closes; what the target answers no longer matters.

@@ -7,7 +7,7 @@
 
 use super::answers::Asked;
 use super::boarding::IN_FLIGHT_MAX;
-use super::content::{EARLY_REFUSAL_LIMIT, OVERLAP_REPLY_MAX};
+use super::content::EARLY_REFUSAL_LIMIT;
 use super::ending::{Halt, Stop, stop_fault};
 use super::refusals::Refused;
 use super::{Offer, Owed, Session};
@@ -116,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             // Two answers to one message: there is no telling which one counts.
             let is_one = !flights.is_empty() || !self.has_more_than_asked();
             course = self.land(target, flight, landing.if_one(is_one), course).await;
-            self.is_brisk = sent_at.elapsed() < OVERLAP_REPLY_MAX;
+            self.is_brisk = self.was_brisk(sent_at);
             self.ground(target, &course, &mut flights);
         }
     }

@@ -22,9 +22,9 @@ use tokio::time::Instant;
 
 /// Longest wait for the reason of a target that stopped reading.
 pub(super) const EARLY_REFUSAL_LIMIT: Duration = Duration::from_millis(500);
-/// A target that takes longer to answer a final dot gets no envelope behind it: it would only wait there while
-/// another session could take it.
-pub(super) const OVERLAP_REPLY_MAX: Duration = Duration::from_millis(50);
+/// A target that takes longer to answer a final dot, the way there and back left out, gets no envelope behind it: it would
+/// only wait there while another session could take it.
+const OVERLAP_REPLY_MAX: Duration = Duration::from_millis(50);
 
 /// Bytes of a message that get their extra dots together, and then leave together.
 const STUFFED_BYTES_MAX: usize = 32 * 1024;
@@ -76,8 +76,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             Ok(code) => return Err(self.doubt(target, current, next, Broken::OutOfStep(code.basic))),
             Err(broken) => return Err(self.doubt(target, current, next, broken)),
         };
-        self.is_brisk = written_at.elapsed() < OVERLAP_REPLY_MAX;
+        self.is_brisk = self.was_brisk(written_at);
         self.settle(target, current, next, code)
+    }
+
+    /// Whether an answer that is there now came quickly to what was written then.
+    pub(super) fn was_brisk(&self, written_at: Instant) -> bool {
+        written_at.elapsed() < OVERLAP_REPLY_MAX + self.talk.round_trip()
     }
 
     /// The target stopped reading before the final dot. Some say why first (552 on a message they find too long).
@@ -234,5 +239,96 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             "target {name} takes whole messages and does not confirm them: {broken}; nothing was sent"
         );
         Fault::new(Reason::TargetUnavailable, detail).at(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inject::TargetSettings;
+    use crate::inject::delivery::Errand;
+    use crate::inject::ehlo::Capabilities;
+    use crate::inject::talk::Talk;
+    use std::collections::VecDeque;
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, ready};
+    use tokio::io::ReadBuf;
+    use tokio::time::{Sleep, sleep_until};
+
+    /// A target somewhere that takes messages by DATA.
+    struct Far {
+        round_trip: Duration,
+        /// How long it looks at a message.
+        looks: Duration,
+        /// Its answers, and when they are here.
+        says: VecDeque<(Instant, &'static [u8])>,
+        comes: Pin<Box<Sleep>>,
+    }
+
+    impl AsyncRead for Far {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let Some((at, text)) = self.says.front().copied() else { return Poll::Pending };
+            self.comes.as_mut().reset(at);
+            ready!(self.comes.as_mut().poll(cx));
+            self.says.pop_front();
+            buf.put_slice(text);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Far {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            let here = Instant::now() + self.round_trip;
+            if buf.ends_with(b"DATA\r\n") {
+                self.says.push_back((here, b"250 2.1.0 ok\r\n250 2.1.5 ok\r\n354 go\r\n"));
+            } else if buf == dot::FINAL_DOT {
+                let looked = here + self.looks;
+                self.says.push_back((looked, b"250 2.0.0 taken\r\n"));
+            }
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Whether more goes to such a target ahead of its answers, once it has taken a message.
+    async fn is_sent_ahead(round_trip_ms: u64, looks_ms: u64) -> bool {
+        let target = Target::new(TargetSettings::new("mta1", "127.0.0.1", 1), 0);
+        let far = Far {
+            round_trip: Duration::from_millis(round_trip_ms),
+            looks: Duration::from_millis(looks_ms),
+            says: VecDeque::new(),
+            comes: Box::pin(sleep_until(Instant::now())),
+        };
+        let offered = Capabilities { pipelining: true, ..Capabilities::default() };
+        let mut session = Session::new(Talk::new(far), offered, false, "127.0.0.1:1".parse().unwrap());
+        let message = crate::inject::tests::delivery("Subject: far\r\n\r\n");
+        let (parcel, _settled, _) = Parcel::new(message, Errand::Usual);
+        assert!(session.exchange(&target, parcel).await.is_ok());
+        assert_eq!(session.answered, 1);
+        session.is_brisk
+    }
+
+    /// Far away is not slow; one that looks long at a message is: what went ahead would wait there while another session
+    /// could take it.
+    #[tokio::test(start_paused = true)]
+    async fn a_target_far_away_is_sent_more_ahead_of_its_answers_and_one_that_takes_its_time_is_not() {
+        for (round_trip_ms, looks_ms) in [(1, 10), (50, 10), (80, 10), (300, 10), (450, 40)] {
+            assert!(is_sent_ahead(round_trip_ms, looks_ms).await, "{round_trip_ms} ms, {looks_ms} ms");
+        }
+        for (round_trip_ms, looks_ms) in [(1, 60), (80, 60), (450, 60), (2_000, 10)] {
+            assert!(!is_sent_ahead(round_trip_ms, looks_ms).await, "{round_trip_ms} ms, {looks_ms} ms");
+        }
     }
 }
