@@ -56,16 +56,25 @@ async fn open_session(
     Ok((talk, offered))
 }
 
-/// A connection to the first machine that takes one, and which that is.
+/// A connection to one of the machines behind the target's name, and which that is.
 pub(super) async fn open_tcp(
     settings: &TargetSettings,
     machines: &Machines,
 ) -> Result<(TcpStream, SocketAddr), Trouble> {
     let until = Instant::now() + settings.deadlines.connect;
-    let late = || Trouble::ConnectTimeout(settings.deadlines.connect);
     let found = timeout_at(until, tokio::net::lookup_host((settings.host.as_str(), settings.port)));
-    let found = found.await.map_err(|_| late())?.map_err(|_| Trouble::NameNotResolved)?;
-    let addresses = machines.in_order(found.collect());
+    let late = |_| Trouble::ConnectTimeout(settings.deadlines.connect);
+    let found = found.await.map_err(late)?.map_err(|_| Trouble::NameNotResolved)?;
+    open_first(settings, &machines.in_order(found.collect()), until).await
+}
+
+/// A connection to the first machine that takes one, and which that is.
+pub(super) async fn open_first(
+    settings: &TargetSettings,
+    addresses: &[SocketAddr],
+    until: Instant,
+) -> Result<(TcpStream, SocketAddr), Trouble> {
+    let late = || Trouble::ConnectTimeout(settings.deadlines.connect);
     let mut trouble = Trouble::NameNotResolved;
     for (at, address) in addresses.iter().enumerate() {
         // One that swallows what it is sent must not take the others' time.

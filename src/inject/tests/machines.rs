@@ -4,6 +4,9 @@ use super::jobs::*;
 use super::peer::{Ask, Peer, Say, text};
 use super::*;
 use crate::fault::State;
+use crate::inject::connect::open_first;
+use crate::inject::machines::Machines;
+use std::net::SocketAddr;
 
 /// What a sick machine says to everybody, and to what. None of it tells whose it is.
 const SICK: [(&str, &str); 8] = [
@@ -128,4 +131,28 @@ async fn a3_what_all_machines_refuse_is_tried_twice() {
     assert_eq!(fault(deliver(&injector, to(0)).await).state(), State::Deferred);
     assert_eq!(fault(deliver(&injector, to(1)).await).state(), State::Deferred);
     assert_eq!(peer.seen().sessions, 2);
+}
+
+/// Two addresses of one name on one port: the first refuses connections, then both take them and the second does not work.
+#[tokio::test]
+async fn a6_of_two_addresses_behind_one_name_the_one_that_works_is_taken() {
+    let good = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = good.local_addr().unwrap().port();
+    let addresses = [("127.0.0.2", port), ("127.0.0.1", port)]
+        .map(|(ip, port)| SocketAddr::new(ip.parse().unwrap(), port));
+    let settings = TargetSettings { tls: TlsMode::None, ..TargetSettings::new("mta1", "two.test", port) };
+    let machines = Machines::default();
+    let open = async || {
+        let until = tokio::time::Instant::now() + settings.deadlines.connect;
+        open_first(&settings, &machines.in_order(addresses.to_vec()), until).await.map(|(_, peer)| peer)
+    };
+    assert_eq!(open().await.unwrap(), addresses[1], "the first refuses");
+    let _other = TcpListener::bind(addresses[0]).await.unwrap();
+    assert_eq!(open().await.unwrap(), addresses[0]);
+    machines.leave(addresses[0]);
+    assert_eq!(open().await.unwrap(), addresses[1], "the first was left");
+    drop(good);
+    assert_eq!(open().await.unwrap(), addresses[0], "better that one than none");
+    drop(_other);
+    assert!(matches!(open().await, Err(Trouble::ConnectRefused)));
 }

@@ -153,3 +153,23 @@ async fn c2_content_full_of_dots_arrives_as_it_was_given_behind_either_command()
         }
     }
 }
+
+/// More than a socket holds, so that each write is cut anywhere, several at a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_messages_arrive_as_they_were_given_over_a_clear_connection() {
+    for profile in ["no-chunking", "accept"] {
+        let script = Script::profile(profile).unwrap();
+        let (sink, port) = sink(SinkSettings { script, keep: true, ..SinkSettings::default() }).await;
+        let target = TargetSettings { tls: TlsMode::None, ..TargetSettings::new("mta1", "127.0.0.1", port) };
+        let injector = Injector::start(vec![target]);
+        let handle = injector.choose(None).unwrap();
+        let text = |number| format!("Subject: {number}\r\n\r\n{}", ".line\r\nother line\r\n".repeat(150_000));
+        let sends = (0..5).map(|number| injector.deliver(&handle, delivery(&text(number))));
+        for outcome in futures_util::future::join_all(sends).await {
+            assert!(outcome.is_ok(), "{profile}: {outcome:?}");
+        }
+        let mut arrived: Vec<_> = sink.messages().into_iter().map(|message| message.content).collect();
+        arrived.sort();
+        assert!(arrived == (0..5).map(|number| text(number).into_bytes()).collect::<Vec<_>>(), "{profile}");
+    }
+}
