@@ -24,6 +24,7 @@ mod reader;
 mod record;
 mod recovered;
 mod recovery;
+mod rescue;
 mod run;
 mod salvage;
 mod salvaged;

@@ -5,25 +5,16 @@ use super::clock::{Clock, millis, wall_ms};
 use super::error::{JournalError, Trouble, io_error, store_error};
 use super::file;
 use super::origin::{FileIdentity, Likeness};
+use super::rescue;
 use super::run::{self, Last};
 use super::salvaged::Salvaged;
 use super::schema::FORMAT_STAMPED;
 use super::shared::DAMAGED_MARK;
-use rusqlite::types::Value;
-use rusqlite::{Connection, Statement, TransactionBehavior, params_from_iter};
+use rusqlite::{Connection, TransactionBehavior};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// Tables whose rows have numbers, with those: what lies behind an unreadable page can be reached.
-const NUMBERED: [(&str, &str); 5] =
-    [("job", "id"), ("payload", "job"), ("flight", "job"), ("event", "seq"), ("kept", "seq")];
-const UNNUMBERED: [&str; 7] = ["content", "kept_content", "due", "parked", "run", "attempt", "tally"];
-/// Of these, tables that an older format does not have.
-const LATER: [&str; 4] = ["kept", "kept_content", "parked", "run"];
-/// How far behind an unreadable row is looked for the next, where the highest number is not known.
-const GAP_MAX: i64 = 1 << 22;
 
 /// The folder in which the new file is made.
 const UNFINISHED: &str = "saving";
@@ -109,7 +100,7 @@ fn fill(settings: &Settings, path: &Path, unborn: &Path) -> rusqlite::Result<boo
     // All at once: the new file is written a single time, and takes up no more than it needs.
     let all = new.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let is_complete = match reader(path)? {
-        Some(old) => copy(&old, &all)?,
+        Some(old) => rescue::copy(&old, &all)?,
         None => false,
     };
     let is_stamped = file::format_of(path).is_none_or(|format| format >= FORMAT_STAMPED);
@@ -177,104 +168,6 @@ fn counts(at: &Path) -> rusqlite::Result<(u64, u64)> {
 
 fn absent_or_done(done: io::Result<()>) -> io::Result<()> {
     done.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
-}
-
-/// Whether everything could be read. Fails only when the new file cannot be written.
-fn copy(old: &Connection, all: &Connection) -> rusqlite::Result<bool> {
-    let mut is_complete = true;
-    let clock = old.query_row("SELECT clock FROM journal", [], |row| row.get::<_, i64>(0));
-    // Until there is one, it is at 0: how far it had come is lost.
-    all.execute("UPDATE journal SET clock = ?1", [clock.as_ref().unwrap_or(&0)])?;
-    if let Ok(log) = old.query_row("SELECT log_clock FROM journal", [], |row| row.get::<_, i64>(0)) {
-        all.execute("UPDATE journal SET log_clock = ?1", [log])?;
-    }
-    let has = |table: &str| !LATER.contains(&table) || old.table_exists(None, table) != Ok(false);
-    for (table, number) in NUMBERED.into_iter().filter(|(table, _)| has(table)) {
-        is_complete &= copy_numbered(old, all, table, number)?;
-    }
-    for table in UNNUMBERED.into_iter().filter(|table| has(table)) {
-        let mut put = Put::new(all, old, table)?;
-        is_complete &= match old.prepare(&format!("SELECT * FROM {table}")) {
-            Ok(mut select) => put.rows(&mut select, i64::MIN)?.is_ok(),
-            Err(_) => false,
-        };
-    }
-    let sequences = old.prepare("SELECT name, max(seq) FROM sqlite_sequence GROUP BY name");
-    if let Ok(mut select) = sequences
-        && let Ok(rows) = select.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))
-    {
-        for (name, seq) in rows.flatten() {
-            all.execute("UPDATE sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1", (name, seq))?;
-        }
-    }
-    Ok(is_complete)
-}
-
-fn copy_numbered(old: &Connection, new: &Connection, table: &str, number: &str) -> rusqlite::Result<bool> {
-    let mut put = Put::new(new, old, table)?;
-    let sql = format!("SELECT * FROM {table} WHERE {number} > ?1 ORDER BY {number}");
-    let Ok(mut select) = old.prepare(&sql) else { return Ok(false) };
-    let (mut behind, mut step, mut is_complete) = (i64::MIN, 1, true);
-    loop {
-        match put.rows(&mut select, behind)? {
-            Ok(()) => return Ok(is_complete),
-            Err(last) => {
-                is_complete = false;
-                // A row that was read starts the search for the next readable one anew.
-                step = if last > behind { 1 } else { step * 2 };
-                behind = last.max(behind).max(0) + step;
-                if step > GAP_MAX {
-                    return Ok(false);
-                }
-            }
-        }
-    }
-}
-
-/// Rows on their way into a table of the new file.
-struct Put<'n> {
-    insert: Option<Statement<'n>>,
-    columns: usize,
-}
-
-impl<'n> Put<'n> {
-    fn new(new: &'n Connection, old: &Connection, table: &str) -> rusqlite::Result<Self> {
-        let Ok(select) = old.prepare(&format!("SELECT * FROM {table}")) else {
-            return Ok(Self { insert: None, columns: 0 });
-        };
-        let names: Vec<&str> = select.column_names().collect();
-        let places = vec!["?"; names.len()].join(", ");
-        let sql = format!("INSERT OR IGNORE INTO {table} ({}) VALUES ({places})", names.join(", "));
-        Ok(Self { insert: Some(new.prepare(&sql)?), columns: names.len() })
-    }
-
-    /// Copies rows until the end, or until one cannot be read: then the number of the last that could.
-    fn rows(&mut self, select: &mut Statement<'_>, behind: i64) -> rusqlite::Result<Result<(), i64>> {
-        let Some(insert) = &mut self.insert else { return Ok(Err(behind)) };
-        let mut last = behind;
-        if select.parameter_count() > 0 && select.raw_bind_parameter(1, behind).is_err() {
-            return Ok(Err(last));
-        }
-        let mut rows = select.raw_query();
-        loop {
-            let row = match rows.next() {
-                Ok(Some(row)) => row,
-                Ok(None) => return Ok(Ok(())),
-                Err(_) => return Ok(Err(last)),
-            };
-            let values: Result<Vec<Value>, _> = (0..self.columns).map(|at| row.get(at)).collect();
-            let Ok(values) = values else { continue };
-            if let Some(Value::Integer(number)) = values.first() {
-                last = *number;
-            }
-            match insert.execute(params_from_iter(values)) {
-                Ok(_) => {}
-                // A row that breaks the table's rules is part of the damage.
-                Err(error) if Trouble::of_store(&error) == Trouble::Damaged => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
 }
 
 /// What the damaged file said of its last run is said of the new one, if it was the file of that run. Where it did say so and
