@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Name of the file within the journal's directory.
 pub const FILE_NAME: &str = "journal.db";
@@ -32,6 +32,10 @@ pub fn make_dir(dir: &Path) -> Result<(), JournalError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_error(dir))
 }
 
+/// How long a start waits for a command that has the lock: it writes a few bytes.
+const LOCK_WAIT: Duration = Duration::from_millis(200);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 /// Ownership of a journal, until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "the open file is the lock")] File);
@@ -49,7 +53,7 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .map_err(&failed)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match lock_soon(&file) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut pid = String::new();
@@ -64,6 +68,25 @@ impl Lock {
             writeln!(file, "{pid}")
         });
         Ok(Self(file))
+    }
+
+    /// For a command beside the relay, where no relay runs.
+    pub fn take_if_free(dir: &Path) -> Option<Self> {
+        let file = File::open(dir.join(LOCK_NAME)).ok()?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+        Some(Self(file))
+    }
+}
+
+fn lock_soon(file: &File) -> rustix::io::Result<()> {
+    let give_up = Instant::now() + LOCK_WAIT;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < give_up => {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            done => return done,
+        }
     }
 }
 

@@ -153,6 +153,21 @@ fn read_header(octets: &[u8]) -> Option<Header> {
     Some(Header { id: *header[ID_AT..].first_chunk()?, mark })
 }
 
+/// Says in a log that lies there how far its journal has come since, if it is of this run. Back when the disk has it.
+pub fn move_up(path: &Path, to: Header) -> io::Result<()> {
+    let file = File::options().read(true).write(true).open(path)?;
+    let mut octets = [0; SEAT];
+    file.read_exact_at(&mut octets, 0)?;
+    let is_older = |header: &Header| {
+        header.id == to.id && header.mark.epoch == to.mark.epoch && header.mark.clock < to.mark.clock
+    };
+    if read_header(&octets).as_ref().is_none_or(|header| !is_older(header)) {
+        return Ok(());
+    }
+    file.write_all_at(&to.mark.clock.to_le_bytes(), (MARK_AT + 8) as u64)?;
+    file.sync_data()
+}
+
 fn read_seat(seat: &[u8]) -> Option<Note> {
     let (head, rest) = seat.split_at(HEAD);
     let length = u32::from_le_bytes(*head.first_chunk()?) as usize;

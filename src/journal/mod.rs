@@ -17,6 +17,7 @@ mod judge;
 mod kept;
 mod known;
 pub mod ledger;
+mod marks;
 mod order;
 mod origin;
 mod outcome;

@@ -4,6 +4,9 @@ use super::super::origin::{BootId, Mark, Notes, peek};
 use super::super::record::checksum;
 use crate::fault::{Enhanced, ReplyCode};
 use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Bytes of a note.
@@ -92,6 +95,19 @@ impl Header {
     /// The header of the log that lies there, looked at without leaving a trace.
     pub fn peek(path: &Path) -> Option<Self> {
         peek(path).as_ref().and_then(Self::read)
+    }
+
+    /// Says in a log that lies there how far its journal has come since, if it is of this run. Back when the disk has it.
+    pub fn move_up(path: &Path, id: &[u8; 16], mark: Mark) -> io::Result<()> {
+        let file = File::options().read(true).write(true).open(path)?;
+        let mut octets = [0; HEADER];
+        file.read_exact_at(&mut octets, 0)?;
+        let Some(header) = Self::read(&octets).filter(|header| header.id == *id) else { return Ok(()) };
+        if header.epoch != mark.epoch || header.clock >= mark.clock {
+            return Ok(());
+        }
+        file.write_all_at(&Self { clock: mark.clock, ..header }.write(), 0)?;
+        file.sync_data()
     }
 
     fn read(header: &[u8; HEADER]) -> Option<Self> {

@@ -7,8 +7,9 @@ use super::error::store_error;
 use super::{LedgerError, connect};
 use crate::fault::{Reason, State};
 use crate::journal::clock::millis;
+use crate::journal::origin::Here;
 use crate::journal::record::own_deadline;
-use crate::journal::{Number, kept};
+use crate::journal::{Number, kept, marks};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Result, TransactionBehavior};
 use std::path::{Path, PathBuf};
@@ -95,6 +96,9 @@ impl Desk {
         for some in jobs.chunks(JOBS_AT_ONCE) {
             done.extend(change_some(&mut self.db, some, ask, now).map_err(&failed)?);
         }
+        if done.iter().any(|done| done.is_changed()) {
+            self.mark();
+        }
         Ok(done)
     }
 
@@ -107,11 +111,24 @@ impl Desk {
         let mut released = 0;
         loop {
             match release_some(&mut self.db).map_err(&failed)? {
-                0 => return Ok(released),
+                0 => break,
                 some => released += some,
             }
         }
+        self.mark();
+        Ok(released)
     }
+
+    fn mark(&self) {
+        if let Some(dir) = self.path.parent() {
+            marks::move_up(dir, &self.db, &Here::of_this_machine().witnesses);
+        }
+    }
+}
+
+/// A change is a commit like those of the relay, and later than the one before.
+fn move_clock(db: &Connection) -> Result<()> {
+    db.prepare_cached("UPDATE journal SET clock = clock + 1")?.execute([]).map(drop)
 }
 
 fn release_some(db: &mut Connection) -> Result<u64> {
@@ -131,6 +148,7 @@ fn release_some(db: &mut Connection) -> Result<u64> {
             change::note_deadline(&all, *job)?;
         }
     }
+    move_clock(&all)?;
     all.commit()?;
     Ok(jobs.len() as u64)
 }
@@ -138,6 +156,7 @@ fn release_some(db: &mut Connection) -> Result<u64> {
 pub(super) fn change_some(db: &mut Connection, jobs: &[Number], ask: Ask, now: i64) -> Result<Vec<Done>> {
     let all = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let done = jobs.iter().map(|job| change_one(&all, job.0, ask, now)).collect::<Result<_>>()?;
+    move_clock(&all)?;
     all.commit()?;
     Ok(done)
 }

@@ -60,14 +60,7 @@ impl Witness {
     }
 
     pub fn read(&self) -> Vec<Told> {
-        let read = |path: &PathBuf| {
-            let text = fs::read(path).ok()?;
-            let Written { id, boot, epoch, clock, has_broken_down, .. } =
-                serde_json::from_slice(&text).ok()?;
-            let boot = boot.as_bytes().first_chunk().copied();
-            Some(Told { id, boot, mark: Mark { epoch, clock }, has_broken_down })
-        };
-        self.paths.iter().filter_map(read).collect()
+        self.paths.iter().filter_map(|path| read(path)).collect()
     }
 
     /// As well as may be: a start does not fail for want of a witness.
@@ -85,6 +78,24 @@ impl Witness {
         Voice { dir: self.dir.clone(), files: self.paths.iter().filter_map(open).collect(), length }
     }
 
+    /// Says how far the journal of this id has come since, wherever something is said of this run of it.
+    pub fn move_up(&self, id: &[u8; 16], mark: Mark) {
+        for path in &self.paths {
+            let Some(told) = read(path) else { continue };
+            if told.id != *id || told.mark.epoch != mark.epoch || told.mark.clock >= mark.clock {
+                continue;
+            }
+            let length = fs::metadata(path).map_or(0, |found| found.len() as usize);
+            let text = text(&self.dir, &Told { mark, ..told }, length);
+            // Into the file that is there: it stays its owner's.
+            let written = File::options().write(true).open(path).and_then(|file| file.write_all_at(&text, 0));
+            if let Err(error) = written {
+                let path = path.display();
+                tracing::warn!(%error, %path, "a note outside of the state folder could not be written");
+            }
+        }
+    }
+
     /// Takes away what is said of folders that are not there any more.
     pub fn tidy(&self) {
         let of_place = |path: &PathBuf| fs::read_dir(path.parent()?).ok();
@@ -97,6 +108,13 @@ impl Witness {
             }
         }
     }
+}
+
+fn read(path: &Path) -> Option<Told> {
+    let text = fs::read(path).ok()?;
+    let Written { id, boot, epoch, clock, has_broken_down, .. } = serde_json::from_slice(&text).ok()?;
+    let boot = boot.as_bytes().first_chunk().copied();
+    Some(Told { id, boot, mark: Mark { epoch, clock }, has_broken_down })
 }
 
 /// Says of a journal how it goes on, while it is open.

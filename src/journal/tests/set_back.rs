@@ -319,3 +319,58 @@ async fn c12_a_journal_that_was_taken_away_is_missed() {
         assert_eq!(story.place.open_at(story.here()).provenance, Provenance::Ended, "it is said once");
     }
 }
+
+/// Without a relay, whose commits are marked as they are made.
+#[tokio::test]
+async fn c12_what_a_person_has_called_off_is_not_sent_when_that_is_set_back() {
+    let mut place = Place::new();
+    let calls_off = place.held(job(), How::Queued).await;
+    place.held(job(), How::Queued).await;
+    place.close().await;
+    let backup = tempfile::tempdir().unwrap();
+    copy(&place.settings.dir, backup.path());
+    let done = super::beside::change(&place, &[calls_off], crate::journal::ledger::Ask::Cancel).await;
+    assert_eq!(done, [crate::journal::ledger::Done::Cancelled]);
+    // A start that finds it as it was left has nothing to say.
+    assert_eq!(inspect::inspect_at(&place.settings, &here(BOOT)).unwrap().copy.map(|copy| copy.sign), None);
+    for name in DATABASE {
+        put_back(&backup.path().join(name), &place.settings.dir.join(name));
+    }
+    let found = place.open();
+    assert_eq!((found.provenance, found.parked), (SET_BACK, 2));
+    assert!(place.claim(false).await.is_empty());
+}
+
+/// All files, which only those outside know of.
+#[tokio::test]
+async fn c12_what_was_done_without_a_relay_is_said_outside_too() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let here = || Here { witnesses: vec![elsewhere.path().to_owned()], ..here(BOOT) };
+    let mut place = Place::new();
+    place.close().await;
+    place.open_at(here());
+    place.held(job(), How::Queued).await;
+    place.close().await;
+    let backup = tempfile::tempdir().unwrap();
+    copy(&place.settings.dir, backup.path());
+    let db = place.db();
+    db.execute_batch("UPDATE journal SET clock = clock + 1").unwrap();
+    marks::move_up(&place.settings.dir, &db, &here().witnesses);
+    drop(db);
+    assert_eq!(inspect::inspect_at(&place.settings, &here()).unwrap().copy.map(|copy| copy.sign), None);
+    set_back(backup.path(), &place.settings.dir);
+    assert_eq!(place.open_at(here()).provenance, SET_BACK);
+}
+
+#[tokio::test]
+async fn c12_a_relay_that_runs_marks_by_itself() {
+    let place = Place::new();
+    let number = place.held(job(), How::Queued).await;
+    let log = place.settings.dir.join(flight::FILE_NAME);
+    let before = flight::Header::peek(&log).unwrap();
+    super::beside::change(&place, &[number], crate::journal::ledger::Ask::Cancel).await;
+    assert_eq!(flight::Header::peek(&log).unwrap().clock, before.clock);
+    place.held(job(), How::Queued).await;
+    let marked = flight::Header::peek(&log).unwrap().clock;
+    assert!(marked <= place.number("SELECT clock FROM journal"), "none is ahead of the one before it");
+}
