@@ -3,6 +3,8 @@
  *
  *   POWER_DIR    the folder        POWER_LOG       where it is written down
  *   POWER_BOOT   stands for /proc/sys/kernel/random/boot_id
+ *   POWER_STOP   FILE:N:WHEN, where the process is killed by itself: at the nth sync of files of this name; WHEN is b behind its
+ *                beginning, e before its end, E behind it and before anybody is told
  *   POWER_FSYNC_US   how long an fsync takes; none is made in fact, as the process is killed and not the machine
  */
 #define _GNU_SOURCE
@@ -10,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -34,6 +37,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static ino_t files[FILES_MAX];
 static int file_count, log_file = -1;
 static uint64_t syncs;
+static ino_t stop_inode;
+static long stops;
 
 static void *real(const char *name) { return dlsym(RTLD_NEXT, name); }
 
@@ -65,6 +70,12 @@ static int is_of_no_interest(const char *path) {
     return 0;
 }
 
+static int is_to_stop(const char *path) {
+    const char *stop = getenv("POWER_STOP"), *name = strrchr(path, '/');
+    size_t length = stop == NULL ? 0 : strcspn(stop, ":");
+    return length > 0 && name != NULL && strlen(name + 1) == length && strncmp(name + 1, stop, length) == 0;
+}
+
 static int opened(int file, const char *path) {
     const char *dir = getenv("POWER_DIR");
     struct stat found;
@@ -75,8 +86,21 @@ static int opened(int file, const char *path) {
     pthread_mutex_lock(&lock);
     if (known(file) == 0 && file_count < FILES_MAX)
         files[file_count++] = found.st_ino;
+    if (is_to_stop(path))
+        stop_inode = found.st_ino;
     pthread_mutex_unlock(&lock);
     return file;
+}
+
+/* The nth sync of the file in question has come so far. */
+static void stop_at(ino_t inode, char when) {
+    const char *stop = getenv("POWER_STOP"), *behind = stop == NULL ? NULL : strchr(stop, ':');
+    if (behind == NULL || inode != stop_inode)
+        return;
+    stops += when == 'b';
+    char *rest;
+    if (stops == strtol(behind + 1, &rest, 10) && rest[1] == when)
+        kill(getpid(), SIGKILL);
 }
 
 static const char *meant(const char *path) {
@@ -139,10 +163,13 @@ static int sync_it(int file) {
         pthread_mutex_lock(&lock);
         uint64_t number = ++syncs;
         put('B', inode, number, NULL, 0);
+        stop_at(inode, 'b');
         pthread_mutex_unlock(&lock);
         usleep((useconds_t)atol(getenv("POWER_FSYNC_US")));
         pthread_mutex_lock(&lock);
+        stop_at(inode, 'e');
         put('E', inode, number, NULL, 0);
+        stop_at(inode, 'E');
         pthread_mutex_unlock(&lock);
     }
     return 0;

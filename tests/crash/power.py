@@ -40,6 +40,8 @@ ROW_SECONDS_MAX = 0.5
 # Jobs in doubt a cut, on an average: what is on the wire (16 sessions with up to 8 messages each) and what is about to be.
 DOUBT_MAX = 200
 HEAD = struct.Struct("<cQQI")
+# Where a relay is stopped by itself: at one of the first syncs of these, behind those of the start.
+SYNCED, SYNCS, STOP_SECONDS_MAX = ("flight.log", "journal.db-wal"), (4, 60), 10
 
 
 class Power:
@@ -59,12 +61,12 @@ class Power:
         shutil.rmtree(self.runtime, ignore_errors=True)
         self.runtime.mkdir(mode=0o700)
 
-    def start(self, wait=True):
+    def start(self, wait=True, stop=""):
         self.record.write_bytes(b"")
         self.before = {path.stat().st_ino: path.read_bytes() for path in self.files()}
         self.lab.start(wait=wait, environment={
             "LD_PRELOAD": str(self.library), "POWER_DIR": str(self.lab.journal_dir), "POWER_LOG": str(self.record),
-            "POWER_BOOT": str(self.boot), "POWER_FSYNC_US": str(FSYNC_US), "RUNTIME_DIRECTORY": str(self.runtime)})
+            "POWER_BOOT": str(self.boot), "POWER_STOP": stop, "POWER_FSYNC_US": str(FSYNC_US), "RUNTIME_DIRECTORY": str(self.runtime)})
 
     def files(self):
         return [path for path in self.lab.journal_dir.rglob("*") if path.is_file()] if self.lab.journal_dir.exists() else []
@@ -135,23 +137,53 @@ def sectors(where, length):
         start = end
 
 
-def cut_and_cut(args, accept, loses_syncs=False, cuts=CUTS):
+class Moments:
+    """When the power is cut: some time behind readiness."""
+
+    def __init__(self, dice):
+        self.dice = dice
+
+    def stop(self):
+        return ""
+
+    def wait(self, lab):
+        lab.wait_doors()
+        time.sleep(self.dice.uniform(*MOMENTS))
+
+
+class Boundaries(Moments):
+    """At the beginning or the end of a sync, the notes of a group being written, or a commit: before anybody is told of it."""
+
+    reached = 0
+
+    def stop(self):
+        return f"{self.dice.choice(SYNCED)}:{self.dice.randint(*SYNCS)}:{self.dice.choice('beE')}"
+
+    def wait(self, lab):
+        try:
+            lab.relay.wait(STOP_SECONDS_MAX)
+            self.reached += 1
+        except subprocess.TimeoutExpired:
+            pass
+
+
+def cut_and_cut(args, accept, loses_syncs=False, cuts=CUTS, moments=Moments):
     dice = random.Random(args.seed)
+    moments = moments(dice)
     with Lab(args.binary, args.seed, accept, JOURNAL, targets={"mta1": PROFILE}) as lab:
         power, engine = Power(lab, dice, loses_syncs), Engine(lab, JOBS)
         engine.allowed = 0
-        power.start()
+        power.start(wait=False, stop=moments.stop())
         engine.start()
         lacking, judged = [], set()
         for cut in range(cuts):
             # So much that more is taken out for delivery than is on its way.
             engine.allowed = JOBS // 2 + JOBS // 2 * (cut + 1) // (cuts + 1)
-            lab.wait_doors()
-            time.sleep(dice.uniform(*MOMENTS))
+            moments.wait(lab)
             answered = dict(engine.answers)
             time.sleep(ROW_SECONDS_MAX)
             power.cut()
-            power.start(wait=False)
+            power.start(wait=False, stop=moments.stop() if cut + 1 < cuts else "")
             if accept == "auto":
                 lab.wait_doors()
                 rows = Ledger(lab.database).rows
@@ -178,6 +210,10 @@ def cut_and_cut(args, accept, loses_syncs=False, cuts=CUTS):
             problems.append(f"{len(untold)} of them had an answer that does not say so ({', '.join(sorted(untold)[:5])})")
         in_doubt = figures["in doubt"] / cuts
         print(f"  {in_doubt:.1f} jobs in doubt a cut, {figures['in doubt and not arrived'] / cuts:.1f} of them never left")
+        if isinstance(moments, Boundaries):
+            print(f"  {moments.reached} of {cuts} cuts at a sync")
+            if moments.reached < cuts // 2:
+                problems.append(f"only {moments.reached} of {cuts} cuts came at a sync")
         if accept == "journal" and in_doubt > DOUBT_MAX:
             problems.append(f"{in_doubt:.0f} jobs a cut are in doubt")
         return problems
@@ -186,6 +222,11 @@ def cut_and_cut(args, accept, loses_syncs=False, cuts=CUTS):
 def case_journal(args):
     """Doors that promise the disk: all is there after any cut, and only what was armed is in doubt."""
     return cut_and_cut(args, "journal")
+
+
+def case_boundaries(args):
+    """The same at the boundaries of single syncs, of the flight log's and the database's: no group is told before it is on the disk."""
+    return cut_and_cut(args, "journal", moments=Boundaries)
 
 
 def case_auto(args):

@@ -4,6 +4,7 @@ mod again;
 mod beside;
 mod copies;
 mod crashes;
+mod cuts;
 mod disks;
 mod handoffs;
 mod kept;
