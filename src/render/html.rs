@@ -80,6 +80,8 @@ pub(super) enum Quote {
 /// What an attribute's value means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Attribute {
+    /// Shown or read out to the reader and nothing else: also a person's value may stand here.
+    Shown,
     Plain,
     Url,
     /// No value may stand here; the word says what it is.
@@ -221,6 +223,36 @@ impl State {
         }
     }
 
+    /// The tag that the text is inside of.
+    pub(super) fn tag(self) -> Option<Tag> {
+        match self {
+            Self::TagName { end, name } => Some(Tag { end, name }),
+            Self::RawEnd { seen, .. } => Some(Tag { end: true, name: seen }),
+            Self::BeforeAttribute(tag)
+            | Self::AttributeName(tag, _)
+            | Self::AfterAttributeName(tag, _)
+            | Self::BeforeValue(tag, _)
+            | Self::Value(tag, ..) => Some(tag),
+            _ => None,
+        }
+    }
+
+    /// Whether text stands here, to a reader or to a machine.
+    pub(super) fn is_content(self) -> bool {
+        matches!(self, Self::Text | Self::Rcdata(_) | Self::Raw(_))
+    }
+
+    /// Whether the byte that led from here to `behind` ended a tag, comment or declaration.
+    pub(super) fn ends_markup(self, behind: Self, byte: u8) -> bool {
+        let was_inside = match self {
+            Self::Text | Self::Rcdata(_) | Self::Raw(_) | Self::RawLess { .. } => false,
+            Self::TagOpen | Self::EndTagOpen => false,
+            Self::RawEnd { .. } => behind == Self::Text,
+            _ => true,
+        };
+        byte == b'>' && was_inside && behind.is_content()
+    }
+
     /// The state in which two branches go on together, where there is one.
     pub(super) fn join(self, other: Self) -> Option<Self> {
         match (self, other) {
@@ -301,6 +333,9 @@ fn content(tag: Tag) -> State {
 /// What the value of an attribute means. Data attributes and namespaced ones count as what they are named after.
 fn attribute(tag: Tag, name: Name) -> Attribute {
     let name = name.as_str();
+    if is_shown(tag.name.as_str(), name) {
+        return Attribute::Shown;
+    }
     let name = name.strip_prefix("data-").unwrap_or(name);
     let name = name.rsplit(':').next().unwrap_or(name);
     match name {
@@ -318,6 +353,38 @@ fn attribute(tag: Tag, name: Name) -> Attribute {
         _ if ["src", "uri", "url", "href"].iter().any(|part| name.contains(part)) => Attribute::Url,
         _ => Attribute::Plain,
     }
+}
+
+/// Whether an attribute is for the reader alone: neither fetched nor linked, submitted or selected by.
+pub(super) fn is_shown(element: &str, attribute: &str) -> bool {
+    let is_text = matches!(
+        attribute,
+        "alt" | "title" | "summary" | "abbr" | "lang" | "aria-label" | "aria-description"
+    );
+    let is_for_machines = matches!(
+        element,
+        "link"
+            | "style"
+            | "meta"
+            | "script"
+            | "base"
+            | "object"
+            | "embed"
+            | "param"
+            | "applet"
+            | "iframe"
+            | "frame"
+            | "form"
+            | "input"
+            | "select"
+            | "option"
+            | "optgroup"
+            | "textarea"
+            | "track"
+            | "source"
+            | "template"
+    );
+    is_text && !is_for_machines
 }
 
 #[cfg(test)]
@@ -366,7 +433,7 @@ mod tests {
 
     #[test]
     fn attributes() {
-        assert!(is_value(after("<a title=\"x"), Attribute::Plain, Url::Scheme(Name::EMPTY.with(b'x'))));
+        assert!(is_value(after("<a title=\"x"), Attribute::Shown, Url::Scheme(Name::EMPTY.with(b'x'))));
         assert!(is_value(after("<a href=\""), Attribute::Url, Url::Start));
         assert!(is_value(after("<a HREF = ' https:"), Attribute::Url, Url::Inside));
         assert!(is_value(after("<a href=\"JavaScript:"), Attribute::Url, Url::Foreign));

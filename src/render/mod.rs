@@ -13,6 +13,7 @@ mod expression;
 mod fingerprint;
 pub mod folder;
 mod foreign;
+mod ground;
 mod html;
 mod info;
 mod judge;
@@ -28,10 +29,13 @@ pub mod message;
 mod mjml;
 mod path;
 mod place;
+#[cfg(test)]
+mod place_tests;
 pub mod plan;
 pub mod program;
 #[cfg(test)]
 mod program_tests;
+mod reading;
 pub mod renderer;
 #[cfg(test)]
 mod renderer_tests;

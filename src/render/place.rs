@@ -3,16 +3,20 @@
 
 use super::escape::Escape;
 use super::expression::Expr;
-use super::html::{self, Attribute, Quote, State, Url};
+use super::ground::{Ground, named};
+use super::html::{Attribute, Quote, State, Url};
 use super::lint::Lint;
 use super::program::{Block, Op, Origin, Syntax, ValueOp};
-use super::structured::{self, Csv, Fit, Json};
-use super::word::Word;
+use super::reading::Reading;
+use super::structured::{self, Fit};
 
 /// Sets the escape of every value in `ops`, and returns what is wrong with their places.
 pub(super) fn place_values(ops: &mut [Op], fixed: &[Box<str>], syntax: Syntax, place: &str) -> Vec<Lint> {
     let mut walk = Walk { fixed, place, lints: Vec::new(), person_at: None, last: Default::default() };
-    let end = walk.ops(ops, Spot { ground: Ground::of(syntax), word: Word::default() });
+    let mut end = walk.ops(ops, Spot { ground: Ground::of(syntax), reading: Reading::default() });
+    if end.reading.end() {
+        walk.leak_behind();
+    }
     if let Ground::Html(state) = end.ground
         && !matches!(state, State::Text | State::TagOpen)
     {
@@ -25,69 +29,14 @@ pub(super) fn place_values(ops: &mut [Op], fixed: &[Box<str>], syntax: Syntax, p
     lints
 }
 
+/// More turns of a loop than a word can become more of a link in.
+const TURNS: usize = 8;
+
 /// Where the walk stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Spot {
     ground: Ground,
-    word: Word,
-}
-
-/// How far the text has come, in the format that it is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ground {
-    Flat(Escape),
-    Html(html::State),
-    Structured(structured::State),
-}
-
-impl Ground {
-    fn of(syntax: Syntax) -> Self {
-        match syntax {
-            Syntax::Text => Self::Flat(Escape::Text),
-            Syntax::Header => Self::Flat(Escape::Header),
-            Syntax::Html => Self::Html(State::Text),
-            Syntax::ContentLines => Self::Structured(structured::State::lines()),
-            Syntax::Csv => Self::Structured(structured::State::Csv(Csv::Begin)),
-            Syntax::Json => Self::Structured(structured::State::Json(Json::Between)),
-        }
-    }
-
-    fn step(self, byte: u8) -> Self {
-        match self {
-            Self::Flat(_) => self,
-            Self::Html(state) => Self::Html(state.step(byte)),
-            Self::Structured(state) => Self::Structured(state.step(byte)),
-        }
-    }
-
-    /// Whether people read the text here as it stands, so that a word of it may be taken for a URL.
-    fn is_readable(self) -> bool {
-        match self {
-            Self::Flat(_) => true,
-            Self::Html(state) => is_readable(state),
-            Self::Structured(state) => state.is_readable(),
-        }
-    }
-
-    fn ends_word(self, byte: u8) -> bool {
-        matches!(self, Self::Structured(state) if state.is_escaped_line_end(byte))
-    }
-
-    /// Where two branches go on together, if there is such a place.
-    fn join(self, other: Self) -> Option<Self> {
-        match (self, other) {
-            (Self::Html(a), Self::Html(b)) => a.join(b).map(Self::Html),
-            (a, b) => (a == b).then_some(a),
-        }
-    }
-
-    fn named(self) -> String {
-        match self {
-            Self::Flat(_) => "text".into(),
-            Self::Html(state) => named(state),
-            Self::Structured(state) => state.named().into(),
-        }
-    }
+    reading: Reading,
 }
 
 struct Walk<'a> {
@@ -99,8 +48,6 @@ struct Walk<'a> {
     /// The last value: where it stands and what it is called.
     last: ((usize, usize), String),
 }
-
-const MIXED: Ground = Ground::Structured(structured::State::Csv(Csv::Mixed));
 
 impl Walk<'_> {
     fn ops(&mut self, ops: &mut [Op], mut spot: Spot) -> Spot {
@@ -117,23 +64,16 @@ impl Walk<'_> {
     }
 
     fn fixed(&mut self, index: usize, mut spot: Spot) -> Spot {
-        let leaked = spot.word.leaks();
-        for byte in self.fixed[index].bytes() {
+        let fixed = self.fixed;
+        for c in fixed[index].chars() {
             let before = spot.ground;
-            spot.ground = before.step(byte);
-            if spot.ground == MIXED && before != MIXED {
+            spot.ground = before.step(c);
+            if spot.ground == Ground::MIXED && before != Ground::MIXED {
                 self.mixed();
             }
-            if before.ends_word(byte) {
-                spot.word = Word::default();
-            } else if before.is_readable() && spot.ground.is_readable() {
-                spot.word.step(byte);
-                if spot.word.leaks() && !leaked {
-                    self.leak_behind();
-                    spot.word = Word::default();
-                }
-            } else {
-                spot.word = Word::default();
+            if spot.reading.step(c, before, spot.ground) {
+                self.leak_behind();
+                spot.reading.forget();
             }
         }
         spot
@@ -151,17 +91,17 @@ impl Walk<'_> {
                 (escape, Ground::Structured(state))
             }
         };
-        let mut word = spot.word;
-        word.value(value.origin.person.is_some());
+        let mut reading = spot.reading;
+        let leaks = reading.value(value.origin.person.is_some(), ground);
         self.last = (value.at, value.origin.name.clone());
-        if ground.is_readable() && word.leaks() {
+        if leaks {
             self.leak(value.at, &value.origin);
-            word = Word::default();
+            reading.forget();
         } else if let Some(field) = &value.origin.person {
             self.person_at = Some((value.at, field.clone()));
         }
         value.escape = escape.unwrap_or(Escape::Html);
-        Spot { ground, word }
+        Spot { ground, reading }
     }
 
     fn in_structure(
@@ -176,7 +116,11 @@ impl Walk<'_> {
                 self.leak(value.at, &value.origin);
                 (None, behind)
             }
-            Fit::Url(escape, behind) => (Some(escape), behind),
+            Fit::Machines(_, behind) if value.origin.person.is_some() => {
+                self.refuse_in_property(value);
+                (None, behind)
+            }
+            Fit::Url(escape, behind) | Fit::Machines(escape, behind) => (Some(escape), behind),
             Fit::Bad(place, fix) => {
                 self.refuse(value, place, fix);
                 (None, state)
@@ -199,7 +143,13 @@ impl Walk<'_> {
         }
         let closed = match state {
             State::Text | State::Rcdata(_) => return (Some(Escape::Html), state),
-            State::Value(_, Attribute::Plain, Quote::Double | Quote::Single, _) => {
+            State::Value(_, Attribute::Plain, Quote::Double | Quote::Single, _)
+                if value.origin.person.is_some() =>
+            {
+                self.refuse_person(value);
+                return (None, state);
+            }
+            State::Value(_, Attribute::Plain | Attribute::Shown, Quote::Double | Quote::Single, _) => {
                 return (Some(Escape::Html), state);
             }
             State::Value(tag, Attribute::Url, quote @ (Quote::Double | Quote::Single), url) => {
@@ -291,7 +241,7 @@ impl Walk<'_> {
             self.lint(block.at, cause, fix);
             return first;
         };
-        Spot { ground, word: first.word.join(other.word) }
+        Spot { ground, reading: first.reading.join(other.reading) }
     }
 
     /// A loop's second turn starts where its first one ended.
@@ -302,19 +252,51 @@ impl Walk<'_> {
             self.lint(block.at, cause, hint(start.ground, end.ground));
             return start;
         };
-        let joined = Spot { ground, word: start.word.join(end.word) };
+        let mut joined = Spot { ground, reading: start.reading.join(end.reading) };
         if joined == start {
             return joined;
         }
-        // The word only gains flags, so the third turn can bring nothing new.
-        let end = self.ops(&mut block.body, joined);
-        Spot { ground: joined.ground, word: joined.word.join(end.word) }
+        // What is read only gains flags; a few turns bring all of them.
+        for _ in 0..TURNS {
+            let end = self.ops(&mut block.body, joined);
+            let before = joined;
+            joined.reading = joined.reading.join(end.reading);
+            if joined == before {
+                break;
+            }
+        }
+        joined
     }
 
     fn refuse(&mut self, value: &ValueOp, place: &str, fix: &str) {
         let cause =
             format!("{{{{{}}}}} stands in {place}, where no value can be made safe", value.origin.name);
         self.lint(value.at, cause, fix);
+    }
+
+    fn refuse_in_property(&mut self, value: &ValueOp) {
+        let cause = format!(
+            "{{{{{}}}}} stands in a property that calendars and address books read and do not show",
+            value.origin.name
+        );
+        self.lint(
+            value.at,
+            cause,
+            "put it in SUMMARY, DESCRIPTION, LOCATION or another text, or use send.number",
+        );
+    }
+
+    fn refuse_person(&mut self, value: &ValueOp) {
+        let cause = format!(
+            "{{{{{}}}}} stands in an attribute that is not shown to the reader: forms, style sheets and readers of other \
+             kinds may use it",
+            value.origin.name
+        );
+        self.lint(
+            value.at,
+            cause,
+            "show it as text; alt, title, summary, abbr, lang and aria-label may hold it too",
+        );
     }
 
     fn leak(&mut self, at: (usize, usize), origin: &Origin) {
@@ -339,14 +321,6 @@ impl Walk<'_> {
     }
 }
 
-fn is_readable(state: State) -> bool {
-    match state {
-        State::Text | State::Rcdata(_) => true,
-        State::Value(_, attribute, ..) => attribute == Attribute::Plain,
-        _ => false,
-    }
-}
-
 fn hint(first: Ground, other: Ground) -> &'static str {
     let in_tag = |ground| {
         let Ground::Html(state) = ground else { return false };
@@ -359,26 +333,5 @@ fn hint(first: Ground, other: Ground) -> &'static str {
         "put the space before an attribute in front of the block, or the space behind its name into it"
     } else {
         "open and close tags, attributes and quotes on the same side of the block"
-    }
-}
-
-fn named(state: State) -> String {
-    match state {
-        State::Text => "text".into(),
-        State::Rcdata(name) => format!("a {} element", name.as_str()),
-        State::Raw(element) | State::RawLess { element, .. } | State::RawEnd { element, .. } => {
-            format!("a {} element", element.as_str())
-        }
-        State::TagOpen | State::EndTagOpen | State::TagName { .. } => "a tag's name".into(),
-        State::BeforeAttribute(_) | State::AttributeName(..) | State::AfterAttributeName(..) => {
-            "a tag, where attribute names stand".into()
-        }
-        State::BeforeValue(..) | State::Value(_, _, Quote::None, _) => {
-            "an attribute value without quotes".into()
-        }
-        State::Value(_, Attribute::Closed(what), ..) => what.into(),
-        State::Value(_, Attribute::Url, ..) => "a URL".into(),
-        State::Value(..) => "an attribute value".into(),
-        State::Declaration { .. } | State::Comment { .. } | State::Bogus => "a comment".into(),
     }
 }

@@ -2,12 +2,14 @@
 //! value, so branches can be compared.
 
 use super::escape::Escape;
-use super::html::Name;
+use super::html::{self, Name};
 
 /// Where the text stands after everything fed so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Line(Line),
+    /// Behind the end of this line, which goes on where white space comes next (RFC 5545 §3.1).
+    LineEnd(Option<Line>),
     Csv(Csv),
     Json(Json),
 }
@@ -27,11 +29,16 @@ pub(super) enum Line {
     /// Text that is HTML, likewise.
     Html {
         is_escaped: bool,
+        at: html::State,
     },
     /// A URL, as far as it has been begun.
     Url(Name),
     /// The address of somebody who is invited, as far as it has been begun.
     Attendee(Name),
+    /// A property that people are not shown as it stands, or that is markup (`X-ALT-DESC`).
+    Other,
+    /// Behind white space that goes on from a line nobody knows.
+    Unknown,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,19 +69,24 @@ pub(super) enum Fit {
     Bad(&'static str, &'static str),
     /// A URL, in which no person may stand.
     Url(Escape, State),
+    /// No person may stand here: it is not for people.
+    Machines(Escape, State),
 }
 
 const MAILTO: &str = "mailto:";
 
 impl State {
     pub(super) fn lines() -> Self {
-        Self::Line(Line::Name(Name::EMPTY))
+        Self::LineEnd(None)
     }
 
     pub(super) fn step(self, byte: u8) -> Self {
         match self {
-            Self::Line(_) if matches!(byte, b'\n' | b'\r') => Self::lines(),
+            Self::Line(line) if matches!(byte, b'\n' | b'\r') => Self::LineEnd(Some(line)),
             Self::Line(line) => Self::Line(line.step(byte)),
+            Self::LineEnd(_) if matches!(byte, b'\n' | b'\r') => self,
+            Self::LineEnd(line) if matches!(byte, b' ' | b'\t') => Self::Line(line.unwrap_or(Line::Unknown)),
+            Self::LineEnd(_) => Self::Line(Line::Name(Name::EMPTY).step(byte)),
             Self::Csv(csv) => Self::Csv(csv.step(byte)),
             Self::Json(json) => Self::Json(match (json, byte) {
                 (Json::Between, b'"') | (Json::Escape, _) => Json::Text,
@@ -87,7 +99,16 @@ impl State {
 
     /// Whether people read the text as it stands.
     pub(super) fn is_readable(self) -> bool {
-        !matches!(self, Self::Line(Line::Name(_) | Line::Url(_) | Line::Attendee(_)))
+        !matches!(self, Self::Line(Line::Name(_) | Line::Url(_) | Line::Attendee(_)) | Self::LineEnd(_))
+    }
+
+    /// Where two branches go on together, if there is such a place.
+    pub(super) fn join(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (a, b) if a == b => Some(a),
+            (Self::LineEnd(_), Self::LineEnd(_)) => Some(Self::LineEnd(None)),
+            _ => None,
+        }
     }
 
     /// Whether the byte ends a word, as a line end does, though it is a letter.
@@ -104,6 +125,7 @@ impl State {
     pub(super) fn fit(self, is_own_address: bool) -> Fit {
         match self {
             Self::Line(line) => line.fit(is_own_address),
+            Self::LineEnd(_) => Line::Name(Name::EMPTY).fit(is_own_address),
             Self::Csv(Csv::Begin) => Fit::Good(Escape::CsvField, Self::Csv(Csv::Filled)),
             Self::Csv(Csv::Quoted) => Fit::Good(Escape::CsvQuoted, self),
             Self::Csv(_) => Fit::Bad(
@@ -117,9 +139,9 @@ impl State {
 
     pub(super) fn named(self) -> &'static str {
         match self {
-            Self::Line(Line::Name(_)) => "the name of a property",
+            Self::Line(Line::Name(_)) | Self::LineEnd(_) => "the name of a property",
             Self::Line(Line::Parameter(_) | Line::Quoted(_)) => "a parameter",
-            Self::Line(Line::Text { .. }) => "text",
+            Self::Line(Line::Text { .. } | Line::Other | Line::Unknown) => "text",
             Self::Line(Line::Html { .. }) => "HTML",
             Self::Line(Line::Url(_) | Line::Attendee(_)) => "a URL",
             Self::Csv(_) => "a field of CSV",
@@ -141,9 +163,12 @@ impl Line {
             Self::Quoted(name) if byte == b'"' => Self::Parameter(name),
             Self::Quoted(_) => self,
             Self::Text { is_escaped } => Self::Text { is_escaped: byte == b'\\' && !is_escaped },
-            Self::Html { is_escaped } => Self::Html { is_escaped: byte == b'\\' && !is_escaped },
+            Self::Html { is_escaped, at } => {
+                Self::Html { is_escaped: byte == b'\\' && !is_escaped, at: at.step(byte) }
+            }
             Self::Url(begun) => Self::Url(begun.with(byte)),
             Self::Attendee(begun) => Self::Attendee(begun.with(byte)),
+            Self::Other | Self::Unknown => self,
         }
     }
 
@@ -156,8 +181,13 @@ impl Line {
             | "caluri" | "caladruri" | "fburl" | "conference" | "image" | "link" | "member" | "impp" => {
                 Self::Url(Name::EMPTY)
             }
-            "x-alt-desc" | "styled-description" => Self::Html { is_escaped: false },
-            _ => Self::Text { is_escaped: false },
+            "x-alt-desc" | "styled-description" => Self::Html { is_escaped: false, at: html::State::Text },
+            // What people are shown, and who they are.
+            "summary" | "description" | "comment" | "location" | "contact" | "categories" | "resources"
+            | "name" | "x-wr-calname" | "x-wr-caldesc" | "fn" | "n" | "nickname" | "note" | "org"
+            | "title" | "role" | "adr" | "label" | "tel" | "email" | "bday" | "anniversary" | "gender"
+            | "lang" => Self::Text { is_escaped: false },
+            _ => Self::Other,
         }
     }
 
@@ -165,8 +195,16 @@ impl Line {
         let behind = State::Line(self);
         match self {
             Self::Text { .. } => Fit::Good(Escape::LineText, State::Line(Self::Text { is_escaped: false })),
-            Self::Html { .. } => Fit::Good(Escape::LineHtml, State::Line(Self::Html { is_escaped: false })),
+            Self::Html { at: at @ html::State::Text, .. } => {
+                Fit::Good(Escape::LineHtml, State::Line(Self::Html { is_escaped: false, at }))
+            }
+            Self::Html { .. } => Fit::Url(Escape::LineHtml, behind),
             Self::Quoted(_) => Fit::Good(Escape::LineParameter, behind),
+            Self::Other => Fit::Machines(Escape::LineText, behind),
+            Self::Unknown => Fit::Bad(
+                "a line that goes on from another, of which a block decides which one it is",
+                "write the line in one piece",
+            ),
             // The one address that the guard lets pass: the person's own invitation has to name that person.
             Self::Attendee(begun) if is_own_address && begun.as_str() == MAILTO => {
                 Fit::Good(Escape::Address, State::Line(Self::Url(begun)))
@@ -218,7 +256,8 @@ mod tests {
             matches!(line("ATTENDEE;X=\"a:b\":mailto:"), State::Line(Line::Attendee(n)) if n.as_str() == MAILTO)
         );
         assert!(matches!(line("item1.URL:x"), State::Line(Line::Url(_))));
-        assert_eq!(line("SUMMARY:a\n"), State::lines());
+        assert!(matches!(line("SUMMARY:a\n"), State::LineEnd(Some(Line::Text { .. }))));
+        assert_eq!(line("URL:a\n /b"), line("URL:a/b"));
         assert!(matches!(line("ATTENDEE:mailto:").fit(true), Fit::Good(Escape::Address, _)));
         assert!(matches!(line("ATTENDEE:mailto:").fit(false), Fit::Url(..)));
         assert!(matches!(line("ORGANIZER:mailto:").fit(true), Fit::Url(..)));

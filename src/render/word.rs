@@ -1,43 +1,100 @@
 //! Follows the word that text is in the middle of, to see whether it is a visible URL: mail clients turn such
 //! words into links, so personal data in one leaks like any other URL.
 
+/// What a mail client makes a link of, where the text stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Linking {
+    /// What has a scheme or begins with `www.`: a header, which no client makes links of, is told no more than that.
+    Schemes,
+    /// Also bare names of hosts (`shop.example/x`) and addresses.
+    Hosts,
+}
+
 /// The word so far: what stands since the last white space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Word {
     /// The last eight bytes in lower case, the newest lowest.
     tail: u64,
-    /// It holds `://`, `www.`, `mailto:` or the like, or goes on as a URL behind a value of the job's data.
+    /// It holds `://`, `www.`, `mailto:` or the like, the name of a host, or goes on as a URL behind a value of the job's
+    /// data.
     pub(super) is_url: bool,
     /// A value about the person stands in it.
     pub(super) holds_person: bool,
     /// Another value stands in it: it may be a URL.
     holds_data: bool,
+    host: Host,
+    /// The value about the person is of that name, or of the local part before it.
+    is_in_host: bool,
 }
 
-const LINK_STARTS: [&[u8]; 6] = [b"www.", b"mailto:", b"tel:", b"sms:", b"ftp.", b"cid:"];
+const LINK_STARTS: [&[u8]; 13] = [
+    b"www.", b"mailto:", b"tel:", b"sms:", b"ftp.", b"cid:", b"sip:", b"sips:", b"xmpp:", b"geo:", b"skype:",
+    b"callto:", b"magnet:",
+];
+
+/// Endings of files that are no top-level domain: `invoice-7.pdf` is not made a link.
+const FILE_ENDINGS: [&[u8]; 14] = [
+    b".pdf", b".ics", b".vcf", b".csv", b".xls", b".xlsx", b".doc", b".docx", b".png", b".jpg", b".jpeg",
+    b".gif", b".txt", b".html",
+];
 
 impl Word {
-    pub(super) fn step(&mut self, byte: u8) {
-        if byte.is_ascii_whitespace() {
-            *self = Self::default();
-            return;
+    /// Whether a value about the person has become part of a link with this character.
+    pub(super) fn step(&mut self, c: char, linking: Linking) -> bool {
+        if c.is_ascii_whitespace() {
+            return self.end();
         }
-        self.tail = self.tail << 8 | u64::from(byte.to_ascii_lowercase());
+        if is_ignored(c) {
+            return self.leaks();
+        }
+        let host = self.host;
+        self.host = host.step(c);
+        if linking == Linking::Hosts && !Host::goes_on(c) {
+            let is_link = host.is_linked_before(c) && !self.is_file(c);
+            self.is_url |= is_link && (self.is_in_host || goes_behind_host(c));
+            self.is_url |= matches!(c, '/' | '?') && self.is_number_of_host();
+            self.is_in_host &= c == '@';
+        }
+        for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+            self.tail = self.tail << 8 | u64::from(byte.to_ascii_lowercase());
+        }
         let tail = self.tail.to_be_bytes();
         let link_start = LINK_STARTS.iter().any(|start| {
             let (before, end) = tail.split_at(tail.len() - start.len());
             end == *start && !before.last().is_some_and(u8::is_ascii_alphanumeric)
         });
-        let behind_data = self.holds_data && matches!(byte, b'/' | b'?' | b'=' | b'&' | b'#');
+        let behind_data = self.holds_data && matches!(c, '/' | '?' | '=' | '&' | '#');
         self.is_url |= link_start || tail.ends_with(b"://") || behind_data;
+        self.leaks()
     }
 
-    pub(super) fn value(&mut self, personal: bool) {
+    /// Behind white space, or where a block of text ends. As [`Word::step`].
+    pub(super) fn end(&mut self) -> bool {
+        self.is_url |= self.is_in_host && self.host.is_linked_before(' ') && !self.is_file(' ');
+        let leaks = self.leaks();
+        *self = Self::default();
+        leaks
+    }
+
+    pub(super) fn value(&mut self, personal: bool, linking: Linking) {
         // The data may hold a whole URL (`{{data.link}}{{person.email}}`), which the person would then be part of.
         self.is_url |= personal && self.holds_data;
+        if linking == Linking::Hosts {
+            // What goes on behind the name of a host is of the name or of its path; what the data puts behind a dot may be
+            // the name.
+            self.is_url |= personal && self.host.is_linked_before(' ');
+            self.is_url |= !personal && self.is_in_host && self.host.is_open();
+            self.is_in_host |= personal;
+        }
+        self.host = self.host.behind_value();
         self.holds_person |= personal;
         self.holds_data |= !personal;
         self.tail = 0;
+    }
+
+    /// A character that may be any.
+    pub(super) fn unknown(&mut self) {
+        self.is_url = true;
     }
 
     pub(super) fn leaks(&self) -> bool {
@@ -51,8 +108,114 @@ impl Word {
             is_url: self.is_url || other.is_url,
             holds_person: self.holds_person || other.holds_person,
             holds_data: self.holds_data || other.holds_data,
+            host: Host(self.host.0 | other.host.0),
+            is_in_host: self.is_in_host || other.is_in_host,
         }
     }
+
+    /// Whether the dots are those of a file's name, `c` being behind it.
+    fn is_file(self, c: char) -> bool {
+        let tail = self.tail.to_be_bytes();
+        !matches!(c, '/' | '?' | '#' | ':' | '@' | '=')
+            && FILE_ENDINGS.iter().any(|ending| tail.ends_with(ending))
+    }
+
+    /// Whether the end of a number such as 192.0.2.1 came last.
+    fn is_number_of_host(self) -> bool {
+        let tail = self.tail.to_be_bytes();
+        let digits = tail.iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b'.');
+        digits.filter(|byte| **byte == b'.').count() >= 2
+    }
+}
+
+/// Whether a link goes on with this character where the name of its host is ended.
+fn goes_behind_host(c: char) -> bool {
+    matches!(c, '/' | '?' | '#' | ':' | '@' | '=')
+}
+
+/// What mail clients show no sign of, and so read over: soft hyphens, spaces without width, direction marks.
+fn is_ignored(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+}
+
+/// How far the bare name of a host may have come: a set, as branches may differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Host(u8);
+
+impl Host {
+    /// In a label.
+    const LABEL: u8 = 1;
+    /// Behind the dot after one.
+    const DOT: u8 = 2;
+    /// Behind a sign that only some take for that dot.
+    const WIDE_DOT: u8 = 4;
+    /// One letter behind the dot; no top-level domain is as short.
+    const ONE: u8 = 8;
+    /// What may be a top-level domain.
+    const TOP: u8 = 16;
+    /// What may be one in another script.
+    const OTHER: u8 = 32;
+
+    fn has(self, flags: u8) -> bool {
+        self.0 & flags != 0
+    }
+
+    /// Whether the character may be of the name.
+    fn goes_on(c: char) -> bool {
+        c.is_alphanumeric() || matches!(c, '-' | '_' | '.') || is_wide_dot(c)
+    }
+
+    fn step(self, c: char) -> Self {
+        if c == '.' {
+            return Self(if self.has(!(Self::DOT | Self::WIDE_DOT)) { Self::DOT } else { 0 });
+        }
+        if is_wide_dot(c) {
+            return Self(if self.has(!(Self::DOT | Self::WIDE_DOT)) { Self::WIDE_DOT } else { 0 });
+        }
+        if !Self::goes_on(c) {
+            return Self::default();
+        }
+        let mut next = 0;
+        if self.0 == 0 || self.has(Self::LABEL) {
+            next |= Self::LABEL;
+        }
+        if self.has(Self::DOT) {
+            next |= if c.is_ascii_alphabetic() {
+                Self::ONE
+            } else if c.is_ascii() {
+                Self::LABEL
+            } else {
+                Self::OTHER
+            };
+        }
+        if self.has(Self::WIDE_DOT) {
+            next |= Self::OTHER;
+        }
+        if self.has(Self::ONE) {
+            next |= if c.is_ascii() { Self::TOP } else { Self::OTHER };
+        }
+        Self(next | self.0 & (Self::TOP | Self::OTHER))
+    }
+
+    /// A value may be a label, and nobody knows of how many letters.
+    fn behind_value(self) -> Self {
+        Self(Self::LABEL | self.0 & (Self::TOP | Self::OTHER))
+    }
+
+    /// Whether a client takes what came for the name of a host when this follows.
+    fn is_linked_before(self, c: char) -> bool {
+        self.has(Self::TOP) || self.has(Self::OTHER) && matches!(c, '/' | '?' | '#' | ':')
+    }
+
+    /// Whether the top-level domain comes next.
+    fn is_open(self) -> bool {
+        self.has(Self::DOT | Self::WIDE_DOT)
+    }
+}
+
+/// What browsers read as a dot in the name of a host (UTS #46).
+fn is_wide_dot(c: char) -> bool {
+    matches!(c, '\u{3002}' | '\u{ff0e}' | '\u{ff61}')
 }
 
 #[cfg(test)]
@@ -61,7 +224,9 @@ mod tests {
 
     fn is_url(text: &str) -> bool {
         let mut word = Word::default();
-        text.bytes().for_each(|byte| word.step(byte));
+        text.chars().for_each(|c| {
+            word.step(c, Linking::Hosts);
+        });
         word.is_url
     }
 
@@ -69,9 +234,11 @@ mod tests {
     fn a_person_behind_data_in_one_word_may_stand_in_a_url() {
         let word = |personal: [bool; 2], between: &str| {
             let mut word = Word::default();
-            word.value(personal[0]);
-            between.bytes().for_each(|byte| word.step(byte));
-            word.value(personal[1]);
+            word.value(personal[0], Linking::Hosts);
+            between.chars().for_each(|c| {
+                word.step(c, Linking::Hosts);
+            });
+            word.value(personal[1], Linking::Hosts);
             word.leaks()
         };
         assert!(word([false, true], ""));
@@ -79,6 +246,7 @@ mod tests {
         assert!(!word([false, true], " "));
         assert!(!word([true, false], ""));
         assert!(!word([true, true], ""));
+        assert!(word([true, false], "."));
     }
 
     #[test]
@@ -88,6 +256,75 @@ mod tests {
         }
         for text in ["https://x.test/ Dear ", "hotel:", "a/b", "Dear", "newwww.x"] {
             assert!(!is_url(text), "{text}");
+        }
+    }
+
+    /// The word with the value in place of `@@`.
+    fn leaks(text: &str) -> bool {
+        let mut word = Word::default();
+        let mut leaks = false;
+        for (index, piece) in text.split("@@").enumerate() {
+            if index > 0 {
+                word.value(true, Linking::Hosts);
+                leaks |= word.leaks();
+            }
+            for c in piece.chars() {
+                leaks |= word.step(c, Linking::Hosts);
+            }
+        }
+        leaks | word.end()
+    }
+
+    #[test]
+    fn p3_hosts_without_a_scheme_are_links_too() {
+        for text in [
+            "third.example/u?e=@@",
+            "third.example?e=@@",
+            "third.example#@@",
+            "third.example:8080/@@",
+            "third.example@@",
+            "@@.third.example",
+            "@@.third.example/x",
+            "@@.com",
+            "a.@@.example",
+            "@@@third.example",
+            "x/@@@third.example",
+            "third\u{ad}.exa\u{200b}mple/@@",
+            "third.\u{ad}example/@@",
+            "third\u{3002}example/@@",
+            "пример.рф/u?e=@@",
+            "192.0.2.1/@@",
+            "xn--e1afmkfd.xn--p1ai/@@",
+            "(third.example/@@)",
+            "report.pdf/@@",
+            "sip:@@",
+        ] {
+            assert!(leaks(text), "{text}");
+        }
+        for text in [
+            "Dear @@.",
+            "@@, welcome",
+            "@@... and more",
+            "Mr.@@",
+            "e.g.@@",
+            "z.B.@@",
+            "Dr.@@,",
+            "@@.@@",
+            "@@/@@",
+            "1.99/@@",
+            "3.5kg/@@",
+            "shop.example @@",
+            "@@ shop.example/x",
+            "您好@@\u{3002}欢迎",
+            "Привет, @@.Мы",
+            "invoice-@@.pdf",
+            "info@@@",
+            "12.30:@@",
+            "(@@)",
+            "詳細はshop.exampleへ、@@様",
+            "ございます\u{3002}口座番号末尾@@の",
+        ] {
+            assert!(!leaks(text), "{text}");
         }
     }
 }
