@@ -62,6 +62,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("handlebars", &["render/"]),
     ("mail_parser", &["render/", "load/reading.rs"]),
     ("mrml", &["render/"]),
+    ("html5ever", &["render/"]),
     ("axum", &["accept/http/"]),
     ("utoipa", &["accept/http/"]),
     ("rusqlite", &["vault/", "journal/"]),

@@ -4,6 +4,7 @@
 use super::content_lines;
 use super::expression::{Expr, Helper};
 use super::lint::Lint;
+use super::markup;
 use super::place::place_values;
 use super::program::{Block, IfOp, LoopOp, Op, Origin, Program, Syntax, ValueOp};
 use super::resolve::{Level, Names, Read};
@@ -37,6 +38,9 @@ pub(super) fn compile(source: &str, syntax: Syntax, place: &str) -> Result<Progr
     }
     let mut lints = place_values(&mut program.ops, &program.fixed, syntax, place);
     lints.extend(joined_braces(&program.fixed, place));
+    if lints.is_empty() && syntax == Syntax::Html {
+        lints = markup::judge(&program.ops, &program.fixed, place);
+    }
     if lints.is_empty() { Ok(program) } else { Err(lints) }
 }
 
@@ -151,7 +155,7 @@ impl<'a> Compiler<'a> {
         if matches!(&expr, Expr::Data(path) if path.parts.is_empty()) {
             self.lint(at, "data is not one value", "name a part: data.NAME");
         }
-        Some(Op::Value(Box::new(ValueOp { expr, raw, escape: Escape::Html, origin, at })))
+        Some(Op::Value(Box::new(ValueOp { expr, raw, escape: Escape::Html, is_joined: false, origin, at })))
     }
 
     fn block(&mut self, tag: &HelperTemplate, at: At, ops: &mut Vec<Op>) {

@@ -14,6 +14,8 @@ pub enum Escape {
     Html,
     /// Markup from the engine's data, in HTML text.
     Markup,
+    /// The same in a part that holds a person's values: plain elements only.
+    PlainMarkup,
     /// A whole URL in a quoted attribute value.
     UrlWhole,
     /// A part of a URL behind its scheme and host, in a quoted attribute value.
@@ -75,7 +77,7 @@ pub enum BadUrl {
 pub fn escape(value: &str, how: Escape) -> Result<Escaped<'_>, BadUrl> {
     Ok(match how {
         Escape::Html => rewrite(value, &HTML_BYTES, html_change),
-        Escape::Markup | Escape::Text => rewrite(value, &TEXT_BYTES, text_change),
+        Escape::Markup | Escape::PlainMarkup | Escape::Text => rewrite(value, &TEXT_BYTES, text_change),
         Escape::Header => rewrite(value, &HEADER_BYTES, header_change),
         Escape::UrlPart => percent(value, unreserved),
         Escape::UrlWhole => in_attribute(whole_url(value)?),

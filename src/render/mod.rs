@@ -24,6 +24,7 @@ mod links;
 pub mod lint;
 mod literals;
 pub mod manifest;
+mod markup;
 mod memo;
 pub mod message;
 mod mjml;

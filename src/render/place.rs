@@ -12,7 +12,9 @@ use super::structured::{self, Fit};
 
 /// Sets the escape of every value in `ops`, and returns what is wrong with their places.
 pub(super) fn place_values(ops: &mut [Op], fixed: &[Box<str>], syntax: Syntax, place: &str) -> Vec<Lint> {
-    let mut walk = Walk { fixed, place, lints: Vec::new(), person_at: None, last: Default::default() };
+    let holds_person = holds_person(ops);
+    let mut walk =
+        Walk { fixed, place, lints: Vec::new(), holds_person, person_at: None, last: Default::default() };
     let mut end = walk.ops(ops, Spot { ground: Ground::of(syntax), reading: Reading::default() });
     if end.reading.end() {
         walk.leak_behind();
@@ -29,6 +31,17 @@ pub(super) fn place_values(ops: &mut [Op], fixed: &[Box<str>], syntax: Syntax, p
     lints
 }
 
+/// Whether a value about the person is among them.
+pub(super) fn holds_person(ops: &[Op]) -> bool {
+    let in_block = |block: &Block| holds_person(&block.body) || holds_person(&block.other);
+    ops.iter().any(|op| match op {
+        Op::Fixed(_) => false,
+        Op::Value(value) => value.origin.person.is_some(),
+        Op::If(branch) => in_block(&branch.block),
+        Op::Each(each) | Op::With(each) => in_block(&each.block),
+    })
+}
+
 /// More turns of a loop than a word can become more of a link in.
 const TURNS: usize = 8;
 
@@ -43,6 +56,8 @@ struct Walk<'a> {
     fixed: &'a [Box<str>],
     place: &'a str,
     lints: Vec<Lint>,
+    /// A value about the person stands somewhere in the text.
+    holds_person: bool,
     /// The last value about the person, for a URL that begins behind it.
     person_at: Option<((usize, usize), String)>,
     /// The last value: where it stands and what it is called.
@@ -92,6 +107,7 @@ impl Walk<'_> {
             }
         };
         let mut reading = spot.reading;
+        value.is_joined |= value.origin.person.is_none() && ground.is_readable() && reading.holds_person();
         let leaks = reading.value(value.origin.person.is_some(), ground);
         self.last = (value.at, value.origin.name.clone());
         if leaks {
@@ -189,7 +205,7 @@ impl Walk<'_> {
             let cause = format!("{{{{{{{name}}}}}}} stands in {}, where markup cannot", named(state));
             self.lint(value.at, cause, format!("write {{{{{name}}}}}"));
         } else {
-            return Some(Escape::Markup);
+            return Some(if self.holds_person { Escape::PlainMarkup } else { Escape::Markup });
         }
         None
     }

@@ -151,8 +151,8 @@ fn p3_lines_of_calendars_are_read_unfolded() {
             "CONFERENCE;VALUE=URI:https://third.example/{{person.email}}",
             "IMAGE;VALUE=URI:https://third.example/{{person.email}}",
             "X-ALT-DESC;FMTTYPE=text/html:<img src=\"//third/{{person.email}}\">",
-            "X-ALT-DESC;FMTTYPE=text/html:<p>{{person.email}}</p>",
-            "STYLED-DESCRIPTION;VALUE=TEXT;FMTTYPE=text/html:<p>{{person.email}}</p>",
+            "X-ALT-DESC;FMTTYPE=text/html:<img alt=\"{{person.email}}\">",
+            "X-ALT-DESC;FMTTYPE=text/html:<textarea>{{person.email}}</textarea>",
             "STRUCTURED-DATA:{{person.email}}",
             "X-GOOGLE-CONFERENCE:{{person.email}}",
             "UID:{{person.email}}",
@@ -164,6 +164,7 @@ fn p3_lines_of_calendars_are_read_unfolded() {
             "SUMMARY:For {{person.first_name}}\nURL:https://shop.example/{{data.x}}\nUID:{{send.number}}\n",
             "{{#if data.a}}LOCATION:{{data.a}}\n{{/if}}SUMMARY:{{person.first_name}}\n",
             "{{#each data.l}}COMMENT:{{this}}\n{{/each}}SUMMARY:{{person.first_name}}\n",
+            "X-ALT-DESC;FMTTYPE=text/html:<p>{{person.first_name}}</p>",
             "ATTENDEE;CN={{person.first_name}}:mailto:{{person.email}}\nDESCRIPTION:https://shop.example/\\n{{person.city}}\n",
         ],
     );

@@ -78,6 +78,8 @@ pub(super) struct ValueOp {
     /// `{{{…}}}`
     pub(super) raw: bool,
     pub(super) escape: Escape,
+    /// It stands behind a person's value in one word, of which it must not make a link.
+    pub(super) is_joined: bool,
     pub(super) origin: Origin,
     pub(super) at: (usize, usize),
 }

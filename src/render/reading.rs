@@ -130,6 +130,11 @@ impl Reading {
         ground.is_readable() && self.word.leaks()
     }
 
+    /// Whether a value about the person stands in the word.
+    pub(super) fn holds_person(&self) -> bool {
+        self.word.holds_person
+    }
+
     /// Where the text ends.
     pub(super) fn end(&mut self) -> bool {
         self.close_reference(' ') | self.word.end()

@@ -3,9 +3,11 @@
 use super::escape::{Escape, Escaped, escape, printable};
 use super::expression::{Expr, Frame, Need, Turn, evaluate};
 use super::html::ends_in_text;
+use super::markup::is_plain;
 use super::program::{IfOp, LoopOp, Op, Program, Sink, ValueOp};
 use super::scope::Scope;
 use super::value::Value;
+use super::word::is_link_behind_person;
 use crate::fault::{Fault, Reason};
 use zeroize::Zeroizing;
 
@@ -214,6 +216,21 @@ pub(super) fn escaped<'t>(text: &'t str, op: &ValueOp) -> Result<Escaped<'t>, Fa
             format!("{name} cannot stand as a link: {bad}; send an absolute https URL"),
         )
     })?;
+    if op.is_joined && is_link_behind_person(text) {
+        let cause = format!(
+            "{} stands in one word with a value of the person and would make a link of it; put a space between them",
+            printable(&op.origin.name)
+        );
+        return Err(Fault::new(Reason::BadJob, cause));
+    }
+    if op.escape == Escape::PlainMarkup && !is_plain(&escaped) {
+        let cause = format!(
+            "{} stands in one text with values of the person and has more than text and plain elements (p, table, a, img \
+             and the like; no form, style, svg or conditional comment)",
+            printable(&op.origin.name)
+        );
+        return Err(Fault::new(Reason::BadJob, cause));
+    }
     if op.escape == Escape::Markup && !ends_in_text(&escaped) {
         let cause =
             format!("{} is markup that ends inside a tag or comment; close it", printable(&op.origin.name));

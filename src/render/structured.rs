@@ -115,7 +115,7 @@ impl State {
     pub(super) fn is_escaped_line_end(self, byte: u8) -> bool {
         let is_escaped = matches!(
             self,
-            Self::Line(Line::Text { is_escaped: true } | Line::Html { is_escaped: true })
+            Self::Line(Line::Text { is_escaped: true } | Line::Html { is_escaped: true, .. })
                 | Self::Json(Json::Escape)
         );
         is_escaped && matches!(byte, b'n' | b'N' | b'r' | b't')

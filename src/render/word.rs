@@ -128,6 +128,18 @@ impl Word {
     }
 }
 
+/// Whether a text that comes right behind a person's value makes a link of it.
+pub(super) fn is_link_behind_person(text: &str) -> bool {
+    let first = &text[..text.find(|c: char| c.is_ascii_whitespace()).unwrap_or(text.len())];
+    // No link is without one of them.
+    if !first.contains(|c| matches!(c, '.' | ':') || is_wide_dot(c)) {
+        return false;
+    }
+    let mut word = Word::default();
+    word.value(true, Linking::Hosts);
+    first.chars().any(|c| word.step(c, Linking::Hosts)) || word.end()
+}
+
 /// Whether a link goes on with this character where the name of its host is ended.
 fn goes_behind_host(c: char) -> bool {
     matches!(c, '/' | '?' | '#' | ':' | '@' | '=')
@@ -247,6 +259,16 @@ mod tests {
         assert!(!word([true, false], ""));
         assert!(!word([true, true], ""));
         assert!(word([true, false], "."));
+    }
+
+    #[test]
+    fn p3_data_behind_a_person_makes_no_link() {
+        for text in [".third.example", "@third.example x", "://x", ".com/", "\u{3002}third/x", ".example"] {
+            assert!(is_link_behind_person(text), "{text}");
+        }
+        for text in ["", ".", ", hello shop.example", "'s order", " third.example", "/2", ": 7", "7.50"] {
+            assert!(!is_link_behind_person(text), "{text}");
+        }
     }
 
     #[test]

@@ -1,0 +1,21 @@
+//! HTML that holds a person's values, judged by a parser kept by others: whether our own small tokenizer, which decides how
+//! values are escaped, reads it as clients do, and whether each value lands where only the reader sees it.
+//!
+//! Every way through the blocks is the same to a parser as long as no element changes how what follows is read: markup of
+//! its own rules (`svg`, `math`), and elements that parsers of different age read differently (`select`, `template`,
+//! `noscript` …). Where none stands, each way is walked so that every piece is read once; where one does, the elements that are
+//! open behind a block must be the same whichever way was taken, so that it does not matter.
+
+mod comments;
+mod nodes;
+mod parser;
+mod places;
+mod plain;
+mod styles;
+mod walk;
+
+pub(super) use plain::is_plain;
+pub(super) use walk::judge;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,37 @@
+//! Which elements may hold a person's value, and which change how parsers read what stands around them.
+
+/// What is not of HTML itself, or is read in a way of its own, or differently by parsers of different age.
+pub(super) fn is_other_ground(element: &str) -> bool {
+    matches!(
+        element,
+        "svg"
+            | "math"
+            | "select"
+            | "option"
+            | "optgroup"
+            | "datalist"
+            | "template"
+            | "noscript"
+            | "frameset"
+            | "plaintext"
+    )
+}
+
+/// Elements whose text is sent with a form, or that a reader does not see as text.
+pub(super) fn hides_text(element: &str) -> bool {
+    matches!(
+        element,
+        "textarea"
+            | "style"
+            | "script"
+            | "xmp"
+            | "iframe"
+            | "noembed"
+            | "noframes"
+            | "object"
+            | "applet"
+            | "video"
+            | "audio"
+            | "canvas"
+    ) || is_other_ground(element)
+}

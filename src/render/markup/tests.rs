@@ -1,0 +1,130 @@
+//! What our own tokenizer says of HTML, held against a parser kept by others.
+
+use crate::render::program::{Program, Syntax};
+
+fn check(refused: &[&str], taken: &[&str]) {
+    for source in refused {
+        let lints = Program::compile(source, Syntax::Html, "t").err();
+        let lints = lints.unwrap_or_else(|| panic!("taken: {source}"));
+        assert!(lints.iter().all(|lint| !lint.cause.is_empty() && !lint.fix.is_empty()), "{lints:?}");
+    }
+    for source in taken {
+        let lints = Program::compile(source, Syntax::Html, "t").err();
+        assert!(lints.is_none(), "refused: {source}: {lints:?}");
+    }
+}
+
+#[test]
+fn p3_foreign_elements_read_text_in_their_own_way() {
+    check(
+        &[
+            "<svg><textarea><img src=\"//third/{{person.email}}\">",
+            "<svg><textarea><img src=\"//third/{{person.email}}\"></textarea></svg>",
+            "<math><textarea><img src=\"//third/{{person.email}}\"></textarea></math>",
+            "<svg><title><a href=\"//third/{{person.email}}\"></title></svg>",
+            "<svg><style><img src=\"//third/{{person.email}}\"></style></svg>",
+            "<svg><style><img alt=\"</style>{{person.email}}\"></svg>",
+            "<math><mtext></mtext><title><a title=\"x</title>\" href=\"//third/{{person.email}}\"></math>",
+            "<svg><![CDATA[><img alt=\"]]><img src=\"//third/\" title=\"{{person.email}}\">",
+            "<svg><![CDATA[ <a title=\" ]]>{{person.email}}</svg>",
+            "<svg><text>{{person.email}}</text></svg>",
+            "<svg><desc>{{person.email}}</desc></svg>",
+            "<svg><foreignObject><p>{{person.email}}</p></foreignObject></svg>",
+            "<math><mi>{{person.email}}</mi></math>",
+            "<svg><a title=\"{{person.email}}\">x</a></svg>",
+            "<svg><textarea><i><i><img src=\"</textarea><b><a title=\"//third/{{person.email}}\">",
+            "{{#if data.a}}<svg>{{/if}}<textarea><img src=\"</textarea>{{person.email}}",
+            "{{#if data.a}}<svg>{{/if}}{{#if data.b}}</svg>{{/if}}{{#if data.c}}</svg>{{/if}}<p>{{person.email}}</p>",
+            "{{#each data.l}}<svg>{{/each}}<p>{{person.email}}</p>",
+            "{{#if data.a}}<div>{{/if}}<svg></div></svg><p>{{person.email}}</p>",
+        ],
+        &[
+            "<svg width=\"1\"><path d=\"M0 0\"/><title>An icon</title></svg><p>{{person.first_name}}</p>",
+            "{{#if data.a}}<svg><path/></svg>{{/if}}<p>{{person.first_name}}</p>",
+            "{{#each data.l}}<tr><td><svg></svg></td></tr>{{/each}}<p>{{person.first_name}}</p>",
+        ],
+    );
+}
+
+#[test]
+fn p3_elements_that_hide_or_send_their_text() {
+    check(
+        &[
+            "<form><textarea name=e>{{person.email}}</textarea></form>",
+            "<textarea>{{person.email}}</textarea>",
+            "<select name=e><option>{{person.email}}</option></select>",
+            "<datalist><option>{{person.email}}</option></datalist>",
+            "<select><textarea></select>{{person.email}}</textarea>",
+            "<template><p>{{person.email}}</p></template>",
+            "<noscript><p>{{person.email}}</p></noscript>",
+            "<noscript><p title=\"</noscript><img src='//third/{{person.email}}'>\">",
+            "<object>{{person.email}}</object>",
+            "<video>{{person.email}}</video>",
+            "<iframe>{{person.email}}</iframe>",
+            "<xmp>{{person.email}}</xmp>",
+            "<noframes>{{person.email}}</noframes>",
+            "<plaintext>{{person.email}}",
+            "<frameset>{{person.email}}</frameset>",
+            "<table>{{person.email}}<tr><td>x</td></tr></table>",
+            "<table><tr>{{person.email}}</tr></table>",
+            "<p title=\"x\" title=\"{{person.email}}\">x</p>",
+            "</p title=\"{{person.email}}\">",
+            "<script><!--<script></script><a title=\"{{person.email}}\"></script>",
+            "<p><b title=\"{{person.email}}\">x<p>y<p>z",
+            "<head><title>x</title><style>p:empty{background:url(//third/)}</style></head>{{person.email}}",
+            "<style>@font-face{font-family:a;src:url(//third/a);unicode-range:U+61}</style>{{person.email}}",
+            "<style>p[title^=a]{background:url(//third/a)}</style><p title=\"{{person.email}}\">x</p>",
+        ],
+        &[
+            "<!doctype html><html><head><title>For {{person.first_name}}</title></head><body>{{person.first_name}}</body></html>",
+            "{{person.first_name}}, hello",
+            "<table><tr><td>{{person.first_name}}</td></tr></table>",
+            "<p><b>Hello<p>{{person.first_name}}",
+            "<noscript><img src=\"https://shop.example/p.gif\"></noscript><p>{{person.first_name}}</p>",
+            "<form action=\"https://shop.example/\"><label>{{person.first_name}}</label><input name=q><button>Go</button></form>",
+            "{{#if data.url}}<a href=\"{{data.url}}\">{{/if}}<b>{{person.first_name}}</b>{{#if data.url}}</a>{{/if}}",
+            "<table>{{#each data.l}}<tr><td>{{this}}</td></tr>{{/each}}</table>{{person.first_name}}",
+            "<style>p{color:red}</style><script type=\"application/ld+json\">{\"a\": 1}</script><p>{{person.first_name}}</p>",
+            "<o:p>{{person.first_name}}</o:p><center><font color=red>{{person.first_name}}</font></center>",
+        ],
+    );
+}
+
+#[test]
+fn p3_what_outlook_alone_reads() {
+    check(
+        &[
+            "<!--[if mso]><a href=\"https://third.example/?<![endif]-->{{person.email}}<!--[if mso]>\"><![endif]-->",
+            "<!--[if mso]><textarea><![endif]-->{{person.email}}<!--[if mso]></textarea><![endif]-->",
+            "<!--[if mso 12]><img src=\"//third/<![endif]--><!--[if mso 9]>\"><![endif]-->{{person.email}}",
+            "<!--[if mso]>{{#if data.a}}<style>{{/if}}{{#if data.b}}</style>{{/if}}<![endif]-->{{person.email}}",
+            "<!--[if mso]><svg><![endif]-->{{person.email}}",
+        ],
+        &[
+            "<!--[if mso]><table><tr><td><![endif]--><p>{{person.first_name}}</p><!--[if mso]></td></tr></table><![endif]-->",
+            "<!--[if !mso]><!--><p>{{person.first_name}}</p><!--<![endif]-->",
+            "<!--[if gte mso 9]><noscript><xml></xml></noscript><![endif]--><p>{{person.first_name}}</p>",
+            "<!--[if mso]><v:rect><v:textbox><![endif]--><p>{{person.first_name}}</p><!--[if mso]></v:textbox></v:rect><![endif]-->",
+        ],
+    );
+}
+
+#[test]
+fn p3_hostile_html_is_bounded() {
+    for (source, is_taken) in [
+        ("<div>".repeat(200_000), false),
+        ("<b>".repeat(100_000), false),
+        ("<a>".repeat(10_000), true),
+        (format!("{}{}", "<font>".repeat(100), "<p>".repeat(100_000)), false),
+        (format!("{}{}", "<div>".repeat(200), "</span>".repeat(100_000)), true),
+        ("<p>x</p>".repeat(20_000), true),
+    ] {
+        let source = source + "{{person.email}}";
+        assert_eq!(Program::compile(&source, Syntax::Html, "t").is_ok(), is_taken, "{}", &source[..20]);
+    }
+    let many = "{{#if data.a}}x{{else}}".repeat(40)
+        + &"y".repeat(200_000)
+        + &"{{/if}}".repeat(40)
+        + "{{person.email}}";
+    assert!(Program::compile(&many, Syntax::Html, "t").is_err());
+}

@@ -1,0 +1,73 @@
+"""Templates of HTML by a grammar: ordinary mails, and what parsers, readers and makers of links read in ways of their own."""
+
+import random
+
+FIELDS = ["email", "first_name", "city"]
+VALUES = ["{{person.email}}", "{{person.first_name}}", "{{#if data.a}}{{person.city}}{{/if}}", "{{{data.raw}}}", "{{data.x}}"]
+WORDS = ["x", " ", "Hello ", "&amp;", "&#58;", "&colon;", "&shy;", "//third/", "https:", "third.example", "/u?e=", "www.", ".", "@",
+         "1 < 2 ", "&", "&#", "<wbr>", "<!-- c -->", "<!-->", "<!--x--!>", "\n", "-->", "]]>", "\"", "'", "=", "\u200b", "third", ".example"]
+PLAIN = ["p", "b", "i", "a", "div", "span", "td", "tr", "table", "li", "ul", "font", "center", "h1", "pre", "em", "nobr", "button"]
+ODD = ["svg", "math", "textarea", "title", "style", "script", "select", "option", "template", "noscript", "iframe", "xmp", "noembed",
+       "noframes", "object", "desc", "foreignObject", "mtext", "annotation-xml", "frameset", "plaintext", "form", "input", "head", "body",
+       "html", "colgroup", "caption", "video", "param", "image", "listing", "datalist", "o:p", "amp-img"]
+ATTRIBUTES = ["title", "alt", "href", "src", "class", "value", "style", "lang", "fill", "xlink:href", "action", "action-xhr", "data-x",
+              "aria-label", "name", "encoding", "content", "srcset", "to"]
+PIECES = ["<![CDATA[", "]]>", "<!--[if mso]>", "<![endif]-->", "<!--[if !mso]><!-->", "<!--<![endif]-->", "<?x?>", "<!doctype html>",
+          "</textarea>", "</svg>", "</style>", "</title>", "</p>", "</table>", "</select>", "<br>", "<img alt=\"", "<a title='", "\">", "'>",
+          "<style>p:empty{}</style>", "<style>p{color:red}</style>", "<a href=\"//third/", "<img src=\"//third/"]
+RAW = ["", "plain", "<b>x</b>", "<p>x", "</td></tr></table>", "<form action=//third/>", "<svg>", "</div>", "<textarea>", "<!-- x -->",
+       "<style>p{}</style>", "<img alt=", "<select>", "@third.example", "https://third.example/", "<a href=\"https://third.example/\">"]
+
+
+class Grammar:
+    def __init__(self, seed):
+        self.dice = random.Random(seed)
+        # How often something odd comes: most templates of the first kind are taken, few of the last.
+        self.oddity = self.dice.choice([0.01, 0.05, 0.15, 0.4])
+
+    def template(self):
+        values = [self.dice.choice(["{{person.email}}", "{{person.first_name}}"])]
+        parts = [self.part(3) for _ in range(self.dice.randint(1, 5))]
+        parts.insert(self.dice.randint(0, len(parts)), values[0])
+        html = "".join(parts)
+        if self.dice.random() < 0.3:
+            html = f"<!doctype html><html><head><title>x</title></head><body>{html}</body></html>"
+        data = {"a": self.dice.random() < 0.5, "b": self.dice.random() < 0.5, "x": self.dice.choice(["x", "third.example/", "<b>", "7"]),
+                "l": ["one", "two"][:self.dice.randint(0, 2)], "raw": self.dice.choice(RAW), "url": "https://shop.example/a?b=c"}
+        return {"html": html, "data": data}
+
+    def part(self, depth):
+        roll = self.dice.random()
+        if roll < self.oddity:
+            return self.dice.choice(PIECES)
+        if depth == 0 or roll < 0.35:
+            return self.text()
+        inner = "".join(self.part(depth - 1) for _ in range(self.dice.randint(1, 3)))
+        if roll < 0.5:
+            return self.block(inner, self.part(depth - 1))
+        name = self.dice.choice(ODD if self.dice.random() < self.oddity * 2 else PLAIN)
+        end = "" if self.dice.random() < self.oddity else f"</{name}>"
+        return f"<{name}{self.attributes()}>{inner}{end}"
+
+    def text(self):
+        if self.dice.random() < 0.35:
+            return self.dice.choice(VALUES)
+        if self.dice.random() < self.oddity * 2:
+            return "".join(self.dice.choice(WORDS + VALUES) for _ in range(self.dice.randint(1, 5)))
+        return self.dice.choice(["Hello ", "an offer ", "shop.example ", " ", "x "])
+
+    def attributes(self):
+        out = ""
+        while self.dice.random() < 0.3:
+            name = self.dice.choice(ATTRIBUTES if self.dice.random() < self.oddity * 3 else ATTRIBUTES[:2])
+            value = self.dice.choice(VALUES[:2] + ["x", "https://shop.example/", "{{data.url}}", "text/html", "a {{data.x}}"])
+            out += f' {name}="{value}"'
+        return out
+
+    def block(self, inner, other):
+        return self.dice.choice([
+            f"{{{{#if data.a}}}}{inner}{{{{/if}}}}",
+            f"{{{{#if data.b}}}}{inner}{{{{else}}}}{other}{{{{/if}}}}",
+            f"{{{{#unless data.a}}}}{inner}{{{{/unless}}}}",
+            f"{{{{#each data.l}}}}{inner.replace('person.', '@root.person.').replace('data.', '@root.data.')}{{{{/each}}}}",
+        ])
