@@ -15,7 +15,8 @@ const SEVERAL: [&str; 3] = ["listener", "target", "engine"];
 pub(super) fn mistyped(source: &str, environment: &[(String, String)]) -> Vec<Problem> {
     let suspects = environment.iter().map(|(name, _)| name.as_str()).filter(|name| {
         let is_ours = name.starts_with(BEGIN) && !name.starts_with(ENV_PREFIX);
-        let refers = |(setting, value): &(String, String)| setting.starts_with(ENV_PREFIX) && names(value, name);
+        let refers =
+            |(setting, value): &(String, String)| setting.starts_with(ENV_PREFIX) && names(value, name);
         is_ours && !names(source, name) && !environment.iter().any(refers)
     });
     let mut suspects = suspects.peekable();
@@ -93,8 +94,14 @@ mod tests {
             ("", "TOKENRELAY_VAULT"),
             ("", "TOKENRELAY_VAULT_SERVICE_HOST"),
             ("", "TOKENRELAY_CACHE_PORT_6379_TCP_ADDR"),
-            ("[[engine]]\nname = \"a\"\nsecret = \"cmd:printenv TOKENRELAY_VAULT_KEY\"\n", "TOKENRELAY_VAULT_KEY"),
-            ("[[engine]]\nname = \"a\"\nsecret = 'cmd:echo \"$TOKENRELAY_VAULT_KEY\"'\n", "TOKENRELAY_VAULT_KEY"),
+            (
+                "[[engine]]\nname = \"a\"\nsecret = \"cmd:printenv TOKENRELAY_VAULT_KEY\"\n",
+                "TOKENRELAY_VAULT_KEY",
+            ),
+            (
+                "[[engine]]\nname = \"a\"\nsecret = 'cmd:echo \"$TOKENRELAY_VAULT_KEY\"'\n",
+                "TOKENRELAY_VAULT_KEY",
+            ),
             ("", "TOKENRELAY_TARGET_PORT"),
             ("", "TOKENRELAY_LISTENER_SERVICE_HOST"),
             ("", "TOKENRELAY"),
