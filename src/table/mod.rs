@@ -173,16 +173,32 @@ fn names(cells: Cells<'_>) -> Result<Vec<String>, TableFault> {
     }
 }
 
-/// What a spreadsheet writes where a formula failed: `#N/A`, `#REF!`, `#NAME?`, `#DIV/0!`; and as they are called in other languages:
-/// `#NV`, `#BEZUG!`, `#¡REF!`.
+/// What a spreadsheet writes where a formula failed: `#N/A`, `#REF!`, `#NAME?`, `#DIV/0!`, `Err:502`; as they are called in other
+/// languages: `#NV`, `#BEZUG!`, `#¡REF!`; and where the column was too narrow: `###`.
 pub fn is_failed_formula(value: &str) -> bool {
-    let Some(word) = value.strip_prefix('#').filter(|word| word.len() <= 20) else { return false };
-    if ["N/A", "NV", "N/D", "N/B"].contains(&word) {
+    const WORDS: [&str; 11] = [
+        "N/A",
+        "NV",
+        "N/D",
+        "N/B",
+        "N/V",
+        "I/T",
+        "YOK",
+        "HIÁNYZIK",
+        "NENÍ_K_DISPOZICI",
+        "Н/Д",
+        "GETTING_DATA",
+    ];
+    if let Some(number) = value.strip_prefix("Err:") {
+        return number.len() == 3 && number.bytes().all(|byte| byte.is_ascii_digit());
+    }
+    let Some(word) = value.strip_prefix('#') else { return false };
+    if WORDS.contains(&word) || word.len() >= 2 && word.bytes().all(|byte| byte == b'#') {
         return true;
     }
     let name = word.trim_start_matches(['\u{a1}', '\u{bf}']).strip_suffix(['!', '?']);
     let is_of_name = |c: char| c.is_uppercase() || c == '/' || c == '0';
-    name.is_some_and(|name| name.chars().count() >= 3 && name.chars().all(is_of_name))
+    name.is_some_and(|name| (3..=20).contains(&name.chars().count()) && name.chars().all(is_of_name))
 }
 
 /// What stands in `="..."`, a formula that is nothing but a text.

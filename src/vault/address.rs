@@ -173,6 +173,9 @@ impl Phone {
         if is_shortened(rest) {
             return Err(PhoneFault::Shortened);
         }
+        if is_fraction(rest) {
+            return Err(PhoneFault::Fraction);
+        }
         if !rest.chars().all(|c| c.is_ascii_digit() || "./()".contains(c) || is_blank_or_dash(c)) {
             return Err(PhoneFault::Character);
         }
@@ -205,6 +208,12 @@ fn is_blank_or_dash(c: char) -> bool {
     )
 }
 
+/// `4915112345678.0`, as programs write a column that they took for numbers: its 0 is no digit of the number.
+fn is_fraction(text: &str) -> bool {
+    let whole = text.strip_suffix(".00").or_else(|| text.strip_suffix(".0"));
+    whole.is_some_and(|whole| whole.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// `4.91511E+11`, `4,91511E+11`: most of the digits are gone.
 fn is_shortened(text: &str) -> bool {
     let Some((digits, power)) = text.split_once(['E', 'e']) else { return false };
@@ -235,6 +244,8 @@ pub enum PhoneFault {
         "a spreadsheet has shortened it and dropped its last digits; format the column as text there, and fill it in anew"
     )]
     Shortened,
+    #[error("a program has taken it for a number and added .0; save the column as text there")]
+    Fraction,
     #[error("it has fewer than 7 or more than 15 digits")]
     Digits,
 }
@@ -401,6 +412,10 @@ mod tests {
         for shortened in ["4.91511E+11", "4,91511E+11", "4.9e+11"] {
             assert_eq!(Phone::parse(shortened).unwrap_err(), PhoneFault::Shortened, "{shortened}");
         }
+        for fraction in ["4915112345678.0", "4915112345678.00", "+4915112345678.0"] {
+            assert_eq!(Phone::parse(fraction).unwrap_err(), PhoneFault::Fraction, "{fraction}");
+        }
+        Phone::parse("0151.123.45678.0").unwrap();
         for bad in ["E+4915112345678", "+49 151 call me", "\u{661}\u{662}\u{663}\u{664}\u{665}\u{666}\u{667}"]
         {
             assert_eq!(Phone::parse(bad).unwrap_err(), PhoneFault::Character, "{bad}");

@@ -103,7 +103,7 @@ pub enum Cause {
     #[error("holds a NUL character")]
     Nul,
     #[error(
-        "is what a spreadsheet writes where a formula failed (such as #N/A); people would be addressed by it"
+        "is what a spreadsheet writes where a formula failed (such as #N/A) or a column was too narrow (###); people would be addressed by it"
     )]
     SheetError,
     #[error("not UTF-8; save the file as UTF-8")]
@@ -408,10 +408,28 @@ mod tests {
         assert_eq!(refusal("token", "dana@example.test"), Cause::Token);
         assert_eq!(refusal("email_token", "m_0123456789"), Cause::TokenKind);
         assert_eq!(refusal("first_name", "a\0b"), Cause::Nul);
-        for failed in ["#N/A", "#REF!", " #NAME?", "#DIV/0!", "#NV", "#BEZUG!", "#WERT!", "#\u{a1}REF!"] {
+        for failed in [
+            "#N/A",
+            "#REF!",
+            " #NAME?",
+            "#DIV/0!",
+            "#NV",
+            "#BEZUG!",
+            "#WERT!",
+            "#\u{a1}REF!",
+            "#Н/Д",
+            "#I/T",
+            "#YOK",
+            "#ССЫЛКА!",
+            "Err:502",
+            "###",
+            "##########",
+        ] {
             assert_eq!(refusal("first_name", failed), Cause::SheetError, "{failed}");
         }
-        for fine in ["#1!", "#1", "#hello!", "#A!", "N/A", "# NAME?", "C#", "#N/A for now"] {
+        for fine in
+            ["#1!", "#1", "#hello!", "#A!", "N/A", "# NAME?", "C#", "#N/A for now", "##", "Err:x", "### 1"]
+        {
             Draft::default().set_named("first_name", fine).unwrap();
         }
         assert_eq!(refusal("first_name", &"a".repeat(64 * 1024 + 1)), Cause::ValueLength);
