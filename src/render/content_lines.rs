@@ -3,9 +3,12 @@
 
 use super::encode::Output;
 use data_encoding::{BASE64, HEXUPPER_PERMISSIVE};
+use std::borrow::Cow;
 
 /// Longest line, without its line end.
 const LINE_OCTETS_MAX: usize = 75;
+/// Name and parameters of a line are looked for no further: each line of a fold looks at those before it.
+const HEAD_BYTES_MAX: usize = 2000;
 
 /// Writes the text with every long line folded, between characters.
 pub(super) fn fold(text: &str, out: &mut Output) {
@@ -31,7 +34,14 @@ pub(super) fn encoded(source: &str) -> Option<usize> {
     }
     let mut lines = source.lines().enumerate().peekable();
     while let Some((at, line)) = lines.next() {
-        let head = &line[..end_of(line, &[':'])];
+        let mut line = Cow::Borrowed(line);
+        let is_folded = |line: &str, more: &str| {
+            line.len() < HEAD_BYTES_MAX && more.starts_with([' ', '\t']) && end_of(line, &[':']) == line.len()
+        };
+        while let Some((_, more)) = lines.next_if(|(_, more)| is_folded(&line, more)) {
+            line.to_mut().push_str(more.trim_start_matches([' ', '\t']));
+        }
+        let head = &line[..end_of(&line, &[':'])];
         let Some(way) = Encoding::of(head) else { continue };
         let mut value = line.get(head.len() + 1..).unwrap_or_default().to_owned();
         while let Some((_, more)) = lines.next_if(|(_, more)| way.goes_on(&value, more)) {
@@ -47,15 +57,20 @@ pub(super) fn encoded(source: &str) -> Option<usize> {
     None
 }
 
+/// Whether a parameter may say so, wherever its line is folded.
 fn has_encoding(source: &str) -> bool {
-    const PARAMETERS: [&[u8]; 3] = [b"encoding=", b"quoted-printable", b"base64"];
-    let bytes = source.as_bytes();
-    memchr::memchr_iter(b';', bytes).any(|at| {
-        let parameter = bytes[at + 1..].trim_ascii_start();
-        let begins = |known: &&[u8]| {
-            parameter.get(..known.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(known))
-        };
-        PARAMETERS.iter().any(begins)
+    const PARAMETERS: [&str; 3] = ["encoding", "quoted-printable", "base64"];
+    memchr::memchr_iter(b';', source.as_bytes()).any(|at| {
+        let mut letters = source.as_bytes()[at + 1..].iter().filter(|byte| !byte.is_ascii_whitespace());
+        let Some(first) = letters.next() else { return false };
+        PARAMETERS.iter().any(|known| {
+            let (begin, rest) = known.as_bytes().split_at(1);
+            begin[0].eq_ignore_ascii_case(first)
+                && rest.iter().all({
+                    let mut letters = letters.clone();
+                    move |wanted| letters.next().is_some_and(|byte| byte.eq_ignore_ascii_case(wanted))
+                })
+        })
     })
 }
 
@@ -70,8 +85,10 @@ impl Encoding {
     fn of(head: &str) -> Option<Self> {
         head.split(';').skip(1).find_map(|parameter| {
             let parameter = parameter.trim().to_ascii_lowercase();
-            match parameter.strip_prefix("encoding=").unwrap_or(&parameter) {
-                "quoted-printable" => Some(Self::QuotedPrintable),
+            let named = parameter.strip_prefix("encoding").map(str::trim_start);
+            let way = named.and_then(|named| named.strip_prefix('=')).unwrap_or(&parameter);
+            match way.trim().trim_matches('"') {
+                "quoted-printable" | "q" => Some(Self::QuotedPrintable),
                 "base64" | "b" => Some(Self::Base64),
                 _ => None,
             }
@@ -213,6 +230,11 @@ mod tests {
             ("FN;quoted-printable:Hi {=\r\n=7Bperson.first_name}}", true),
             ("NOTE;ENCODING=b:SGkge3twZXJzb24uZmlyc3RfbmFtZX19", true),
             ("NOTE;BASE64:SGkge3twZXJz\r\n b24uZmlyc3RfbmFtZX19", true),
+            ("FN;CHARSET=UTF-8;\r\n ENCODING=QUOTED-PRINTABLE:=7B=7Ba=7D=7D", true),
+            ("FN;ENCO\r\n DING=QUOTED-\r\n\tPRINTABLE:=7B=7Ba=7D=7D", true),
+            ("FN;ENCODING\r\n =b:e3thfX0=", true),
+            ("FN ; ENCODING = \"QUOTED-PRINTABLE\" : =7B=7Ba=7D=7D", true),
+            ("FN;CHARSET=UTF-8;\r\n LANGUAGE=de:{{a}}", false),
             ("FN;ENCODING=QUOTED-PRINTABLE:K=C3=B6ln=\r\n am Rhein\r\nNOTE:{{a}}", false),
             ("NOTE:ENCODING=QUOTED-PRINTABLE =7B=7B", false),
             ("X;A=\";base64:\":{{a}}", false),

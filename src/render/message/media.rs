@@ -132,9 +132,7 @@ impl MediaType {
         match (self.kind.as_str(), self.subtype.as_str()) {
             ("text", "calendar" | "x-vcalendar" | "vcard" | "x-vcard" | "directory")
             | ("application", "ics") => Some(Format::ContentLines),
-            ("text", "plain") | ("application", "octet-stream") if self.is_named_as_lines => {
-                Some(Format::ContentLines)
-            }
+            _ if self.is_named_as_lines && self.says_nothing() => Some(Format::ContentLines),
             ("text", subtype) if !self.is_attachment => Some(match subtype {
                 "html" | "x-amp-html" | "watch-html" | "xml" => Format::Html,
                 "plain" | "enriched" | "richtext" | "markdown" | "x-markdown" => Format::Prose,
@@ -143,6 +141,25 @@ impl MediaType {
                 _ => Format::Lines,
             }),
             _ => None,
+        }
+    }
+
+    /// A type that says no more than that there are bytes or text, or one that nobody registered for a calendar.
+    fn says_nothing(&self) -> bool {
+        match (self.kind.as_str(), self.subtype.as_str()) {
+            ("text", subtype) => !matches!(subtype, "html" | "x-amp-html" | "watch-html" | "xml"),
+            ("application", subtype) => [
+                "octet-stream",
+                "x-download",
+                "download",
+                "force-download",
+                "x-force-download",
+                "unknown",
+                "x-unknown",
+            ]
+            .contains(&subtype),
+            ("binary", "octet-stream") => true,
+            _ => false,
         }
     }
 
@@ -171,8 +188,14 @@ fn is_named_as_lines(parameters: &[Parameter], name: &str) -> bool {
     let plain = parameters.iter().find(|parameter| parameter.name == name);
     let value = plain.map(|plain| word::decode(&plain.value).text).or_else(|| extended(parameters, name));
     value.is_some_and(|file| {
-        let extension = file.trim().rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
-        extension.is_some_and(|extension| ["ics", "vcs", "vcf"].contains(&extension.as_str()))
+        let extension = file
+            .trim()
+            .trim_end_matches('.')
+            .rsplit_once('.')
+            .map(|(_, extension)| extension.to_ascii_lowercase());
+        extension.is_some_and(|extension| {
+            ["ics", "ical", "icalendar", "ifb", "vcs", "vcf", "vcard"].contains(&extension.as_str())
+        })
     })
 }
 

@@ -69,7 +69,8 @@ fn word(from: &str) -> Option<(Word<'_>, &str)> {
     let (charset, rest) = from.strip_prefix("=?")?.split_once('?')?;
     let (encoding, rest) = rest.split_once('?')?;
     let (text, after) = rest.split_once("?=")?;
-    let is_token = !charset.is_empty() && charset.bytes().all(|octet| octet.is_ascii_graphic());
+    // Without a charset too: Python's `email` reads those as US-ASCII.
+    let is_token = charset.bytes().all(|octet| octet.is_ascii_graphic());
     let is_base64 = match encoding {
         "b" | "B" => true,
         "q" | "Q" => false,
@@ -161,6 +162,7 @@ mod tests {
     fn b4_a_word_without_its_end_is_read_as_some_readers_do() {
         let read = |value| decode_unended(value).map(|told| told.text);
         assert_eq!(read("a =?utf-8?q?=7B=7Bx=7D=7D").as_deref(), Some("a {{x}}"));
+        assert_eq!(decode("a =??q?=7B=7Bx=7D=7D?= b").text, "a {{x}} b");
         assert_eq!(read("=?utf-8?b?e3t4fX0= b").as_deref(), Some("{{x}} b"));
         for whole in ["=?utf-8?q?=7B=7Bx?=", "a =? b", "=?utf-8?x?=7B", "=?utf-8?q"] {
             assert_eq!(read(whole), None, "{whole}");

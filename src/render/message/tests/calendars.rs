@@ -60,6 +60,10 @@ fn b15_a_calendar_or_card_is_one_by_the_name_of_its_file_too() {
         "Content-Type: application/octet-stream; name=invite.ics\r\nContent-Disposition: attachment; filename=invite.ics\r\n",
         "Content-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=\"My Card.VCF\"\r\n",
         "Content-Type: application/octet-stream\r\nContent-Disposition: attachment; filename*=utf-8''%C3%A4.ics\r\n",
+        "Content-Type: application/x-download; name=invite.ics\r\n",
+        "Content-Type: binary/octet-stream; name=\"invite.ics.\"\r\n",
+        "Content-Type: application/octet-stream; name=me.vcard\r\n",
+        "Content-Type: text/ical; name=invite.ics\r\n",
         "Content-Type: text/plain; name=\"=?utf-8?q?a=2Eics?=\"\r\nContent-Disposition: attachment\r\n",
     ] {
         let message = filled(header, "SUMMARY:Visit of {{person.last_name}}\r\n");
@@ -68,6 +72,7 @@ fn b15_a_calendar_or_card_is_one_by_the_name_of_its_file_too() {
     for header in [
         "Content-Type: application/octet-stream; name=ics\r\n",
         "Content-Type: application/pdf; name=invite.ics\r\n",
+        "Content-Type: text/html; name=invite.ics\r\nContent-Disposition: attachment\r\n",
         "Content-Type: text/plain; name=a.txt\r\nContent-Disposition: attachment\r\n",
     ] {
         let message = filled(header, "SUMMARY:{{person.last_name}}\r\n");
