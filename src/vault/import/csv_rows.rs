@@ -2,6 +2,7 @@
 
 use super::{HeaderFault, ImportError, ROW_BYTES_MAX, Row};
 use crate::table::{Cells, Key, RowFlaw, Table, TableFault};
+use crate::vault::address::{Phone, PhoneFault};
 use crate::vault::draft::{Cause, Column, Draft, Refusal};
 use std::io::Read;
 use zeroize::Zeroizing;
@@ -75,7 +76,8 @@ fn is_like_token(cell: &[u8]) -> bool {
 }
 
 fn is_like_phone(cell: &[u8]) -> bool {
-    std::str::from_utf8(cell).is_ok_and(|cell| crate::vault::address::Phone::parse(cell).is_ok())
+    let parsed = std::str::from_utf8(cell).map(Phone::parse);
+    matches!(parsed, Ok(Ok(_) | Err(PhoneFault::Fraction | PhoneFault::Shortened)))
 }
 
 fn draft(columns: &[Column], cells: Cells<'_>) -> Result<Draft, Refusal> {
