@@ -58,7 +58,8 @@ impl Unknown {
             _ => AGREE_WITH_NEW,
         };
         if said.looks_of_others >= needed {
-            self.credit.store(CREDIT, Relaxed);
+            // Sessions of a target that takes nobody agree about everybody.
+            self.credit.store(if taken > 0 { CREDIT } else { 0 }, Relaxed);
             return Clearer::Persons;
         }
         if is_trusted || is_at_first || self.spend() { Clearer::Persons } else { Clearer::LookAgain }
@@ -122,6 +123,17 @@ mod tests {
         let look = |looks_of_others| Said { looks_of_others, is_first: false, do_disagree: true, ..NEW };
         assert_eq!(unknown.judge(look(AGREE_AT_MOST - 1), 11), Clearer::LookAgain);
         assert_eq!(unknown.judge(look(AGREE_AT_MOST), 11), Clearer::Persons, "nobody is held for ever");
+    }
+
+    #[test]
+    fn a6_that_sessions_agree_is_no_proof_while_nobody_was_taken() {
+        let unknown = Unknown::default();
+        for _ in 0..BELIEVED_AT_FIRST {
+            assert_eq!(unknown.judge(NEW, 0), Clearer::Persons);
+        }
+        let agreed = Said { looks_of_others: AGREE_WITH_NEW, is_first: false, ..NEW };
+        assert_eq!(unknown.judge(agreed, 0), Clearer::Persons);
+        assert_eq!(unknown.judge(NEW, 0), Clearer::LookAgain);
     }
 
     #[test]

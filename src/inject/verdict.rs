@@ -189,6 +189,8 @@ static TABLE: &[Row] = &[
     // What limits the session. A new one has a share of its own, so only one that took something can be full.
     row(EVERY, CLOSING, Any, SHARE_OF_A_SESSION, Whose::SessionFull).on_a_used_session(),
     row(EVERY, CLOSING, Any, TOO_MANY_MESSAGES, Whose::SessionFull).on_a_used_session(),
+    // Errors are counted by the session, of refused recipients too.
+    row(EVERY, CLOSING, Any, TOO_MANY_ERRORS, Whose::Session),
     row(EVERY, CLOSING, Any, TOO_MUCH, Whose::Throttle),
     row(EVERY, CLOSING, Any, &[], Whose::Session),
     row(EVERY, REFUSED, Any, SHARE_OF_A_SESSION, Whose::SessionFull).on_a_used_session(),
@@ -225,10 +227,15 @@ static TABLE: &[Row] = &[
     row(&[Mail], 553..=553, Any, &[], Whose::Sender),
     // The order of our commands, in words that no other cause has.
     row(EVERY, PERMANENT, Any, ORDER_OF_COMMANDS, Whose::Order).ahead(),
-    // The message: its size, its kind.
+    // What the target could not look at is no fault of the message, whatever the code.
+    row(ALL_BUT_RCPT, PERMANENT, Of(3, &[4..=4]), NOT_LOOKED_AT, Whose::Unclear),
+    row(&[Content], PERMANENT, Subject(6), NOT_LOOKED_AT, Whose::Unclear),
+    row(&[Content], PERMANENT, Detail::Absent, NOT_LOOKED_AT, Whose::Unclear),
+    // The message: its size, its kind. Before the content was seen that is what MAIL says of it: SIZE, BODY, SMTPUTF8.
     row(ALL_BUT_RCPT, REFUSED, Of(3, &[4..=4]), &[], Whose::Message),
-    row(ALL_BUT_RCPT, REFUSED, Of(2, &[3..=3]), &[], Whose::Message),
-    row(ALL_BUT_RESET, REFUSED, Subject(6), &[], Whose::Message),
+    row(&[Content], REFUSED, Of(2, &[3..=3]), &[], Whose::Message),
+    row(ENVELOPE, REFUSED, Of(6, &[1..=3, 6..=10]), &[], Whose::Message),
+    row(&[Content], REFUSED, Subject(6), &[], Whose::Message),
     row(ALL_BUT_RESET, REFUSED, Of(7, &[30..=30]), &[], Whose::Message),
     row(ALL_BUT_RCPT, PERMANENT, Any, SIZE, Whose::Message),
     // "Exceeded storage allocation" (RFC 5321 §4.2.3): the message's size, or the target's own disk.

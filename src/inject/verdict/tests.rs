@@ -10,6 +10,7 @@ struct Example(Command, Sent, u64, &'static str, Whose);
 const EXAMPLES: &[Example] = &[
     Example(Mail, InTurn, 20, "421 4.4.5 Maximum messages per session exceeded", Whose::SessionFull),
     Example(Mail, Ahead, 100, "421 too many messages in one go", Whose::SessionFull),
+    Example(Rcpt, Ahead, 0, "421 4.7.0 mx Error: too many errors", Whose::Session),
     Example(Mail, InTurn, 0, "421 4.7.0 mx Error: too many connections from 192.0.2.1", Whose::Throttle),
     Example(Content, Ahead, 3, "421 4.3.2 Service shutting down", Whose::Session),
     Example(Data, Ahead, 9, "452 4.4.5 Maximum number of messages per session exceeded.", Whose::SessionFull),
@@ -61,9 +62,13 @@ const EXAMPLES: &[Example] = &[
     Example(Mail, InTurn, 0, "550 5.7.1 sender not welcome", Whose::Sender),
     Example(Mail, InTurn, 0, "553 not in this form", Whose::Sender),
     Example(Content, Ahead, 1, "554 SMTP synchronization error", Whose::Order),
+    Example(Content, InTurn, 1, "552 5.3.4 Message not kept: queue file system full", Whose::Unclear),
+    Example(Content, InTurn, 1, "554 5.6.0 content filter, service down", Whose::Unclear),
+    Example(Content, InTurn, 1, "554 Message size limit could not be checked; backend down", Whose::Unclear),
     Example(Mail, InTurn, 1, "552 5.3.4 Message size exceeds fixed limit", Whose::Message),
     Example(Content, InTurn, 1, "552 5.2.3 Message exceeds local size limit", Whose::Message),
     Example(Mail, InTurn, 1, "550 5.6.7 address needs SMTPUTF8", Whose::Message),
+    Example(Content, InTurn, 1, "554 5.6.0 a part of it is not MIME", Whose::Message),
     Example(Content, InTurn, 1, "550 5.7.30 REQUIRETLS needed", Whose::Message),
     Example(Mail, InTurn, 1, "552 Message size exceeds maximum permitted", Whose::Message),
     Example(Mail, InTurn, 1, "552 exceeded storage allocation", Whose::Unclear),
@@ -119,6 +124,12 @@ const EXAMPLES: &[Example] = &[
 
 /// Replies for which another row stands ready that would be wrong.
 const NEIGHBOURS: &[Example] = &[
+    // Of a content that was not seen yet nobody can know what it is.
+    Example(Mail, InTurn, 0, "554 5.6.0 MIME filter failed", Whose::UnclearSender),
+    Example(Rcpt, Ahead, 0, "550 5.6.0 content filter not available", Whose::Unclear),
+    Example(Mail, InTurn, 0, "552 5.2.3 quota", Whose::UnclearSender),
+    Example(Mail, InTurn, 0, "554 5.6.1 body type not supported", Whose::Message),
+    Example(Rcpt, Ahead, 9, "421 4.7.0 too many invalid recipients, goodbye", Whose::Session),
     Example(Rcpt, Ahead, 9, "554 5.7.1 <[address]>: Relay access denied", Whose::Target),
     Example(Rcpt, Ahead, 9, "550 5.1.1 <[address]>: Relay access denied", Whose::Target),
     Example(

@@ -13,6 +13,19 @@ pub const SHARE_OF_A_SESSION: &[&str] = &[
 ];
 pub const TOO_MANY_MESSAGES: &[&str] =
     &["too many messages", "too many mails", "too many transactions", "too many recipients"];
+pub const TOO_MANY_ERRORS: &[&str] = &[
+    "too many errors",
+    "too many bad",
+    "too many failed",
+    "too many invalid",
+    "too many nonmail",
+    "too many protocol",
+    "too many rejected",
+    "too many syntax",
+    "too many unknown",
+    "too many unrecognized",
+    "too many wrong",
+];
 pub const TOO_MUCH: &[&str] = &[
     "too many",
     "too much",
@@ -110,6 +123,26 @@ pub const SIZE: &[&str] = &[
     "size limit",
     "maximum size",
     "exceeds size",
+];
+/// Checks of the content that did not come to an end, and where it could not be kept.
+pub const NOT_LOOKED_AT: &[&str] = &[
+    "backend",
+    "be checked",
+    "be scanned",
+    "disk full",
+    "file system",
+    "filesystem",
+    "filter error",
+    "filter failed",
+    "internal error",
+    "is down",
+    "no space",
+    "not available",
+    "queue file",
+    "service down",
+    "timed out",
+    "try again",
+    "unreachable",
 ];
 /// What only the account that this relay sends with can be told.
 pub const OUR_ACCOUNT: &[&str] = &[
