@@ -1,6 +1,7 @@
 //! Compiles the parsed handlebars tree into a program, and reports everything in it that is not part of the
 //! language here.
 
+use super::branch;
 use super::content_lines;
 use super::expression::{Expr, Helper};
 use super::lint::Lint;
@@ -16,7 +17,12 @@ use handlebars::{TemplateError, TemplateErrorReason};
 use serde_json::Value as Json;
 use std::borrow::Cow;
 
-pub(super) fn compile(source: &str, syntax: Syntax, place: &str) -> Result<Program, Vec<Lint>> {
+pub(super) fn compile(
+    source: &str,
+    syntax: Syntax,
+    place: &str,
+    branch_urls: branch::Allowed<'_>,
+) -> Result<Program, Vec<Lint>> {
     let source = &*prepared(source, syntax, place).map_err(|lint| vec![lint])?;
     let found = survey(source, place).map_err(|lint| vec![lint])?;
     let mut program = Program::default();
@@ -40,6 +46,13 @@ pub(super) fn compile(source: &str, syntax: Syntax, place: &str) -> Result<Progr
     lints.extend(joined_braces(&program.fixed, place));
     if lints.is_empty() && syntax == Syntax::Html {
         lints = markup::judge(&program.ops, &program.fixed, place);
+    }
+    if lints.is_empty() {
+        let source = branch::Source { ops: &program.ops, fixed: &program.fixed, syntax, place };
+        let verdict = branch::judge(&source, branch_urls);
+        lints = verdict.lints;
+        program.watched = verdict.watched;
+        program.branch_urls = branch_urls.unwrap_or_default().into();
     }
     if lints.is_empty() { Ok(program) } else { Err(lints) }
 }

@@ -117,6 +117,10 @@ impl Name {
         std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or("")
     }
 
+    pub(super) fn of(name: &str) -> Self {
+        name.bytes().fold(Self::EMPTY, Self::with)
+    }
+
     pub(super) fn with(mut self, byte: u8) -> Self {
         if let Some(place) = self.bytes.get_mut(usize::from(self.length)) {
             *place = byte.to_ascii_lowercase();
@@ -331,7 +335,7 @@ fn content(tag: Tag) -> State {
 }
 
 /// What the value of an attribute means. Data attributes and namespaced ones count as what they are named after.
-fn attribute(tag: Tag, name: Name) -> Attribute {
+pub(super) fn attribute(tag: Tag, name: Name) -> Attribute {
     let name = name.as_str();
     if is_shown(tag.name.as_str(), name) {
         return Attribute::Shown;

@@ -3,7 +3,9 @@
 
 use super::expression::{Expr, Frame, Need, Turn};
 use super::program::{IfOp, LoopOp, Op, Program, ValueOp};
-use super::run::{SCALAR_BYTES, check_bytes, check_turns, check_values, escaped, frame_turns, written};
+use super::run::{
+    SCALAR_BYTES, check_bytes, check_turns, check_values, check_watched, escaped, frame_turns, written,
+};
 use super::seen::{Facts, Look, Seen, SeenFrame};
 use super::value::Value;
 use super::weight::Weight;
@@ -138,6 +140,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let text = written(value, op)?;
+        check_watched(self.program, &text, op)?;
         let escaped = escaped(&text, op)?;
         match value {
             Value::Bool(_) | Value::Count(_) => self.count(Weight::plain(SCALAR_BYTES), SCALAR_BYTES),

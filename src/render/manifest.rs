@@ -28,6 +28,8 @@ pub struct Manifest {
     pub attachments: Vec<Located>,
     /// Texts that look like a mistake and are meant as they stand.
     pub allow_literal: Vec<String>,
+    /// URLs that may depend on the person.
+    pub branch_urls: Vec<Box<str>>,
     pub rules: FieldRules,
 }
 
@@ -45,6 +47,8 @@ struct Written {
     attachments: Vec<Spanned<String>>,
     #[serde(default)]
     allow_literal: Vec<String>,
+    #[serde(default)]
+    branch_urls: Vec<Spanned<String>>,
     #[serde(default)]
     field: BTreeMap<String, Spanned<WrittenRule>>,
     #[serde(default)]
@@ -98,6 +102,7 @@ impl Manifest {
                 Vec::new()
             }
         };
+        lints.extend(written.branch_urls.iter().filter_map(|url| not_literal(url, text, place)));
         if !lints.is_empty() {
             return Err(lints);
         }
@@ -110,6 +115,7 @@ impl Manifest {
             headers: written.headers.into_iter().map(|(name, value)| (name, located(value))).collect(),
             attachments: written.attachments.into_iter().map(located).collect(),
             allow_literal: written.allow_literal,
+            branch_urls: written.branch_urls.into_iter().map(|url| url.into_inner().into()).collect(),
             rules,
         })
     }
@@ -129,6 +135,7 @@ impl Manifest {
             attachments: if over.attachments.is_empty() { &self.attachments } else { &over.attachments }
                 .clone(),
             allow_literal: [&self.allow_literal[..], &over.allow_literal].concat(),
+            branch_urls: [&self.branch_urls[..], &over.branch_urls].concat(),
             rules: self.rules.clone().overridden_by(&over.rules),
         }
     }
@@ -156,6 +163,16 @@ fn purposes_of(written: Spanned<WrittenPurpose>, text: &str, place: &str) -> Res
     Ok(names.into_iter().map(|text| Located { text, at }).collect())
 }
 
+fn not_literal(url: &Spanned<String>, text: &str, place: &str) -> Option<Lint> {
+    let written = url.get_ref();
+    let is_literal = !written.is_empty() && !written.contains(char::is_whitespace) && !written.contains("{{");
+    (!is_literal).then(|| {
+        let cause = "branch_urls names something that is no literal URL";
+        let fix = "write it as it stands in the template, without placeholders: https://shop.example/vip";
+        Lint::new(place, position(text, url.span().start), cause, fix)
+    })
+}
+
 fn rule_of(written: &Spanned<WrittenRule>, text: &str, place: &str, name: &str) -> Result<Rule, Lint> {
     let WrittenRule { required, optional, default } = written.get_ref();
     match (required, optional, default) {
@@ -174,7 +191,7 @@ fn not_toml(text: &str, place: &str, error: &toml::de::Error) -> Lint {
     let at = error.span().map_or((0, 0), |span| position(text, span.start));
     let message = error.message().trim();
     let fix = if message.contains("unknown field") {
-        "use from, reply_to, to_name, purpose, return_path, attachments, allow_literal, [headers], [field.NAME], [data.NAME]"
+        "use from, reply_to, to_name, purpose, return_path, attachments, allow_literal, branch_urls, [headers], [field.NAME], [data.NAME]"
     } else {
         "correct the TOML"
     };
@@ -182,7 +199,7 @@ fn not_toml(text: &str, place: &str, error: &toml::de::Error) -> Lint {
     Lint::new(place, at, message.replace('\n', " ") + &near, fix)
 }
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "from",
     "reply_to",
     "to_name",
@@ -190,6 +207,7 @@ const KEYS: [&str; 13] = [
     "return_path",
     "attachments",
     "allow_literal",
+    "branch_urls",
     "headers",
     "field",
     "data",

@@ -3,6 +3,9 @@
 
 mod assets;
 pub mod body;
+mod branch;
+#[cfg(test)]
+mod branch_tests;
 mod cache;
 mod compile;
 mod compiled;

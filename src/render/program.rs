@@ -1,12 +1,13 @@
 //! A compiled template: fixed pieces of text with values, branches and loops between them.
 
+use super::branch::Watch;
 use super::compile;
 use super::escape::Escape;
 use super::expression::Expr;
 use super::lint::Lint;
 use super::resolve::FirstUses;
 use super::weight::Weight;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 /// Where the values of a program land.
@@ -52,6 +53,10 @@ pub struct Program {
     pub(super) first_uses: FirstUses,
     /// Of each fixed piece.
     pub(super) weights: OnceLock<Box<[Weight]>>,
+    /// Values of the job that are looked at once they are known, by where they stand.
+    pub(super) watched: BTreeMap<(usize, usize), Watch>,
+    /// URLs that may depend on the person.
+    pub(super) branch_urls: Box<[Box<str>]>,
 }
 
 /// Whether what a program needs, refuses and writes besides a person's values may depend on them.
@@ -125,10 +130,24 @@ impl Program {
     /// Every mistake found, in the order of the source.
     pub fn compile(source: &str, syntax: Syntax, place: &str) -> Result<Program, Vec<Lint>> {
         if !source.contains('\r') {
-            return compile::compile(source, syntax, place);
+            return compile::compile(source, syntax, place, None);
         }
         // Of the two signs that end a line, editors have left either.
-        compile::compile(&source.replace("\r\n", "\n").replace('\r', "\n"), syntax, place)
+        compile::compile(&source.replace("\r\n", "\n").replace('\r', "\n"), syntax, place, None)
+    }
+
+    /// As [`Program::compile`], with the URLs that may stand in blocks that depend on a person.
+    ///
+    /// # Errors
+    /// As [`Program::compile`].
+    pub(super) fn compile_allowing(
+        source: &str,
+        syntax: Syntax,
+        place: &str,
+        branch_urls: &[Box<str>],
+    ) -> Result<Program, Vec<Lint>> {
+        let source = source.replace("\r\n", "\n").replace('\r', "\n");
+        compile::compile(&source, syntax, place, Some(branch_urls))
     }
 
     /// As [`Program::compile`], for text in which a CR by itself is a sign like any other.
@@ -136,7 +155,7 @@ impl Program {
     /// # Errors
     /// As [`Program::compile`].
     pub fn compile_as_it_stands(source: &str, syntax: Syntax, place: &str) -> Result<Program, Vec<Lint>> {
-        compile::compile(source, syntax, place)
+        compile::compile(source, syntax, place, None)
     }
 
     /// The fixed pieces of text, as written after handlebars' own whitespace rules; [`Sink::fixed`] names one
@@ -179,7 +198,7 @@ impl Program {
 }
 
 /// Whether a person's value decides what a block does, or what is looked up.
-fn has_forks(ops: &[Op]) -> bool {
+pub(super) fn has_forks(ops: &[Op]) -> bool {
     let block =
         |block: &Block| block.origin.person.is_some() || has_forks(&block.body) || has_forks(&block.other);
     ops.iter().any(|op| match op {
@@ -191,7 +210,7 @@ fn has_forks(ops: &[Op]) -> bool {
 }
 
 /// Values of the person that are written at most, as far as the program alone tells: those in loops count as any number.
-fn values_at_most(ops: &[Op]) -> usize {
+pub(super) fn values_at_most(ops: &[Op]) -> usize {
     let block = |block: &Block| values_at_most(&block.body).saturating_add(values_at_most(&block.other));
     ops.iter()
         .map(|op| match op {

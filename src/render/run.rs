@@ -1,5 +1,6 @@
 //! How a program runs for one person, within which limits.
 
+use super::branch::{Watch, holds_sheet, makes_link};
 use super::escape::{Escape, Escaped, escape, printable};
 use super::expression::{Expr, Frame, Need, Turn, evaluate};
 use super::html::ends_in_text;
@@ -85,6 +86,7 @@ impl<'a> Run<'a, '_> {
             return Ok(());
         }
         let text = written(value, op)?;
+        check_watched(self.program, &text, op)?;
         let escaped = escaped(&text, op)?;
         self.count(match value {
             Value::Bool(_) | Value::Count(_) => SCALAR_BYTES,
@@ -237,6 +239,27 @@ pub(super) fn escaped<'t>(text: &'t str, op: &ValueOp) -> Result<Escaped<'t>, Fa
         return Err(Fault::new(Reason::BadJob, cause));
     }
     Ok(escaped)
+}
+
+/// Holds a value of the job against where it stands: who branches on a person must not have it be a link.
+///
+/// # Errors
+/// `bad-job`, naming the value.
+pub(super) fn check_watched(program: &Program, text: &str, op: &ValueOp) -> Result<(), Fault> {
+    let Some(watch) = program.watched.get(&op.at) else { return Ok(()) };
+    let name = printable(&op.origin.name);
+    let cause = match watch {
+        Watch::Link(joint) if makes_link(text, *joint, &program.branch_urls) => format!(
+            "{name} would be a link in a text that depends on the person: whoever sees it clicked would learn the value; take \
+             the link out of the block"
+        ),
+        Watch::Sheet if holds_sheet(text) => format!(
+            "{name} is markup with a style sheet, in a message that depends on the person; put the style sheet into the \
+             template"
+        ),
+        Watch::Link(_) | Watch::Sheet => return Ok(()),
+    };
+    Err(Fault::new(Reason::BadJob, cause))
 }
 
 /// The text of a number or array.

@@ -111,6 +111,10 @@ impl State {
         }
     }
 
+    pub(super) fn is_url(self) -> bool {
+        matches!(self, Self::Line(Line::Url(_)))
+    }
+
     /// Whether the byte ends a word, as a line end does, though it is a letter.
     pub(super) fn is_escaped_line_end(self, byte: u8) -> bool {
         let is_escaped = matches!(

@@ -35,6 +35,7 @@ impl Template {
             lints: Vec::new(),
             info: TemplateInfo::of(&folder.name),
             allow_literal: Vec::new(),
+            branch_urls: Vec::new(),
         };
         // Of a manifest that cannot be read nothing is known: whatever else is said would be of what it may well hold.
         let Some(base) = loading.manifest(&folder.base, &folder.name) else {
@@ -148,6 +149,7 @@ struct Loading<'a> {
     info: TemplateInfo,
     /// Of the variant that is being loaded.
     allow_literal: Vec<String>,
+    branch_urls: Vec<Box<str>>,
 }
 
 impl Loading<'_> {
@@ -195,6 +197,7 @@ impl Loading<'_> {
         let toml = format!("{}/template.toml", variant.place);
         let rules = variant.manifest.rules.clone();
         self.allow_literal.clone_from(&variant.manifest.allow_literal);
+        self.branch_urls.clone_from(&variant.manifest.branch_urls);
         self.info.add(&variant.manifest);
         let mut builder = PlanBuilder::new(&toml, rules.clone());
         self.sender(&variant.manifest, &mut builder, &toml);
@@ -324,7 +327,7 @@ impl Loading<'_> {
     }
 
     fn compiled(&mut self, source: &str, syntax: Syntax, place: &str, rules: &FieldRules) -> Option<Program> {
-        let program = self.kept(Program::compile(source, syntax, place))?;
+        let program = self.kept(Program::compile_allowing(source, syntax, place, &self.branch_urls))?;
         self.check_fields(&program, rules, place, None);
         self.info.data.extend(program.uses().data.iter().cloned());
         Some(program)

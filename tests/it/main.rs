@@ -2,6 +2,7 @@
 //! [`world::World`] and ends it with `finish`, which checks what must always hold.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by failing")]
 
+mod branches;
 mod canary;
 mod checking;
 mod client_certs;

@@ -1,0 +1,393 @@
+//! Control flow carries the value: which way through a message was taken must not show in anything that a client fetches,
+//! links or submits. Walks a compiled program, and refuses what would differ by more than text and plain markup.
+
+mod comment;
+mod frame;
+mod link;
+mod markup;
+mod style;
+mod tag;
+mod words;
+
+pub(super) use words::{Joint, makes_link};
+
+use super::ground::Ground;
+use super::html::State;
+use super::lint::Lint;
+use super::program::{Block, Op, Syntax, ValueOp};
+use frame::Frame;
+use std::collections::BTreeMap;
+use tag::Markup;
+use words::{At, Found, Hole, Words};
+
+/// URLs that may stand in blocks that depend on a person, as they are written; none in a content that came with its job.
+pub(super) type Allowed<'a> = Option<&'a [Box<str>]>;
+
+/// What became of the walk.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    pub(super) lints: Vec<Lint>,
+    /// Values of the job that must make no link, once they are known.
+    pub(super) watched: BTreeMap<At, Watch>,
+}
+
+/// What a value of the job must not be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watch {
+    Link(Joint),
+    /// Markup with a style sheet, where the message shows a person.
+    Sheet,
+}
+
+/// Whether markup of a job brings something of its own that is loaded only where it is used.
+pub(super) fn holds_sheet(markup: &str) -> bool {
+    let lower = markup.to_ascii_lowercase();
+    let has_rules = || lower.contains("<style") && !style::loads(&style::understood(markup)).is_empty();
+    ["<link", "<base", "loading="].iter().any(|part| lower.contains(part)) || has_rules()
+}
+
+pub(super) struct Source<'a> {
+    pub(super) ops: &'a [Op],
+    pub(super) fixed: &'a [Box<str>],
+    pub(super) syntax: Syntax,
+    pub(super) place: &'a str,
+}
+
+pub(super) fn judge(source: &Source<'_>, allowed: Allowed<'_>) -> Verdict {
+    let forks = super::program::has_forks(source.ops);
+    let shows = || super::program::values_at_most(source.ops) > 0;
+    let is_html = source.syntax == Syntax::Html;
+    if source.syntax == Syntax::Header || !(forks || is_html && shows()) {
+        return Verdict::default();
+    }
+    let cursor =
+        Cursor { ground: Ground::of(source.syntax), words: Words::new(is_html), markup: Markup::default() };
+    let mut walk = Walk {
+        fixed: source.fixed,
+        cursor,
+        cause: None,
+        report: Report { place: source.place, allowed, lints: Vec::new(), loads: Vec::new(), depends: None },
+        watched: BTreeMap::new(),
+        raw: Vec::new(),
+        turn: Turn::First,
+    };
+    walk.ops(source.ops);
+    walk.end_word();
+    walk.verdict()
+}
+
+/// A block that depends on a person.
+#[derive(Debug, Clone, Copy)]
+struct Cause<'a> {
+    field: &'a str,
+    at: At,
+}
+
+/// By how much the HTML differs from person to person. What a style sheet loads may depend on each of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Extent {
+    /// By values in texts.
+    Values,
+    /// By whether there is a text.
+    Texts,
+    /// By elements or attributes.
+    Markup,
+}
+
+/// Something that is loaded only where it is used.
+struct Load {
+    address: String,
+    /// From which extent on it depends on the person whether it is.
+    from: Extent,
+}
+
+/// What was found on the way.
+struct Report<'a> {
+    place: &'a str,
+    allowed: Allowed<'a>,
+    lints: Vec<Lint>,
+    loads: Vec<Load>,
+    depends: Option<(Extent, Cause<'a>)>,
+}
+
+impl<'a> Report<'a> {
+    fn is_allowed(&self, url: &str) -> bool {
+        self.allowed.unwrap_or_default().iter().any(|allowed| **allowed == *url)
+    }
+
+    fn depends(&mut self, extent: Extent, cause: Cause<'a>) {
+        if self.depends.is_none_or(|(before, _)| before < extent) {
+            self.depends = Some((extent, cause));
+        }
+    }
+
+    fn refuse(&mut self, what: &str, cause: Cause<'_>) {
+        let told = format!(
+            "{what} in a block that depends on person.{}: whoever sees what is fetched or clicked would learn the value",
+            cause.field
+        );
+        let fix = match self.allowed {
+            Some(_) => {
+                "take it out of the block, or name the URL as it stands in branch_urls of template.toml"
+            }
+            None => {
+                "take it out of the block, or let only text differ (templates can name such URLs in branch_urls)"
+            }
+        };
+        self.lint(cause.at, told, fix);
+    }
+
+    fn lint(&mut self, at: At, cause: String, fix: &str) {
+        self.lints.push(Lint::new(self.place, at, cause, fix));
+    }
+}
+
+/// Where the walk stands.
+#[derive(Clone)]
+struct Cursor {
+    ground: Ground,
+    words: Words,
+    markup: Markup,
+}
+
+struct Walk<'a> {
+    fixed: &'a [Box<str>],
+    cursor: Cursor,
+    /// The innermost block around that depends on a person.
+    cause: Option<Cause<'a>>,
+    report: Report<'a>,
+    watched: BTreeMap<At, Watch>,
+    /// `{{{…}}}`
+    raw: Vec<At>,
+    turn: Turn,
+}
+
+impl<'a> Walk<'a> {
+    fn ops(&mut self, ops: &'a [Op]) {
+        for op in ops {
+            match op {
+                Op::Fixed(index) => self.fixed[*index].bytes().for_each(|byte| self.byte(byte)),
+                Op::Value(value) => self.value(value),
+                Op::If(branch) => self.block(&branch.block, Turns::Once),
+                Op::Each(each) => self.block(&each.block, Turns::Any),
+                Op::With(with) => self.block(&with.block, Turns::Once),
+            }
+        }
+    }
+
+    fn byte(&mut self, byte: u8) {
+        let before = self.cursor.ground;
+        let after = step(before, byte);
+        self.cursor.ground = after;
+        match (before, after) {
+            (Ground::Html(before), Ground::Html(after)) => {
+                let is_text = |state| matches!(state, State::Text | State::Rcdata(_));
+                if is_text(before) && is_text(after) {
+                    return self.text(byte);
+                }
+                let cause = self.cause;
+                if self.cursor.markup.byte((before, after), byte, &mut self.report, cause) {
+                    self.end_word();
+                }
+            }
+            (Ground::Structured(before), Ground::Structured(after)) => {
+                if before.is_escaped_line_end(byte) || !(before.is_readable() && after.is_readable()) {
+                    self.end_word();
+                } else {
+                    self.text(byte);
+                }
+                if let (true, Some(cause)) = (after.is_url(), self.cause) {
+                    self.report.refuse("a URL", cause);
+                }
+            }
+            _ => self.text(byte),
+        }
+    }
+
+    fn text(&mut self, byte: u8) {
+        if let Some(cause) = self.cause.filter(|_| !byte.is_ascii_whitespace()) {
+            self.report.depends(Extent::Texts, cause);
+        }
+        let mut found = Vec::new();
+        self.cursor.words.byte(byte, self.cause.is_some(), &mut found);
+        self.found(found);
+    }
+
+    fn end_word(&mut self) {
+        let mut found = Vec::new();
+        self.cursor.words.end(&mut found);
+        self.found(found);
+    }
+
+    fn found(&mut self, found: Vec<Found>) {
+        for one in found {
+            match one {
+                Found::Link(url) if self.report.is_allowed(&url) => {}
+                Found::Link(url) => {
+                    let cause = self.cause.or(self.report.depends.map(|(_, cause)| cause));
+                    if let Some(cause) = cause {
+                        self.report.refuse(&url, cause);
+                    }
+                }
+                Found::Watched(at, joint) if !self.raw.contains(&at) => {
+                    let Watch::Link(known) = self.watched.entry(at).or_insert(Watch::Link(joint)) else {
+                        continue;
+                    };
+                    *known = joint.max(*known);
+                }
+                Found::Joined(at) | Found::Watched(at, _) => {
+                    let told = "a value of the job is joined to other text in a word that depends on the person: \
+                                together they may be a link";
+                    self.report.lint(at, told.into(), "put spaces around the value");
+                }
+            }
+        }
+    }
+
+    fn value(&mut self, value: &'a ValueOp) {
+        let person = value.origin.person.as_deref().map(|field| Cause { field, at: value.at });
+        if let Some(cause) = person {
+            self.report.depends(Extent::Values, cause);
+        }
+        match self.cursor.ground {
+            Ground::Html(State::Text) if value.raw => match self.cause {
+                Some(cause) => {
+                    self.report.refuse(&format!("the markup {{{{{{{}}}}}}}", value.origin.name), cause)
+                }
+                None => {
+                    self.raw.push(value.at);
+                    self.cursor.words.hole(Hole::Data(value.at), false);
+                }
+            },
+            Ground::Html(State::Value(..)) => {
+                self.cursor.markup.value(person, &mut self.report, self.cause);
+            }
+            Ground::Html(State::Text | State::Rcdata(_)) | Ground::Flat(_) => self.word_value(value),
+            Ground::Structured(state) if state.is_readable() => self.word_value(value),
+            Ground::Structured(state) if state.is_url() => {
+                if let Some(cause) = self.cause {
+                    self.report.refuse("a URL", cause);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn word_value(&mut self, value: &'a ValueOp) {
+        if let Some(cause) = self.cause {
+            self.report.depends(Extent::Texts, cause);
+        }
+        // What stands in a block about an entry is the job's, though a person chose it.
+        let is_persons = value.expr.reads_person() && !value.expr.looks_up();
+        let hole = if is_persons { Hole::Person } else { Hole::Data(value.at) };
+        let is_chosen = !is_persons && value.origin.person.is_some();
+        self.cursor.words.hole(hole, self.cause.is_some() || is_chosen);
+    }
+
+    fn block(&mut self, block: &'a Block, turns: Turns) {
+        let outer = self.cause;
+        if let Some(field) = &block.origin.person {
+            let cause = Cause { field, at: block.at };
+            self.cause = Some(cause);
+            self.report.depends(Extent::Values, cause);
+        }
+        let around = std::mem::take(&mut self.cursor.markup.frame);
+        let start = self.cursor.clone();
+        self.branch(&block.body, &start);
+        if turns == Turns::Any {
+            self.again(block, &start);
+        }
+        let body = std::mem::replace(&mut self.cursor, start.clone());
+        self.branch(&block.other, &start);
+        let other = std::mem::replace(&mut self.cursor, body);
+        self.cursor.words.join(other.words, self.cause.is_some());
+        self.cursor.markup.join(&start.markup, &other.markup);
+        self.settle(other.markup.frame, turns);
+        self.cause = outer;
+        let inner = std::mem::replace(&mut self.cursor.markup.frame, around);
+        self.cursor.markup.frame.append(inner);
+    }
+
+    /// A loop's second turn begins where its first one ended. Loops within it are walked once more each, and not twice.
+    fn again(&mut self, block: &'a Block, start: &Cursor) {
+        let once = self.cursor.clone();
+        self.cursor.words.join(start.words.clone(), self.cause.is_some());
+        if self.turn == Turn::First {
+            self.turn = Turn::Second;
+            self.cursor.markup.frame = Frame::default();
+            self.branch(&block.body, start);
+            self.cursor.words.join(once.words, self.cause.is_some());
+            self.cursor.markup.frame = once.markup.frame;
+            self.turn = Turn::First;
+        }
+    }
+
+    fn branch(&mut self, ops: &'a [Op], start: &Cursor) {
+        self.ops(ops);
+        let grounds = (start.ground, self.cursor.ground);
+        self.cursor.markup.end_branch(grounds, &mut self.report, self.cause);
+    }
+
+    /// Elements that are opened in one branch and not in the other would hold what follows, or not.
+    fn settle(&mut self, other: Frame, turns: Turns) {
+        let Some(cause) = self.cause else { return };
+        let body = &self.cursor.markup.frame;
+        let is_even = body.is_like(&other) && (turns == Turns::Once || body.is_empty());
+        if !is_even {
+            self.report.refuse("an element that is opened or closed", cause);
+        } else if body.is_loud() || other.is_loud() {
+            self.report.refuse("an element around what follows, with a style that may hide it,", cause);
+        }
+    }
+
+    fn verdict(mut self) -> Verdict {
+        let Report { loads, depends, allowed, .. } = &self.report;
+        let mut told = Vec::new();
+        if let Some((extent, cause)) = depends {
+            let is_allowed =
+                |load: &&Load| allowed.unwrap_or_default().iter().any(|url| **url == *load.address);
+            for load in loads.iter().filter(|load| load.from <= *extent).filter(|load| !is_allowed(load)) {
+                told.push((*cause, load.address.clone()));
+            }
+        }
+        for (cause, address) in told {
+            let what = format!(
+                "{address} is loaded only where it is used, which person.{} may decide here: whoever sees what is fetched \
+                 would learn the value",
+                cause.field
+            );
+            let fix = "put it where it is loaded for everybody (img, background of a style attribute), or name the URL as it \
+                       stands in branch_urls of template.toml";
+            self.report.lint(cause.at, what, fix);
+        }
+        if self.report.depends.is_some() {
+            self.watched.extend(self.raw.iter().map(|at| (*at, Watch::Sheet)));
+        }
+        let mut lints = self.report.lints;
+        lints.sort();
+        lints.dedup();
+        Verdict { lints, watched: self.watched }
+    }
+}
+
+fn step(ground: Ground, byte: u8) -> Ground {
+    match ground {
+        Ground::Flat(_) => ground,
+        Ground::Html(state) => Ground::Html(state.step(byte)),
+        Ground::Structured(state) => Ground::Structured(state.step(byte)),
+    }
+}
+
+/// Of the loops around.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    First,
+    Second,
+}
+
+/// How often a block may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turns {
+    Once,
+    Any,
+}

@@ -1,0 +1,318 @@
+//! What CSS loads, and which declarations change nothing of it.
+
+use std::ops::Range;
+
+/// Whose style sheets and fonts hold nothing but fonts, so that no sender can put a rule of its own into them.
+const FONT_SERVICES: [&str; 3] = ["fonts.googleapis.com", "fonts.gstatic.com", "fonts.bunny.net"];
+/// Functions that load nothing, and read nothing that stands elsewhere.
+const HARMLESS: [&str; 17] = [
+    "rgb",
+    "rgba",
+    "hsl",
+    "hsla",
+    "hwb",
+    "lab",
+    "lch",
+    "oklab",
+    "oklch",
+    "calc",
+    "min",
+    "max",
+    "clamp",
+    "linear-gradient",
+    "radial-gradient",
+    "translate",
+    "rotate",
+];
+/// Properties that neither load, hide nor undo anything; those that begin with a name and `-` count as the name.
+const QUIET: [&str; 16] = [
+    "color",
+    "background-color",
+    "font",
+    "text-align",
+    "text-decoration",
+    "text-transform",
+    "text-indent",
+    "letter-spacing",
+    "word-spacing",
+    "line-height",
+    "padding",
+    "margin",
+    "border",
+    "vertical-align",
+    "direction",
+    "white-space",
+];
+
+/// CSS as it is understood: without comments, escapes resolved (CSS Syntax §4.3.7).
+pub(super) fn understood(css: &str) -> String {
+    let mut out = String::with_capacity(css.len());
+    let mut rest = css;
+    while let Some(c) = rest.chars().next() {
+        if let Some(comment) = rest.strip_prefix("/*") {
+            rest = comment.find("*/").map_or("", |end| &comment[end + 2..]);
+            continue;
+        }
+        rest = &rest[c.len_utf8()..];
+        if c != '\\' {
+            out.push(c);
+            continue;
+        }
+        let digits = rest.bytes().take(6).take_while(u8::is_ascii_hexdigit).count();
+        if digits > 0 {
+            let value = u32::from_str_radix(&rest[..digits], 16).unwrap_or(0);
+            out.push(char::from_u32(value).unwrap_or('\u{fffd}'));
+            rest = &rest[digits..];
+            rest = rest.strip_prefix(|c: char| c.is_ascii_whitespace()).unwrap_or(rest);
+        } else if let Some(escaped) = rest.chars().next() {
+            out.push(escaped);
+            rest = &rest[escaped.len_utf8()..];
+        }
+    }
+    out
+}
+
+/// Something that CSS loads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Load {
+    pub address: String,
+    pub kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A style sheet, of which nobody here knows what it holds.
+    Sheet,
+    /// A font, which is loaded once there is text in it.
+    Font,
+    /// By a rule, where it applies.
+    Rule,
+}
+
+/// What CSS loads. `css` as it is understood.
+pub(super) fn loads(css: &str) -> Vec<Load> {
+    let lower = css.to_ascii_lowercase();
+    let (imports, fonts) = (ranges(&lower, "@import", &[';', '\n']), ranges(&lower, "@font-face", &['}']));
+    let mut found: Vec<Load> = Vec::new();
+    for import in &imports {
+        let written = &css[import.start + "@import".len()..import.end];
+        found.push(Load { address: address(written).to_owned(), kind: Kind::Sheet });
+    }
+    let fetches = |name: &str| {
+        let is_one =
+            matches!(name, "url" | "src" | "image" | "element" | "cross-fade" | "paint" | "expression");
+        is_one || name.ends_with("image-set")
+    };
+    for (at, function) in functions(&lower) {
+        if fetches(function) && !holds(&imports, at) {
+            let rest = &css[at + function.len() + 1..];
+            let inner = &rest[..rest.find(')').unwrap_or(rest.len())];
+            let kind = if holds(&fonts, at) { Kind::Font } else { Kind::Rule };
+            found.push(Load { address: address(inner).to_owned(), kind });
+        }
+    }
+    found.retain(|load| !load.address.starts_with("data:") && !is_font_service(&load.address));
+    found
+}
+
+/// Each stretch that begins with a word, to one of these signs.
+fn ranges(css: &str, start: &str, ends: &[char]) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    for (at, _) in css.match_indices(start) {
+        if !holds(&found, at) {
+            found.push(at..css[at..].find(ends).map_or(css.len(), |end| at + end));
+        }
+    }
+    found
+}
+
+/// `ranges` in order.
+fn holds(ranges: &[Range<usize>], at: usize) -> bool {
+    let before = ranges.partition_point(|range| range.start <= at);
+    before > 0 && ranges[before - 1].end > at
+}
+
+/// Where each function begins and what it is called. `css` in lower case.
+fn functions(css: &str) -> Vec<(usize, &str)> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let each = |(at, _): (usize, &str)| {
+        let start = css[..at]
+            .rfind(|c| !is_name(c))
+            .map_or(0, |before| before + css[before..].chars().next().map_or(1, char::len_utf8));
+        (start < at).then(|| (start, &css[start..at]))
+    };
+    css.match_indices('(').filter_map(each).collect()
+}
+
+fn address(written: &str) -> &str {
+    let inner = written.trim();
+    let inner = inner.strip_prefix("url(").or_else(|| inner.strip_prefix("URL(")).unwrap_or(inner);
+    let inner = inner.trim_start_matches(['"', '\'', ' ']);
+    inner.split(['"', '\'', ')']).next().unwrap_or_default().trim()
+}
+
+pub(super) fn is_font_service(address: &str) -> bool {
+    let rest = address.trim();
+    // A value, or more than one way to go on.
+    if rest.contains('\u{fffd}') {
+        return false;
+    }
+    let behind = |scheme: &str| {
+        rest.get(..scheme.len())
+            .filter(|start| start.eq_ignore_ascii_case(scheme))
+            .map(|_| &rest[scheme.len()..])
+    };
+    let Some(rest) = ["https://", "http://", "//"].into_iter().find_map(behind) else { return false };
+    let host = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    FONT_SERVICES.iter().any(|service| service.eq_ignore_ascii_case(host))
+}
+
+/// Whether rules can tell texts apart: by their signs, by whether there is one, by the room they take.
+pub(super) fn sees_text(css: &str) -> bool {
+    let lower = css.to_ascii_lowercase();
+    ["unicode-range", ":empty", ":blank", ":dir(", "scrollbar", "@container", ":has("]
+        .iter()
+        .any(|part| lower.contains(part))
+}
+
+/// Whether styles are handed down, or named and used elsewhere, so that what they load is loaded there.
+pub(super) fn is_handed_down(declarations: &str) -> bool {
+    let lower = declarations.to_ascii_lowercase();
+    let mut each = lower.split(';').filter(|one| !loads(one).is_empty());
+    each.any(|one| {
+        !matches!(one.split(':').next().unwrap_or_default().trim(), "background" | "background-image")
+    })
+}
+
+/// Whether what stands at this range is values and declarations that change colours, fonts and distances only, whatever
+/// stands around it. `css` may be a style sheet or a style attribute, cut off where it is not finished.
+pub(super) fn is_quiet(css: &str, changed: Range<usize>) -> bool {
+    let Some(written) = css.get(changed.clone()) else { return false };
+    if written.contains(['{', '}', '@', '\\', '<', '&']) || written.contains("/*") || written.contains("*/") {
+        return false;
+    }
+    let before = &css[..changed.start];
+    let start = before.rfind(['{', '}', ';']).map_or(0, |at| at + 1);
+    let end = css[changed.end..].find(['{', '}', ';']).map_or(css.len(), |at| changed.end + at);
+    let around = &css[start..end];
+    is_outside(before)
+        && !css[end..].starts_with('{')
+        && !around.contains(['\\', '&'])
+        && !around.contains("*/")
+        && around.split(';').all(is_quiet_declaration)
+}
+
+/// Whether no string, comment or bracket is open behind this much CSS.
+fn is_outside(css: &str) -> bool {
+    let count = |sign: char| css.matches(sign).count();
+    count('"') % 2 == 0
+        && count('\'') % 2 == 0
+        && count('(') == count(')')
+        && css.matches("/*").count() == css.matches("*/").count()
+        // In an attribute, a reference for one of these.
+        && !css.contains('&')
+}
+
+fn is_quiet_declaration(declaration: &str) -> bool {
+    let declaration = declaration.trim();
+    if declaration.is_empty() {
+        return true;
+    }
+    let Some((property, value)) = declaration.split_once(':') else { return false };
+    let property = property.trim().to_ascii_lowercase();
+    let is_known = QUIET.iter().any(|quiet| {
+        property.strip_prefix(quiet).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    });
+    is_known && !property.starts_with("border-image") && is_harmless(value)
+}
+
+/// Whether a style loads nothing, and names nothing that could be loaded. `css` as it is understood.
+pub(super) fn is_harmless(css: &str) -> bool {
+    let lower = css.to_ascii_lowercase();
+    functions(&lower).into_iter().all(|(_, name)| HARMLESS.contains(&name)) && !lower.contains('@')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(css: &str) -> Vec<(String, Kind)> {
+        loads(&understood(css)).into_iter().map(|load| (load.address, load.kind)).collect()
+    }
+
+    #[test]
+    fn p2_what_css_loads_is_found_however_it_is_written() {
+        let rule = |address: &str| vec![(address.to_owned(), Kind::Rule)];
+        for css in [
+            ".a{background:url(//t/a)}",
+            "a{b:URL( '//t/a' )}",
+            "a{b:u\\72l(//t/a)}",
+            "a{b:ur/**/l(//x) url(//t/a)}",
+            "a{b:image-set('//t/a' 1x)}",
+        ] {
+            let found = addresses(css);
+            assert!(found.contains(&rule("//t/a")[0]), "{css}: {found:?}");
+        }
+        assert_eq!(addresses("@import '//t/a.css';"), [("//t/a.css".to_owned(), Kind::Sheet)]);
+        assert_eq!(addresses("@import url(//t/a.css) screen;"), [("//t/a.css".to_owned(), Kind::Sheet)]);
+        assert_eq!(addresses("@font-face{font-family:x;src:url(//t/f)}"), [("//t/f".to_owned(), Kind::Font)]);
+        assert_eq!(
+            addresses("@import url(https://fonts.googleapis.com/css?family=Ubuntu);a{b:url(data:x)}"),
+            []
+        );
+        for foreign in [
+            "https://fonts.googleapis.com@t/",
+            "https://fonts.googleapis.com.t/",
+            "http://t/fonts.googleapis.com",
+        ] {
+            assert_eq!(addresses(&format!("@import url({foreign});")).len(), 1, "{foreign}");
+        }
+        assert_eq!(addresses("a{color:rgb(1,2,3);width:calc(1px + 2px)}"), []);
+    }
+
+    #[test]
+    fn p2_what_is_quiet_loads_and_hides_nothing() {
+        let whole = |css: &str| is_quiet(css, 0..css.len());
+        for quiet in [
+            "color:red",
+            "color:red;font-weight:bold",
+            "padding: 1px 2px;",
+            "background-color:rgb(1,2,3)",
+            "",
+        ] {
+            assert!(whole(quiet), "{quiet}");
+        }
+        for loud in [
+            "display:none",
+            "background:red",
+            "background:url(//t)",
+            "color",
+            "col",
+            "visibility:hidden",
+            "color:var(--x)",
+            "border-image:none",
+            "color:red}b{x:y",
+            "all:unset",
+            "content:'x'",
+            "c\\olor:red",
+            "color:red;display:none",
+            "list-style:none",
+            "mso-hide:all",
+        ] {
+            assert!(!whole(loud), "{loud}");
+        }
+        for (before, changed) in [
+            ("background:url('//t/;color:", "a"),
+            ("display/*;color:*/:", "none"),
+            ("content:\"; color:", "red"),
+            ("x:&quot;;color:", "red"),
+        ] {
+            assert!(
+                !is_quiet(&format!("{before}{changed}"), before.len()..before.len() + changed.len()),
+                "{before}"
+            );
+        }
+        assert!(is_quiet("display:block;color:red", 20..23) && !is_quiet("display:none;color:red", 8..12));
+        assert!(!is_quiet(".a{color:red}", 0..2) && is_quiet(".a{color:red}", 9..12));
+    }
+}

@@ -1,0 +1,383 @@
+//! The tag and attribute that HTML is in the middle of, and what they may be where they depend on a person.
+
+use super::comment::{Comment, Read};
+use super::frame::{Frame, Opened};
+use super::markup::{self, Element};
+use super::style::{self, Kind};
+use super::words::{Found, Words};
+use super::{Cause, Extent, Load, Report, link};
+use crate::render::ground::Ground;
+use crate::render::html::{self, Name, State, Tag};
+use std::ops::Range;
+
+/// A stretch of text, and what of it depends on a person.
+#[derive(Debug, Clone, Default)]
+struct Stretch {
+    text: Vec<u8>,
+    changed: Vec<Range<usize>>,
+}
+
+impl Stretch {
+    fn push(&mut self, byte: u8, depends: bool) {
+        let at = self.text.len();
+        self.text.push(byte);
+        if depends {
+            match self.changed.last_mut() {
+                Some(last) if last.end == at => last.end = at + 1,
+                _ => self.changed.push(at..at + 1),
+            }
+        }
+    }
+
+    /// What `other` has behind this many bytes.
+    fn add(&mut self, other: &Self, from: usize) {
+        let is_changed = |at: usize| other.changed.iter().any(|range| range.contains(&at));
+        for (at, byte) in other.text.iter().enumerate().skip(from) {
+            self.push(*byte, is_changed(at));
+        }
+    }
+
+    fn as_text(&self) -> String {
+        String::from_utf8_lossy(&self.text).into_owned()
+    }
+
+    fn is_quiet(&self) -> bool {
+        let text = self.as_text();
+        self.changed.iter().all(|changed| style::is_quiet(&text, changed.clone()))
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        self.changed.clear();
+    }
+}
+
+/// Whether a tag or attribute is the same for everybody.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Share {
+    #[default]
+    Same,
+    /// It stands there for everybody, and a part of it does not.
+    Part,
+    /// It stands in a block as a whole, as far as it has come.
+    Whole,
+}
+
+/// Where HTML stands within its markup.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Markup {
+    pub frame: Frame,
+    tag: String,
+    is_end: bool,
+    tag_share: Share,
+    /// An address in the tag, of a block, that is allowed.
+    has_address: bool,
+    is_loud: bool,
+    attribute: String,
+    attribute_share: Share,
+    value: Stretch,
+    /// What a `style` element holds.
+    sheet: Stretch,
+    comment: Comment,
+}
+
+fn is_in_tag(state: State) -> bool {
+    matches!(
+        state,
+        State::TagName { .. }
+            | State::BeforeAttribute(_)
+            | State::AttributeName(..)
+            | State::AfterAttributeName(..)
+            | State::BeforeValue(..)
+            | State::Value(..)
+    )
+}
+
+fn is_raw(state: State) -> bool {
+    matches!(state, State::Raw(_) | State::RawLess { .. } | State::RawEnd { .. })
+}
+
+impl Markup {
+    /// Takes one byte of markup; tells whether it ends a word of the text around.
+    pub fn byte<'a>(
+        &mut self,
+        (before, after): (State, State),
+        byte: u8,
+        report: &mut Report<'a>,
+        cause: Option<Cause<'a>>,
+    ) -> bool {
+        let depends = cause.is_some();
+        if is_raw(before) {
+            self.sheet.push(byte, depends);
+            if !is_raw(after) {
+                self.end_sheet(report, cause);
+            }
+            return true;
+        }
+        if is_in_tag(before) && !is_in_tag(after) {
+            self.end_attribute(report, cause);
+            return self.end_tag(report, cause);
+        }
+        match (before, after) {
+            (State::TagOpen | State::EndTagOpen, State::TagName { end, .. }) => {
+                self.tag.clear();
+                self.tag.push(char::from(byte.to_ascii_lowercase()));
+                self.is_end = end;
+                self.tag_share = if depends { Share::Whole } else { Share::Same };
+                (self.has_address, self.is_loud) = (false, false);
+                self.attribute.clear();
+                self.value.clear();
+            }
+            (State::TagName { .. }, State::TagName { .. }) => {
+                self.tag.push(char::from(byte.to_ascii_lowercase()))
+            }
+            (State::AttributeName(..), State::AttributeName(..)) => {
+                self.attribute.push(char::from(byte.to_ascii_lowercase()));
+                self.part_of_attribute(depends);
+            }
+            (_, State::AttributeName(..)) => {
+                self.end_attribute(report, cause);
+                self.attribute.push(char::from(byte.to_ascii_lowercase()));
+                self.attribute_share = if depends { Share::Whole } else { Share::Same };
+            }
+            (State::BeforeValue(..), State::Value(_, _, html::Quote::None, _))
+            | (State::Value(..), State::Value(..)) => {
+                self.value.push(byte, depends);
+                self.part_of_attribute(depends);
+            }
+            (State::Value(..), State::BeforeAttribute(_)) => self.end_attribute(report, cause),
+            (State::TagOpen, State::Declaration { .. }) => self.comment.begin(depends),
+            (State::Declaration { .. } | State::Comment { .. } | State::Bogus, _) | (_, State::Bogus) => {
+                self.comment(byte, (before, after), report, cause);
+            }
+            _ => {}
+        }
+        false
+    }
+
+    fn part_of_attribute(&mut self, depends: bool) {
+        if depends && self.attribute_share == Share::Same {
+            self.attribute_share = Share::Part;
+        }
+    }
+
+    /// Outlook reads some comments.
+    fn comment<'a>(
+        &mut self,
+        byte: u8,
+        (before, after): (State, State),
+        report: &mut Report<'a>,
+        cause: Option<Cause<'a>>,
+    ) {
+        let is_whole = matches!(before, State::Comment { .. }) && after == State::Text;
+        let read = self.comment.byte(byte, is_whole);
+        let Some(cause) = cause else { return };
+        match read {
+            Read::Nothing if after != State::Bogus => {}
+            Read::Nothing | Read::Unclear => report.refuse("a comment that some clients read", cause),
+            Read::Opens => self.frame.open("outlook"),
+            Read::Closes => self.frame.close("outlook"),
+            Read::Markup(inner) => self.outlook(&inner, report, cause),
+        }
+    }
+
+    fn outlook<'a>(&mut self, inner: &str, report: &mut Report<'a>, cause: Cause<'a>) {
+        let (mut state, mut markup) = (State::Text, Self::default());
+        let (mut words, mut found) = (Words::new(true), Vec::new());
+        for byte in inner.bytes() {
+            let after = state.step(byte);
+            let before = std::mem::replace(&mut state, after);
+            if before == State::Text && state == State::Text {
+                words.byte(byte, true, &mut found);
+            } else if markup.byte((before, state), byte, report, Some(cause)) {
+                words.end(&mut found);
+            }
+        }
+        words.end(&mut found);
+        if state != State::Text || found.iter().any(|one| matches!(one, Found::Link(_))) {
+            report.refuse("a comment that some clients read", cause);
+        }
+        self.frame.append(markup.frame.for_outlook());
+    }
+
+    /// A value in an attribute.
+    pub fn value<'a>(
+        &mut self,
+        person: Option<Cause<'a>>,
+        report: &mut Report<'a>,
+        cause: Option<Cause<'a>>,
+    ) {
+        self.value.push(b'\xff', cause.is_some());
+        self.part_of_attribute(cause.is_some());
+        if let Some(person) = person {
+            report.depends(Extent::Markup, person);
+        }
+    }
+
+    fn end_attribute<'a>(&mut self, report: &mut Report<'a>, cause: Option<Cause<'a>>) {
+        let name = std::mem::take(&mut self.attribute);
+        let share = if self.tag_share == Share::Whole { Share::Whole } else { self.attribute_share };
+        if !name.is_empty() && !self.is_end {
+            match (share, cause.or(report.depends.map(|(_, cause)| cause))) {
+                (Share::Part | Share::Whole, Some(cause)) => {
+                    report.depends(Extent::Markup, cause);
+                    self.changed_attribute(&name, share, report, cause);
+                }
+                _ => self.same_attribute(&name, report),
+            }
+        }
+        self.value.clear();
+        self.attribute_share = Share::Same;
+    }
+
+    fn changed_attribute(&mut self, name: &str, share: Share, report: &mut Report<'_>, cause: Cause<'_>) {
+        let value = self.value.as_text();
+        let tag = Tag { end: false, name: Name::of(&self.tag) };
+        match (
+            html::attribute(tag, Name::of(name)),
+            markup::attribute(&self.tag, name, self.tag_share == Share::Whole),
+        ) {
+            (_, markup::Attribute::Style) => self.changed_style(&value, share, report, cause),
+            (html::Attribute::Url, _) if share == Share::Part => {
+                // The block within the URL is told by itself.
+            }
+            (html::Attribute::Url, _) => {
+                let url = link::decoded(&value).trim().to_owned();
+                if report.is_allowed(&url) {
+                    self.has_address = true;
+                } else {
+                    let shown = url.replace('\u{fffd}', "{{…}}");
+                    report.refuse(&format!("{name}=\"{shown}\""), cause);
+                }
+            }
+            (html::Attribute::Plain | html::Attribute::Shown, markup::Attribute::Inert) => {}
+            (html::Attribute::Plain | html::Attribute::Shown | html::Attribute::Closed(_), _) => {
+                report.refuse(&format!("the attribute {name}"), cause);
+            }
+        }
+    }
+
+    fn changed_style(&mut self, value: &str, share: Share, report: &mut Report<'_>, cause: Cause<'_>) {
+        let css = style::understood(&link::decoded(value));
+        let loads = style::loads(&css);
+        self.is_loud |= !style::is_quiet(value, 0..value.len());
+        let is_good = match share {
+            // What it changes belongs to an element that is there for everybody, with all that stands in it.
+            Share::Part => loads.is_empty() && self.value.is_quiet(),
+            _ if self.tag_share != Share::Whole => loads.is_empty() && !self.is_loud,
+            _ => {
+                style::is_harmless(&css)
+                    || !loads.is_empty() && loads.iter().all(|load| report.is_allowed(&load.address))
+            }
+        };
+        if !is_good {
+            report.refuse("a style that loads or hides something,", cause);
+        }
+    }
+
+    fn same_attribute(&mut self, name: &str, report: &mut Report<'_>) {
+        let value = || link::decoded(&self.value.as_text());
+        if name == "style" {
+            let css = style::understood(&value());
+            if style::is_handed_down(&css) {
+                let handed_down = style::loads(&css).into_iter().map(|load| load.address);
+                report.loads.extend(handed_down.map(|address| Load { address, from: Extent::Markup }));
+            }
+        } else if self.tag == "link" && name == "href" {
+            let address = value().trim().to_owned();
+            if !style::is_font_service(&address) {
+                report.loads.push(Load { address, from: Extent::Values });
+            }
+        } else if name == "loading" {
+            report.loads.push(Load { address: "what has loading=".into(), from: Extent::Texts });
+        }
+    }
+
+    /// Whether the tag ends a word.
+    fn end_tag<'a>(&mut self, report: &mut Report<'a>, cause: Option<Cause<'a>>) -> bool {
+        let name = std::mem::take(&mut self.tag);
+        let ends_word = !markup::is_inline(&name);
+        let cause = cause.or(report.depends.map(|(_, cause)| cause));
+        let (Share::Whole, Some(cause)) = (self.tag_share, cause) else { return ends_word };
+        report.depends(Extent::Markup, cause);
+        let is_known = match markup::element(&name) {
+            Element::Plain => true,
+            Element::Link => self.is_end || self.has_address,
+            Element::Other => false,
+        };
+        if !is_known {
+            report.refuse(&format!("<{name}>"), cause);
+        }
+        if self.is_end {
+            self.frame.close(&name);
+        } else if !markup::is_void(&name) {
+            self.frame.opened.push(Opened { name, is_loud: self.is_loud });
+        }
+        ends_word
+    }
+
+    fn end_sheet<'a>(&mut self, report: &mut Report<'a>, cause: Option<Cause<'a>>) {
+        let css = style::understood(&self.sheet.as_text());
+        let sees_text = style::sees_text(&css);
+        report.loads.extend(style::loads(&css).into_iter().map(|load| Load {
+            address: load.address,
+            from: match load.kind {
+                Kind::Font if !sees_text => Extent::Texts,
+                Kind::Rule if !sees_text => Extent::Markup,
+                Kind::Font | Kind::Rule | Kind::Sheet => Extent::Values,
+            },
+        }));
+        let changed = if self.sheet.changed.is_empty() {
+            None
+        } else {
+            cause.or(report.depends.map(|(_, cause)| cause))
+        };
+        if let Some(cause) = changed {
+            self.changed_sheet(report, cause);
+        }
+        self.sheet.clear();
+    }
+
+    fn changed_sheet<'a>(&self, report: &mut Report<'a>, cause: Cause<'a>) {
+        report.depends(Extent::Markup, cause);
+        if !self.sheet.is_quiet() {
+            report.refuse("a style sheet that loads, hides or chooses something", cause);
+        }
+    }
+
+    /// What the branch leaves behind in the middle of a tag or style.
+    pub fn end_branch<'a>(
+        &mut self,
+        (start, end): (Ground, Ground),
+        report: &mut Report<'a>,
+        cause: Option<Cause<'a>>,
+    ) {
+        let (Ground::Html(start), Ground::Html(end)) = (start, end) else { return };
+        if matches!(end, State::BeforeAttribute(_) | State::AfterAttributeName(..)) {
+            self.end_attribute(report, cause);
+        }
+        let Some(cause) = cause else { return };
+        if is_in_tag(end) && !is_in_tag(start) {
+            report.refuse("a tag that begins and does not end", cause);
+        }
+        if is_raw(end) && !self.sheet.changed.is_empty() {
+            self.changed_sheet(report, cause);
+        }
+        if matches!(end, State::Value(..)) && self.attribute == "style" && self.attribute_share != Share::Same
+        {
+            let share = if self.tag_share == Share::Whole { Share::Whole } else { self.attribute_share };
+            self.changed_style(&self.value.as_text(), share, report, cause);
+        }
+    }
+
+    /// Behind a block one branch is followed on. What the other wrote into a style, too, stands there then; any other value
+    /// in which they differ is no longer a literal one.
+    pub fn join(&mut self, start: &Self, other: &Self) {
+        self.sheet.add(&other.sheet, start.sheet.text.len());
+        if self.attribute == "style" {
+            self.value.add(&other.value, start.value.text.len());
+        } else if self.value.text != other.value.text {
+            self.value.push(b'\xff', true);
+        }
+    }
+}
