@@ -16,7 +16,7 @@ pub fn harden() {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map_or_else(String::new, ToString::to_string);
         if tracing::dispatcher::has_been_set() {
-            tracing::error!(%place, "a task failed (panic); its job is reported as lost");
+            tracing::error!(%place, "a task failed (panic), a defect of the relay");
         } else {
             // Nobody is left to tell when stderr is gone.
             let _ = writeln!(std::io::stderr(), "error: defect in tokenrelay at {place}; please report it");

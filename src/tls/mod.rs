@@ -16,7 +16,7 @@ pub use dev::{DevAuthority, DevError};
 pub use error::TlsError;
 pub use fresh::Reread;
 pub use server::{ServerFiles, ServerTls};
-pub use server_stream::ServerStream;
+pub use server_stream::{ServerStream, accept};
 pub use validity::Validity;
 
 use crate::plain_file;

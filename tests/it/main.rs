@@ -30,6 +30,8 @@ mod smtp;
 mod startup;
 mod targets;
 mod templates;
+mod tls_client;
+mod tls_records;
 mod transcript;
 mod trust;
 mod vault;

@@ -56,7 +56,7 @@ where
     let mut conversation = Conversation::new(door.clone(), (source, place), channel);
     match &door.settings.tls {
         DoorTls::Implicit(acceptor) => {
-            let handshake = ServerStream::accept(acceptor().config().clone(), stream);
+            let handshake = tls::accept(acceptor().config().clone(), stream);
             let Some(mut stream) = conversation.encrypt(handshake).await else { return };
             conversation.recognise(&stream);
             conversation.converse(&mut stream, Event::Connected).await;
@@ -64,7 +64,7 @@ where
         DoorTls::StartTls(acceptor) => {
             let ended = conversation.converse(&mut stream, Event::Connected).await;
             if ended == Ended::Encrypt {
-                let handshake = ServerStream::accept(acceptor().config().clone(), stream);
+                let handshake = tls::accept(acceptor().config().clone(), stream);
                 let Some(mut stream) = conversation.encrypt(handshake).await else { return };
                 conversation.recognise(&stream);
                 conversation.converse(&mut stream, Event::Encrypted).await;
@@ -113,11 +113,8 @@ impl Conversation {
     }
 
     /// The engine whose certificate this is; the handshake has verified it.
-    fn recognise<S>(&mut self, stream: &ServerStream<S>)
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let shown = stream.peer_certificates().and_then(<[_]>::first);
+    fn recognise<S>(&mut self, stream: &ServerStream<S>) {
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let Some(certificate) = shown else { return };
         match self.door.house.engines().by_certificate(&tls::names_of(certificate)) {
             Some(engine) => {
