@@ -3,6 +3,7 @@
 use crate::fault::{Fault, Reason};
 use crate::nearest::did_you_mean;
 use crate::person::is_purpose;
+use crate::senders::Senders;
 use aws_lc_rs::{constant_time, digest};
 use std::fmt;
 use std::sync::Arc;
@@ -66,6 +67,8 @@ pub struct Engine {
     /// Person fields its jobs may reveal, or `*`.
     pub fields: Vec<String>,
     pub purposes: Vec<String>,
+    /// What it may name as sender; `None` is everything.
+    pub senders: Option<Senders>,
     /// Placeholders of other products that its messages mean as they stand, or `*`.
     pub allow_literal: Vec<String>,
     /// Used when neither job nor template states a purpose.
@@ -81,6 +84,19 @@ impl Engine {
 
     pub fn may_reveal(&self, field: &str) -> bool {
         granted(&self.fields, field)
+    }
+
+    /// # Errors
+    /// `sender-not-granted` for an address that is not covered by what the engine may name as sender in `place`.
+    pub fn check_sender(&self, place: &str, address: &str) -> Result<(), Fault> {
+        if self.senders.as_ref().is_none_or(|senders| senders.cover(address)) {
+            return Ok(());
+        }
+        let detail = format!(
+            "engine '{}' may not send from the address in {place}; use one of senders of this [[engine]], or add its address or domain there",
+            self.name
+        );
+        Err(Fault::new(Reason::SenderNotGranted, detail))
     }
 
     pub fn may_mail_literally(&self, text: &str) -> bool {
@@ -232,6 +248,7 @@ mod tests {
             templates: vec!["shop-*".into(), "welcome".into()],
             fields: vec!["first_name".into()],
             purposes: purposes.iter().map(|p| String::from(*p)).collect(),
+            senders: None,
             allow_literal: vec![],
             purpose_default: None,
             rate_per_second_max: None,

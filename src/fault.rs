@@ -18,6 +18,7 @@ pub enum Reason {
     MissingField,
     FieldNotGranted,
     PurposeNotGranted,
+    SenderNotGranted,
     TemplateNotFound,
     BadTemplate,
     BadJob,
@@ -31,7 +32,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::UnknownToken,
         Self::ExpiredToken,
         Self::NotAToken,
@@ -42,6 +43,7 @@ impl Reason {
         Self::MissingField,
         Self::FieldNotGranted,
         Self::PurposeNotGranted,
+        Self::SenderNotGranted,
         Self::TemplateNotFound,
         Self::BadTemplate,
         Self::BadJob,
@@ -72,6 +74,7 @@ impl Reason {
             Self::MissingField => "missing-field",
             Self::FieldNotGranted => "field-not-granted",
             Self::PurposeNotGranted => "purpose-not-granted",
+            Self::SenderNotGranted => "sender-not-granted",
             Self::TemplateNotFound => "template-not-found",
             Self::BadTemplate => "bad-template",
             Self::BadJob => "bad-job",

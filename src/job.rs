@@ -282,6 +282,7 @@ impl Job {
             templates: vec![],
             fields: vec![],
             purposes: vec![],
+            senders: None,
             allow_literal: vec![],
             purpose_default: None,
             rate_per_second_max: None,

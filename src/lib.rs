@@ -34,6 +34,7 @@ pub mod render;
 pub mod report;
 pub mod resolve;
 pub mod secret;
+pub mod senders;
 pub mod table;
 pub mod telemetry;
 pub mod ticket;

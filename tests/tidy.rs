@@ -30,6 +30,7 @@ const NOUNS: &[&str] = &[
     "personal",
     "plain_file",
     "secret",
+    "senders",
     "ticket",
 ];
 

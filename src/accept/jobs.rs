@@ -174,6 +174,7 @@ pub mod tests {
             templates: vec!["*".into()],
             fields: vec![],
             purposes: vec!["service".into()],
+            senders: None,
             allow_literal: vec![],
             purpose_default: None,
             rate_per_second_max: None,

@@ -165,6 +165,7 @@ mod tests {
             templates: vec![],
             fields: vec![],
             purposes: vec![],
+            senders: None,
             allow_literal: vec![],
             purpose_default: None,
             rate_per_second_max: rate,

@@ -144,6 +144,7 @@ pub fn engine(config: &EngineConfig) -> Result<Arc<Engine>, CliError> {
         templates: config.templates.clone(),
         fields: config.fields.clone(),
         purposes: config.purposes.clone(),
+        senders: config.senders.clone(),
         allow_literal: config.allow_literal.clone(),
         purpose_default: config.purpose_default.clone(),
         rate_per_second_max: config.rate_per_second_max,

@@ -19,6 +19,7 @@ pub use section::Problem;
 use crate::job::Acceptance;
 use crate::resolve::ConsentRule;
 use crate::secret::SecretRef;
+use crate::senders::Senders;
 use crate::tls::{ServerFiles, Trust};
 use std::fmt;
 use std::net::SocketAddr;
@@ -213,6 +214,8 @@ pub struct EngineConfig {
     pub templates: Vec<String>,
     pub fields: Vec<String>,
     pub purposes: Vec<String>,
+    /// What it may name as sender; `None` is everything.
+    pub senders: Option<Senders>,
     /// Placeholders of other products that its messages mean as they stand.
     pub allow_literal: Vec<String>,
     pub purpose_default: Option<String>,

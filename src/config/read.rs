@@ -10,6 +10,7 @@ use super::{
 use crate::nearest::{did_you_mean, nearest};
 use crate::resolve::ConsentRule;
 use crate::secret::SecretRef;
+use crate::senders::Senders;
 use crate::tls::{Pin, Trust};
 use rustls_pki_types::ServerName;
 use std::collections::BTreeSet;
@@ -317,7 +318,9 @@ fn engine(section: Section<'_>) -> Option<EngineConfig> {
             "a reference such as \"file:keys/campaigns.secret\" (or give client_cert_san)",
         );
     }
+    let senders = senders(&section);
     let engine = EngineConfig {
+        senders,
         templates: section.texts("templates").unwrap_or_default(),
         fields: section.texts("fields").unwrap_or_default(),
         purposes: section.texts("purposes").unwrap_or_default(),
@@ -330,6 +333,17 @@ fn engine(section: Section<'_>) -> Option<EngineConfig> {
     };
     section.finish();
     Some(engine)
+}
+
+fn senders(section: &Section<'_>) -> Option<Senders> {
+    match Senders::parse(&section.texts("senders")?) {
+        Ok(senders) => Some(senders),
+        Err(cause) => {
+            let mend = "write news@brand.example, brand.example, or *.brand.example for the domains below it";
+            section.problem_mended("senders", format!("engine.senders: {cause}"), mend);
+            None
+        }
+    }
 }
 
 /// What listeners and engines have to say about each other.

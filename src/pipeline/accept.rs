@@ -49,6 +49,15 @@ fn unmeant(literal: &str) -> Fault {
     Fault::new(Reason::BadTemplate, detail)
 }
 
+/// The envelope sender that the job names (the null one is everybody's), and what its content says.
+fn check_senders(job: &Job, rules: &Rules) -> Result<(), Fault> {
+    if let Some(sender) = job.sender.as_deref().filter(|sender| !sender.is_empty()) {
+        job.engine.check_sender("MAIL FROM", sender)?;
+    }
+    let named = rules.renderer.named_senders(&job.content)?;
+    named.iter().try_for_each(|named| job.engine.check_sender(named.place, &named.address))
+}
+
 impl Pipeline {
     /// What can be judged without looking up the person: the template, the engine's grants, the deadline, and, where the
     /// message depends on the person, the job's data.
@@ -106,6 +115,9 @@ impl Pipeline {
             return Err(unmeant(literal));
         }
         purpose(job, &plan)?;
+        if job.engine.senders.is_some() {
+            check_senders(job, rules)?;
+        }
         let withheld = plan.person_fields().find(|field| !job.engine.may_reveal(field)).map(str::to_owned);
         match withheld {
             Some(field) => Err(Fault::new(

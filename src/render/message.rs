@@ -14,6 +14,7 @@ mod media;
 mod multipart;
 mod outline;
 mod parameters;
+pub mod senders;
 #[cfg(test)]
 mod tests;
 mod trace;

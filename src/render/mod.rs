@@ -22,6 +22,7 @@ mod info;
 mod judge;
 #[cfg(test)]
 mod judge_tests;
+mod later_mail;
 pub mod leak;
 mod links;
 pub mod lint;

@@ -5,7 +5,8 @@ use super::info::TemplateInfo;
 use super::lint::Lint;
 use super::literals::Unmeant;
 use super::memo::{Kind, Memo};
-use super::plan::{Plan, PlanBuilder};
+use super::message::senders::{Named, named_senders};
+use super::plan::{Plan, PlanBuilder, mailbox};
 use super::program::{Program, Syntax};
 use super::scope::FieldRules;
 use super::shelf::Shelf;
@@ -81,6 +82,22 @@ impl Renderer {
         }
     }
 
+    /// Whom a content that came with its job says it is from, and where it wants answers. A template's own `from` and `reply_to`
+    /// are the operator's.
+    ///
+    /// # Errors
+    /// As [`Renderer::plan`].
+    pub fn named_senders(&self, content: &Content) -> Result<Vec<Named>, Fault> {
+        match content {
+            Content::Template(_) => Ok(Vec::new()),
+            Content::Inline(inline) => Ok(inline_senders(inline)),
+            Content::Message(raw) => {
+                let token_of = |address: &str| Token::from_address(address, &self.token_domains).ok();
+                named_senders(raw, &token_of)
+            }
+        }
+    }
+
     /// How many contents that came with jobs were compiled: 1 for a campaign, however many messages it has.
     pub fn plans_compiled(&self) -> u64 {
         self.memo.plans_compiled()
@@ -94,6 +111,16 @@ impl Renderer {
     pub fn templates(&self) -> impl Iterator<Item = &TemplateInfo> {
         self.shelf.infos()
     }
+}
+
+fn inline_senders(inline: &InlineContent) -> Vec<Named> {
+    let given = [("content.from", Some(&inline.from)), ("content.reply_to", inline.reply_to.as_ref())];
+    let entries = given.into_iter().filter_map(|(place, value)| Some((place, value?)));
+    let each = |(place, value): (&'static str, &String)| {
+        let list = mailbox::read_list(value.as_bytes()).into_iter();
+        list.map(move |entry| Named { place, address: entry.address })
+    };
+    entries.flat_map(each).collect()
 }
 
 fn canonical(inline: &InlineContent) -> Canonical {

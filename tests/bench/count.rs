@@ -172,6 +172,7 @@ fn job_json() -> Box<dyn FnMut()> {
         templates: vec!["*".into()],
         fields: vec!["*".into()],
         purposes: vec!["service".into()],
+        senders: None,
         allow_literal: vec![],
         purpose_default: None,
         rate_per_second_max: None,

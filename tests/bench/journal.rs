@@ -124,6 +124,7 @@ fn engine() -> Arc<Engine> {
         templates: vec![],
         fields: vec![],
         purposes: vec![],
+        senders: None,
         allow_literal: vec![],
         purpose_default: None,
         rate_per_second_max: None,

@@ -36,6 +36,7 @@ fn job_lines() {
         templates: vec!["*".into()],
         fields: vec!["*".into()],
         purposes: vec!["service".into()],
+        senders: None,
         allow_literal: vec![],
         purpose_default: None,
         rate_per_second_max: None,

@@ -108,6 +108,7 @@ fn engine() -> Arc<Engine> {
         templates: vec!["*".into()],
         fields: vec!["*".into()],
         purposes: vec!["service".into()],
+        senders: None,
         allow_literal: vec![],
         purpose_default: None,
         rate_per_second_max: None,

@@ -24,6 +24,7 @@ mod program;
 mod readiness;
 mod reload;
 mod requiretls;
+mod senders;
 mod set_up;
 mod shutdown;
 mod smtp;

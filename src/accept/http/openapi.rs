@@ -136,6 +136,7 @@ pub(super) enum ReasonText {
     MissingField,
     FieldNotGranted,
     PurposeNotGranted,
+    SenderNotGranted,
     TemplateNotFound,
     BadTemplate,
     BadJob,

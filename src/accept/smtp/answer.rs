@@ -66,7 +66,8 @@ fn code(fault: &Fault) -> ReplyCode {
         | Reason::Erased
         | Reason::Duplicate
         | Reason::FieldNotGranted
-        | Reason::PurposeNotGranted => ReplyCode::new(550, 5, 7, 1),
+        | Reason::PurposeNotGranted
+        | Reason::SenderNotGranted => ReplyCode::new(550, 5, 7, 1),
         // RFC 6152 §3: conversion is required and not possible.
         Reason::BadJob if fault.circumstance() == Circumstance::NeedsEightBit => ReplyCode::new(554, 5, 6, 3),
         Reason::MissingField | Reason::TemplateNotFound | Reason::BadJob => ReplyCode::new(550, 5, 6, 0),
@@ -121,6 +122,7 @@ mod tests {
             (Reason::MissingField, "550 5.6.0"),
             (Reason::FieldNotGranted, "550 5.7.1"),
             (Reason::PurposeNotGranted, "550 5.7.1"),
+            (Reason::SenderNotGranted, "550 5.7.1"),
             (Reason::TemplateNotFound, "550 5.6.0"),
             (Reason::BadTemplate, "554 5.6.0"),
             (Reason::BadJob, "550 5.6.0"),

@@ -207,6 +207,9 @@ fn shared_secrets(config: &Config) -> Vec<Step> {
 /// What an engine developer should know of what it is granted.
 fn told(config: &Config, engine: &EngineConfig, renderer: &Renderer) -> String {
     let mut parts = vec![format!("may mail for {}", engine.purposes.join(", "))];
+    if engine.senders.is_none() {
+        parts.push("from any address (set senders to bind it to its own)".into());
+    }
     if engine.templates.is_empty() {
         parts.push("only messages of its own (templates is empty)".into());
     }

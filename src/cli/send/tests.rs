@@ -85,6 +85,7 @@ fn house(jobs: Arc<AtomicU32>, round: Arc<AtomicU32>) -> House {
         templates: vec!["*".into()],
         fields: vec![],
         purposes: vec!["service".into()],
+        senders: None,
         allow_literal: vec![],
         purpose_default: None,
         rate_per_second_max: None,

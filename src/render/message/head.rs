@@ -171,9 +171,8 @@ impl HeadReader<'_> {
         Ok(Mailbox { name, who })
     }
 
-    /// Sendmail and its like take a local part for an address, and so it is here.
     fn token(&self, address: &str) -> Option<Token> {
-        (self.token_of)(address).or_else(|| bare_token(address))
+        token(self.token_of, address)
     }
 
     fn names_a_token(&self, name: &str) -> bool {
@@ -181,12 +180,17 @@ impl HeadReader<'_> {
     }
 }
 
+/// Sendmail and its like take a local part for an address, and so it is here.
+pub fn token(token_of: &dyn Fn(&str) -> Option<Token>, address: &str) -> Option<Token> {
+    token_of(address).or_else(|| bare_token(address))
+}
+
 fn bare_token(local: &str) -> Option<Token> {
     if local.contains('@') { None } else { Token::from_local(local).ok() }
 }
 
 /// A token by itself is an address, and not the name of nobody.
-fn read_list(value: &str) -> Vec<Written> {
+pub fn read_list(value: &str) -> Vec<Written> {
     let mut written = mailbox::read_list(value.trim_ascii_end().as_bytes());
     for entry in written.iter_mut().filter(|entry| entry.address.is_empty()) {
         let is_token = |name: &mut String| bare_token(name.trim()).is_some();
@@ -202,7 +206,7 @@ fn unreadable_name(header: &str) -> Fault {
 }
 
 /// `{{person.email}}`, however it is spaced.
-fn is_own_address(address: &str) -> bool {
+pub fn is_own_address(address: &str) -> bool {
     let inner = address.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
     inner.is_some_and(|path| path.trim_matches(['{', '}', ' ']) == "person.email")
 }

@@ -1,11 +1,13 @@
 //! Fields of a message's header that are not sent on: those that speak of the message as it came, that are for this relay
-//! only, that name hidden recipients, or that name a token beside the person's address.
+//! only, that name hidden recipients, that make somebody's software write to others later, or that name a token beside the
+//! person's address.
 
 use super::field::Field;
 use super::misplaced;
 use super::word::{self, Text};
 use crate::fault::Fault;
 use crate::job::Token;
+use crate::render::later_mail;
 
 /// What becomes of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +35,8 @@ pub fn fate(field: &Field<'_>, token_of: &dyn Fn(&str) -> Option<Token>) -> Resu
 }
 
 fn is_dropped(field: &Field<'_>) -> bool {
-    const EXACT: [&str; 15] = [
+    const EXACT: [&str; 14] = [
         "bcc",
-        "resent-bcc",
         "return-path",
         "dkim-signature",
         "dkim2-signature",
@@ -51,7 +52,10 @@ fn is_dropped(field: &Field<'_>) -> bool {
         "apparently-to",
     ];
     let starts = |with: &str| field.name.get(..with.len()).is_some_and(|s| s.eq_ignore_ascii_case(with));
-    EXACT.iter().any(|name| field.is(name)) || starts("arc-") || starts("x-tokenrelay-")
+    EXACT.iter().any(|name| field.is(name))
+        || starts("arc-")
+        || starts("x-tokenrelay-")
+        || later_mail::asks_for_mail(field.name)
 }
 
 /// Without such a field the reader, or the engine, would miss something. Any other one is traces of earlier hops,
@@ -126,7 +130,6 @@ mod tests {
         }
         for kept in [
             "Received: from a by b for <news@shop.example>; Thu",
-            "Errors-To: bounces@shop.example",
             "X-Note: e_0123456789",
             "X-Note: e_@tokens.example",
         ] {
@@ -135,5 +138,40 @@ mod tests {
         assert_eq!(fate_of("Subject: for e_0123456789@tokens.example"), None);
         assert_eq!(fate_of("List-Unsubscribe: <https://x.test/?to=e_0123456789%40tokens.example>"), None);
         assert_eq!(fate_of("List-Unsubscribe: <mailto:u-e_0123456789@tokens.example>"), None);
+    }
+    #[test]
+    fn p10_nobody_is_asked_to_write_later() {
+        for name in [
+            "Disposition-Notification-To",
+            "DISPOSITION-NOTIFICATION-OPTIONS",
+            "Return-Receipt-To",
+            "Errors-To",
+            "X-Confirm-Reading-To",
+            "Read-Receipt-To",
+            "X-PMRQC",
+            "Generate-Delivery-Report",
+            "Prevent-NonDelivery-Report",
+            "Notice-Requested-Upon-Delivery-To",
+            "Mail-Followup-To",
+            "Return-Path",
+            "Delivered-To",
+            "X-Original-To",
+            "Original-Recipient",
+            "Resent-From",
+            "Resent-Reply-To",
+        ] {
+            for line in [
+                format!("{name}: bounces@shop.example"),
+                format!("{name} : 1"),
+                format!("{name}:\r\n a@b.example"),
+            ] {
+                assert_eq!(fate_of(&line), Some(Fate::Drop), "{line}");
+            }
+        }
+        for kept in
+            ["X-Errors: 1", "Reply: a@b.example", "Sent-From: a@b.example", "List-Post: <mailto:a@b.example>"]
+        {
+            assert_eq!(fate_of(kept), Some(Fate::Keep), "{kept}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use super::{Envelope, Plan, fields_read};
 use crate::render::body::{Body, Layout, Place};
 use crate::render::encode::header::Unfoldable;
 use crate::render::encode::{Address, Output, base64, header, parameter, word};
+use crate::render::later_mail;
 use crate::render::leak;
 use crate::render::lint::Lint;
 use crate::render::program::{Program, Syntax};
@@ -93,6 +94,13 @@ impl PlanBuilder {
         if !header::is_name(name) || is_ours(name) {
             let cause = format!("the header '{}' cannot be set", name.escape_debug());
             return Err(self.lint(cause, "remove it; the relay writes the structural headers itself"));
+        }
+        if later_mail::asks_for_mail(name) {
+            let cause = format!("the header '{name}' asks people's software to write to somebody later");
+            return Err(self.lint(
+                cause,
+                "remove it: bounces go to return_path, answers to reply_to, and no receipts are asked for",
+            ));
         }
         if fields_read(&program).next().is_some() && !leak::header_may_hold_person(name) {
             let cause = format!("person.* in the header {name}, which machines log");
@@ -271,7 +279,7 @@ fn is_ours(name: &str) -> bool {
         "return-path",
     ];
     let name = name.to_ascii_lowercase();
-    OURS.contains(&name.as_str()) || name.starts_with("content-") || name.starts_with("resent-")
+    OURS.contains(&name.as_str()) || name.starts_with("content-")
 }
 
 /// What stands in a field for machines whoever the job is for, and is too long for a line by itself.

@@ -31,6 +31,19 @@ fn builder() -> PlanBuilder {
 }
 
 #[test]
+fn p10_a_template_that_asks_for_later_mail_is_refused_when_it_is_loaded() {
+    for name in
+        ["Disposition-Notification-To", "errors-to", "Return-Receipt-To", "X-Confirm-Reading-To", "Resent-To"]
+    {
+        let lints = builder().header(name, program("a@shop.example", Syntax::Header)).unwrap_err();
+        assert!(
+            lints[0].to_string().contains(name) && lints[0].to_string().contains("return_path"),
+            "{lints:?}"
+        );
+    }
+}
+
+#[test]
 fn c4_a_template_whose_own_text_is_too_long_for_a_line_is_refused_when_it_is_loaded() {
     let long = format!("<https://x.example/{}{{{{data.order}}}}>", "u".repeat(1000));
     let lints = builder().header("List-Unsubscribe", program(&long, Syntax::Header)).unwrap_err();

@@ -129,6 +129,7 @@ pub(super) fn engine(name: &str, rate: Option<u32>) -> Arc<Engine> {
         templates: vec!["*".into()],
         fields: vec!["first_name".into()],
         purposes: vec!["service".into()],
+        senders: None,
         allow_literal: vec![],
         purpose_default: None,
         rate_per_second_max: rate,

@@ -40,6 +40,7 @@ fn fake_house() -> FakeHouse {
         templates: vec!["*".into()],
         fields: vec!["*".into()],
         purposes: vec!["service".into()],
+        senders: None,
         allow_literal: vec![],
         purpose_default: None,
         rate_per_second_max: None,
