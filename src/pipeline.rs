@@ -3,9 +3,11 @@
 mod accept;
 mod clock;
 mod guesses;
+mod unknown_tokens;
 
 pub use clock::Clock;
 pub use guesses::Guesses;
+pub use unknown_tokens::UnknownTokens;
 
 use crate::fault::{Circumstance, Fault, Reason};
 use crate::gate::Gate;
@@ -57,6 +59,7 @@ pub struct Pipeline {
     /// for more of what it already holds could wait for itself.
     pub room: Gate,
     pub guesses: Guesses,
+    pub unknown_tokens: UnknownTokens,
 }
 
 /// A message for a target.
@@ -74,6 +77,9 @@ impl Pipeline {
             Err(fault) => {
                 if fault.circumstance() == Circumstance::PersonsValues {
                     self.guesses.count(&job.engine.name);
+                }
+                if fault.reason == Reason::UnknownToken {
+                    self.unknown_tokens.count(&job.engine.name);
                 }
                 Outcome::Failed(fault.of_repeat(job.repeat))
             }

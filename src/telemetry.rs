@@ -57,6 +57,11 @@ struct StateLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EngineLabel {
+    engine: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TargetLabel {
     target: String,
     what: &'static str,
@@ -102,6 +107,16 @@ impl Page {
             family.get_or_create(&TargetLabel { target, what }).inc_by(count);
         }
         self.0.register("target", "What happened at each target", family);
+        self
+    }
+
+    /// Tokens that the vault did not know: `(engine, count)`.
+    pub fn unknown_tokens(&mut self, counts: impl Iterator<Item = (String, u64)>) -> &mut Self {
+        let family = Family::<EngineLabel, Counter>::default();
+        for (engine, count) in counts {
+            family.get_or_create(&EngineLabel { engine }).inc_by(count);
+        }
+        self.0.register("unknown_tokens", "Recipients that the vault did not know, by engine", family);
         self
     }
 

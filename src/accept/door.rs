@@ -1,6 +1,6 @@
 //! What a door needs from the house behind it. Doors know these calls and the nouns, never another room.
 
-use crate::engine::Engines;
+use crate::engine::{Engine, Engines};
 use crate::fault::{Fault, Reason};
 use crate::gate::Gate;
 use crate::job::{Acceptance, Job, SendNumber, Token};
@@ -14,6 +14,7 @@ type Submit = dyn Fn(Job, Acceptance) -> BoxFuture<'static, (SendNumber, Outcome
 type HoldAll =
     dyn Fn(Vec<Job>) -> BoxFuture<'static, Result<Vec<(SendNumber, Outcome)>, Fault>> + Send + Sync;
 type Known = dyn Fn(Token) -> BoxFuture<'static, Result<(), Fault>> + Send + Sync;
+type NoteUnknown = dyn Fn(&Arc<str>) + Send + Sync;
 type Number = dyn Fn(&str, &str) -> SendNumber + Send + Sync;
 
 /// The house as a door sees it. Cheap to clone: every session holds one.
@@ -25,6 +26,7 @@ pub struct House {
     submit: Arc<Submit>,
     hold_all: Option<Arc<HoldAll>>,
     known: Arc<Known>,
+    note_unknown: Option<Arc<NoteUnknown>>,
     number: Arc<Number>,
 }
 
@@ -48,6 +50,7 @@ impl House {
             submit: Arc::new(submit),
             hold_all: None,
             known: Arc::new(known),
+            note_unknown: None,
             number: Arc::new(number),
         }
     }
@@ -72,6 +75,11 @@ impl House {
         + 'static,
     ) -> Self {
         Self { hold_all: Some(Arc::new(hold_all)), ..self }
+    }
+
+    /// With `note_unknown`, which hears whose recipient was refused as unknown before there was a job.
+    pub fn noting_unknown(self, note_unknown: impl Fn(&Arc<str>) + Send + Sync + 'static) -> Self {
+        Self { note_unknown: Some(Arc::new(note_unknown)), ..self }
     }
 
     /// Whether jobs may be held here, so that several of them can have one answer.
@@ -109,12 +117,18 @@ impl House {
         }
     }
 
-    /// Where jobs may be held, a vault that is away for now is no reason to turn a recipient away.
+    /// Whether a token stands for somebody, asked by the engine that names it. Where jobs may be held, a vault that is away for now is no reason to turn a recipient away.
     ///
     /// # Errors
     /// `unknown-token` and its kin, or a temporary fault of the vault.
-    pub async fn known(&self, token: Token) -> Result<(), Fault> {
+    pub async fn known(&self, token: Token, engine: Option<&Engine>) -> Result<(), Fault> {
         match (self.known)(token).await {
+            Err(fault) if fault.reason == Reason::UnknownToken => {
+                if let (Some(note), Some(engine)) = (&self.note_unknown, engine) {
+                    note(&engine.name);
+                }
+                Err(fault)
+            }
             Err(fault) if fault.is_transient() && self.may_hold() => Ok(()),
             known => known,
         }

@@ -94,6 +94,7 @@ impl App {
             clock: crate::pipeline::Clock::default(),
             room: gate(&config).light(),
             guesses: crate::pipeline::Guesses::default(),
+            unknown_tokens: crate::pipeline::UnknownTokens::default(),
         };
         let custody = Arc::new(Custody::new(pipeline, journal(&config)?, config.limits.handoff_wait));
         let parts = Arc::new(Parts {
@@ -228,6 +229,8 @@ fn house(parts: &Arc<Parts>, engines: watch::Receiver<Arc<Engines>>, vault: &Vau
         },
         move |engine, job_id| numbers.of(engine, job_id),
     );
+    let noted = parts.clone();
+    let house = house.noting_unknown(move |engine| noted.custody.pipeline.unknown_tokens.count(engine));
     if parts.custody.journal.is_none() {
         return house;
     }

@@ -42,6 +42,7 @@ impl Parts {
         let resolve = self.custody.pipeline.resolver.stats();
         let mut page = Page::default();
         page.jobs(&self.custody.board).stages(&self.custody.pipeline.stages).targets(self.target_counts());
+        page.unknown_tokens(self.custody.pipeline.unknown_tokens.counts().into_iter());
         page.target_states(self.target_states()).learned(self.learned());
         page.counter("resolve_hits", "Tokens answered from the cache", resolve.hits.load(Relaxed))
             .counter("resolve_misses", "Tokens read from the vault", resolve.misses.load(Relaxed))

@@ -3,10 +3,9 @@
 mod doors;
 mod engines;
 mod journal;
-mod private;
 mod targets;
 
-use super::{CliError, Exit, WithConfig, context, screen};
+use super::{CliError, Exit, WithConfig, context, private, screen};
 use crate::config::{Config, ConfigError, Problem};
 use crate::render::Renderer;
 use crate::vault::Vault;
@@ -101,10 +100,20 @@ fn unread(error: &ConfigError) -> Vec<Step> {
     }
 }
 
+fn private_files(config: &Config) -> Step {
+    const NAME: &str = "private files";
+    let (count, exposed) = private::look(config);
+    if exposed.is_empty() {
+        return Step::good(NAME, format!("{count} are closed to other users"));
+    }
+    let (cause, fix) = private::told(&exposed);
+    Step::bad(NAME, cause, fix)
+}
+
 async fn steps(config: &Config, args: &CheckArgs) -> Vec<Step> {
     let renderer = Renderer::read(context::render_settings(config));
     let mut steps = vec![Step::good("configuration", config.file.display().to_string())];
-    steps.push(private::private_files(config));
+    steps.push(private_files(config));
     steps.extend(templates(&renderer));
     steps.extend(engines::engines(config, &renderer));
     steps.push(vault(config));

@@ -15,6 +15,7 @@ pub mod vault;
 
 mod context;
 mod files;
+mod private;
 mod progress;
 mod screen;
 mod stop;

@@ -1,13 +1,14 @@
 //! `tokenrelay serve`: the relay in the foreground. SIGTERM and SIGINT drain it, a second one ends it at once, SIGHUP
 //! reads the configuration again.
 
-use super::{CliError, Exit, WithConfig, context};
+use super::{CliError, Exit, WithConfig, context, private};
 use crate::app::App;
 use crate::config::Config;
 use crate::process;
 use crate::telemetry::{self, LogTo};
 use crate::ticket::Board;
 use sd_notify::NotifyState;
+use std::path::Path;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -29,6 +30,7 @@ pub async fn run(with: WithConfig) -> Result<Exit, CliError> {
     let mut signals = Signals::listen().map_err(CliError::failed)?;
     let config = first_config(&with, &mut signals).await?;
     telemetry::start_log(&config.log, LogTo::Stderr).map_err(CliError::failed)?;
+    private::warn(&config);
     process::raise_file_limit();
     if !process::lock_memory() {
         tracing::warn!(
@@ -53,11 +55,18 @@ pub async fn run(with: WithConfig) -> Result<Exit, CliError> {
 /// that.
 async fn first_config(with: &WithConfig, signals: &mut Signals) -> Result<Config, CliError> {
     let file = with.config.clone();
-    let reading = tokio::task::spawn_blocking(move || context::config(&file));
+    let reading = tokio::task::spawn_blocking(move || checked(&file));
     tokio::select! {
         read = reading => read.map_err(|_| CliError::failed("reading the configuration broke off"))?,
         () = signals.stop() => end_now(Exit::Ok),
     }
+}
+
+/// A configuration whose secrets nobody else can read.
+fn checked(file: &Path) -> Result<Config, CliError> {
+    let config = context::config(file)?;
+    private::refuse(&config)?;
+    Ok(config)
 }
 
 async fn start(config: Config, signals: &mut Signals) -> Result<App, CliError> {
@@ -76,7 +85,7 @@ async fn start(config: Config, signals: &mut Signals) -> Result<App, CliError> {
 /// What comes of it: to wait for the next signal, or to stop.
 async fn reload(app: &App, with: &WithConfig, signals: &mut Signals) -> Wake {
     let file = with.config.clone();
-    let read = tokio::task::spawn_blocking(move || context::config(&file));
+    let read = tokio::task::spawn_blocking(move || checked(&file));
     let read = tokio::select! {
         read = read => read,
         () = signals.stop() => return Wake::Stop,

@@ -2,6 +2,7 @@
 //! reported at once with its line and column.
 
 mod advice;
+mod engine;
 mod example;
 mod keys;
 mod listener;
@@ -35,6 +36,7 @@ pub const DEFAULT_FILE: &str = "tokenrelay.toml";
 pub struct Config {
     pub file: PathBuf,
     pub state_dir: PathBuf,
+    pub open_files: OpenFiles,
     pub vault_key: SecretRef,
     pub cache: CacheConfig,
     pub templates_dir: Option<PathBuf>,
@@ -203,6 +205,13 @@ pub struct Timeouts {
     pub data: Duration,
     /// The answer to the content, which a target may look at for long.
     pub final_dot: Duration,
+}
+
+/// What a relay does that finds its secrets open to other users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenFiles {
+    Refuse,
+    Warn,
 }
 
 #[derive(Debug, Clone)]

@@ -1,16 +1,17 @@
 //! Section by section from the tree to the configuration as meant.
 
+use super::engine::engine;
 use super::listener::listener;
 use super::log::log;
 use super::node::{Node, Origin, Unplaced};
 use super::section::{Problem, Reading, Section};
 use super::{
-    Bind, CacheConfig, Config, EngineConfig, JournalConfig, Limits, Listener, Target, Timeouts, TlsMode,
+    Bind, CacheConfig, Config, EngineConfig, JournalConfig, Limits, Listener, OpenFiles, Target, Timeouts,
+    TlsMode,
 };
 use crate::nearest::{did_you_mean, nearest};
 use crate::resolve::ConsentRule;
 use crate::secret::SecretRef;
-use crate::senders::Senders;
 use crate::tls::{Pin, Trust};
 use rustls_pki_types::ServerName;
 use std::collections::BTreeSet;
@@ -56,6 +57,8 @@ pub fn config(
 
 pub(super) fn read(root: &Section<'_>, file: &Path) -> Option<Config> {
     let state_dir = root.path_if_given("state_dir").unwrap_or_else(|| sibling(file, "state"));
+    let choices = [("refuse", OpenFiles::Refuse), ("warn", OpenFiles::Warn)];
+    let open_files = root.choice("open_files", &choices).unwrap_or(OpenFiles::Refuse);
     let vault_key = vault_key(root.section("vault"));
     let cache = cache(root.section("cache"));
     let templates_dir = templates(root.section("templates"));
@@ -76,6 +79,7 @@ pub(super) fn read(root: &Section<'_>, file: &Path) -> Option<Config> {
     Some(Config {
         file,
         state_dir,
+        open_files,
         vault_key,
         cache,
         templates_dir,
@@ -303,47 +307,6 @@ fn is_loopback(host: &str) -> bool {
 fn host_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     if name.is_empty() { "localhost".into() } else { name }
-}
-
-fn engine(section: Section<'_>) -> Option<EngineConfig> {
-    let name = section.required_text("name", "the engine's name, also its SMTP user name");
-    let secret = section.secret("secret");
-    let client_cert_san = section.text("client_cert_san");
-    if client_cert_san.as_ref().is_some_and(String::is_empty) {
-        section.problem("client_cert_san", "engine.client_cert_san is a name in the engine's certificate");
-    }
-    if client_cert_san.is_none() && !section.has("secret") {
-        section.missing(
-            "secret",
-            "a reference such as \"file:keys/campaigns.secret\" (or give client_cert_san)",
-        );
-    }
-    let senders = senders(&section);
-    let engine = EngineConfig {
-        senders,
-        templates: section.texts("templates").unwrap_or_default(),
-        fields: section.texts("fields").unwrap_or_default(),
-        purposes: section.texts("purposes").unwrap_or_default(),
-        allow_literal: section.texts("allow_literal").unwrap_or_default(),
-        purpose_default: section.text("purpose_default"),
-        rate_per_second_max: section.rate_per_second("rate_max"),
-        secret,
-        client_cert_san,
-        name,
-    };
-    section.finish();
-    Some(engine)
-}
-
-fn senders(section: &Section<'_>) -> Option<Senders> {
-    match Senders::parse(&section.texts("senders")?) {
-        Ok(senders) => Some(senders),
-        Err(cause) => {
-            let mend = "write news@brand.example, brand.example, or *.brand.example for the domains below it";
-            section.problem_mended("senders", format!("engine.senders: {cause}"), mend);
-            None
-        }
-    }
 }
 
 /// What listeners and engines have to say about each other.

@@ -368,3 +368,24 @@ async fn a_job_that_one_door_has_delivered_is_no_second_message_at_one_that_hand
     assert_eq!(world.rows("job"), 1, "what only such a door has had is nowhere");
     world.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p11_an_engine_reads_at_once_what_it_was_just_told() {
+    let world = Stage::new().accept("auto").up().await;
+    let mut http = world.http().await;
+    for number in 0..40 {
+        let mut job = world.job(number % 4, &format!("r-{number}"));
+        job["campaign"] = json!("c1");
+        if number % 5 == 4 {
+            job["to"] = json!("e_00000000000000000000000000@tokens.example");
+        }
+        let told = http.post(&job).await.json();
+        let found = http.get_with_key(&format!("/v1/jobs/r-{number}")).await;
+        assert_eq!((found.status, &found.json()["state"]), (200, &told["state"]), "{number}: {}", found.text);
+        let campaign = http.get_with_key("/v1/campaigns/c1").await.json();
+        assert_eq!(campaign["jobs"], json!(number + 1));
+        let results = http.get_with_key("/v1/jobs?campaign=c1").await.text;
+        assert_eq!(results.lines().count(), number + 1);
+    }
+    world.finish().await;
+}

@@ -57,6 +57,16 @@ impl Http {
         Ok(Self { sender, connection, key: key.to_owned(), transcript })
     }
 
+    /// A page that asks who reads it.
+    pub async fn get_with_key(&mut self, path: &str) -> Answer {
+        let request = Request::get(path).header(HOST, "relay");
+        let request = request.header(AUTHORIZATION, format!("Bearer {}", self.key));
+        self.sender.ready().await.unwrap();
+        let response =
+            self.sender.send_request(request.body(UnsyncBoxBody::default()).unwrap()).await.unwrap();
+        self.whole(response).await
+    }
+
     pub async fn get(&mut self, path: &str) -> Answer {
         let body = UnsyncBoxBody::default();
         let request = Request::get(path).header(HOST, "relay").body(body).unwrap();

@@ -182,3 +182,27 @@ fn resident_kib() -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p11_many_unknown_tokens_of_an_engine_are_counted_and_told() {
+    let world = Stage::new().up().await;
+    let mark = crate::log::mark();
+    let (mut http, mut smtp) = (world.http().await, world.smtp().await);
+    for number in 0..120 {
+        let mut job = world.job(0, &format!("u-{number}"));
+        job["to"] = json!(format!("e_{number:026}@tokens.example"));
+        assert_eq!(http.post(&job).await.json()["reason"], "unknown-token");
+    }
+    smtp.say("MAIL FROM:<>").await.unwrap();
+    for number in 200..203 {
+        assert_eq!(smtp.say(&format!("RCPT TO:<e_{number:026}@tokens.example>")).await.unwrap().code, 550);
+    }
+    let metrics = http.get("/metrics").await.text;
+    let line = "tokenrelay_unknown_tokens_total{engine=\"campaigns\"} 123";
+    assert!(metrics.contains(line), "{metrics}");
+    let logged = String::from_utf8(crate::log::since(mark)).unwrap();
+    let told: Vec<&str> =
+        logged.lines().filter(|line| line.contains("many tokens") && line.contains("campaigns")).collect();
+    assert!(!told.is_empty() && !told[0].contains("e_0000"), "{told:?}");
+    world.finish().await;
+}

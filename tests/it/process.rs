@@ -3,7 +3,8 @@
 use crate::program::{Program, count_in, metric, serve};
 use crate::set_up::{Mta, Presence, Stage};
 use crate::world::{World, eventually};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use tokenrelay::load::sink::Script;
 use toml_edit::value;
@@ -130,6 +131,36 @@ async fn c1_a_mistake_is_an_exit_code_also_when_nobody_can_read_it() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tokenrelay"));
     let status = command.args(["serve", "-c", "/nowhere.toml"]).stderr(writer).status().unwrap();
     assert_eq!(status.code(), Some(78));
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p11_a_secret_that_others_can_read_keeps_the_relay_from_starting() {
+    let mut world = Stage::new().for_a_program().await;
+    let secret = world.dir.path().join("keys/campaigns.secret");
+    let state = world.config.state_dir.clone();
+    for (path, open, fix) in [
+        (&secret, 0o644, "chmod o-rwx"),
+        (&secret, 0o660, "chmod g-w,o-rwx"),
+        (&state, 0o777, "chmod g-w,o-rwx"),
+    ] {
+        let before = std::fs::metadata(path).unwrap().permissions();
+        std::fs::set_permissions(path, Permissions::from_mode(open)).unwrap();
+        let output = serve(&world).stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        assert!(said.contains(&format!("{fix} {}", path.display())), "{said}");
+        std::fs::set_permissions(path, before).unwrap();
+    }
+    // As Kubernetes hands it out with `fsGroup`.
+    std::fs::set_permissions(&secret, Permissions::from_mode(0o440)).unwrap();
+    let relay = Program::start(&mut world, |serve| serve).await;
+    relay.signal("-TERM");
+    assert_eq!(relay.ended().await.code(), Some(0));
+    std::fs::set_permissions(&secret, Permissions::from_mode(0o644)).unwrap();
+    let relay = Program::start(&mut world, |serve| serve.env("TOKENRELAY__OPEN_FILES", "warn")).await;
+    relay.signal("-TERM");
+    assert_eq!(relay.ended().await.code(), Some(0));
     world.finish().await;
 }
 

@@ -4,7 +4,9 @@
 use crate::log;
 use crate::transcript::Transcript;
 use crate::world::{Member, World};
+use std::fs::Permissions;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -138,7 +140,10 @@ impl Stage {
     pub fn file(self, path: &str, text: &str) -> Self {
         let path = self.dir.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        std::fs::write(&path, text).unwrap();
+        if path.parent().is_some_and(|folder| folder.ends_with("keys")) {
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        }
         self
     }
 

@@ -116,7 +116,6 @@ impl Encrypted {
             }
         }
         let version = client.protocol_version().unwrap();
-        #[expect(deprecated, reason = "neither tickets nor new keys are looked at here")]
         let secrets = client.dangerous_extract_secrets().map_err(io::Error::other)?;
         Ok(Self { socket, out: Keys::of(secrets.tx), back: Keys::of(secrets.rx), version })
     }

@@ -260,7 +260,7 @@ fn encrypted_13() -> Vec<(&'static str, Records, End)> {
 
 fn encrypted_12() -> Vec<(&'static str, Records, End)> {
     vec![
-        ("renegotiation", |tls| tls.record(HANDSHAKE, &handshake(1, &[3; 80])), Serves),
+        ("a renegotiation that cannot be read", |tls| tls.record(HANDSHAKE, &handshake(1, &[3; 80])), Closed),
         ("renegotiation again and again", |tls| repeat(tls, 100, HANDSHAKE, &handshake(1, &[3; 80])), Closed),
         ("a fragment, then data", |tls| fragment_then(tls, APPLICATION_DATA, b"QUIT\r\n"), Closed),
         (

@@ -2,10 +2,14 @@
 
 use super::rest::{Rests, Whole};
 use super::slots::{Slots, Use};
+use super::strict;
 use super::{Counts, DoorTls, Limits, Settings, auth, routes};
 use crate::accept::notices::Notices;
 use crate::engine::Engine;
 use axum::Router;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -66,7 +70,7 @@ impl Door {
 #[derive(Debug)]
 pub(super) struct Peer {
     pub address: SocketAddr,
-    /// An engine has shown its key here before: the source's lock-out does not reach it.
+    /// An engine has shown its key here, and nobody a wrong one since: the source's lock-out does not reach it.
     pub known: AtomicBool,
     /// Ends the connection at once, with all its requests.
     pub cut: CancellationToken,
@@ -218,9 +222,15 @@ impl Line {
             peer.requests.fetch_add(1, Relaxed);
             Counts::add(&self.door.settings.counts.requests);
             request.extensions_mut().insert(peer.clone());
+            let refusal = strict::refusal(&request);
             let request = Whole::of(request, &rests);
             let router = self.router.clone();
             async move {
+                if let Some(problem) = refusal {
+                    let mut response = problem.into_response();
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    return Ok(response);
+                }
                 let Ok(response) = router.oneshot(request).await;
                 Ok::<_, Infallible>(response)
             }

@@ -31,6 +31,7 @@ mod routes;
 mod single;
 mod slots;
 mod stream;
+mod strict;
 mod swelling;
 
 #[cfg(test)]
@@ -121,7 +122,8 @@ pub struct Limits {
     pub quota_wait_max: Duration,
     /// After shutdown: how long open requests may take to finish.
     pub drain_max: Duration,
-    /// Wrong keys of one source within [`Limits::wrong_keys_window`] before it is locked out.
+    /// Different wrong keys of one source within [`Limits::wrong_keys_window`] before it is locked out, but for engines that it
+    /// has shown the right key of; ten times as many lock those out too.
     pub wrong_keys_max: u32,
     pub wrong_keys_window: Duration,
     /// A wrong key is answered no sooner than this.

@@ -17,9 +17,13 @@ use axum::response::Response;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// When an unreadable ledger is worth another try.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// How long an answer waits for the ledger's disk.
+const CATCH_UP_MAX: Duration = Duration::from_secs(2);
 
 /// What became of one job
 ///
@@ -55,12 +59,31 @@ pub(super) async fn job(
     let shared =
         recipient(query.as_deref())?.map(|token| house.shared_send_number(&engine.name, &id, &token));
     // An engine may call its job what looks like a send number.
-    for send in SendNumber::parse(&id).into_iter().chain(shared).chain([named]) {
-        if let Some(job) = ledger.job(engine.name.clone(), send).await.map_err(unreadable)? {
-            return Ok(json(&job));
+    let meant: Vec<SendNumber> = SendNumber::parse(&id).into_iter().chain(shared).chain([named]).collect();
+    if let Some(job) = first_of(&*ledger, &engine, &meant).await? {
+        return Ok(json(&job));
+    }
+    caught_up(&*ledger).await;
+    first_of(&*ledger, &engine, &meant).await?.map(|job| json(&job)).ok_or_else(no_job)
+}
+
+async fn first_of(
+    ledger: &dyn Ledger,
+    engine: &Engine,
+    meant: &[SendNumber],
+) -> Result<Option<JobView>, Problem> {
+    for send in meant {
+        if let Some(job) = ledger.job(engine.name.clone(), send.clone()).await.map_err(unreadable)? {
+            return Ok(Some(job));
         }
     }
-    Err(no_job())
+    Ok(None)
+}
+
+/// Answers are given before they are in the ledger, and an engine may ask at once for what it was just told. A ledger that
+/// cannot be written now can still be read.
+pub(super) async fn caught_up(ledger: &dyn Ledger) {
+    let _ = timeout(CATCH_UP_MAX, ledger.settled()).await;
 }
 
 /// What became of a campaign
@@ -90,6 +113,7 @@ pub(super) async fn campaign(
     };
     // The ledger counts jobs of no campaign under no name.
     let Path(id) = id.ok().filter(|Path(id)| !id.is_empty()).ok_or_else(no_campaign)?;
+    caught_up(&*ledger).await;
     let found = ledger.campaign(engine.name.clone(), id.into()).await.map_err(unreadable)?;
     found.map(|campaign| json(&campaign)).ok_or_else(no_campaign)
 }

@@ -7,7 +7,7 @@ use super::connection::{Busy, Door, Peer};
 use super::cursor::{After, Asked, CURSOR, List, NDJSON};
 use super::ledger::{Ledger, ResultPage, ResultView, Wanted};
 use super::problem::{Problem, ProblemText};
-use super::records::{asked, unreadable};
+use super::records::{asked, caught_up, unreadable};
 use super::slots::Slot;
 use crate::engine::Engine;
 use axum::Extension;
@@ -65,6 +65,7 @@ pub(super) async fn results(
         After::Seq(seq) => seq,
         After::Latest => ledger.last_event().await.map_err(unreadable)?,
     };
+    caught_up(&*ledger).await;
     let wanted = Wanted { campaign: asked.campaign, after, limit: asked.limit };
     let page = page(&door, &*ledger, &engine, (wanted, Instant::now() + asked.wait)).await?;
     Ok(answer(&page, (slot, busy)))

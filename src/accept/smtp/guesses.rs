@@ -1,5 +1,6 @@
-//! Wrong passwords, counted per source and per account, so that guessing stalls. Which accounts exist makes no
-//! difference, so the lock tells nothing.
+//! Wrong passwords, counted for each account of a source, for each source and for each account, each on its own, so that
+//! guessing stalls and an engine with an old password does not lock out others behind the same address. Which accounts exist
+//! makes no difference, so the lock tells nothing.
 
 use crate::accept::smtp::sources::Source;
 use std::collections::{HashMap, HashSet};
@@ -14,7 +15,11 @@ const ENTRIES_MAX: usize = 10_000;
 /// How many wrong passwords are too many.
 #[derive(Debug, Clone)]
 pub struct GuessLimits {
+    /// For one account from one source; the right password lifts it no more than anything else.
+    pub per_pair_max: u32,
+    /// For all accounts from one source. Locks those that were not logged in to from there.
     pub per_source_max: u32,
+    /// For one account from all sources. Locks sources that have not logged in to it.
     pub per_account_max: u32,
     /// Counts start afresh after this time.
     pub window: Duration,
@@ -22,12 +27,13 @@ pub struct GuessLimits {
 
 impl Default for GuessLimits {
     fn default() -> Self {
-        Self { per_source_max: 20, per_account_max: 100, window: Duration::from_secs(300) }
+        Self { per_pair_max: 20, per_source_max: 200, per_account_max: 100, window: Duration::from_secs(300) }
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Suspect {
+    Pair(Source, u64),
     Source(Source),
     Account(u64),
 }
@@ -41,8 +47,8 @@ struct Count {
 #[derive(Debug, Default)]
 struct Book {
     counts: HashMap<Suspect, Count>,
-    /// Sources whose last login to an account was right. They stay able to work while others guess, and lose
-    /// that with their first wrong password.
+    /// Sources that have logged in to an account. They stay able to do so while others guess, from the same source too; their
+    /// own wrong passwords count for the pair.
     trusted: HashSet<(Source, u64)>,
 }
 
@@ -64,22 +70,20 @@ impl Guesses {
     pub fn is_locked(&self, source: Source, user: &str) -> bool {
         let account = self.hasher.hash_one(user);
         let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-        if book.trusted.contains(&(source, account)) {
-            return false;
-        }
         let failures = |suspect| {
             let count = book.counts.get(&suspect).filter(|count| count.since.elapsed() < self.limits.window);
             count.map_or(0, |count| count.failures)
         };
-        failures(Suspect::Source(source)) >= self.limits.per_source_max
-            || failures(Suspect::Account(account)) >= self.limits.per_account_max
+        failures(Suspect::Pair(source, account)) >= self.limits.per_pair_max
+            || !book.trusted.contains(&(source, account))
+                && (failures(Suspect::Source(source)) >= self.limits.per_source_max
+                    || failures(Suspect::Account(account)) >= self.limits.per_account_max)
     }
 
     pub fn failed(&self, source: Source, user: &str) {
         let account = self.hasher.hash_one(user);
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-        book.trusted.remove(&(source, account));
-        for suspect in [Suspect::Source(source), Suspect::Account(account)] {
+        for suspect in [Suspect::Pair(source, account), Suspect::Source(source), Suspect::Account(account)] {
             book.count(suspect, self.limits.window);
         }
     }
@@ -127,16 +131,39 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_source_is_locked_after_its_guesses_and_freed_by_time() {
-        let guesses = Guesses::new(GuessLimits { per_source_max: 3, ..GuessLimits::default() });
+    async fn p11_wrong_passwords_of_one_account_lock_no_other_of_that_source() {
+        let guesses = Guesses::new(GuessLimits { per_pair_max: 3, ..GuessLimits::default() });
         for _ in 0..3 {
             assert!(!guesses.is_locked(source(1), "a"));
             guesses.failed(source(1), "a");
         }
-        assert!(guesses.is_locked(source(1), "a") && guesses.is_locked(source(1), "b"));
-        assert!(!guesses.is_locked(source(2), "a"));
+        assert!(guesses.is_locked(source(1), "a"));
+        assert!(!guesses.is_locked(source(1), "b") && !guesses.is_locked(source(2), "a"));
         tokio::time::advance(Duration::from_secs(301)).await;
         assert!(!guesses.is_locked(source(1), "a"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p11_a_source_that_tries_many_accounts_is_locked_but_for_those_it_works_with() {
+        let guesses = Guesses::new(GuessLimits { per_source_max: 10, ..GuessLimits::default() });
+        guesses.succeeded(source(1), "mine");
+        for n in 0..10 {
+            guesses.failed(source(1), &format!("guess-{n}"));
+        }
+        assert!(guesses.is_locked(source(1), "other"));
+        assert!(!guesses.is_locked(source(1), "mine") && !guesses.is_locked(source(2), "other"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p11_a_right_password_lifts_no_limit_of_wrong_ones() {
+        let guesses = Guesses::new(GuessLimits { per_pair_max: 3, ..GuessLimits::default() });
+        for _ in 0..3 {
+            guesses.succeeded(source(1), "a");
+            assert!(!guesses.is_locked(source(1), "a"));
+            guesses.failed(source(1), "a");
+        }
+        guesses.succeeded(source(1), "a");
+        assert!(guesses.is_locked(source(1), "a"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -148,8 +175,6 @@ mod tests {
         }
         assert!(guesses.is_locked(source(4), "a"));
         assert!(!guesses.is_locked(source(9), "a"));
-        guesses.failed(source(9), "a");
-        assert!(guesses.is_locked(source(9), "a"), "one wrong password ends the trust");
     }
 
     #[tokio::test(start_paused = true)]

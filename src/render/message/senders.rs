@@ -61,7 +61,7 @@ mod tests {
                 vec![("From", "a@x.example"), ("Sender", "b@y.example")],
             ),
             ("Reply-To: e_0123456789@tokens.example, c@z.example", vec![("Reply-To", "c@z.example")]),
-            ("Reply-To: {{person.email}}", vec![]),
+            ("Reply-To: <{{person.email}}>", vec![]),
             ("Sender: e_0123456789@tokens.example", vec![("Sender", "e_0123456789@tokens.example")]),
             ("From: nobody", vec![("From", "")]),
             ("From:", vec![("From", "")]),

@@ -13,6 +13,8 @@ use std::sync::atomic::AtomicBool;
 #[derive(Default)]
 pub(super) struct Records {
     jobs: Mutex<Vec<(&'static str, JobView)>>,
+    /// Told to their engine, and not written yet.
+    coming: Mutex<Vec<(&'static str, JobView)>>,
     events: Mutex<Vec<(&'static str, EventView)>>,
     pub(super) is_broken: AtomicBool,
 }
@@ -91,6 +93,7 @@ impl Ledger for Records {
     }
 
     fn settled(&self) -> Told<()> {
+        self.jobs.lock().unwrap().append(&mut self.coming.lock().unwrap());
         self.told(())
     }
 
@@ -168,6 +171,16 @@ async fn a_job_is_told_to_its_engine_by_either_name_and_to_nobody_else() {
     let (status, problem, head) = world.send(get("/v1/jobs/c1")).await;
     assert_eq!((status, &problem["type"]), (503, &json!("urn:tokenrelay:problem:ledger-unavailable")));
     assert!(head.headers().contains_key("retry-after"));
+    world.close().await;
+}
+
+#[tokio::test]
+async fn p11_a_job_is_found_as_soon_as_its_engine_was_told_of_it() {
+    let (world, records) = world(Limits::default()).await;
+    let send = SendNumber::fresh();
+    records.coming.lock().unwrap().push(("campaigns", job_view(&send)));
+    let (status, job, _) = world.send(get(&format!("/v1/jobs/{send}"))).await;
+    assert_eq!((status, &job["send"]), (200, &json!(send.as_str())));
     world.close().await;
 }
 

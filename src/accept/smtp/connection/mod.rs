@@ -185,7 +185,7 @@ impl Conversation {
                 Ok(self.session.handle(Event::PasswordChecked(login)))
             }
             Act::FindToken(token) => {
-                let look_up = self.door.house.known(token);
+                let look_up = self.door.house.known(token, self.session.engine().map(|engine| &**engine));
                 let found = timeout(self.door.settings.limits.lookup_max, look_up).await;
                 let found = found.unwrap_or_else(|_| Err(too_slow_to_know()));
                 Ok(self.session.handle(Event::TokenChecked(found)))

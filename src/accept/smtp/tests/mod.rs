@@ -398,7 +398,7 @@ async fn a_refused_chunk_is_not_read_as_commands() {
 #[tokio::test]
 async fn guessing_is_answered_the_same_until_it_is_locked_out() {
     let mut strict = settings(DoorTls::None);
-    strict.limits.guesses.per_source_max = 3;
+    strict.limits.guesses.per_pair_max = 3;
     let world = World::new(strict).await;
     let mut client = world.client().await;
     client.ask("EHLO x").await;
