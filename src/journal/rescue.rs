@@ -76,13 +76,15 @@ fn copy_table(old: &Connection, all: &Connection, table: &str) -> rusqlite::Resu
 fn copy_numbered(old: &Connection, new: &Connection, table: &str, number: &str) -> rusqlite::Result<bool> {
     let mut put = Put::new(new, old, table)?;
     let Ok(mut gaps) = Gaps::of(old, new, table, number) else { return Ok(false) };
-    let came = put.between(&mut gaps.up, i64::MIN, i64::MAX)?;
-    if came.end == End::OfTheQuery && put.spoilt == 0 {
+    // On a page of rubbish rows of any number may seem to be.
+    let end = highest(old, table).map(|last| last.saturating_add(1));
+    let came = put.between(&mut gaps.up, 0, end.unwrap_or(i64::MAX))?;
+    let read = came.to.unwrap_or(0);
+    let end = end.unwrap_or(read.saturating_add(GAP_MAX));
+    if came.end == End::OfTheQuery && put.spoilt == 0 && gaps.is_empty(read, end)? {
         return Ok(true);
     }
-    let first = came.to.unwrap_or(0).max(0);
-    let last = highest(old, table).unwrap_or(first + GAP_MAX).max(first);
-    let (mut unread, mut looks) = (vec![(first, i64::MAX)], 0);
+    let (mut unread, mut looks) = (vec![(read, end)], 0);
     while let Some((behind, before)) = unread.pop() {
         looks += 1;
         if looks > LOOKS_MAX {
@@ -93,8 +95,6 @@ fn copy_numbered(old: &Connection, new: &Connection, table: &str, number: &str) 
         if gaps.is_empty(behind, before)? {
             continue;
         }
-        // The last page of all is among those that cannot be read.
-        let before = if before == i64::MAX { last.saturating_add(1) } else { before };
         if before - behind > 2 {
             let middle = behind + (before - behind) / 2;
             unread.extend([(behind, middle + 1), (middle, before)]);
@@ -151,8 +151,8 @@ impl<'o, 'n> Gaps<'o, 'n> {
 /// No row of the table has a higher number than this.
 fn highest(old: &Connection, table: &str) -> Option<i64> {
     let counted = match table {
-        "event" => "event",
-        "kept" => return None,
+        // Whatever is kept was told as refused.
+        "event" | "kept" => "event",
         // By their job.
         _ => "job",
     };

@@ -42,12 +42,17 @@ def leaves(octets, root):
     return [leaf for child in children for leaf in leaves(octets, child)]
 
 
-def tear(lab, tables, dice):
-    """Writes over some pages of each table: one whole, of one the second half, of one a sector."""
+def roots_of(lab):
+    """Everything is in the one file then."""
     with sqlite3.connect(lab.database) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         roots = dict(db.execute("SELECT name, rootpage FROM sqlite_schema WHERE type = 'table'"))
     db.close()
+    return roots
+
+
+def tear(lab, roots, tables, dice):
+    """Writes over some pages of each table: one whole, of one the second half, of one a sector."""
     octets = lab.database.read_bytes()
     with lab.database.open("r+b") as file:
         for table in tables:
@@ -58,19 +63,21 @@ def tear(lab, tables, dice):
 
 
 def readable(lab):
-    """Send numbers of the jobs that every row of can be read, by the numbers that their rows have."""
+    """All that can be read of each job, by its send number."""
     db, found = sqlite3.connect(f"file:{lab.database}?mode=ro&immutable=1", uri=True), {}
-    wanted = ("SELECT job.send, payload.content FROM job JOIN payload ON payload.job = job.id WHERE job.id = ? "
-              "AND length(payload.record) > 0 AND job.state = 'journaled'")
+    # As the relay does: a page of which the parts do not fit together is none.
+    db.execute("PRAGMA cell_size_check = ON")
+    wanted = "SELECT job.*, payload.* FROM job JOIN payload ON payload.job = job.id WHERE job.id = ?"
     try:
         for job in range(1, JOBS + 1):
             try:
                 row = db.execute(wanted, [job]).fetchone()
-                content = row and row[1] and db.execute("SELECT octets FROM content WHERE hash = ?", [row[1]]).fetchone()
+                hash = row and row[-3]
+                content = db.execute("SELECT octets FROM content WHERE hash = ?", [hash]).fetchone() if hash else None
             except sqlite3.DatabaseError:
                 continue
-            if row and isinstance(row[0], bytes) and len(row[0]) == 16 and (row[1] is None or content):
-                found[number(row[0])] = job
+            if row and isinstance(row[1], bytes) and len(row[1]) == 16 and (not hash or content):
+                found[number(row[1])] = (row, content)
     finally:
         db.close()
     return found
@@ -103,8 +110,10 @@ def torn(args, tables):
         engine.stop()
         lab.kill()
         accepted = {answer["send"] for answer in engine.accepted().values()}
-        tear(lab, tables, dice)
-        whole = set(readable(lab))
+        roots = roots_of(lab)
+        before = readable(lab)
+        tear(lab, roots, tables, dice)
+        whole = {send for send, rows in readable(lab).items() if before.get(send) == rows}
         lab.open_sink("mta1")
         problems += start_until_saved(lab)
         said = SAID.search(lab.log())
