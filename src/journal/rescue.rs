@@ -22,6 +22,8 @@ const UNNUMBERED: [&str; 3] = ["due", "run", "tally"];
 const LATER: [&str; 4] = ["kept", "kept_content", "parked", "run"];
 /// How far behind the last row that was read there may be others, where the highest number is not known.
 const GAP_MAX: i64 = 1 << 16;
+/// Rows that are none, in one reading, behind which nothing is believed to come.
+const SPOILT_MAX: u64 = 1 << 14;
 /// Most looks for what lies between unreadable pages: some ten seconds.
 const LOOKS_MAX: u64 = 1 << 21;
 
@@ -66,7 +68,7 @@ pub fn copy(old: &Connection, all: &Connection) -> rusqlite::Result<bool> {
 fn copy_table(old: &Connection, all: &Connection, table: &str) -> rusqlite::Result<bool> {
     let mut put = Put::new(all, old, table)?;
     match old.prepare(&format!("SELECT * FROM {table}")) {
-        Ok(mut select) => Ok(put.rows(&mut select)?.end == End::OfTheQuery && put.spoilt == 0),
+        Ok(mut select) => Ok(put.rows(&mut select, Order::Any)?.end == End::OfTheQuery && put.spoilt == 0),
         Err(_) => Ok(false),
     }
 }
@@ -106,8 +108,8 @@ fn copy_numbered(old: &Connection, new: &Connection, table: &str, number: &str) 
 /// Ways into a table of which pages are unreadable. That a query ends without an error says nothing: on a page of rubbish it
 /// ends early.
 struct Gaps<'o, 'n> {
-    up: Statement<'o>,
-    down: Statement<'o>,
+    up: Way<'o>,
+    down: Way<'o>,
     next: Statement<'o>,
     previous: Statement<'o>,
     is_read: Statement<'n>,
@@ -124,8 +126,8 @@ impl<'o, 'n> Gaps<'o, 'n> {
             old.prepare(&format!("SELECT {number} FROM {table} WHERE {number} {side} ?1 {order}"))
         };
         Ok(Self {
-            up: rows("ASC")?,
-            down: rows("DESC")?,
+            up: Way { select: rows("ASC")?, order: Order::Up },
+            down: Way { select: rows("DESC")?, order: Order::Down },
             next: one(">", "ASC")?,
             previous: one("<", "DESC")?,
             is_read: new.prepare(&format!("SELECT 1 FROM {table} WHERE {number} = ?1"))?,
@@ -176,7 +178,7 @@ fn copy_wanted(old: &Connection, new: &Connection, contents: &str, rows: &str) -
     while let Some(hash) = next.query_row([behind], |row| row.get::<_, Vec<u8>>(0)).optional()? {
         if select.raw_bind_parameter(1, &hash).is_ok() {
             // One that cannot be read is lost, and its jobs with it.
-            put.rows(&mut select)?;
+            put.rows(&mut select, Order::Any)?;
         }
         behind = hash;
     }
@@ -213,38 +215,73 @@ impl<'n> Put<'n> {
         Ok(Self { insert: Some(new.prepare(&sql)?), columns: names.len(), spoilt: 0 })
     }
 
-    /// Copies the rows between two numbers, in the order of the query, until one cannot be read.
-    fn between(&mut self, select: &mut Statement<'_>, behind: i64, before: i64) -> rusqlite::Result<Came> {
+    /// Copies the rows between two numbers until one cannot be read, or one comes out of its order: a page of rubbish may lead
+    /// anywhere.
+    fn between(&mut self, way: &mut Way<'_>, behind: i64, before: i64) -> rusqlite::Result<Came> {
+        let select = &mut way.select;
         let bound = select.raw_bind_parameter(1, behind).and_then(|()| select.raw_bind_parameter(2, before));
-        if bound.is_err() { Ok(Came::NOWHERE) } else { self.rows(select) }
+        if bound.is_err() { Ok(Came::NOWHERE) } else { self.rows(select, way.order) }
     }
 
-    /// Likewise, whatever the query says.
-    fn rows(&mut self, select: &mut Statement<'_>) -> rusqlite::Result<Came> {
+    fn rows(&mut self, select: &mut Statement<'_>, order: Order) -> rusqlite::Result<Came> {
         let mut came = Came::NOWHERE;
         let Some(insert) = &mut self.insert else { return Ok(came) };
-        let mut rows = select.raw_query();
-        loop {
+        let (mut rows, spoilt_before) = (select.raw_query(), self.spoilt);
+        while self.spoilt - spoilt_before < SPOILT_MAX {
             let row = match rows.next() {
                 Ok(Some(row)) => row,
                 Ok(None) => return Ok(Came { end: End::OfTheQuery, ..came }),
-                Err(_) => return Ok(came),
+                Err(_) => break,
             };
             let values: Result<Vec<Value>, _> = (0..self.columns).map(|at| row.get(at)).collect();
             let Ok(values) = values else {
                 self.spoilt += 1;
                 continue;
             };
-            let number = values.first().cloned();
-            match (insert.execute(params_from_iter(values)), number) {
-                (Ok(_), Some(Value::Integer(number))) => came.to = Some(number),
-                (Ok(_), _) => {}
+            let number = match values.first() {
+                Some(Value::Integer(number)) => Some(*number),
+                _ => None,
+            };
+            if !order.allows(came.to, number) {
+                break;
+            }
+            match insert.execute(params_from_iter(values)) {
+                // It was read before: the way leads in a circle.
+                Ok(0) => break,
+                Ok(_) => came.to = number.or(came.to),
                 // A row that breaks the table's rules is part of the damage.
-                (Err(error), _) if Trouble::of_store(&error) == Trouble::Damaged => self.spoilt += 1,
-                (Err(error), _) => return Err(error),
+                Err(error) if Trouble::of_store(&error) == Trouble::Damaged => self.spoilt += 1,
+                Err(error) => return Err(error),
             }
         }
+        Ok(came)
     }
+}
+
+/// How the rows of a query come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Up,
+    Down,
+    /// As they lie there.
+    Any,
+}
+
+impl Order {
+    /// Several rows may have the same number.
+    fn allows(self, before: Option<i64>, now: Option<i64>) -> bool {
+        match (self, before, now) {
+            (Self::Up, Some(before), Some(now)) => before <= now,
+            (Self::Down, Some(before), Some(now)) => now <= before,
+            _ => true,
+        }
+    }
+}
+
+/// A query for what lies between two numbers.
+struct Way<'o> {
+    select: Statement<'o>,
+    order: Order,
 }
 
 /// How far a query was read.
