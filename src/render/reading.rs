@@ -200,7 +200,7 @@ fn character_of(name: &str) -> char {
 }
 
 /// Whether a reader sees a new line or another field where this tag stands. What nobody knows does not.
-fn breaks_text(element: &str) -> bool {
+pub(super) fn breaks_text(element: &str) -> bool {
     matches!(
         element,
         "address"

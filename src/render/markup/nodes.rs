@@ -4,11 +4,13 @@ use super::comments;
 use super::places::hides_text;
 use super::styles;
 use crate::render::html::is_shown;
+use crate::render::reading::breaks_text;
+use crate::render::word::{Linking, Word};
 use html5ever::tendril::StrTendril;
 use html5ever::tree_builder::{ElemName, ElementFlags, NodeOrText, QuirksMode, TreeSink};
 use html5ever::{Attribute, LocalName, Namespace, QualName, ns};
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// Where a value has landed.
@@ -38,6 +40,13 @@ pub(super) struct Nodes {
     pub(super) flaws: RefCell<Vec<Flaw>>,
     /// Text that came for one place in pieces: behind a character reference a mark may be cut.
     run: RefCell<(Ground, String)>,
+    /// The word that the text is in the middle of, as the tree has it: a tag that parsers pass over ends none.
+    word: RefCell<Word>,
+    /// The line or field that it stands in.
+    block: Cell<Option<usize>>,
+    last_value: Cell<usize>,
+    /// Values that are part of what clients make a link of.
+    pub(super) linked: RefCell<Vec<usize>>,
     /// The text of style sheets.
     css: RefCell<String>,
     /// Attributes that hold a value about a person.
@@ -112,6 +121,10 @@ impl Nodes {
             landings: RefCell::default(),
             flaws: RefCell::default(),
             run: RefCell::new((Ground::In(0), String::new())),
+            word: RefCell::default(),
+            block: Cell::new(None),
+            last_value: Cell::new(0),
+            linked: RefCell::default(),
             css: RefCell::default(),
             shown_names: RefCell::default(),
         };
@@ -163,6 +176,14 @@ impl Nodes {
 
     pub(super) fn end_run(&self) {
         let text = std::mem::take(&mut self.run.borrow_mut().1);
+        if text.is_empty() {
+            return;
+        }
+        let block = self.block_of(self.run.borrow().0);
+        if self.block.replace(block) != block {
+            self.end_word();
+        }
+        self.read(&text);
         match self.run.borrow().0 {
             Ground::BeforeTable => self.bad(&text, "a table, outside of its cells"),
             Ground::In(parent) => {
@@ -171,6 +192,42 @@ impl Nodes {
                     self.css.borrow_mut().push_str(&text);
                 }
             }
+        }
+    }
+
+    fn read(&self, text: &str) {
+        for (index, piece) in text.split(self.mark.0.as_str()).enumerate() {
+            let mut piece = piece;
+            if index > 0 {
+                let Some((number, behind)) = piece.split_once('e') else { continue };
+                number.parse().into_iter().for_each(|number| self.last_value.set(number));
+                self.word.borrow_mut().value(true, Linking::Hosts);
+                piece = behind;
+            }
+            let mut word = self.word.borrow_mut();
+            if piece.chars().any(|c| word.step(c, Linking::Hosts)) || word.leaks() {
+                *word = Word::default();
+                self.linked.borrow_mut().push(self.last_value.get());
+            }
+        }
+    }
+
+    /// The element around the text that a reader sees as a line or field of its own.
+    fn block_of(&self, ground: Ground) -> Option<usize> {
+        let Ground::In(parent) = ground else { return None };
+        let breaks = |node: &usize| self.name(*node).is_some_and(|name| breaks_text(&name.local));
+        std::iter::successors(Some(parent), |node| self.parent(*node)).find(breaks)
+    }
+
+    /// Where the reader sees a new line or another field.
+    pub(super) fn break_text(&self) {
+        self.end_run();
+        self.end_word();
+    }
+
+    fn end_word(&self) {
+        if self.word.borrow_mut().end() {
+            self.linked.borrow_mut().push(self.last_value.get());
         }
     }
 
@@ -236,6 +293,9 @@ impl TreeSink for Nodes {
     fn create_element(&self, name: QualName, attrs: Vec<Attribute>, _flags: ElementFlags) -> usize {
         self.bad(&name.local, "the name of a tag");
         self.attributes(&name, &attrs);
+        if breaks_text(&name.local) {
+            self.break_text();
+        }
         let is_template = &*name.local == "template";
         let node = self.add(Some(name));
         if is_template {

@@ -91,6 +91,25 @@ fn p3_elements_that_hide_or_send_their_text() {
 }
 
 #[test]
+fn p3_tags_that_parsers_pass_over_end_no_word() {
+    check(
+        &[
+            "third.example/<tr><td>{{person.email}}</td></tr>",
+            "third.example/</div>{{person.email}}",
+            "https://third.example/<body>{{person.email}}",
+            "<p>{{person.first_name}}<td>@third.example</td></p>",
+            "www.<caption>third.example/</caption>{{person.email}}",
+            "<form>third.example/<form>{{person.email}}</form>",
+        ],
+        &[
+            "<table><tr><td>third.example/</td><td>{{person.email}}</td></tr></table>",
+            "<div>third.example/</div>{{person.email}}",
+            "<table><tr><td>shop.example</table>{{person.email}}",
+        ],
+    );
+}
+
+#[test]
 fn p3_what_outlook_alone_reads() {
     check(
         &[

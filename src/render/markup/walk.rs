@@ -294,7 +294,15 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
 
     fn judge_landings(&mut self) {
         let nodes = self.parser.nodes();
-        nodes.end_run();
+        nodes.break_text();
+        for number in nodes.linked.borrow().iter() {
+            let Some(value) = self.marked.get(*number) else { continue };
+            let cause = format!(
+                "{{{{{}}}}} is part of a word that clients make a link of: the tags between them are none to a parser of HTML",
+                value.origin.name
+            );
+            self.found.lint(value.at, cause, "put a space between the URL and the value");
+        }
         nodes.judge_styles();
         let mut seen: Vec<Option<Landing>> = vec![None; self.marked.len()];
         for (number, landing) in nodes.landings.borrow().iter() {
