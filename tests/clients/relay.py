@@ -145,7 +145,9 @@ class Lab:
     def configure(self):
         extra = ""
         if "password" in self.target:
-            (self.folder / "keys" / "mta1.pass").write_text(self.target["password"])
+            password = self.folder / "keys" / "mta1.pass"
+            password.touch(mode=0o600)
+            password.write_text(self.target["password"])
             extra = f'auth = {{ user = "{self.target["user"]}", password = "file:keys/mta1.pass" }}\n'
         listeners = [("smtp", f"127.0.0.1:{self.smtp_port}", "starttls", IDENTITY),
                      ("smtp", f"127.0.0.1:{self.smtps_port}", "implicit", IDENTITY), *self.doors]
