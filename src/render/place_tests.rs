@@ -106,7 +106,7 @@ fn p3_links_that_clients_make_by_themselves() {
         ],
         &[
             "<p>Visit www.shop.example</p><p>{{person.first_name}}</p>",
-            "<td>shop.example/x</td><td>{{person.first_name}}</td>",
+            "<table><tr><td>shop.example/x</td><td>{{person.first_name}}</td></tr></table>",
             "www.shop.example<br>{{person.first_name}}",
             "<p>{{person.email}}</p>",
             "<p>Dear {{person.first_name}}.</p><p>We …</p>",
