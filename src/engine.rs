@@ -213,9 +213,15 @@ impl Engines {
         self.0.iter().find(|engine| *engine.name == *name).cloned()
     }
 
+    /// What has become of an engine that showed its credential before: with its grants of now, or `None` when it could not show
+    /// that credential any more.
+    pub fn as_of_now(&self, engine: &Engine) -> Option<Arc<Engine>> {
+        self.by_name(&engine.name).filter(|now| now.credential == engine.credential)
+    }
+
     /// Whether who showed the credential of `engine` before could show it still.
     pub fn still_know(&self, engine: &Engine) -> bool {
-        self.by_name(&engine.name).is_some_and(|now| now.credential == engine.credential)
+        self.as_of_now(engine).is_some()
     }
 
     /// SMTP AUTH: user name and password. An unknown name costs the same time as a wrong password.

@@ -42,6 +42,11 @@ impl JobReader {
         &self.engine
     }
 
+    /// From now on its grants are these.
+    pub fn set_engine(&mut self, engine: Arc<Engine>) {
+        self.engine = engine;
+    }
+
     /// Reads one job. `number` gives the stable send number of this engine's job id.
     ///
     /// # Errors

@@ -8,6 +8,8 @@ pub(super) enum Cut {
     /// The body broke off, or is not compressed as it says.
     Broken,
     DoorClosed,
+    /// A reload took away the engine or its key.
+    Disowned,
     /// The body unpacks to too much that is no job.
     Swollen,
     /// Members of a compressed body with nothing in them.
@@ -28,6 +30,7 @@ impl Cut {
             Self::ClientGone => "client gone",
             Self::Broken => "broken off",
             Self::DoorClosed => "door closed",
+            Self::Disowned => "key taken away",
             Self::Swollen => "unpacked to no jobs",
             Self::Hollow => "empty members",
             Self::Blank => "blank lines",

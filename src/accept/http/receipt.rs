@@ -130,6 +130,10 @@ pub(super) fn unsettled(_: Unreadable) -> Problem {
 fn problem(cut: Cut) -> Problem {
     match cut {
         Cut::DoorClosed => closing(),
+        Cut::Disowned => {
+            let detail = "the key was taken away while the body was read; what came before is as told here";
+            Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+        }
         Cut::Broken | Cut::ClientGone => {
             let detail =
                 "the body broke off, or is not what Content-Encoding says; what came before is as told here";

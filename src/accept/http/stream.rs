@@ -137,7 +137,7 @@ impl Reader {
                 self.report_excess("has too many compressed members with next to nothing in them").await
             }
             Some(Cut::Blank) => self.report_excess("has more blank lines than jobs").await,
-            Some(Cut::ClientGone | Cut::DoorClosed) | None => {}
+            Some(Cut::ClientGone | Cut::DoorClosed | Cut::Disowned) | None => {}
         }
         tracing::info!(
             engine = %self.call.engine.name,
@@ -145,7 +145,7 @@ impl Reader {
             cut = cut.map(Cut::as_str),
             "http stream read"
         );
-        if cut == Some(Cut::DoorClosed) {
+        if matches!(cut, Some(Cut::DoorClosed | Cut::Disowned)) {
             let rest = async { while let Some(Ok(_)) = bytes.next().await {} };
             let _ = timeout(LINGER, rest).await;
         }
@@ -168,6 +168,8 @@ impl Reader {
                     self.or_cut(sleep(wait)).await?;
                 }
             }
+            let engines = self.call.door.settings.house.engines();
+            self.jobs.set_engine(engines.as_of_now(self.jobs.engine()).ok_or(Cut::Disowned)?);
             self.framer.push(chunk);
             while let Some(frame) = self.framer.next_frame() {
                 self.take(frame).await?;

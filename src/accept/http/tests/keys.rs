@@ -1,6 +1,7 @@
 //! Wrong keys: who is locked out by them, and who is not.
 
 use super::*;
+use crate::engine::Engines;
 use hyper::Request;
 use hyper::client::conn::http1::SendRequest;
 
@@ -54,5 +55,23 @@ async fn p11_a_right_key_lifts_no_limit_of_wrong_ones_on_its_connection() {
     assert!(
         wrong[..30].iter().all(|status| *status == 401) && wrong[30..].iter().all(|status| *status == 429)
     );
+    world.close().await;
+}
+
+#[tokio::test]
+async fn a_body_ends_with_the_key_that_opened_it() {
+    let world = World::new().await;
+    let (lines, body) = tokio::sync::mpsc::channel::<Bytes>(1);
+    let frames =
+        stream::unfold(body, |mut body| async move { Some((Ok(Frame::data(body.recv().await?)), body)) });
+    let request = post("application/x-ndjson", BodyExt::boxed(StreamBody::new(SyncStream(Box::pin(frames)))));
+    let mut response = world.client().await.send_request(request).await.unwrap().into_body();
+    lines.send(Bytes::from(job("c0") + "\n")).await.unwrap();
+    assert!(response.frame().await.unwrap().is_ok());
+    world.engines.send_replace(Arc::new(Engines::new(vec![])));
+    lines.send(Bytes::from(job("c1") + "\n")).await.unwrap();
+    drop(lines);
+    assert!(response.frame().await.is_none(), "nothing became of the second");
+    assert_eq!(world.board.accepted(), 1);
     world.close().await;
 }

@@ -229,6 +229,9 @@ impl Conversation {
         if self.door.stop.is_cancelled() {
             return Ok(self.session.handle(Event::ShuttingDown));
         }
+        if self.session.engine().is_some_and(|engine| !self.door.house.engines().still_know(engine)) {
+            return Ok(self.session.handle(Event::Disowned));
+        }
         if Instant::now() >= session_end {
             return Ok(self.session.handle(Event::TooOld));
         }

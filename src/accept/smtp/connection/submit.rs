@@ -14,11 +14,16 @@ use std::future::Future;
 use std::sync::Arc;
 
 impl Conversation {
-    pub(super) async fn submit(&mut self, envelope: Envelope) -> Step {
+    pub(super) async fn submit(&mut self, mut envelope: Envelope) -> Step {
         let Received { octets, entries, had_bare_lf } = self.received.take().expect("a message was received");
         if had_bare_lf {
             self.tell(Notice::BareLfTaken);
         }
+        // Its grants may be others since it logged in.
+        let Some(engine) = self.door.house.engines().as_of_now(&envelope.engine) else {
+            return self.session.handle(Event::Disowned);
+        };
+        envelope.engine = engine;
         let (engine, octets_received) = (envelope.engine.clone(), octets.len());
         let jobs = match submission::jobs(&self.door.house, envelope, octets) {
             Ok(jobs) => jobs,

@@ -80,6 +80,8 @@ pub enum Event<'a> {
     UsedUp,
     /// All connections of this source together had what a source may have in a minute.
     SourceUsedUp,
+    /// A reload took away the engine that logged in, or its credential.
+    Disowned,
     ShuttingDown,
 }
 
@@ -255,6 +257,7 @@ impl Session {
             (_, Event::SourceUsedUp) => {
                 close(421, (4, 7, 1), "enough octets or messages from your address for now; connect later")
             }
+            (_, Event::Disowned) => close(421, (4, 7, 0), "your login does not hold any more; log in again"),
             (_, Event::ShuttingDown) => close(421, (4, 3, 2), "the relay is going down; connect again"),
             (_, Event::BadLine(fault)) => refuse_line(fault),
             (State::Fresh, Event::Connected) => read_line(State::Fresh, Some(self.greeting())),

@@ -477,6 +477,7 @@ fn limits_send_the_client_away() {
         (Event::TooOld, "421 4.3.2"),
         (Event::UsedUp, "421 4.7.0"),
         (Event::SourceUsedUp, "421 4.7.1"),
+        (Event::Disowned, "421 4.7.0"),
         (Event::ShuttingDown, "421 4.3.2"),
         (Event::BadLine(BadLine::TooLong), "500 5.5.6"),
         (Event::BadLine(BadLine::BareLf), "500 5.5.2 bare LF"),

@@ -1,5 +1,6 @@
 //! The door with real sockets and real TLS.
 
+mod disowned;
 mod hostile;
 mod lmtp;
 
@@ -28,15 +29,16 @@ const TO_DATA: &str = "MAIL FROM:<bounce@shop.example>\r\nRCPT TO:<e_11111111@to
 /// A house that keeps what it was given. `e_unknown1` is nobody; a job for `e_waiting1` waits to be let go.
 struct FakeHouse {
     house: House,
+    engines: watch::Sender<Arc<Engines>>,
     jobs: Arc<Mutex<Vec<Job>>>,
     gate: Gate,
     let_go: Option<oneshot::Sender<()>>,
 }
 
-fn fake_house() -> FakeHouse {
-    let engine = Engine {
+fn engine(password: &[u8]) -> Engine {
+    Engine {
         name: "campaigns".into(),
-        credential: Credential::of(b"s3cret"),
+        credential: Credential::of(password),
         templates: vec!["*".into()],
         fields: vec!["*".into()],
         purposes: vec!["service".into()],
@@ -44,8 +46,11 @@ fn fake_house() -> FakeHouse {
         allow_literal: vec![],
         purpose_default: None,
         rate_per_second_max: None,
-    };
-    let (_, engines) = watch::channel(Arc::new(Engines::new(vec![Arc::new(engine)])));
+    }
+}
+
+fn fake_house() -> FakeHouse {
+    let engines = watch::Sender::new(Arc::new(Engines::new(vec![Arc::new(engine(b"s3cret"))])));
     let gate = Gate::new(100, 10 << 20);
     let jobs: Arc<Mutex<Vec<Job>>> = Arc::default();
     let (let_go, wait) = oneshot::channel();
@@ -76,8 +81,8 @@ fn fake_house() -> FakeHouse {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((engine, job_id));
         SendNumber::from_bits(u128::from(hash).to_le_bytes())
     };
-    let house = House::new(engines, gate.clone(), submit, known, number);
-    FakeHouse { house, jobs, gate, let_go: Some(let_go) }
+    let house = House::new(engines.subscribe(), gate.clone(), submit, known, number);
+    FakeHouse { house, engines, jobs, gate, let_go: Some(let_go) }
 }
 
 fn outcome_of(job: &Job) -> Outcome {
