@@ -250,7 +250,8 @@ impl Summary {
         if let Some(path) = results {
             rows.push(("results".into(), path.display().to_string()));
         }
-        let mut text: String = rows.iter().map(|(name, value)| format!("{name:<18}{value}\n")).collect();
+        let width = rows.iter().map(|(name, _)| name.len() + 2).max().unwrap_or(0).max(18);
+        let mut text: String = rows.iter().map(|(name, value)| format!("{name:<width$}{value}\n")).collect();
         if let Some(trouble) = &self.trouble {
             text.push_str(&format!("stopped early: {trouble}\n"));
         }
