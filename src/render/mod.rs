@@ -10,6 +10,7 @@ mod cache;
 mod compile;
 mod compiled;
 mod content_lines;
+mod elements;
 pub mod encode;
 pub mod escape;
 mod expression;

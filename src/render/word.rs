@@ -1,6 +1,8 @@
 //! Follows the word that text is in the middle of, to see whether it is a visible URL: mail clients turn such
 //! words into links, so personal data in one leaks like any other URL.
 
+use super::spelled::has_no_width;
+
 /// What a mail client makes a link of, where the text stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Linking {
@@ -13,8 +15,8 @@ pub(super) enum Linking {
 /// The word so far: what stands since the last white space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Word {
-    /// The last eight bytes in lower case, the newest lowest.
-    tail: u64,
+    /// The last sixteen bytes in lower case, the newest lowest.
+    tail: u128,
     /// It holds `://`, `www.`, `mailto:` or the like, the name of a host, or goes on as a URL behind a value of the job's
     /// data.
     pub(super) is_url: bool,
@@ -27,16 +29,29 @@ pub(super) struct Word {
     is_in_host: bool,
 }
 
-const LINK_STARTS: [&[u8]; 13] = [
-    b"www.", b"mailto:", b"tel:", b"sms:", b"ftp.", b"cid:", b"sip:", b"sips:", b"xmpp:", b"geo:", b"skype:",
-    b"callto:", b"magnet:",
+/// What clients make a link of without `//`.
+pub(super) const LINK_STARTS: [&str; 17] = [
+    "www.",
+    "ftp.",
+    "mailto:",
+    "tel:",
+    "sms:",
+    "callto:",
+    "facetime:",
+    "geo:",
+    "webcal:",
+    "skype:",
+    "whatsapp:",
+    "xmpp:",
+    "sip:",
+    "sips:",
+    "magnet:",
+    "cid:",
+    "javascript:",
 ];
-
 /// Endings of files that are no top-level domain: `invoice-7.pdf` is not made a link.
-const FILE_ENDINGS: [&[u8]; 14] = [
-    b".pdf", b".ics", b".vcf", b".csv", b".xls", b".xlsx", b".doc", b".docx", b".png", b".jpg", b".jpeg",
-    b".gif", b".txt", b".html",
-];
+pub(super) const FILE_ENDINGS: [&str; 14] =
+    ["pdf", "ics", "vcf", "csv", "xls", "xlsx", "doc", "docx", "png", "jpg", "jpeg", "gif", "txt", "html"];
 
 impl Word {
     /// Whether a value about the person has become part of a link with this character.
@@ -44,7 +59,8 @@ impl Word {
         if c.is_ascii_whitespace() {
             return self.end();
         }
-        if is_ignored(c) {
+        // Mail clients show no sign of it, and so read over it.
+        if has_no_width(c) {
             return self.leaks();
         }
         let host = self.host;
@@ -56,13 +72,14 @@ impl Word {
             self.is_in_host &= c == '@';
         }
         for byte in c.encode_utf8(&mut [0; 4]).bytes() {
-            self.tail = self.tail << 8 | u64::from(byte.to_ascii_lowercase());
+            self.tail = self.tail << 8 | u128::from(byte.to_ascii_lowercase());
         }
         let tail = self.tail.to_be_bytes();
-        let link_start = LINK_STARTS.iter().any(|start| {
+        let is_link_start = |start: &&str| {
             let (before, end) = tail.split_at(tail.len() - start.len());
-            end == *start && !before.last().is_some_and(u8::is_ascii_alphanumeric)
-        });
+            end == start.as_bytes() && !before.last().is_some_and(u8::is_ascii_alphanumeric)
+        };
+        let link_start = matches!(c, ':' | '.') && LINK_STARTS.iter().any(is_link_start);
         let behind_data = self.holds_data && matches!(c, '/' | '?' | '=' | '&' | '#');
         self.is_url |= link_start || tail.ends_with(b"://") || behind_data;
         self.leaks()
@@ -117,7 +134,10 @@ impl Word {
     fn is_file(self, c: char) -> bool {
         let tail = self.tail.to_be_bytes();
         !matches!(c, '/' | '?' | '#' | ':' | '@' | '=')
-            && FILE_ENDINGS.iter().any(|ending| tail.ends_with(ending))
+            && FILE_ENDINGS.iter().any(|ending| {
+                let (name, end) = tail.split_at(tail.len() - ending.len());
+                end == ending.as_bytes() && name.ends_with(b".")
+            })
     }
 
     /// Whether the end of a number such as 192.0.2.1 came last.
@@ -143,11 +163,6 @@ pub(super) fn is_link_behind_person(text: &str) -> bool {
 /// Whether a link goes on with this character where the name of its host is ended.
 fn goes_behind_host(c: char) -> bool {
     matches!(c, '/' | '?' | '#' | ':' | '@' | '=')
-}
-
-/// What mail clients show no sign of, and so read over: soft hyphens, spaces without width, direction marks.
-fn is_ignored(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{34f}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 
 /// How far the bare name of a host may have come: a set, as branches may differ.
@@ -273,7 +288,9 @@ mod tests {
 
     #[test]
     fn visible_urls_are_seen() {
-        for url in ["see https://x.test/?n=", "WWW.x.test/", "(www.", "mailto:", "<tel:"] {
+        for url in
+            ["see https://x.test/?n=", "WWW.x.test/", "(www.", "mailto:", "<tel:", "WhatsApp:", "webcal:"]
+        {
             assert!(is_url(url), "{url}");
         }
         for text in ["https://x.test/ Dear ", "hotel:", "a/b", "Dear", "newwww.x"] {

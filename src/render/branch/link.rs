@@ -1,27 +1,7 @@
 //! Which words clients make links of by themselves: with a scheme, or without one.
 
 use crate::render::spelled::{has_no_width, reference};
-
-/// Schemes that need no `//`.
-const SCHEMES: [&str; 14] = [
-    "mailto:",
-    "tel:",
-    "sms:",
-    "callto:",
-    "facetime:",
-    "geo:",
-    "webcal:",
-    "skype:",
-    "whatsapp:",
-    "xmpp:",
-    "sip:",
-    "sips:",
-    "magnet:",
-    "javascript:",
-];
-/// Ends of names that are files and no domains.
-const FILES: [&str; 13] =
-    ["pdf", "doc", "docx", "xls", "xlsx", "csv", "txt", "jpg", "jpeg", "png", "gif", "html", "ics"];
+use crate::render::word::{FILE_ENDINGS, LINK_STARTS};
 
 /// What a reader sees of HTML text: character references decoded. What has no width is left out.
 pub(super) fn decoded(html: &str) -> String {
@@ -68,11 +48,7 @@ pub(super) fn is_link(word: &str) -> bool {
     let narrow = || word.replace(['\u{3002}', '\u{ff0e}', '\u{ff61}'], ".");
     // What browsers read as a dot (UTS #46) few clients do: only before a path.
     let is_wide = || !word.contains('.') && word.contains(['/', '?']) && holds_domain(&narrow());
-    lower.contains("://")
-        || begins("www.")
-        || SCHEMES.into_iter().any(begins)
-        || holds_domain(word)
-        || is_wide()
+    lower.contains("://") || LINK_STARTS.into_iter().any(begins) || holds_domain(word) || is_wide()
 }
 
 /// Whether a domain stands in it: by itself, before a path, or behind an `@`.
@@ -106,7 +82,7 @@ fn is_domain(run: &str, next: char) -> bool {
         && match last.chars().count() {
             0 | 1 => false,
             2 => is_one_case || goes_on,
-            _ => goes_on || !FILES.contains(&&*last.to_lowercase()),
+            _ => goes_on || !FILE_ENDINGS.contains(&&*last.to_lowercase()),
         }
 }
 

@@ -1,68 +1,8 @@
 //! What HTML may differ by from person to person: elements that load nothing and lead nowhere, attributes that choose
 //! nothing of it.
 
-/// Elements without an address, that neither hide nor change what stands behind them.
-const PLAIN: [&str; 58] = [
-    "abbr",
-    "address",
-    "article",
-    "aside",
-    "b",
-    "bdi",
-    "bdo",
-    "big",
-    "blockquote",
-    "br",
-    "caption",
-    "center",
-    "cite",
-    "code",
-    "col",
-    "colgroup",
-    "dd",
-    "del",
-    "dfn",
-    "div",
-    "dl",
-    "dt",
-    "em",
-    "figcaption",
-    "figure",
-    "font",
-    "footer",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "header",
-    "hr",
-    "i",
-    "ins",
-    "kbd",
-    "li",
-    "main",
-    "mark",
-    "nav",
-    "ol",
-    "p",
-    "pre",
-    "q",
-    "s",
-    "section",
-    "small",
-    "span",
-    "strong",
-    "sub",
-    "sup",
-    "table",
-    "td",
-    "tr",
-    "u",
-    "ul",
-];
-const PLAIN_TOO: [&str; 8] = ["wbr", "th", "tbody", "thead", "tfoot", "tt", "strike", "time"];
+use crate::render::elements::is_plain;
+
 /// Those that may stand there with addresses that are allowed.
 const LINKS: [&str; 2] = ["a", "img"];
 const VOID: [&str; 5] = ["br", "hr", "col", "wbr", "img"];
@@ -110,7 +50,7 @@ pub(super) enum Element {
 }
 
 pub(super) fn element(name: &str) -> Element {
-    if PLAIN.contains(&name) || PLAIN_TOO.contains(&name) {
+    if is_plain(name) {
         Element::Plain
     } else if LINKS.contains(&name) {
         Element::Link

@@ -1,6 +1,7 @@
 //! Markup that comes with a job and stands in one part with a person's values: text with plain elements, none of which could
 //! change how the values are read, send them anywhere, or hide them.
 
+use crate::render::elements;
 use crate::render::html::State;
 
 /// Whether the markup is that.
@@ -18,7 +19,7 @@ pub(in crate::render) fn is_plain(markup: &str) -> bool {
             State::Comment { .. } => byte != b'[',
             _ => {
                 !before.ends_markup(state, byte)
-                    || before.tag().is_none_or(|tag| is_plain_element(tag.name.as_str()))
+                    || before.tag().is_none_or(|tag| may_come_with_a_job(tag.name.as_str()))
             }
         };
         let opens_comment = matches!(
@@ -32,89 +33,12 @@ pub(in crate::render) fn is_plain(markup: &str) -> bool {
     state == State::Text
 }
 
-fn is_plain_element(name: &str) -> bool {
-    PLAIN.contains(&name)
+/// Those with an address too, and those that matter to a branch only.
+fn may_come_with_a_job(name: &str) -> bool {
+    const OTHERS: [&str; 11] =
+        ["a", "acronym", "img", "nobr", "picture", "rp", "rt", "ruby", "samp", "source", "var"];
+    elements::is_plain(name) || OTHERS.contains(&name)
 }
-
-const PLAIN: [&str; 77] = [
-    "a",
-    "abbr",
-    "acronym",
-    "address",
-    "article",
-    "aside",
-    "b",
-    "bdi",
-    "bdo",
-    "big",
-    "blockquote",
-    "br",
-    "caption",
-    "center",
-    "cite",
-    "code",
-    "col",
-    "colgroup",
-    "dd",
-    "del",
-    "dfn",
-    "div",
-    "dl",
-    "dt",
-    "em",
-    "figcaption",
-    "figure",
-    "font",
-    "footer",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "header",
-    "hr",
-    "i",
-    "img",
-    "ins",
-    "kbd",
-    "li",
-    "main",
-    "mark",
-    "nav",
-    "nobr",
-    "ol",
-    "p",
-    "picture",
-    "pre",
-    "q",
-    "rp",
-    "rt",
-    "ruby",
-    "s",
-    "samp",
-    "section",
-    "small",
-    "source",
-    "span",
-    "strike",
-    "strong",
-    "sub",
-    "sup",
-    "table",
-    "tbody",
-    "td",
-    "tfoot",
-    "th",
-    "thead",
-    "time",
-    "tr",
-    "tt",
-    "u",
-    "ul",
-    "var",
-    "wbr",
-];
 
 #[cfg(test)]
 mod tests {
