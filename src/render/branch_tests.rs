@@ -33,6 +33,22 @@ fn p2_what_depends_on_a_person_is_refused_in_html() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Each of them is looked at with all that stands around it.
+#[test]
+fn p2_a_style_may_differ_in_some_places() {
+    let places = |count: usize| "{{#if person.vip}}color:red;{{/if}}".repeat(count);
+    for (count, is_taken) in [(32, true), (80, false)] {
+        let attribute = format!("<p style=\"{}\">x</p>", places(count).replace(";{{/if}}", "{{/if}};"));
+        let sheet = format!("<style>.a{{ {} }}</style>", places(count).replace(";{{/if}}", "{{/if}};"));
+        let as_one = format!("<p style=\"{}\">x</p>", places(count));
+        for source in [attribute, sheet, as_one] {
+            let told = refusal(&source, Syntax::Html);
+            assert_eq!(told.is_none(), is_taken, "{source}: {told:?}");
+            assert!(told.is_none_or(|told| told.contains("too many places")), "{source}");
+        }
+    }
+}
+
 #[test]
 fn p2_and_in_texts_that_clients_make_links_in() {
     for source in [

@@ -10,11 +10,15 @@ use crate::render::ground::Ground;
 use crate::render::html::{self, Name, State, Tag};
 use std::ops::Range;
 
+/// How often one style or style sheet is looked at as a whole: behind each block that depends on a person.
+const LOOKS_MAX: usize = 64;
+
 /// A stretch of text, and what of it depends on a person.
 #[derive(Debug, Clone, Default)]
 struct Stretch {
     text: Vec<u8>,
     changed: Vec<Range<usize>>,
+    looks: usize,
 }
 
 impl Stretch {
@@ -41,6 +45,12 @@ impl Stretch {
         String::from_utf8_lossy(&self.text).into_owned()
     }
 
+    /// Looks at it once more; tells whether that is too often.
+    fn is_worn_out(&mut self) -> bool {
+        self.looks += 1;
+        self.looks > LOOKS_MAX
+    }
+
     fn is_quiet(&self) -> bool {
         let text = self.as_text();
         self.changed.iter().all(|changed| style::is_quiet(&text, changed.clone()))
@@ -49,6 +59,7 @@ impl Stretch {
     fn clear(&mut self) {
         self.text.clear();
         self.changed.clear();
+        self.looks = 0;
     }
 }
 
@@ -258,6 +269,10 @@ impl Markup {
     }
 
     fn changed_style(&mut self, value: &str, share: Share, report: &mut Report<'_>, cause: Cause<'_>) {
+        if self.value.is_worn_out() {
+            self.is_loud = true;
+            return report.refuse("a style that differs in too many places", cause);
+        }
         let css = style::understood(&link::decoded(value));
         let loads = style::loads(&css);
         self.is_loud |= !style::is_quiet(value, 0..value.len());
@@ -338,9 +353,11 @@ impl Markup {
         self.sheet.clear();
     }
 
-    fn changed_sheet<'a>(&self, report: &mut Report<'a>, cause: Cause<'a>) {
+    fn changed_sheet<'a>(&mut self, report: &mut Report<'a>, cause: Cause<'a>) {
         report.depends(Extent::Markup, cause);
-        if !self.sheet.is_quiet() {
+        if self.sheet.is_worn_out() {
+            report.refuse("a style sheet that differs in too many places", cause);
+        } else if !self.sheet.is_quiet() {
             report.refuse("a style sheet that loads, hides or chooses something", cause);
         }
     }

@@ -20,6 +20,9 @@ const PERSON: char = '\u{f8fe}';
 const DATA: char = '\u{f8ff}';
 /// More ways to begin one word than these are not followed.
 const WAYS_MAX: usize = 32;
+/// Nor is a longer word, which each block would copy. Some scripts have no spaces: it holds a paragraph of those.
+const WORD_BYTES_MAX: usize = 16 * 1024;
+const TOO_MUCH: &str = "a word that is too long, or put together in too many ways,";
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Word {
@@ -36,7 +39,7 @@ pub(super) struct Words {
     ways: Vec<Word>,
     /// Character references stand for signs.
     is_html: bool,
-    /// Ways were given up: what begins here may be anything.
+    /// Something was given up: what begins here may be anything.
     too_many: bool,
 }
 
@@ -69,7 +72,7 @@ impl Words {
             return self.end(found);
         }
         for way in &mut self.ways {
-            way.text.push(byte);
+            way.push(&[byte]);
             way.goes_on(depends);
         }
     }
@@ -80,11 +83,13 @@ impl Words {
             let c = match hole {
                 Hole::Person => PERSON,
                 Hole::Data(at) => {
-                    way.data.push(at);
+                    if !way.is_long() {
+                        way.data.push(at);
+                    }
                     DATA
                 }
             };
-            way.text.extend_from_slice(c.encode_utf8(&mut sign).as_bytes());
+            way.push(c.encode_utf8(&mut sign).as_bytes());
             way.goes_on(depends);
         }
     }
@@ -92,12 +97,14 @@ impl Words {
     /// At white space, or where a reader sees it.
     pub fn end(&mut self, found: &mut Vec<Found>) {
         for way in self.ways.drain(..) {
-            if way.depends {
+            if way.depends && way.is_long() {
+                self.too_many = true;
+            } else if way.depends {
                 way.judge(self.is_html, found);
             }
         }
         if std::mem::take(&mut self.too_many) {
-            found.push(Found::Link("…".into()));
+            found.push(Found::Link(TOO_MUCH.into()));
         }
         self.ways.push(Word::default());
     }
@@ -120,6 +127,17 @@ impl Words {
 }
 
 impl Word {
+    fn push(&mut self, bytes: &[u8]) {
+        if !self.is_long() {
+            self.text.extend_from_slice(bytes);
+        }
+    }
+
+    /// What it goes on with is not known.
+    fn is_long(&self) -> bool {
+        self.text.len() >= WORD_BYTES_MAX
+    }
+
     fn goes_on(&mut self, depends: bool) {
         self.depends |= depends || self.is_interrupted;
     }
@@ -193,6 +211,13 @@ mod tests {
     fn p2_words_that_depend_on_nobody_are_left() {
         assert_eq!(words("see https://t.example", false), []);
         assert_eq!(words("see (https://t.example).", true), [Found::Link("https://t.example".into())]);
+    }
+
+    #[test]
+    fn p2_a_word_too_long_to_follow_must_not_depend_on_the_person() {
+        let long = "a".repeat(WORD_BYTES_MAX - 1);
+        assert_eq!((words(&long, true), words(&(long.clone() + "aa"), false)), (vec![], vec![]));
+        assert_eq!(words(&(long + "aa"), true), [Found::Link(TOO_MUCH.into())]);
     }
 
     #[test]
