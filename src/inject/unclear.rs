@@ -68,6 +68,11 @@ impl Witness {
         self.taken() == 0 || self.in_a_row.load(Relaxed) > 1
     }
 
+    /// Several, and it has taken nobody yet.
+    pub fn has_refused_all(&self) -> bool {
+        self.taken() == 0 && self.in_a_row.load(Relaxed) >= USELESS_MIN
+    }
+
     /// It has shown that it takes people.
     pub fn is_proven(&self) -> bool {
         self.taken() > 0

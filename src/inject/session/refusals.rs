@@ -257,7 +257,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             true => target.unclear.judge_transient(&self.witness, taken),
             false => target.unclear.judge(&mut parcel.doubt, &self.witness, taken),
         };
-        let stop = self.is_useless(target).then(|| self.leave(target, &refused));
+        // Some take nobody on a session, and everybody on the next one: Postfix' postscreen of a client that is new.
+        let is_lost = clearer == Clearer::Targets && self.witness.has_refused_all();
+        let stop = (is_lost || self.is_useless(target)).then(|| self.leave(target, &refused));
         match clearer {
             Clearer::Persons => self.refuse(target, parcel, refused),
             Clearer::LookAgain if !parcel.is_overdue() => self.look_again(target, parcel),

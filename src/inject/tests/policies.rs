@@ -4,6 +4,7 @@ use super::jobs::*;
 use super::peer::{Ask, Peer, Say, text};
 use super::*;
 use crate::fault::{Reason, State};
+use std::time::Duration;
 
 const POLICIES: [(&str, &str); 12] = [
     ("RCPT", "530 5.7.0 Authentication required"),
@@ -237,5 +238,23 @@ async fn a11_a_target_whose_filter_is_gone_leaves_its_messages_to_the_next_one()
         let states = send(&injector, 0..100).await;
         assert_eq!(count(&states, State::Relayed), 100, "{at}: {states:?}");
         assert!(sick.seen().mails <= 60, "{at}: {} attempts", sick.seen().mails);
+    }
+}
+
+/// Postfix' postscreen takes nobody on the first session of a machine it does not know, and everybody once that has ended.
+#[tokio::test]
+async fn a11_a_target_that_takes_mail_from_the_second_session_on_is_not_kept_on_the_first() {
+    for offers in [PLAIN, PIPELINING] {
+        let manners = move |ask: &Ask<'_>| match ask.verb == "RCPT" && ask.session == 0 {
+            true => text("450 4.3.2 Service currently unavailable"),
+            false => Say::Usual,
+        };
+        let peer = Peer::start(move |_| offers, manners).await;
+        let injector = one_session(&peer);
+        let mut first = send(&injector, 0..60).await;
+        first.extend(send_within(&injector, 60..120, Duration::from_secs(20)).await);
+        assert!(count(&first, State::Relayed) >= 60, "{offers:?}: {first:?}");
+        assert_eq!(count(&first, State::Rejected), 0);
+        assert!(peer.seen().sessions <= 4, "{} sessions", peer.seen().sessions);
     }
 }
