@@ -14,6 +14,10 @@ use tokio::time::Instant;
 
 /// For this long an acceptance shows that the target takes people.
 const ACCEPTANCE_SHOWS: Duration = Duration::from_secs(600);
+/// A target that took nobody for so long may have lost its table of recipients since.
+const COLD_AFTER: Duration = Duration::from_secs(3600);
+/// Mailboxes that a target finds full or closed in a row while it has taken nobody yet, or not for long.
+const MAILBOXES_AT_FIRST: u32 = 5;
 /// A target that accepted somebody this recently is not down.
 const ACCEPTED_NOW: Duration = Duration::from_secs(10);
 /// For this long what one session refused and another one took shows that they are not alike.
@@ -321,6 +325,7 @@ impl Unclear {
             looks_of_others: doubt.looks.iter().filter(|look| !Arc::ptr_eq(&look.witness, witness)).count(),
             is_first: doubt.is_none(),
             do_disagree: within(self.born, &self.disagreed_at_ms, DISAGREEMENT_SHOWS),
+            is_cold: self.is_cold(),
         };
         let judged = self.unknown.judge(said, taken);
         match judged {
@@ -340,6 +345,12 @@ impl Unclear {
         let mut mailboxes = self.mailboxes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         mailboxes.note(taken);
         mailboxes.is_nobody_known(taken)
+            || (self.is_cold() && !mailboxes.is_within(taken, MAILBOXES_AT_FIRST))
+    }
+
+    /// Whether the target has taken nobody yet, or not for long.
+    pub fn is_cold(&self) -> bool {
+        !within(self.born, &self.accepted_at_ms, COLD_AFTER)
     }
 
     /// Whether the target takes people now, so that a refusal that does not tell is no sign that it is down.
@@ -354,12 +365,12 @@ impl Unclear {
         refuses || self.knows_nobody(witness, taken)
     }
 
-    /// Whether this session knows nobody, while others are known to differ from it.
+    /// Whether this session knows nobody, while others are known to differ from it, or none is known to be good.
     fn knows_nobody(&self, witness: &Witness, taken: u64) -> bool {
         let in_a_row = witness.unknown_in_a_row.load(Relaxed);
+        let do_disagree = || within(self.born, &self.disagreed_at_ms, DISAGREEMENT_SHOWS);
         in_a_row >= USELESS_MIN
-            && within(self.born, &self.disagreed_at_ms, DISAGREEMENT_SHOWS)
-            && in_a_row >= self.unknown.too_many(taken)
+            && (self.is_cold() || (do_disagree() && in_a_row >= self.unknown.too_many(taken)))
     }
 
     fn alike(&self) -> std::sync::MutexGuard<'_, Alike> {

@@ -2,13 +2,14 @@
 //! be a machine that has lost its table of recipients, and says it of everybody.
 //!
 //! A session that takes others is believed. What one says that is new, or says it of too many in a row, is believed when
-//! other sessions agree, and some more with that.
+//! other sessions agree, and some more with that. That they agree shows nothing while the target has taken nobody yet, or not
+//! for long: its table may not be there. Then a few are believed, and the others wait until it takes somebody.
 
 use super::alike::{Alike, Clearer};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Refusals in a row that are believed of a target that has taken nobody yet.
+/// Refusals that are believed of a target that has taken nobody yet, or not for long.
 const BELIEVED_AT_FIRST: u32 = 3;
 /// Refusals that are believed behind one on which sessions agreed.
 const CREDIT: u32 = 16;
@@ -22,6 +23,27 @@ pub(super) struct Unknown {
     /// Plain data, held for lines only; looked at for refusals.
     refused: Mutex<Alike>,
     credit: AtomicU32,
+    /// Likewise.
+    at_first: Mutex<AtFirst>,
+}
+
+/// What was believed of a target since it took somebody last.
+#[derive(Debug, Default)]
+struct AtFirst {
+    /// How many messages it had taken by then.
+    taken: u64,
+    believed: u32,
+}
+
+impl AtFirst {
+    fn believes(&mut self, taken: u64) -> bool {
+        if self.taken != taken {
+            *self = Self { taken, believed: 0 };
+        }
+        let believes = self.believed < BELIEVED_AT_FIRST;
+        self.believed += u32::from(believes);
+        believes
+    }
 }
 
 /// What one session said of a recipient, and what is known of both.
@@ -37,6 +59,8 @@ pub(super) struct Said {
     pub is_first: bool,
     /// Of late one session took whom another one did not know.
     pub do_disagree: bool,
+    /// The target has taken nobody yet, or not for long.
+    pub is_cold: bool,
 }
 
 impl Unknown {
@@ -50,19 +74,26 @@ impl Unknown {
             return Clearer::Targets;
         }
         let is_trusted = said.is_proven && said.in_a_row <= refused.too_many(taken);
-        let is_at_first = taken == 0 && refused.is_within(taken, BELIEVED_AT_FIRST);
         drop(refused);
         let needed = match said {
             Said { do_disagree: true, .. } => AGREE_AT_MOST,
             Said { is_proven: true, .. } => AGREE_WITH_PROVEN,
             _ => AGREE_WITH_NEW,
         };
-        if said.looks_of_others >= needed {
-            // Sessions of a target that takes nobody agree about everybody.
-            self.credit.store(if taken > 0 { CREDIT } else { 0 }, Relaxed);
+        let do_agree = said.looks_of_others >= needed;
+        if said.is_cold {
+            return match do_agree {
+                _ if self.at_first().believes(taken) => Clearer::Persons,
+                // Sessions of a target that knows nobody agree about everybody.
+                true => Clearer::Targets,
+                false => Clearer::LookAgain,
+            };
+        }
+        if do_agree {
+            self.credit.store(CREDIT, Relaxed);
             return Clearer::Persons;
         }
-        if is_trusted || is_at_first || self.spend() { Clearer::Persons } else { Clearer::LookAgain }
+        if is_trusted || self.spend() { Clearer::Persons } else { Clearer::LookAgain }
     }
 
     /// A session took whom another one did not know.
@@ -79,8 +110,12 @@ impl Unknown {
         self.credit.fetch_update(Relaxed, Relaxed, |credit| credit.checked_sub(1)).is_ok()
     }
 
-    fn refused(&self) -> std::sync::MutexGuard<'_, Alike> {
-        self.refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn refused(&self) -> MutexGuard<'_, Alike> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn at_first(&self) -> MutexGuard<'_, AtFirst> {
+        self.at_first.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -88,8 +123,15 @@ impl Unknown {
 mod tests {
     use super::*;
 
-    const NEW: Said =
-        Said { is_proven: false, in_a_row: 1, looks_of_others: 0, is_first: true, do_disagree: false };
+    const NEW: Said = Said {
+        is_proven: false,
+        in_a_row: 1,
+        looks_of_others: 0,
+        is_first: true,
+        do_disagree: false,
+        is_cold: false,
+    };
+    const COLD: Said = Said { is_cold: true, ..NEW };
     const PROVEN: Said = Said { is_proven: true, ..NEW };
 
     #[test]
@@ -125,23 +167,38 @@ mod tests {
         assert_eq!(unknown.judge(look(AGREE_AT_MOST), 11), Clearer::Persons, "nobody is held for ever");
     }
 
+    /// However many sessions there are, and however often they agree.
     #[test]
     fn a6_that_sessions_agree_is_no_proof_while_nobody_was_taken() {
         let unknown = Unknown::default();
         for _ in 0..BELIEVED_AT_FIRST {
-            assert_eq!(unknown.judge(NEW, 0), Clearer::Persons);
+            assert_eq!(unknown.judge(COLD, 0), Clearer::Persons);
         }
-        let agreed = Said { looks_of_others: AGREE_WITH_NEW, is_first: false, ..NEW };
-        assert_eq!(unknown.judge(agreed, 0), Clearer::Persons);
-        assert_eq!(unknown.judge(NEW, 0), Clearer::LookAgain);
+        let look = |looks_of_others| Said { looks_of_others, is_first: looks_of_others == 0, ..COLD };
+        for _ in 0..20 {
+            let judged = [0, 1, 2].map(|looks| unknown.judge(look(looks), 0));
+            assert_eq!(judged, [Clearer::LookAgain, Clearer::LookAgain, Clearer::Targets]);
+        }
+        assert_eq!(
+            unknown.judge(NEW, 1),
+            Clearer::LookAgain,
+            "and they have no credit when it takes somebody"
+        );
     }
 
+    /// What was believed before counts no more, and neither does what was agreed on.
     #[test]
-    fn a_target_that_is_new_may_refuse_a_few_before_it_takes_anybody() {
+    fn a6_a_target_that_took_nobody_for_long_is_believed_as_little_as_a_new_one() {
         let unknown = Unknown::default();
+        let agreed = Said { looks_of_others: AGREE_WITH_NEW, is_first: false, ..NEW };
+        assert_eq!(unknown.judge(agreed, 500), Clearer::Persons);
+        assert_eq!(unknown.judge(NEW, 500), Clearer::Persons, "credit");
         for _ in 0..BELIEVED_AT_FIRST {
-            assert_eq!(unknown.judge(NEW, 0), Clearer::Persons);
+            assert_eq!(unknown.judge(COLD, 500), Clearer::Persons);
         }
-        assert_eq!(unknown.judge(NEW, 0), Clearer::LookAgain);
+        assert_eq!(unknown.judge(COLD, 500), Clearer::LookAgain);
+        assert_eq!(unknown.judge(Said { is_proven: true, ..COLD }, 500), Clearer::LookAgain);
+        assert_eq!(unknown.judge(Said { is_cold: true, ..agreed }, 500), Clearer::Targets);
+        assert_eq!(unknown.judge(COLD, 501), Clearer::Persons, "it has taken somebody since, long ago too");
     }
 }

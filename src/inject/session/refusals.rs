@@ -55,6 +55,9 @@ impl Refused {
             Whose::Throttle => "the relay sends it less; raise the target's limit or lower rate_max",
             Whose::Session | Whose::SessionFull | Whose::Order => "it was not taken and can be sent again",
             _ if self.fault.is_transient() => "the target takes no messages now; see its log",
+            Whose::Recipient => {
+                "not booked on the recipient: it says so of everybody; see its table of recipients"
+            }
             _ => match self.said.blame() {
                 Blame::Encryption => "not about the recipient: the target wants TLS; see tls of this target",
                 Blame::Authentication => "not about the recipient: see auth of this target",
@@ -153,17 +156,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         &mut self,
         target: &Arc<Target>,
         mut parcel: Parcel,
-        mut refused: Refused,
+        refused: Refused,
     ) -> Option<Stop> {
         if refused.command != Command::Recipient || refused.fault.is_transient() {
             self.refuse_behind_recipient(target, parcel, refused);
             return None;
         }
         let judged = target.unclear.judge_unknown(&mut parcel.doubt, &self.witness, target.stats.relayed());
-        let is_lost = judged == Clearer::LookAgain && self.is_useless(target);
+        let is_lost = judged != Clearer::Persons && self.is_useless(target);
         let stop = is_lost.then(|| self.leave(target, &refused));
+        let is_cold = target.unclear.is_cold();
         match judged {
             Clearer::Persons => self.refuse(target, parcel, refused),
+            // That it answers does not show that a target is well which may know nobody.
+            Clearer::LookAgain if is_cold && (parcel.errand == Errand::Attempt || parcel.is_overdue()) => {
+                self.decline(target, parcel, &refused);
+            }
             Clearer::LookAgain if !parcel.is_overdue() => {
                 if parcel.errand == Errand::Attempt {
                     // It was to find out whether the target is there, and has.
@@ -172,23 +180,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 }
                 self.look_again(target, parcel);
             }
-            Clearer::LookAgain => {
-                refused.whose = Whose::Target;
-                self.pass_on(target, parcel, &refused);
-            }
-            Clearer::Targets => {
-                refused.whose = Whose::Target;
-                self.decline(target, parcel, &refused);
-            }
+            Clearer::LookAgain => self.pass_on(target, parcel, &refused),
+            Clearer::Targets => self.decline(target, parcel, &refused),
         }
         stop
     }
 
     /// Of the recipient, though not at RCPT for good. A target that finds everybody's mailbox full or closed speaks of its own.
-    fn refuse_behind_recipient(&mut self, target: &Target, parcel: Parcel, mut refused: Refused) {
+    fn refuse_behind_recipient(&mut self, target: &Target, parcel: Parcel, refused: Refused) {
         let is_for_good = refused.command == Command::Content && !refused.fault.is_transient();
         if is_for_good && target.unclear.refuses_every_mailbox(target.stats.relayed()) {
-            refused.whose = Whose::Target;
             self.decline(target, parcel, &refused);
         } else {
             self.refuse(target, parcel, refused);
