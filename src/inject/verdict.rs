@@ -188,6 +188,7 @@ const PERMANENT: RangeInclusive<u16> = 500..=599;
 static TABLE: &[Row] = &[
     // What limits the session. A new one has a share of its own, so only one that took something can be full.
     row(EVERY, CLOSING, Any, SHARE_OF_A_SESSION, Whose::SessionFull).on_a_used_session(),
+    row(EVERY, TRANSIENT, Any, IN_A_TIME, Whose::Throttle),
     row(EVERY, CLOSING, Any, TOO_MANY_MESSAGES, Whose::SessionFull).on_a_used_session(),
     // Errors are counted by the session, of refused recipients too.
     row(EVERY, CLOSING, Any, TOO_MANY_ERRORS, Whose::Session),
@@ -214,6 +215,7 @@ static TABLE: &[Row] = &[
     row(&[Content], REFUSED, Of(2, &[1..=2]), &[], Whose::Recipient),
     row(&[Rcpt], REFUSED, Any, FULL_MAILBOX, Whose::Recipient),
     row(&[Content], REFUSED, Any, FULL_MAILBOX, Whose::Recipient),
+    row(&[Content], PERMANENT, Of(7, &[9..=9]), POLICY_REASONS, Whose::Unclear),
     // Authentication and TLS.
     row(ALL_BUT_RESET, 530..=538, Any, &[], Whose::Target),
     row(ALL_BUT_RESET, REFUSED, Of(7, &[8..=12, 14..=14, 57..=57]), &[], Whose::Target),
@@ -221,7 +223,13 @@ static TABLE: &[Row] = &[
     // The sender. Postfix keeps its refusals of clients, HELO and senders back until RCPT.
     row(&[Mail], REFUSED, Subject(1), &[], Whose::Sender),
     row(BEHIND_MAIL, REFUSED, Of(1, &[7..=8]), &[], Whose::Sender),
-    row(ALL_BUT_RESET, REFUSED, Of(7, &[20..=24, 26..=27, 29..=29, 60..=60, 509..=509]), &[], Whose::Sender),
+    row(
+        ALL_BUT_RESET,
+        REFUSED,
+        Of(7, &[20..=24, 26..=27, 29..=29, 60..=60, 509..=509, 515..=515]),
+        &[],
+        Whose::Sender,
+    ),
     row(ALL_BUT_RESET, REFUSED, Any, OF_THE_SENDER, Whose::Sender),
     row(&[Mail], REFUSED, Any, OF_THE_SENDER_AT_MAIL, Whose::Sender),
     row(&[Mail], 553..=553, Any, &[], Whose::Sender),

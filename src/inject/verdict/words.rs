@@ -26,6 +26,9 @@ pub const TOO_MANY_ERRORS: &[&str] = &[
     "too many unrecognized",
     "too many wrong",
 ];
+/// A share of a time, which another session does not have anew.
+pub const IN_A_TIME: &[&str] =
+    &["this hour", "per hour", "hourly", "this minute", "per minute", "this day", "per day", "per second"];
 pub const TOO_MUCH: &[&str] = &[
     "too many",
     "too much",
@@ -58,6 +61,7 @@ pub const SENDING_QUOTA: &[&str] = &[
     "outgoing email quota",
     "submissionquota",
     "unusual sending activity",
+    "outbound thread limit",
 ];
 pub const OF_THE_SENDER: &[&str] = &[
     "sender address rejected",
@@ -79,6 +83,7 @@ pub const OF_THE_SENDER: &[&str] = &[
     "sender identity",
     "from address is not",
     "from address does not",
+    "anti-spoofing",
     "dmarc",
     "dkim",
     "spf ",
@@ -102,6 +107,7 @@ pub const OF_THE_RECIPIENT: &[&str] = &[
     "mailbox is full",
     "over quota",
     "account disabled",
+    "address is marked as invalid",
     "greylist",
     "graylist",
     "grey-list",
@@ -110,9 +116,9 @@ pub const OF_THE_RECIPIENT: &[&str] = &[
 /// One mailbox, which says nothing of how much this relay may send.
 pub const FULL_MAILBOX: &[&str] =
     &["mailbox quota", "mailbox for user is full", "mailbox full", "mailbox is full", "user over quota"];
-/// Exchange's checks of who may write to a mailbox or group.
+/// Exchange's words of one mailbox or group: who may write to it, and how many at a time.
 pub const RULES_OF_THE_RECIPIENT: &[&str] =
-    &["resolver.rst", "does not accept mail from", "recipient restricted"];
+    &["resolver.rst", "does not accept mail from", "recipient restricted", "recipient thread limit"];
 pub const SIZE: &[&str] = &[
     "message size",
     "message too large",
@@ -123,6 +129,7 @@ pub const SIZE: &[&str] = &[
     "size limit",
     "maximum size",
     "exceeds size",
+    "email size",
 ];
 /// Checks of the content that did not come to an end, and where it could not be kept.
 pub const NOT_LOOKED_AT: &[&str] = &[
@@ -146,6 +153,7 @@ pub const NOT_LOOKED_AT: &[&str] = &[
 ];
 /// What only the account that this relay sends with can be told.
 pub const OUR_ACCOUNT: &[&str] = &[
+    "your access to",
     "your account",
     "your organization",
     "your subscription",
@@ -164,6 +172,8 @@ pub const OUR_ACCOUNT: &[&str] = &[
     "bad outbound sender",
 ];
 pub const REPUTATION: &[&str] = &[
+    "ipcheck.",
+    "poor reputation",
     "sending ip",
     "ip reputation",
     "originating from your ip",
@@ -173,8 +183,11 @@ pub const REPUTATION: &[&str] = &[
     "ptr record",
     "ipv6 sending guidelines",
 ];
-/// Postfix' own sentence where a milter cannot be reached, with the code that milters give for one message.
-pub const FILTER_GONE: &[&str] = &["service unavailable - try again later"];
+/// Postfix' own sentence where a milter cannot be reached, with the code that milters give for one message, and that of
+/// Exchange's front end where no other server takes it.
+pub const FILTER_GONE: &[&str] = &["service unavailable - try again later", "temporary server error"];
+/// Yahoo's, with the code that speaks of authentication elsewhere.
+pub const POLICY_REASONS: &[&str] = &["policy reasons"];
 pub const SYNTAX_OF_AN_ADDRESS: &[&str] = &["address", "mailbox", "recipient", "domain", "local part"];
 pub const ORDER_OF_COMMANDS: &[&str] = &[
     "pipelin",
