@@ -36,9 +36,9 @@ pub enum NoNote {
     Io(io::Error),
 }
 
-/// That a message may be about to leave: what is to be noted, and in which seat of the log.
+/// How far an attempt has come is about to be noted, in this seat of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Arm {
+pub struct Noting {
     number: i64,
     attempt: u32,
     seat: u32,
@@ -69,17 +69,24 @@ struct Seats {
 #[derive(Debug)]
 struct Flying {
     attempt: u32,
-    seat: Option<u32>,
+    seat: Option<Seat>,
     reached: Reached,
     row: Option<Box<RowThen>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seat {
+    At(u32),
+    /// A note is on its way into it. It is nobody else's until that is there, whatever becomes of the attempt: it would be
+    /// written over what another one has noted.
+    Busy(u32),
 }
 
 #[derive(Debug)]
 enum Reached {
     Claimed,
-    /// Its note is about to be written, and its seat is nobody else's until it is.
-    Arming(Place),
-    /// Its place among those that are about to leave is free again when it leaves, or is over.
+    /// It may leave when the note is written. Its place among those that are about to leave is free again when it leaves, or is
+    /// over.
     Armed(#[expect(dead_code, reason = "it is given back by being dropped")] Place),
     Offered,
 }
@@ -135,10 +142,9 @@ impl Flights {
     /// The attempt is over and the disk knows.
     pub fn land(&self, number: i64) {
         let mut seats = self.lock();
-        match seats.flying.remove(&number) {
-            // Whoever writes the note gives the seat back.
-            Some(Flying { reached: Reached::Arming(_), .. }) | None => {}
-            Some(flying) => seats.free.extend(flying.seat.map(Reverse)),
+        // A busy one is given back by whoever writes the note.
+        if let Some(Flying { seat: Some(Seat::At(seat)), .. }) = seats.flying.remove(&number) {
+            seats.free.push(Reverse(seat));
         }
     }
 
@@ -147,35 +153,30 @@ impl Flights {
     }
 
     /// A message is about to be allowed to leave. It may once the note is written, and on the disk.
-    pub fn begin_arm(&self, number: i64, place: Place) -> Result<Arm, NoNote> {
-        let mut seats = self.lock();
-        let (attempt, seat) = seats.seat_of(number)?;
-        seats.reach(number, seat, Reached::Arming(place));
-        Ok(Arm { number, attempt, seat })
+    pub fn begin_arm(&self, number: i64, place: Place) -> Result<Noting, NoNote> {
+        self.lock().begin_note(number, Reached::Armed(place))
     }
 
     /// Writes these notes, those of neighbouring seats together.
-    pub fn write_arms(&self, arms: &mut [Arm]) -> io::Result<()> {
+    pub fn write_arms(&self, arms: &mut [Noting]) -> io::Result<()> {
         arms.sort_unstable_by_key(|arm| arm.seat);
         for run in arms.chunk_by(|a, b| a.seat + 1 == b.seat) {
-            let notes: Vec<u8> = run.iter().flat_map(|arm| armed(arm).write()).collect();
+            let notes: Vec<u8> = run.iter().flat_map(|arm| arm.note(Kind::Armed).write()).collect();
             self.file.write_all_at(&notes, place_of(run[0].seat))?;
         }
         let mut seats = self.lock();
-        arms.iter().for_each(|arm| seats.end_arm(arm));
+        arms.iter().for_each(|arm| seats.end_note(arm));
         Ok(())
     }
 
     /// Notes that its last bytes are about to leave.
     pub fn offered(&self, number: i64) -> Result<(), NoNote> {
-        let (attempt, seat) = {
-            let mut seats = self.lock();
-            let (attempt, seat) = seats.seat_of(number)?;
-            seats.reach(number, seat, Reached::Offered);
-            (attempt, seat)
-        };
-        let note = Note { number, attempt, kind: Kind::Offered, code: NO_CODE, target: "".into() };
-        self.write(seat, &note).map_err(NoNote::Io)
+        let noting = self.begin_offer(number)?;
+        self.write(&noting, &noting.note(Kind::Offered)).map_err(NoNote::Io)
+    }
+
+    fn begin_offer(&self, number: i64) -> Result<Noting, NoNote> {
+        self.lock().begin_note(number, Reached::Offered)
     }
 
     pub fn was_offered(&self, number: i64) -> bool {
@@ -192,9 +193,13 @@ impl Flights {
             }
             _ => return Ok(()),
         };
-        let noted = self.lock().flying.get_mut(&number).and_then(Flying::end);
-        let Some((attempt, seat)) = noted else { return Ok(()) };
-        self.write(seat, &Note { number, attempt, kind, code, target: target.into() })
+        let Some(noting) = self.begin_answer(number) else { return Ok(()) };
+        self.write(&noting, &Note { code, target: target.into(), ..noting.note(kind) })
+    }
+
+    fn begin_answer(&self, number: i64) -> Option<Noting> {
+        let (attempt, seat) = self.lock().flying.get_mut(&number)?.end()?;
+        Some(Noting { number, attempt, seat })
     }
 
     /// Notes that jobs above this number were refused, whatever the disk says after a failed commit.
@@ -230,8 +235,10 @@ impl Flights {
         Ok(())
     }
 
-    fn write(&self, seat: u32, note: &Note) -> io::Result<()> {
-        self.file.write_all_at(&note.write(), place_of(seat))
+    fn write(&self, noting: &Noting, note: &Note) -> io::Result<()> {
+        let written = self.file.write_all_at(&note.write(), place_of(noting.seat));
+        self.lock().end_note(noting);
+        written
     }
 }
 
@@ -239,51 +246,47 @@ fn place_of(seat: u32) -> u64 {
     HEADER as u64 + u64::from(seat) * SEAT as u64
 }
 
-fn armed(arm: &Arm) -> Note {
-    Note { number: arm.number, attempt: arm.attempt, kind: Kind::Armed, code: NO_CODE, target: "".into() }
+impl Noting {
+    fn note(&self, kind: Kind) -> Note {
+        Note { number: self.number, attempt: self.attempt, kind, code: NO_CODE, target: "".into() }
+    }
 }
 
 impl Flying {
-    /// It has an answer. Its attempt and seat, if anything of it is noted.
+    /// It has an answer. Its attempt and seat, if anything of it is noted, and no note of it is on its way: that would be
+    /// written over what is said now, and nothing has answered it.
     fn end(&mut self) -> Option<(u32, u32)> {
-        match self.reached {
-            // Nothing has answered it, and the note that is on its way would be written over what is said now.
-            Reached::Arming(_) => return None,
-            // What ends without having left, as its person may not be written to, makes room for others at once.
-            Reached::Armed(_) => self.reached = Reached::Claimed,
-            Reached::Claimed | Reached::Offered => {}
+        let Some(Seat::At(seat)) = self.seat else { return None };
+        self.seat = Some(Seat::Busy(seat));
+        // What ends without having left, as its person may not be written to, makes room for others at once.
+        if matches!(self.reached, Reached::Armed(_)) {
+            self.reached = Reached::Claimed;
         }
-        Some((self.attempt, self.seat?))
+        Some((self.attempt, seat))
     }
 }
 
 impl Seats {
-    /// The attempt of a job in flight, and its seat, or one that is free. None while another note of it is on its way.
-    fn seat_of(&mut self, number: i64) -> Result<(u32, u32), NoNote> {
-        let flying = self.flying.get(&number).ok_or(NoNote::NotInFlight)?;
-        let attempt = flying.attempt;
-        match (&flying.reached, flying.seat) {
-            (Reached::Arming(_), _) => Err(NoNote::NotInFlight),
-            (_, Some(seat)) => Ok((attempt, seat)),
-            (_, None) => Ok((attempt, self.find_free().ok_or(NoNote::Full)?)),
-        }
-    }
-
-    fn reach(&mut self, number: i64, seat: u32, reached: Reached) {
-        if let Some(flying) = self.flying.get_mut(&number) {
-            flying.seat = Some(seat);
-            flying.reached = reached;
-        }
+    /// A job in flight has come so far, which is to be noted in its seat, or in one that is free. Not while another note of it is
+    /// on its way.
+    fn begin_note(&mut self, number: i64, reached: Reached) -> Result<Noting, NoNote> {
+        let seat = match self.flying.get(&number).ok_or(NoNote::NotInFlight)?.seat {
+            Some(Seat::Busy(_)) => return Err(NoNote::NotInFlight),
+            Some(Seat::At(seat)) => seat,
+            None => self.find_free().ok_or(NoNote::Full)?,
+        };
+        let flying = self.flying.get_mut(&number).ok_or(NoNote::NotInFlight)?;
+        (flying.seat, flying.reached) = (Some(Seat::Busy(seat)), reached);
+        Ok(Noting { number, attempt: flying.attempt, seat })
     }
 
     /// Its note is written. Where its attempt is over by now, the seat is free.
-    fn end_arm(&mut self, arm: &Arm) {
-        let flying = self.flying.get_mut(&arm.number).filter(|flying| flying.seat == Some(arm.seat));
-        let Some(flying) = flying else { return self.free.push(Reverse(arm.seat)) };
-        flying.reached = match std::mem::replace(&mut flying.reached, Reached::Claimed) {
-            Reached::Arming(place) => Reached::Armed(place),
-            reached => reached,
-        };
+    fn end_note(&mut self, noting: &Noting) {
+        let busy = Some(Seat::Busy(noting.seat));
+        match self.flying.get_mut(&noting.number).filter(|flying| flying.seat == busy) {
+            Some(flying) => flying.seat = Some(Seat::At(noting.seat)),
+            None => self.free.push(Reverse(noting.seat)),
+        }
     }
 
     fn find_free(&mut self) -> Option<u32> {
@@ -343,7 +346,7 @@ mod tests {
         let path = dir.path().join(FILE_NAME);
         let flights = Flights::start(&path, Header::default()).unwrap();
         (0..100).for_each(|number| flights.take_off(number, 1, None));
-        let mut arms: Vec<Arm> =
+        let mut arms: Vec<Noting> =
             (0..100).map(|number| flights.begin_arm(number, a_place()).unwrap()).collect();
         let seats = |number: i64| Log::read(&path).fate((number, 1), Notes::Synced, true);
         assert!((0..100).all(|number| seats(number) == Fate::NotOffered), "none is there yet");
@@ -385,6 +388,29 @@ mod tests {
         assert_eq!([1, 2].map(|number| fate(&path, number, 1)), [Fate::InDoubt, Fate::InDoubt]);
         flights.take_off(3, 1, None);
         assert_eq!(flights.begin_arm(3, a_place()).unwrap().seat, arm.seat, "now it is free");
+    }
+
+    /// An attempt that was dropped is settled while its session is about to note that it leaves; or notes an answer late.
+    #[test]
+    fn c8_a_note_that_comes_late_is_not_written_over_what_another_one_has_noted() {
+        type Begin = fn(&Flights) -> Noting;
+        let begun: [Begin; 2] =
+            [|flights| flights.begin_offer(1).unwrap(), |flights| flights.begin_answer(1).unwrap()];
+        for begin in begun {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join(FILE_NAME);
+            let flights = Flights::start(&path, Header::default()).unwrap();
+            flights.take_off(1, 1, None);
+            flights.offered(1).unwrap();
+            let late = begin(&flights);
+            flights.land(1);
+            flights.take_off(2, 1, None);
+            flights.offered(2).unwrap();
+            flights.write(&late, &late.note(Kind::Refused)).unwrap();
+            assert_eq!(fate(&path, 2, 1), Fate::InDoubt, "what has left is known to have left");
+            flights.take_off(3, 1, None);
+            assert_eq!(flights.begin_offer(3).unwrap().seat, late.seat, "now it is free");
+        }
     }
 
     #[test]

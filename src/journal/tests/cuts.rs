@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::journal::arm::{Gate, Place as ArmPlace};
-use crate::journal::flight::{Arm, FILE_NAME as LOG_NAME, Fate, Flights, Header, Log};
+use crate::journal::flight::{FILE_NAME as LOG_NAME, Fate, Flights, Header, Log, Noting};
 use crate::journal::origin::Notes;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -122,7 +122,7 @@ impl Disk {
                 let claimed = self.flying.iter().filter(|(_, (_, come))| *come == Come::Claimed);
                 let some: Vec<i64> = claimed.map(|(number, _)| *number).take(usize::from(count)).collect();
                 let arm = |number: &i64| self.flights.begin_arm(*number, ArmPlace::of(&self.gate)).unwrap();
-                let mut arms: Vec<Arm> = some.iter().map(arm).collect();
+                let mut arms: Vec<Noting> = some.iter().map(arm).collect();
                 self.flights.write_arms(&mut arms).unwrap();
                 some.iter().for_each(|number| self.set(*number, Come::Noted));
                 // Before the fsync, behind it, and before anybody is told.
