@@ -106,7 +106,7 @@ impl Custody {
         if job.job_id.is_none() {
             return self.take_on(job, body, acceptance).await;
         }
-        let (guard, coming) = match self.begin(job, body).await {
+        let (guard, coming) = match self.begin(job, body, acceptance).await {
             Ok(begun) => begun,
             Err(outcome) => return outcome,
         };

@@ -50,7 +50,12 @@ async fn before(journal: &Journal, job: &Job, body: Body) -> Earlier {
 
 impl Custody {
     /// Whether the job is to be taken on, or what became of it, or is becoming.
-    pub(super) async fn begin(&self, job: &Job, body: Body) -> Result<(Guard, Coming), Outcome> {
+    pub(super) async fn begin(
+        &self,
+        job: &Arc<Job>,
+        body: Body,
+        acceptance: Acceptance,
+    ) -> Result<(Guard, Coming), Outcome> {
         let (mut begun, mut coming) = (self.recent.begin(&job.send, body), Coming::First);
         if let Begun::Before(outcome) = begun {
             (begun, coming) = match self.since(job, body, outcome.clone()).await {
@@ -58,11 +63,34 @@ impl Custody {
                 Since::Ended(outcome) => (Begun::Before(outcome), coming),
             };
         }
-        match begun {
-            Begun::First(guard) => Ok((guard, coming)),
-            Begun::Before(outcome) => Err(outcome),
-            Begun::Under(waiting) => Err(waiting.outcome().await),
-            Begun::Other => Err(Outcome::Failed(Fault::other_body())),
+        let outcome = match begun {
+            Begun::First(guard) => return Ok((guard, coming)),
+            Begun::Before(outcome) => outcome,
+            Begun::Under(waiting) => waiting.outcome().await,
+            Begun::Other => return Err(Outcome::Failed(Fault::other_body())),
+        };
+        if acceptance != Acceptance::Handoff {
+            self.keep(job, body, &outcome).await;
+        }
+        Err(outcome)
+    }
+
+    /// What a door that keeps nothing has delivered is only remembered. One whose answers outlive the relay has it in the ledger
+    /// before it tells of it: behind a kill it would carry it as one that nobody has seen.
+    async fn keep(&self, job: &Arc<Job>, body: Body, outcome: &Outcome) {
+        let is_final = match outcome {
+            Outcome::Relayed(_) => true,
+            Outcome::Failed(fault) => {
+                matches!(fault.state(), State::Rejected | State::Unknown) && !fault.is_before_any_offer()
+            }
+            Outcome::Journaled(_) | Outcome::HeldInDoubt(_) | Outcome::Lost => false,
+        };
+        if let Some(journal) = self.journal.as_ref().filter(|_| is_final)
+            && let Ok(None) = journal.look_up(&job.send).await
+        {
+            journal.record(job.clone(), body, outcome.clone()).await;
+            // Nothing notes it until then, as the note of a handoff does. Where that fails, an answer is no worse than none.
+            let _ = journal.settled().await;
         }
     }
 

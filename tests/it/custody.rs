@@ -369,6 +369,38 @@ async fn a_job_that_one_door_has_delivered_is_no_second_message_at_one_that_hand
     world.finish().await;
 }
 
+/// Delivered by a door that keeps nothing, and told from memory by one that keeps what became of a job: from then on it is kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b10_what_a_door_with_a_ledger_tells_from_memory_is_in_the_ledger() {
+    for accept in ["auto", "journal"] {
+        let stage = Stage::new().accept(accept).edit(|file| {
+            let doors = file["listener"].as_array_of_tables_mut().unwrap();
+            let mut door = doors.iter().find(|door| door["kind"].as_str() == Some("http")).unwrap().clone();
+            door["accept"] = value("handoff");
+            doors.push(door);
+        });
+        let mut world = stage.up().await;
+        let job = world.job(0, "a");
+        let answer = world.http_at_last().await.post(&job).await;
+        assert_eq!(answer.json()["state"], "relayed", "{answer:?}");
+        assert_eq!(world.rows("job"), 0, "that door keeps nothing");
+        assert_eq!(state_of(&world, &job).await, told(200, "relayed"));
+        assert_eq!(
+            world.ledger("a").map(|(state, ..)| state).as_deref(),
+            Some("relayed"),
+            "before it is told"
+        );
+        world.restart().await;
+        for _ in 0..2 {
+            assert_eq!(state_of(&world, &job).await, told(200, "relayed"));
+        }
+        let answer = world.http_at_last().await.post(&job).await;
+        assert_eq!(answer.json()["state"], "relayed", "{answer:?}");
+        assert_eq!((world.sink().stats().messages, world.rows("job")), (1, 1), "{accept}");
+        world.finish().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p11_an_engine_reads_at_once_what_it_was_just_told() {
     let world = Stage::new().accept("auto").up().await;

@@ -80,6 +80,13 @@ impl World {
         Http::connect(self.door("http"), self.tls.clone(), key, self.transcript.clone()).await.unwrap()
     }
 
+    /// The same at the last of the doors with HTTP.
+    pub async fn http_at_last(&self) -> Http {
+        let door = self.doors.iter().rev().find(|door| door.kind == "http").unwrap();
+        let address = door.address.tcp().unwrap();
+        Http::connect(address, self.tls.clone(), &self.secret, self.transcript.clone()).await.unwrap()
+    }
+
     /// The engine `campaigns`, logged in on a new SMTP connection.
     pub async fn smtp(&self) -> Smtp {
         self.smtp_as("campaigns", &self.secret).await
