@@ -114,7 +114,7 @@ impl App {
         let _ = parts.tls.set(tls);
         let doors = doors.into_iter().map(|(door, _)| door).collect();
         let dispatch = dispatch.map(|dispatch| deliver_held(dispatch, &parts, &shutdown));
-        let background = AbortOnDropHandle::new(tokio::spawn(background(parts.clone(), watch)));
+        let background = AbortOnDropHandle::new(tokio::spawn(background(parts.clone(), watch, vault)));
         Ok(Self { config, parts, rules, engines, doors, shutdown, tasks, dispatch, _background: background })
     }
 
@@ -168,9 +168,10 @@ fn deliver_held(dispatch: Dispatch, parts: &Arc<Parts>, stop: &CancellationToken
     tokio::spawn(async move { parts.defects.watch("the delivery of held jobs", dispatch.run(stop)).await })
 }
 
-async fn background(parts: Arc<Parts>, watch: Watch) {
+async fn background(parts: Arc<Parts>, watch: Watch, vault: Vault) {
     let watch = people::watch_vault(watch, parts.custody.clone(), parts.vault.clone());
-    tokio::join!(beat(), parts.defects.watch("the watch over the vault", watch));
+    let audit = people::audit_vault(vault, parts.vault.clone());
+    tokio::join!(beat(), audit, parts.defects.watch("the watch over the vault", watch));
 }
 
 /// A timer that is due before all others calls the thread that waits for the network, and the deadline of a job would be

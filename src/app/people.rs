@@ -7,7 +7,7 @@ use crate::fault::{Fault, Reason};
 use crate::job::Token;
 use crate::journal::ledger::Mended;
 use crate::resolve::{Known, ReadBatch, Resolver};
-use crate::vault::{Vault, VaultError, Watch, Withheld};
+use crate::vault::{Damaged, DamagedPart, Vault, VaultError, Watch, Withheld};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,9 +17,14 @@ const VAULT_LOOK: Duration = Duration::from_secs(1);
 /// How long a read that failed counts while the vault is only looked at.
 const FAILURE_COUNTS: Duration = Duration::from_secs(10);
 
+/// How soon a vault that was altered is looked at again, in case it was mended.
+const AUDIT_AGAIN: Duration = Duration::from_secs(60);
+
 /// Whether the vault can be read.
 #[derive(Debug, Default)]
 pub struct VaultHealth {
+    /// What was put back in it, or taken away: the others are served.
+    altered: Mutex<Option<String>>,
     // Plain data, held for a line.
     trouble: Mutex<Option<Trouble>>,
     /// Whether there is any, for those who have just read somebody.
@@ -60,6 +65,15 @@ impl VaultHealth {
     /// Why it cannot be read.
     pub fn trouble(&self) -> Option<String> {
         self.lock().as_ref().map(|trouble| trouble.cause.clone())
+    }
+
+    /// What of it is not served.
+    pub fn altered(&self) -> Option<String> {
+        self.altered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_altered(&self, how: Option<String>) {
+        *self.altered.lock().unwrap_or_else(PoisonError::into_inner) = how;
     }
 
     fn failed(&self, error: &VaultError, found: Found) {
@@ -133,6 +147,35 @@ pub async fn watch_vault(mut watch: Watch, custody: Arc<Custody>, health: Arc<Va
     }
 }
 
+/// Looks once, beside the jobs, whether anything was put back in the vault or taken from it while no relay ran; and again for as
+/// long as something was. Whoever is looked up meanwhile is looked at by that.
+pub async fn audit_vault(vault: Vault, health: Arc<VaultHealth>) {
+    let mut looks = tokio::time::interval(AUDIT_AGAIN);
+    let mut is_due = true;
+    loop {
+        looks.tick().await;
+        if !is_due && health.altered().is_none() {
+            continue;
+        }
+        let vault = vault.clone();
+        match tokio::task::spawn_blocking(move || vault.audit()).await {
+            Ok(Ok(())) => {
+                if health.altered().is_some() {
+                    tracing::info!("the vault is as it was written again");
+                }
+                health.is_altered(None);
+                is_due = false;
+            }
+            Ok(Err(error @ VaultError::PutBack { .. })) => {
+                tracing::error!(%error, "the vault was altered");
+                health.is_altered(Some(error.to_string()));
+            }
+            // Whoever reads says so too.
+            Ok(Err(_)) | Err(_) => {}
+        }
+    }
+}
+
 pub fn resolver(config: &Config, vault: &Vault, health: &Arc<VaultHealth>) -> Result<Resolver, VaultError> {
     let settings = settings::resolve_settings(config);
     let readers =
@@ -152,6 +195,14 @@ fn read_batch(vault: &Vault, health: Arc<VaultHealth>) -> Result<ReadBatch, Vaul
         let known = |found: crate::vault::Found| match found {
             Ok(Some(person)) => Known::Person(Arc::new(person)),
             Ok(None) => Known::Nobody,
+            Err(
+                altered @ (Withheld::IndexAltered
+                | Withheld::Damaged(Damaged { part: DamagedPart::Earlier, .. })),
+            ) => {
+                tracing::error!(%altered, "a token cannot be used");
+                health.is_altered(Some(altered.to_string()));
+                Known::Damaged
+            }
             Err(Withheld::Damaged(damaged)) => {
                 tracing::error!(%damaged, "a record cannot be used");
                 Known::Damaged

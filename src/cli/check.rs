@@ -145,6 +145,7 @@ fn vault(config: &Config) -> Step {
     let opened = context::vault_settings(config).and_then(|settings| {
         let vault = Vault::open(&settings)?;
         vault.is_latest()?;
+        vault.audit()?;
         Ok(vault.stats()?)
     });
     match opened {

@@ -208,9 +208,11 @@ fn release(
     streams: &mut Streams<'_>,
 ) -> Result<Exit, CliError> {
     let vault = open(settings)?;
-    let why = match vault.is_latest() {
+    let why = match vault.is_latest().and_then(|()| vault.audit()) {
         Ok(()) => None,
-        Err(cause) if cause.awaits_a_person() => Some(CliError::from(cause)),
+        Err(cause) if cause.awaits_a_person() || matches!(cause, VaultError::PutBack { .. }) => {
+            Some(CliError::from(cause))
+        }
         Err(cause) => return Err(cause.into()),
     };
     let releases = args.yes && why.is_some();

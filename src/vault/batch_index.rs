@@ -42,6 +42,7 @@ impl BatchIndex {
         self.0.get(hash).map(|entry| entry.person)
     }
 
+    /// The roll has to be told.
     pub fn add_token(&mut self, hash: LookupHash, kind: TokenKind, person: i64) {
         self.0.insert(hash, Entry { person, fresh: Some(Fresh::Token(kind)) });
     }

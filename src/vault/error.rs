@@ -1,6 +1,7 @@
 //! Why the vault could not answer: the cause, what to do about it, and never a value of a person.
 
 use crate::obstacle::Obstacle;
+use rusqlite::types::Type;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,22 @@ pub enum VaultError {
     /// The file as a whole is damaged; nothing is served from it.
     #[error("the vault {} is damaged: {what}; restore the last backup of this file", path.display())]
     DamagedFile { path: PathBuf, what: &'static str },
+    /// It can be read, and some of what was in it is not served.
+    #[error(
+        "the vault {} was altered from outside, and nobody of these is served: {altered} (tokenrelay vault verify says who); put \
+         back the vault that was there last, or, to mail people by the records that lie there, with the consent of whatever day: \
+         {RELEASE}",
+        path.display()
+    )]
+    PutBack { path: PathBuf, altered: Altered },
+    /// It cannot be told which of its records are the latest; nothing is served from it.
+    #[error(
+        "the vault {} was altered from outside: what tells which of its records are the latest does not fit it, so nobody is read; \
+         put back the vault that was there last, or, to mail people by the records that lie there, with the consent of whatever \
+         day: {RELEASE}",
+        path.display()
+    )]
+    RollAltered { path: PathBuf },
     /// One person's rows do not fit together, or cannot be looked for.
     #[error(transparent)]
     Withheld(#[from] Withheld),
@@ -41,7 +58,44 @@ impl VaultError {
     /// Whether it can be read as soon as a person says so, and not before.
     pub fn awaits_a_person(&self) -> bool {
         let Self::Unavailable { trouble, .. } = self else { return false };
-        matches!(trouble, Trouble::SetBack { .. } | Trouble::MarkUnreadable)
+        matches!(trouble, Trouble::SetBack { .. } | Trouble::OlderFormat | Trouble::MarkUnreadable)
+    }
+}
+
+/// The roll, or a part of it, is not what was written last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the vault's roll was altered")]
+pub struct Broken;
+
+impl From<Broken> for rusqlite::Error {
+    fn from(broken: Broken) -> Self {
+        Self::FromSqlConversionFailure(0, Type::Blob, Box::new(broken))
+    }
+}
+
+/// Whether that was why.
+pub(super) fn is_broken(error: &rusqlite::Error) -> bool {
+    matches!(error, rusqlite::Error::FromSqlConversionFailure(_, _, cause) if cause.is::<Broken>())
+}
+
+/// What of a vault is not what was written last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Altered {
+    pub put_back: u64,
+    pub taken_away: u64,
+    pub index_parts: u64,
+    pub is_roll_broken: bool,
+}
+
+impl fmt::Display for Altered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { put_back, taken_away, index_parts, is_roll_broken } = self;
+        write!(
+            f,
+            "of {put_back} people an earlier record was put back, those of {taken_away} were taken away, and {index_parts} of \
+             4096 parts of the index of tokens are not whole"
+        )?;
+        if *is_roll_broken { f.write_str(", and what tells all that was altered too") } else { Ok(()) }
     }
 }
 
@@ -65,6 +119,12 @@ pub enum Withheld {
     /// It was not found, which may be because the file is just being written.
     #[error("the vault is being written; try again")]
     Unsure,
+    /// It was not found, and rows are missing where it would be.
+    #[error(
+        "rows of the vault's index of tokens were taken away or altered where this token would be, so it cannot be said \
+         whether there is somebody; see what else is wrong with: tokenrelay vault verify"
+    )]
+    IndexAltered,
 }
 
 /// What of a person's rows does not fit.
@@ -80,6 +140,8 @@ pub enum DamagedPart {
     Record,
     /// An index row of another person leads here, or one of this person's is gone.
     Index,
+    /// It is genuine and not the latest, or the roll that tells was altered there.
+    Earlier,
 }
 
 impl fmt::Display for DamagedPart {
@@ -90,6 +152,7 @@ impl fmt::Display for DamagedPart {
             Self::Key => "its key was altered",
             Self::Record => "its content was altered",
             Self::Index => "an index row does not fit it",
+            Self::Earlier => "an earlier version of it was put back",
         })
     }
 }
@@ -120,6 +183,8 @@ pub enum Trouble {
         had: i64,
         has: i64,
     },
+    /// It is a copy of before it was brought up to date.
+    OlderFormat,
     /// How far it had come was noted, and that is damaged.
     MarkUnreadable,
     Io(io::ErrorKind),
@@ -162,6 +227,11 @@ impl fmt::Display for Trouble {
                 "it was set back to an earlier time, from change {had} to change {has}: people added since are missing, and who \
                  withdrew consent since would be mailed, so nobody is read; put back the vault that was there last, or, if \
                  there is none, import what has changed since, withdrawn consent too, and then: {RELEASE}"
+            ),
+            Self::OlderFormat => write!(
+                f,
+                "it is a copy of before it was brought up to the format of today, and cannot tell whether an earlier record was put \
+                 back in it, so nobody is read; put back the vault that was there last, or, if this is the latest there is: {RELEASE}"
             ),
             Self::MarkUnreadable => write!(
                 f,
@@ -211,6 +281,9 @@ pub(super) fn store_error(path: &Path) -> impl Fn(rusqlite::Error) -> VaultError
         let unavailable = |trouble| VaultError::Unavailable { path: path.to_owned(), trouble };
         let in_the_way = |said| unavailable(Trouble::in_the_way(path, said));
         let damaged = |what| VaultError::DamagedFile { path: path.to_owned(), what };
+        if is_broken(&error) {
+            return VaultError::RollAltered { path: path.to_owned() };
+        }
         match failure_of(&error) {
             None => damaged("a column holds what it never holds"),
             Some(failure) => match failure.code {

@@ -59,6 +59,8 @@ pub struct Keyring {
     versions: Vec<(i64, SealingKey)>,
     lookup: hmac::Key,
     derive: hmac::Key,
+    roll: SealingKey,
+    index: hmac::Key,
 }
 
 impl Keyring {
@@ -98,10 +100,14 @@ impl Keyring {
         if versions.is_empty() {
             return Err(KeyringFault::Damaged);
         }
+        let derive = hmac::Key::new(hmac::HMAC_SHA256, secret(Role::Derive)?.as_slice());
+        let index = derived_key(&derive, b"tokenrelay vault index 1");
         Ok(Self {
             versions,
             lookup: hmac::Key::new(hmac::HMAC_SHA256, secret(Role::Lookup)?.as_slice()),
-            derive: hmac::Key::new(hmac::HMAC_SHA256, secret(Role::Derive)?.as_slice()),
+            roll: SealingKey::new(&derived_key(&derive, b"tokenrelay vault roll 1")),
+            index: hmac::Key::new(hmac::HMAC_SHA256, index.as_slice()),
+            derive,
         })
     }
 
@@ -125,6 +131,21 @@ impl Keyring {
         context.update(value.as_bytes());
         let tag = context.sign();
         *tag.as_ref().first_chunk().expect("SHA-256 has 32 bytes")
+    }
+
+    /// What seals the nodes of the roll.
+    pub fn roll(&self) -> &SealingKey {
+        &self.roll
+    }
+
+    /// What a row of the index of tokens counts as in the roll's digest of it.
+    pub fn index_entry(&self, hash: &LookupHash, kind: i64, person: i64) -> u64 {
+        let mut context = hmac::Context::with_key(&self.index);
+        context.update(hash);
+        context.update(&kind.to_le_bytes());
+        context.update(&person.to_le_bytes());
+        let tag = context.sign();
+        u64::from_le_bytes(*tag.as_ref().first_chunk().expect("SHA-256 has 32 bytes"))
     }
 
     /// A key of its own for another use of this installation; the same for the same purpose.

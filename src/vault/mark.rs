@@ -1,16 +1,19 @@
 //! How far the vault had come, kept outside of its folder. A file that was set back to an earlier time, as by a restored backup
 //! or a snapshot, is whole and has its own id; only this tells that people were added and consent was withdrawn since.
 //!
-//! What counts is `next_person`: it moves with every commit that changes anybody, and never goes back.
+//! What counts is `next_person`: it moves with every commit that changes anybody, and never goes back. Where a person took an older
+//! copy for the latest, what is changed from then on is numbered beyond all that was noted before: of two vaults that have come
+//! from one copy, only one has a number.
 
 use super::error::Trouble;
+use super::store::FORMAT;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
 
 /// What is written of one vault.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,9 +22,28 @@ struct Noted {
     #[serde(default)]
     releases: u64,
     reached: i64,
+    /// How far any copy had come when one was taken for the latest. Up to here a number may be that of another one.
+    #[serde(default)]
+    beyond: i64,
     /// It was written to while it stood behind, so that the number alone does not tell any more.
     #[serde(default)]
     set_back: Option<SetBack>,
+    /// The format it had. One of before the roll cannot tell what was put back in it, so there is no way back to it unseen.
+    #[serde(default)]
+    format: i64,
+}
+
+impl Noted {
+    /// Whether a vault that has come this far is not the one this tells of.
+    fn tells_apart(&self, has: i64) -> Option<SetBack> {
+        let had = if has < self.reached { self.reached } else { self.beyond };
+        (has < self.reached || (has > self.reached && has <= self.beyond)).then_some(SetBack { had, has })
+    }
+
+    fn furthest(&self) -> i64 {
+        let set_back = self.set_back.map_or(0, |set_back| set_back.had);
+        self.reached.max(self.beyond).max(set_back)
+    }
 }
 
 /// From where it was set back, and to where.
@@ -54,8 +76,12 @@ pub struct Mark {
     files: Vec<PathBuf>,
     /// The furthest that this process has seen the vault at.
     seen: AtomicI64,
+    /// As it was noted.
+    beyond: AtomicI64,
     /// What the files say at least.
     noted: AtomicI64,
+    /// Whether they say its format.
+    tells_format: AtomicBool,
 }
 
 impl Mark {
@@ -71,7 +97,9 @@ impl Mark {
             vault: vault.to_owned(),
             files: files.collect(),
             seen: AtomicI64::new(0),
+            beyond: AtomicI64::new(0),
             noted: AtomicI64::new(0),
+            tells_format: AtomicBool::new(false),
         }
     }
 
@@ -85,11 +113,15 @@ impl Mark {
     /// # Errors
     /// It was further before.
     pub fn look(&self, has: i64, seen: i64) -> Result<(), Trouble> {
-        if has < seen {
-            return Err(SetBack { had: seen, has }.into());
+        let looked = Noted { reached: seen, beyond: self.beyond.load(SeqCst), ..Noted::default() };
+        // What this process has not seen yet was judged by nobody.
+        match looked.tells_apart(has).filter(|_| seen > 0) {
+            Some(set_back) => Err(set_back.into()),
+            None => {
+                self.seen.fetch_max(has, SeqCst);
+                Ok(())
+            }
         }
-        self.seen.fetch_max(has, SeqCst);
-        Ok(())
     }
 
     /// Holds a vault that is opened against what was noted by whomever. Nothing is written.
@@ -98,10 +130,8 @@ impl Mark {
     /// It was further before, or nobody can say.
     pub fn judge(&self, has: i64) -> Result<(), Trouble> {
         let Some(noted) = self.read()? else { return self.look(has, self.seen()) };
-        self.noted.store(noted.reached, SeqCst);
-        let set_back =
-            noted.set_back.or((has < noted.reached).then_some(SetBack { had: noted.reached, has }));
-        match set_back {
+        self.remember(&noted);
+        match noted.set_back.or_else(|| noted.tells_apart(has)) {
             Some(set_back) => Err(set_back.into()),
             None => {
                 // Not the greater of both: somebody may have released it since.
@@ -114,10 +144,10 @@ impl Mark {
     /// Notes how far the vault has come; on the disk when it returns. As well as may be: a vault that is not marked is
     /// still the right one.
     pub fn raise(&self, has: i64) {
-        if has <= self.noted.load(SeqCst) {
+        if has <= self.noted.load(SeqCst) && self.tells_format.load(SeqCst) {
             return;
         }
-        let raised = self.update(|noted| Noted { reached: noted.reached.max(has), ..noted });
+        let raised = self.update(|noted| Noted { reached: noted.reached.max(has), format: FORMAT, ..noted });
         if let Err(error) = raised {
             let path = self.files.first().map(|path| path.display().to_string()).unwrap_or_default();
             tracing::warn!(%error, path, "it cannot be noted how far the vault has come");
@@ -125,23 +155,51 @@ impl Mark {
     }
 
     /// Somebody is about to write to the vault. One that stands behind may have caught up afterwards, and has still lost what
-    /// came in between.
+    /// came in between. What is written has to be numbered beyond what this answers.
     ///
     /// # Errors
     /// That could not be noted, so nothing may be written.
-    pub fn before_write(&self, has: i64) -> io::Result<()> {
+    pub fn before_write(&self, has: i64) -> io::Result<i64> {
         match self.judge(has) {
-            Err(Trouble::SetBack { had, has }) => self
-                .update(|noted| Noted { set_back: noted.set_back.or(Some(SetBack { had, has })), ..noted }),
+            Err(Trouble::SetBack { had, has }) => {
+                self.update(|noted| Noted {
+                    set_back: noted.set_back.or(Some(SetBack { had, has })),
+                    ..noted
+                })?;
+                Ok(had.max(self.beyond.load(SeqCst)))
+            }
             // Nobody knows it for the latest before a person has said so, whatever is written.
-            Ok(()) | Err(_) => Ok(()),
+            Ok(()) | Err(_) => Ok(self.beyond.load(SeqCst)),
         }
     }
 
-    /// A person says that the vault as it stands is the latest there is.
-    pub fn release(&self, has: i64) -> io::Result<()> {
+    /// A person says that the vault as it stands, in this format, is the latest there is.
+    pub fn release(&self, has: i64, format: i64) -> io::Result<()> {
         self.seen.store(has, SeqCst);
-        self.write(|noted| Noted { releases: noted.releases + 1, reached: has, set_back: None })
+        self.write(|noted| Noted {
+            releases: noted.releases + 1,
+            reached: has,
+            beyond: noted.furthest().max(has),
+            set_back: None,
+            format,
+        })
+    }
+
+    fn remember(&self, noted: &Noted) {
+        self.noted.store(noted.reached, SeqCst);
+        self.beyond.store(noted.beyond, SeqCst);
+        self.tells_format.store(noted.format == FORMAT, SeqCst);
+    }
+
+    /// Whether a vault of an older format may be brought up to date.
+    ///
+    /// # Errors
+    /// It had the format of today before, or nobody can say.
+    pub fn judge_older(&self) -> Result<(), Trouble> {
+        match self.read()? {
+            Some(noted) if noted.format >= FORMAT => Err(Trouble::OlderFormat),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// What was noted last. One place that can be read is enough.
@@ -175,7 +233,7 @@ impl Mark {
         written.into_iter().next().unwrap_or(Ok(()))?;
         // The name too: after a power cut the mark before would say that an older vault is the latest.
         lock.sync_all()?;
-        self.noted.store(noted.reached, SeqCst);
+        self.remember(&noted);
         Ok(())
     }
 }
@@ -254,7 +312,7 @@ mod tests {
         assert_eq!((places.mark().judge(150), places.mark().judge(151)), (Ok(()), Ok(())));
         assert_eq!(places.mark().judge(100), Err(SET_BACK));
         assert_eq!(places.mark().judge(150), Ok(()), "the right one is back");
-        places.mark().release(100).unwrap();
+        places.mark().release(100, FORMAT).unwrap();
         assert_eq!((places.mark().judge(100), mark.judge(100)), (Ok(()), Ok(())));
         assert_eq!(mark.judge(99), Err(Trouble::SetBack { had: 100, has: 99 }));
     }
@@ -269,7 +327,7 @@ mod tests {
             writer.raise(has + 1);
         }
         assert_eq!(places.mark().judge(161), Err(SET_BACK));
-        places.mark().release(161).unwrap();
+        places.mark().release(161, FORMAT).unwrap();
         assert_eq!(places.mark().judge(161), Ok(()));
     }
 
@@ -286,8 +344,8 @@ mod tests {
         // A command that has fewer places than the relay.
         let few = Mark::of(&places.vault, &[7; 16], &places.dirs[..1]);
         few.raise(100);
-        places.mark().release(100).unwrap();
-        few.release(90).unwrap();
+        places.mark().release(100, FORMAT).unwrap();
+        few.release(90, FORMAT).unwrap();
         assert_eq!(places.mark().judge(90), Ok(()), "what was said last counts, wherever");
     }
 
@@ -305,7 +363,7 @@ mod tests {
             mark.raise(has);
         }
         assert_eq!(places.mark().judge(200), Err(Trouble::MarkUnreadable), "until somebody says so");
-        places.mark().release(200).unwrap();
+        places.mark().release(200, FORMAT).unwrap();
         assert_eq!(places.mark().judge(200), Ok(()));
     }
 

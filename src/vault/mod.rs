@@ -14,10 +14,13 @@ pub mod import;
 mod keyring;
 mod mark;
 mod merge;
+mod named;
 mod person_row;
 mod place;
+mod progress;
 mod reader;
 mod reindex;
+mod roll;
 mod root_key;
 mod sentry;
 mod stats;
@@ -82,11 +85,14 @@ impl Vault {
     pub fn open(settings: &Settings) -> Result<Self, VaultError> {
         let path = store::file_in(&settings.dir);
         let (row, keys, format) = doubt::open_first(&path, &settings.root_key)?;
-        if format < store::FORMAT {
-            reindex::bring_up_to_date(&path, &keys)?;
+        let mark = Arc::new(Mark::of(&path, &row.id, &settings.mark_dirs));
+        if format < store::FORMAT
+            && let Err(cause) = reindex::bring_up_to_date(&path, &keys, &mark)
+            && !cause.awaits_a_person()
+        {
+            return Err(cause);
         }
         let (created, keys) = (row.created, Arc::new(keys));
-        let mark = Arc::new(Mark::of(&path, &row.id, &settings.mark_dirs));
         let place = Arc::new(Place::new(path, row, keys.clone(), mark.clone()));
         Ok(Self { place, mark, keys, created })
     }
@@ -136,20 +142,30 @@ impl Vault {
     /// [`VaultError`] that says so, or when the file cannot be read.
     pub fn is_latest(&self) -> Result<(), VaultError> {
         let path = self.path().to_owned();
-        self.mark.judge(self.reached()?).map_err(|trouble| VaultError::Unavailable { path, trouble })
+        let db = store::connect(&path, store::Use::Read)?;
+        let has = progress::reached(&db).map_err(store_error(&path))?;
+        let format = store::format_of(&db).map_err(store_error(&path))?;
+        let judged = if format < store::FORMAT { self.mark.judge_older() } else { Ok(()) };
+        judged
+            .and_then(|()| self.mark.judge(has))
+            .map_err(|trouble| VaultError::Unavailable { path, trouble })
     }
 
-    /// Takes it as it stands for the latest, which is for a person to say.
+    /// Takes it as it stands for the latest, which is for a person to say. Of a file that is the latest, and was altered, the
+    /// records that are there.
     ///
     /// # Errors
     /// [`VaultError`] when the file cannot be read, or that cannot be noted.
     pub fn release(&self) -> Result<(), VaultError> {
-        self.mark.release(self.reached()?).map_err(io_error(self.path()))
-    }
-
-    fn reached(&self) -> Result<i64, VaultError> {
+        let failed = store_error(self.path());
         let db = store::connect(self.path(), store::Use::Read)?;
-        store::reached(&db).map_err(store_error(self.path()))
+        let has = progress::reached(&db).map_err(&failed)?;
+        let format = store::format_of(&db).map_err(&failed)?;
+        if self.is_latest().is_ok() && matches!(self.audit(), Err(VaultError::PutBack { .. })) {
+            let mut db = store::connect(self.path(), store::Use::Write)?;
+            roll::renew(&mut db, &self.keys).map_err(&failed)?;
+        }
+        self.mark.release(has, format).map_err(io_error(self.path()))
     }
 
     /// A key for another use of this installation, such as stable send numbers: always the same for the same
@@ -164,6 +180,20 @@ impl Vault {
     /// [`VaultError`] when the file cannot be read.
     pub fn stats(&self) -> Result<Stats, VaultError> {
         stats::read(self.path(), &self.keys, self.created)
+    }
+
+    /// Holds every record and every index row against what tells which are the latest, without opening them.
+    ///
+    /// # Errors
+    /// [`VaultError`] when the file cannot be read, or says that it was altered or put back, in part or as a whole.
+    pub fn audit(&self) -> Result<(), VaultError> {
+        let db = store::connect(self.path(), store::Use::Read)?;
+        let audit = db.unchecked_transaction().and_then(|moment| roll::audit(&moment, &self.keys));
+        let audit = audit.map_err(store_error(self.path()))?;
+        match audit.what() {
+            None => Ok(()),
+            Some(altered) => Err(VaultError::PutBack { path: self.path().to_owned(), altered }),
+        }
     }
 
     /// Opens every record and checks every index row against it.

@@ -4,6 +4,7 @@
 use super::envelope::{SealingKey, random_key};
 use super::error::{Damaged, DamagedPart};
 use super::keyring::Keyring;
+use super::roll::Seal;
 use super::store::is_corruption;
 use crate::person::Person;
 use rusqlite::{CachedStatement, Connection, Row, params};
@@ -40,14 +41,14 @@ impl RowHead {
 
 /// The sealed parts of a row.
 #[derive(Debug)]
-pub struct SealedRow {
-    pub head: RowHead,
-    pub wrapped_key: Vec<u8>,
-    pub record: Vec<u8>,
+struct SealedRow {
+    head: RowHead,
+    wrapped_key: Vec<u8>,
+    record: Vec<u8>,
 }
 
 /// Seals a new person under a key of its own.
-pub fn seal_new(keys: &Keyring, id: i64, person: &Person) -> SealedRow {
+fn seal_new(keys: &Keyring, id: i64, person: &Person) -> SealedRow {
     let (vault_key, wrapping) = keys.newest();
     let head = RowHead { id, vault_key, version: 1, restricted: person.is_restricted() };
     let own = random_key();
@@ -62,6 +63,8 @@ pub fn seal_new(keys: &Keyring, id: i64, person: &Person) -> SealedRow {
 pub struct Opened {
     pub head: RowHead,
     pub person: Person,
+    /// What tells this record from those before it.
+    pub seal: Seal,
     own: SealingKey,
 }
 
@@ -98,12 +101,23 @@ pub fn fetch(
     }
 }
 
-/// Puts the next version of a person in the place of this one.
-pub fn update(db: &Connection, known: &Opened, after: &Person) -> rusqlite::Result<()> {
+/// Puts a new person there, and tells the record's seal.
+pub fn insert(db: &Connection, keys: &Keyring, id: i64, person: &Person) -> rusqlite::Result<Seal> {
+    let SealedRow { head, wrapped_key, record } = seal_new(keys, id, person);
+    db.prepare_cached(
+        "INSERT INTO person (id, vault_key, version, restricted, wrapped_key, record)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![id, head.vault_key, head.version, head.restricted, wrapped_key, record])?;
+    Ok(Seal::of(&record))
+}
+
+/// Puts the next version of a person in the place of this one, and tells its seal.
+pub fn update(db: &Connection, known: &Opened, after: &Person) -> rusqlite::Result<Seal> {
     let (head, record) = known.reseal(after);
     db.prepare_cached("UPDATE person SET version = ?2, restricted = ?3, record = ?4 WHERE id = ?1")?
         .execute(params![head.id, head.version, head.restricted, record])?;
-    Ok(())
+    Ok(Seal::of(&record))
 }
 
 fn open(row: &Row<'_>, keys: &Keyring, id: i64) -> rusqlite::Result<Result<Opened, DamagedPart>> {
@@ -115,6 +129,7 @@ fn open(row: &Row<'_>, keys: &Keyring, id: i64) -> rusqlite::Result<Result<Opene
     let head = RowHead { id, vault_key: row.get(0)?, version: row.get(1)?, restricted };
     let wrapped_key = row.get_ref(3)?.as_blob()?;
     let record = row.get_ref(4)?.as_blob()?;
+    let seal = Seal::of(record);
     let own = keys
         .version(head.vault_key)
         .and_then(|wrapping| wrapping.open_key(&head.key_place(), wrapped_key))
@@ -123,6 +138,6 @@ fn open(row: &Row<'_>, keys: &Keyring, id: i64) -> rusqlite::Result<Result<Opene
         let own = SealingKey::new(&own);
         let record = own.open(&head.record_place(), record).ok_or(DamagedPart::Record)?;
         let person = Person::from_record(record).map_err(|_| DamagedPart::Record)?;
-        Ok(Opened { head, person, own })
+        Ok(Opened { head, person, seal, own })
     }))
 }

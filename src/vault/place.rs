@@ -6,8 +6,9 @@ use super::doubt::Doubt;
 use super::error::{Trouble, VaultError, store_error};
 use super::keyring::{Keyring, VaultRow};
 use super::mark::Mark;
-use super::sentry::{Closing, Fate, Sentry, Stamp, version};
-use super::store;
+use super::progress::{Moment, Opening, reached, version};
+use super::sentry::{Closing, Fate, Sentry, Stamp};
+use super::{reindex, store};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -48,6 +49,7 @@ pub struct Link {
 
 struct Open {
     db: Connection,
+    opening: Opening,
     stamp: Stamp,
     version: i64,
 }
@@ -111,7 +113,7 @@ impl Place {
             }
         }
         let open = match &inner.standing {
-            Standing::Open(sentry) => Some(self.open(sentry)?),
+            Standing::Open(sentry) => Some(self.open(sentry, Opening(inner.openings))?),
             Standing::Closed => None,
             Standing::Doubtful(_) => return Err(self.is_doubtful()),
         };
@@ -125,7 +127,7 @@ impl Place {
     pub fn read<T>(
         &self,
         link: &Link,
-        read: impl Fn(&Connection) -> rusqlite::Result<T>,
+        read: impl Fn(&Connection, Moment) -> rusqlite::Result<T>,
     ) -> Result<Read<T>, VaultError> {
         for _ in 0..TRIES {
             let attempt = link.lock().as_mut().map(|open| self.attempt(open, &read));
@@ -153,7 +155,11 @@ impl Place {
         Err(self.is_doubtful())
     }
 
-    fn attempt<T>(&self, open: &mut Open, read: impl Fn(&Connection) -> rusqlite::Result<T>) -> Attempt<T> {
+    fn attempt<T>(
+        &self,
+        open: &mut Open,
+        read: impl Fn(&Connection, Moment) -> rusqlite::Result<T>,
+    ) -> Attempt<T> {
         let seen = self.mark.seen();
         let mut is_news = false;
         let found = at_one_moment(&open.db, |db| {
@@ -163,7 +169,7 @@ impl Place {
                 return Ok(Err(trouble));
             }
             open.version = now;
-            read(db).map(Ok)
+            read(db, Moment { opening: open.opening, version: now }).map(Ok)
         });
         let found = found.map_err(store_error(&self.path));
         let found = found.and_then(|found| found.map_err(|trouble| self.unavailable(trouble)));
@@ -176,7 +182,7 @@ impl Place {
         if store::row(db)? != self.row {
             return Ok(Err(Trouble::Replaced));
         }
-        Ok(self.mark.look(store::reached(db)?, seen))
+        Ok(self.mark.look(reached(db)?, seen))
     }
 
     /// What became of the file, and what follows from that for those who read it.
@@ -252,7 +258,7 @@ impl Place {
         let sentry = Sentry::post(&self.path, self.connect()?)?;
         inner.links.retain(|link| link.strong_count() > 0);
         for link in inner.links.iter().filter_map(Weak::upgrade) {
-            let opened = self.open(&sentry)?;
+            let opened = self.open(&sentry, Opening(inner.openings + 1))?;
             *link.lock() = Some(opened);
         }
         inner.standing = Standing::Open(Box::new(sentry));
@@ -260,10 +266,10 @@ impl Place {
         Ok(())
     }
 
-    fn open(&self, sentry: &Sentry) -> Result<Open, VaultError> {
+    fn open(&self, sentry: &Sentry, opening: Opening) -> Result<Open, VaultError> {
         let db = self.connect()?;
         let version = version(&db).map_err(store_error(&self.path))?;
-        Ok(Open { db, stamp: sentry.stamp(), version })
+        Ok(Open { db, opening, stamp: sentry.stamp(), version })
     }
 
     /// With the checks of a start.
@@ -273,7 +279,10 @@ impl Place {
         if store::row(&db).map_err(&failed)? != self.row {
             return Err(self.unavailable(Trouble::Replaced));
         }
-        let has = store::reached(&db).map_err(&failed)?;
+        if store::format_of(&db).map_err(&failed)? < store::FORMAT {
+            reindex::bring_up_to_date(&self.path, &self.keys, &self.mark)?;
+        }
+        let has = reached(&db).map_err(&failed)?;
         self.mark.judge(has).map_err(|trouble| self.unavailable(trouble))?;
         Ok(db)
     }

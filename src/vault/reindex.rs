@@ -1,13 +1,15 @@
 //! A vault of format 1 found people by their address in lower case; format 2 finds them by the form in which addresses are
-//! compared ([`crate::address::comparable`]), and knows who shares one ([`super::twins`]). Done once, when such a vault is
-//! opened, and in one transaction: where it is interrupted the vault is as it was, and the next opening does it.
+//! compared ([`crate::address::comparable`]), and knows who shares one ([`super::twins`]); format 3 has the roll
+//! ([`super::roll`]). Done once, when such a vault is opened, and in one transaction: where it is interrupted the vault is as it
+//! was, and the next opening does it.
 
 use super::error::{VaultError, store_error};
 use super::keyring::{Keyring, LookupOf};
+use super::mark::Mark;
 use super::merge::in_common;
 use super::person_row::{self, Opened};
 use super::store::{self, FORMAT};
-use super::twins;
+use super::{progress, roll, twins};
 use crate::address::comparable;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::path::Path;
@@ -15,15 +17,21 @@ use zeroize::Zeroizing;
 
 /// People whose numbers are held at once.
 const PAGE_MAX: i64 = 1000;
+/// The first format that compares addresses as they are compared today.
+pub const FORMAT_OF_TWINS: i64 = 2;
 
-/// Brings the index to the format of today. Of several processes one does it, the others wait for its write lock.
+/// Brings the vault to the format of today. Of several processes one does it, the others wait for its write lock.
 ///
 /// # Errors
-/// [`VaultError`] when the file cannot be read or written; it is as it was then.
-pub fn bring_up_to_date(path: &Path, keys: &Keyring) -> Result<(), VaultError> {
+/// [`VaultError`] when the file cannot be read or written, or had that format before; it is as it was then.
+pub fn bring_up_to_date(path: &Path, keys: &Keyring, mark: &Mark) -> Result<(), VaultError> {
     let mut db = store::connect(path, store::Use::Write)?;
-    let Some(twins) = reindex_all(&mut db, keys).map_err(store_error(path))? else { return Ok(()) };
-    tracing::info!(format = FORMAT, "the vault's index of addresses was brought up to date");
+    let has = progress::reached(&db).map_err(store_error(path))?;
+    let unavailable = |trouble| VaultError::Unavailable { path: path.to_owned(), trouble };
+    mark.judge_older().map_err(unavailable)?;
+    let Some(twins) = rebuild(&mut db, keys).map_err(store_error(path))? else { return Ok(()) };
+    mark.raise(has);
+    tracing::info!(format = FORMAT, "the vault was brought up to the format of today");
     if twins > 0 {
         tracing::warn!(
             people = twins,
@@ -34,12 +42,21 @@ pub fn bring_up_to_date(path: &Path, keys: &Keyring) -> Result<(), VaultError> {
     Ok(())
 }
 
-/// How many people share an address with an earlier one; `None` where the index was up to date already.
-fn reindex_all(db: &mut Connection, keys: &Keyring) -> rusqlite::Result<Option<u64>> {
+/// How many people share an address with an earlier one; `None` where all was up to date already.
+fn rebuild(db: &mut Connection, keys: &Keyring) -> rusqlite::Result<Option<u64>> {
     let all = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if store::format_of(&all)? >= FORMAT {
-        return Ok(None);
-    }
+    let twins = match store::format_of(&all)? {
+        FORMAT.. => return Ok(None),
+        FORMAT_OF_TWINS.. => 0,
+        _ => reindex_all(&all, keys)?,
+    };
+    roll::build(&all, keys, progress::reached(&all)?)?;
+    all.pragma_update(None, "user_version", FORMAT)?;
+    all.commit()?;
+    Ok(Some(twins))
+}
+
+fn reindex_all(all: &Transaction<'_>, keys: &Keyring) -> rusqlite::Result<u64> {
     all.execute_batch(twins::TABLE)?;
     let (mut after, mut twins) = (i64::MIN, 0);
     loop {
@@ -48,14 +65,12 @@ fn reindex_all(db: &mut Connection, keys: &Keyring) -> rusqlite::Result<Option<u
             .query_map(params![after, PAGE_MAX], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
         for id in &ids {
-            twins += u64::from(reindex(&all, keys, *id)? == Shares::WithAnother);
+            twins += u64::from(reindex(all, keys, *id)? == Shares::WithAnother);
         }
         let Some(last) = ids.last() else { break };
         after = *last;
     }
-    all.pragma_update(None, "user_version", FORMAT)?;
-    all.commit()?;
-    Ok(Some(twins))
+    Ok(twins)
 }
 
 /// Whether somebody else has a person's address.
@@ -143,7 +158,12 @@ mod tests {
         drop(writer);
         let (mut raw, keys) = (fixture.raw(), vault.keys.clone());
         let old = raw.transaction().unwrap();
-        old.execute_batch("DELETE FROM address; DROP TABLE twin").unwrap();
+        old.execute_batch("DELETE FROM address; DROP TABLE twin; DROP TABLE roll").unwrap();
+        for mark in std::fs::read_dir(&fixture.settings.mark_dirs[0]).unwrap().map(Result::unwrap) {
+            if mark.file_type().unwrap().is_file() {
+                std::fs::remove_file(mark.path()).unwrap();
+            }
+        }
         let mut forms = std::collections::HashSet::new();
         for (stored, email) in stored.iter().zip(SPELLINGS) {
             let known = open(&old, &keys, stored.id).unwrap().unwrap();
@@ -277,6 +297,8 @@ mod tests {
             let _ = std::fs::remove_file(fixture.settings.dir.join(format!("vault.db{suffix}")));
         }
         std::fs::rename(&backup, fixture.file()).unwrap();
+        assert!(vault.writer().err().unwrap().awaits_a_person(), "what was put back in it cannot be told");
+        vault.release().unwrap();
         let mut writer = vault.writer().unwrap();
         assert_eq!(put(&mut writer, &[("email", "josé@z.example")]).id, stored[4].id);
     }

@@ -2,6 +2,7 @@
 //! connection goes on with the pages it holds and reads the others from whatever was copied over it.
 
 use super::error::{VaultError, io_error, store_error};
+use super::progress::version;
 use super::store;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
@@ -84,11 +85,6 @@ impl Log {
     pub fn has_more(&self) -> bool {
         self.pages > self.moved
     }
-}
-
-/// A number that differs whenever another connection has committed in between.
-pub fn version(db: &Connection) -> rusqlite::Result<i64> {
-    db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
 /// What became of the file since it was looked at last.

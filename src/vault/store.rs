@@ -3,7 +3,7 @@
 use super::error::{Trouble, VaultError, io_error, store_error};
 use super::keyring::{Keyring, KeyringFault, VaultRow, WrappedKey};
 use super::root_key::RootKey;
-use super::twins;
+use super::{roll, twins};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 use rustix::fs::{FlockOperation, flock};
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// Name of the file within the vault's directory.
 pub const FILE_NAME: &str = "vault.db";
 /// The format this program writes (`PRAGMA user_version`).
-pub const FORMAT: i64 = 2;
+pub const FORMAT: i64 = 3;
 /// The oldest format that is brought up to date when it is opened.
 const FORMAT_OLDEST: i64 = 1;
 /// Marks the file as a vault (`PRAGMA application_id`, "TKNR").
@@ -46,6 +46,9 @@ const TABLES: &str = "
         hash BLOB PRIMARY KEY, person INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
 ";
+
+/// The number of the first person of a new vault.
+const FIRST_PERSON: i64 = 1;
 
 /// What a connection is for; sets its cache and how long it waits for the write lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,15 +121,17 @@ fn write_new(path: &Path, root: &RootKey, now: i64) -> rusqlite::Result<()> {
     all.execute_batch(TABLES)?;
     all.execute_batch(twins::TABLE)?;
     all.execute(
-        "INSERT INTO vault VALUES (?1, ?2, ?3, 1)",
-        params![vault.id, vault.created, vault.key_check],
+        "INSERT INTO vault VALUES (?1, ?2, ?3, ?4)",
+        params![vault.id, vault.created, vault.key_check, FIRST_PERSON],
     )?;
-    for key in keys {
+    for key in &keys {
         all.execute(
             "INSERT INTO vault_key VALUES (?1, ?2, ?3, ?4)",
             params![key.role, key.version, key.created, key.wrapped],
         )?;
     }
+    let ring = Keyring::open(root, &vault, &keys).expect("the keys were made with this root key");
+    roll::create(&all, &ring, FIRST_PERSON)?;
     all.commit()?;
     // Everything has to be in the one file that is linked.
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
@@ -215,11 +220,6 @@ pub fn row(db: &Connection) -> rusqlite::Result<VaultRow> {
     db.query_row("SELECT id, created, key_check FROM vault", [], |row| {
         Ok(VaultRow { id: row.get(0)?, created: row.get(1)?, key_check: row.get(2)? })
     })
-}
-
-/// How far it has come: the number of its next person, which every commit that changes anybody moves.
-pub fn reached(db: &Connection) -> rusqlite::Result<i64> {
-    db.prepare_cached("SELECT next_person FROM vault")?.query_row([], |row| row.get(0))
 }
 
 fn read_keys(db: &Connection) -> rusqlite::Result<(VaultRow, Vec<WrappedKey>)> {

@@ -11,6 +11,7 @@ mod altered;
 mod left_behind;
 mod markers;
 mod overwritten;
+mod put_back;
 mod set_back;
 
 pub(super) struct Fixture {
@@ -253,7 +254,7 @@ fn stats_count_without_reading_anybody() {
     put(&mut writer, &[("phone", "+81312345678")]);
     let stats = vault.stats().unwrap();
     assert_eq!((stats.people, stats.email_tokens, stats.mobile_tokens), (2, 1, 2));
-    assert_eq!((stats.restricted, stats.vault_keys.as_slice(), stats.format), (0, [1].as_slice(), 2));
+    assert_eq!((stats.restricted, stats.vault_keys.as_slice(), stats.format), (0, [1].as_slice(), 3));
     assert!(stats.bytes_on_disk > 4096 && stats.created.starts_with("20"));
 }
 

@@ -6,6 +6,7 @@ use super::batch_index::kind_number;
 use super::error::{Damaged, DamagedPart, VaultError, store_error};
 use super::keyring::{Keyring, LookupHash, LookupOf};
 use super::person_row;
+use super::roll::{self, Audit};
 use super::{reindex, store, twins};
 use crate::job::Token;
 use crate::person::{PHONE, Person};
@@ -28,11 +29,27 @@ pub struct Verified {
     pub stray_index_rows: u64,
     /// The number for the next new person is one already given.
     pub numbering_broken: bool,
+    /// People whose record is genuine and an earlier one; counted as damaged too.
+    pub put_back: u64,
+    /// People whose record was taken away.
+    pub taken_away: u64,
+    /// Parts of the index of tokens, of 4,096, from which a row was taken, or to which one was added.
+    pub altered_index_parts: u64,
+    /// What tells which record is the latest was itself altered or put back.
+    pub roll_broken: bool,
 }
 
 impl Verified {
     pub fn is_whole(&self) -> bool {
-        self.damaged == 0 && self.stray_index_rows == 0 && !self.numbering_broken
+        self.damaged == 0
+            && self.stray_index_rows == 0
+            && !self.numbering_broken
+            && self.has_all_of_its_roll()
+    }
+
+    /// Whether its records are those that were written last, as far as each opens.
+    pub fn has_all_of_its_roll(&self) -> bool {
+        self.put_back + self.taken_away + self.altered_index_parts == 0 && !self.roll_broken
     }
 }
 
@@ -57,7 +74,7 @@ enum Index {
 
 impl Index {
     fn of(db: &Connection) -> rusqlite::Result<Self> {
-        Ok(if store::format_of(db)? < store::FORMAT { Self::Before } else { Self::Now })
+        Ok(if store::format_of(db)? < reindex::FORMAT_OF_TWINS { Self::Before } else { Self::Now })
     }
 
     fn form(self, email: &str) -> Zeroizing<String> {
@@ -87,7 +104,14 @@ impl Index {
 
 fn walk(db: &Transaction<'_>, keys: &Keyring) -> rusqlite::Result<Verified> {
     let index = Index::of(db)?;
-    let mut found = Verified::default();
+    let audit = if store::format_of(db)? < store::FORMAT { Audit::default() } else { roll::audit(db, keys)? };
+    let mut found = Verified {
+        put_back: audit.put_back.len() as u64,
+        taken_away: audit.taken_away,
+        altered_index_parts: audit.altered_stretches,
+        roll_broken: audit.is_broken,
+        ..Verified::default()
+    };
     let mut sound_index_rows = 0;
     let mut select = person_row::select(db)?;
     let mut after = 0;
@@ -96,6 +120,9 @@ fn walk(db: &Transaction<'_>, keys: &Keyring) -> rusqlite::Result<Verified> {
         after = id;
         found.people += 1;
         let whole = match person_row::fetch(&mut select, keys, id)? {
+            Ok(_) if audit.put_back.binary_search(&id).is_ok() => {
+                Err(Damaged { person: id, part: DamagedPart::Earlier })
+            }
             Ok(opened) => index_rows(db, keys, index, id, &opened.person)?,
             Err(damaged) => Err(damaged),
         };

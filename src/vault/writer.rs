@@ -1,17 +1,20 @@
 //! The write path: drafts to people, a batch a transaction, on the one connection that writes.
 
-use super::batch_index::BatchIndex;
+use super::batch_index::{BatchIndex, kind_number};
 use super::draft::{Cause, Draft, Refusal};
 use super::error::{Damaged, DamagedPart, VaultError, io_error, store_error};
 use super::keyring::{Keyring, LookupHash, LookupOf};
 use super::mark::Mark;
 use super::merge::{Tokens, merged, tokens_in, tokens_of};
+use super::named::Named;
 use super::person_row::{self, Opened};
+use super::progress::Moment;
 use super::reader::stands_for;
-use super::{address, field_names, reindex, store, twins};
+use super::roll::{Edits, Roll, Seal, Stretch};
+use super::{address, field_names, progress, reindex, store, twins};
 use crate::job::Token;
 use crate::person::{EMAIL, PHONE, Person};
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,7 +62,7 @@ impl Writer {
         let db = store::connect(path, store::Use::Write)?;
         // A backup of an older format may have been put in the place of the file that was opened.
         if store::format_of(&db).map_err(store_error(path))? < store::FORMAT {
-            reindex::bring_up_to_date(path, &keys)?;
+            reindex::bring_up_to_date(path, &keys, &mark)?;
         }
         Ok(Self { path: path.to_owned(), keys, mark, db })
     }
@@ -81,9 +84,9 @@ impl Writer {
     pub fn put_batch(&mut self, drafts: &[Draft], change: AddressChange) -> Result<Vec<Put>, VaultError> {
         let keys = self.keys.clone();
         let path = self.path.clone();
-        let has = store::reached(&self.db).map_err(store_error(&path))?;
-        self.mark.before_write(has).map_err(io_error(&path))?;
-        let (answers, has) = self.put_all(&keys, drafts, change).map_err(store_error(&path))?;
+        let has = progress::reached(&self.db).map_err(store_error(&path))?;
+        let beyond = self.mark.before_write(has).map_err(io_error(&path))?;
+        let (answers, has) = self.put_all(&keys, drafts, change, beyond).map_err(store_error(&path))?;
         self.mark.raise(has);
         Ok(answers)
     }
@@ -109,15 +112,22 @@ impl Writer {
         keys: &Keyring,
         drafts: &[Draft],
         address_change: AddressChange,
+        beyond: i64,
     ) -> rusqlite::Result<(Vec<Put>, i64)> {
         let db = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let named: Vec<Named> = drafts.iter().map(|draft| Named::of(keys, draft)).collect();
         let tokens = named.iter().flat_map(Named::tokens).collect();
         let addresses = named.iter().flat_map(Named::addresses).collect();
+        let mut roll = Roll::default();
+        roll.look(&db, keys, Moment::default())?;
+        let reached = progress::reached(&db)?;
+        let first = reached.max(beyond);
         let mut batch = Batch {
             keys,
+            roll,
+            edits: Edits::default(),
             index: BatchIndex::read_ahead(&db, tokens, addresses)?,
-            next: store::reached(&db)?,
+            next: first,
             has_updated: false,
             has_twins: twins::are_there(&db)?,
             db: &db,
@@ -127,41 +137,17 @@ impl Writer {
         for (draft, named) in drafts.iter().zip(&named) {
             answers.push(batch.put(draft, named)?);
         }
-        let Batch { index, next, has_updated, .. } = batch;
+        let Batch { index, next, has_updated, edits, .. } = batch;
+        if next == first && !has_updated {
+            return Ok((answers, reached));
+        }
         index.write_back(&db)?;
         // An older copy of the vault is known by this number, so whatever is changed moves it.
         let next = next + i64::from(has_updated);
         db.execute("UPDATE vault SET next_person = ?1", [next])?;
+        edits.write(&db, keys, next)?;
         db.commit()?;
         Ok((answers, next))
-    }
-}
-
-/// The hashes of everything a draft says about who it is.
-struct Named {
-    email_token: Option<LookupHash>,
-    mobile_token: Option<LookupHash>,
-    email: Option<LookupHash>,
-    phone: Option<LookupHash>,
-}
-
-impl Named {
-    fn of(keys: &Keyring, draft: &Draft) -> Self {
-        let token = |token: &Token| keys.lookup_hash(LookupOf::Token, token.as_str());
-        Self {
-            email_token: draft.email_token.as_ref().map(token),
-            mobile_token: draft.mobile_token.as_ref().map(token),
-            email: draft.email.as_ref().map(|email| keys.lookup_hash(LookupOf::Email, &email.normalised())),
-            phone: draft.phone.as_ref().map(|phone| keys.lookup_hash(LookupOf::Phone, &phone.normalised())),
-        }
-    }
-
-    fn tokens(&self) -> impl Iterator<Item = LookupHash> {
-        self.email_token.into_iter().chain(self.mobile_token)
-    }
-
-    fn addresses(&self) -> impl Iterator<Item = LookupHash> {
-        self.email.into_iter().chain(self.phone)
     }
 }
 
@@ -169,6 +155,9 @@ struct Batch<'db> {
     db: &'db Transaction<'db>,
     keys: &'db Keyring,
     index: BatchIndex,
+    roll: Roll,
+    /// What the roll is to be told of this batch.
+    edits: Edits,
     /// Number of the next new person.
     next: i64,
     /// Whether anybody who was there before is another now.
@@ -207,10 +196,14 @@ impl Batch<'_> {
     }
 
     /// Who the draft is about: by token, then by e-mail address, then by phone number.
-    fn identify(&self, draft: &Draft, named: &Named) -> rusqlite::Result<Result<Option<Opened>, Refusal>> {
+    fn identify(
+        &mut self,
+        draft: &Draft,
+        named: &Named,
+    ) -> rusqlite::Result<Result<Option<Opened>, Refusal>> {
         let find = |hash: Option<LookupHash>| hash.and_then(|hash| self.index.person(&hash));
         let by_token = (find(named.email_token), find(named.mobile_token));
-        let by_email = find(named.email);
+        let (by_email, by_phone) = (find(named.email), find(named.phone));
         let id = match (by_token, by_email) {
             ((Some(one), Some(other)), _) if one != other => {
                 return refused("mobile_token", Cause::TokenTaken);
@@ -221,7 +214,7 @@ impl Batch<'_> {
                 return refused(EMAIL, Cause::AddressTaken);
             }
             ((Some(id), _) | (None, Some(id)), _) | ((None, None), Some(id)) => id,
-            ((None, None), None) => return self.identify_by_phone(draft, find(named.phone)),
+            ((None, None), None) => return self.identify_by_phone(draft, by_phone),
         };
         Ok(self.open(id)?.and_then(|known| {
             let given = [&draft.email_token, &draft.mobile_token];
@@ -242,7 +235,7 @@ impl Batch<'_> {
     /// Several people may share a phone, so it tells who somebody is only where no e-mail address says
     /// otherwise.
     fn identify_by_phone(
-        &self,
+        &mut self,
         draft: &Draft,
         found: Option<i64>,
     ) -> rusqlite::Result<Result<Option<Opened>, Refusal>> {
@@ -257,35 +250,37 @@ impl Batch<'_> {
         }))
     }
 
-    fn open(&self, id: i64) -> rusqlite::Result<Result<Opened, Refusal>> {
+    /// What was put back must not become the latest by being written to.
+    fn open(&mut self, id: i64) -> rusqlite::Result<Result<Opened, Refusal>> {
         let mut select = person_row::select(self.db)?;
-        let opened = person_row::fetch(&mut select, self.keys, id)?;
+        let opened = match person_row::fetch(&mut select, self.keys, id)? {
+            Ok(opened) if !self.is_latest(id, opened.seal)? => {
+                Err(Damaged { person: id, part: DamagedPart::Earlier })
+            }
+            opened => opened,
+        };
         Ok(opened.map_err(|damaged| Cause::Damaged(damaged).into()))
+    }
+
+    fn is_latest(&mut self, id: i64, seal: Seal) -> rusqlite::Result<bool> {
+        match self.edits.seal_of(id) {
+            Some(latest) => Ok(latest == seal),
+            None => Ok(self.roll.is_latest(self.db, self.keys, id, seal)? == Ok(true)),
+        }
     }
 
     fn insert(&mut self, person: &Person) -> rusqlite::Result<i64> {
         let id = self.next;
-        let row = person_row::seal_new(self.keys, id, person);
-        self.db
-            .prepare_cached(
-                "INSERT INTO person (id, vault_key, version, restricted, wrapped_key, record)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?
-            .execute(params![
-                id,
-                row.head.vault_key,
-                row.head.version,
-                row.head.restricted,
-                row.wrapped_key,
-                row.record
-            ])?;
+        let seal = person_row::insert(self.db, self.keys, id, person)?;
+        self.edits.person(id, seal);
         self.next += 1;
         Ok(id)
     }
 
     fn update(&mut self, known: &Opened, after: &Person) -> rusqlite::Result<i64> {
         self.has_updated = true;
-        person_row::update(self.db, known, after)?;
+        let seal = person_row::update(self.db, known, after)?;
+        self.edits.person(known.head.id, seal);
         Ok(known.head.id)
     }
 
@@ -328,6 +323,8 @@ impl Batch<'_> {
             let Some(token) = token.as_ref().filter(|_| had.is_none()) else { continue };
             let hash = self.keys.lookup_hash(LookupOf::Token, token.as_str());
             self.index.add_token(hash, token.kind(), id);
+            let entry = self.keys.index_entry(&hash, kind_number(token.kind()), id);
+            self.edits.token(Stretch::of(&hash), entry);
         }
     }
 

@@ -7,7 +7,6 @@ Doors and targets speak in clear, so that what leaves can be read from outside. 
 random letters that occur nowhere else, so that one found in a file is a leak and no accident.
 """
 
-import contextlib
 import csv
 import http.client
 import json
@@ -15,7 +14,6 @@ import os
 import random
 import shutil
 import signal
-import sqlite3
 import string
 import subprocess
 import sys
@@ -173,15 +171,6 @@ class Lab:
             rows.writerows([self.people[number]["email"], value] for number in numbers)
         self.call("vault", "import", file, "-c", self.config)
         file.unlink()
-
-    def remove_people(self, numbers):
-        """What erasing leaves of them in the vault: nothing. There is no command for it yet."""
-        vault = next((self.state / "vault").glob("*.db"))
-        with contextlib.closing(sqlite3.connect(vault, timeout=20)) as db:
-            # They were imported in their order, and are numbered so.
-            for table, column in (("token", "person"), ("address", "person"), ("person", "id")):
-                db.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(number + 1,) for number in numbers])
-            db.commit()
 
     def call(self, *words, codes=(0,)):
         done = subprocess.run([self.binary, *map(str, words)], capture_output=True, text=True, stdin=subprocess.DEVNULL)

@@ -42,13 +42,22 @@ impl Show {
             ("damaged people", listed.join(", ")),
             ("stray index rows", verified.stray_index_rows.to_string()),
             ("numbering", if verified.numbering_broken { "broken" } else { "whole" }.into()),
+            ("earlier records put back", verified.put_back.to_string()),
+            ("people taken away", verified.taken_away.to_string()),
+            ("altered parts of the token index", verified.altered_index_parts.to_string()),
+            ("roll", if verified.roll_broken { "altered or put back" } else { "whole" }.into()),
         ];
         self.print(&json!(verified), &rows, out)?;
         if verified.is_whole() {
             return Ok(Exit::Ok);
         }
-        Err(CliError::failed("the vault was altered outside of this program")
-            .fix("restore the last backup of its file, or import the damaged people again"))
+        let fix = if verified.has_all_of_its_roll() {
+            "restore the last backup of its file"
+        } else {
+            "put back the vault that was there last, or, to mail people by the records that lie there, with the consent of \
+             whatever day: tokenrelay vault release --all --yes"
+        };
+        Err(CliError::failed("the vault was altered outside of this program").fix(fix))
     }
 
     pub fn released(self, is_released: bool, out: &mut dyn Write) -> Result<(), CliError> {

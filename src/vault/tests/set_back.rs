@@ -146,3 +146,36 @@ fn c9_the_relay_marks_what_it_sees_others_write() {
     fs::write(fixture.file(), &copy).unwrap();
     assert!(fixture.vault().is_latest().unwrap_err().awaits_a_person());
 }
+
+/// Both have come from one copy, and only one of them is the vault.
+#[test]
+fn p5_what_was_there_before_another_copy_was_taken_for_the_latest_is_not_read() {
+    for changes in 0..3 {
+        let fixture = Fixture::new();
+        add(&fixture.vault(), 0..10);
+        let copy = fs::read(fixture.file()).unwrap();
+        add(&fixture.vault(), 10..20);
+        let before = fs::read(fixture.file()).unwrap();
+        fs::write(fixture.file(), &copy).unwrap();
+        fixture.vault().release().unwrap();
+        for at in 0..changes {
+            add(&fixture.vault(), 20 + 12 * at..32 + 12 * at);
+        }
+        let latest = fixture.vault();
+        assert!(latest.is_latest().is_ok());
+        let (mut reader, mut watch) = (latest.reader().unwrap(), latest.watch().unwrap());
+        let nobody = Token::from_local("e_nobody00000000001").unwrap();
+        assert!(reader.read_batch(std::slice::from_ref(&nobody)).is_ok());
+        let mut db = fixture.raw();
+        let other = fixture.settings.dir.join("before");
+        fs::write(&other, &before).unwrap();
+        db.restore("main", other, None::<fn(_)>).unwrap();
+        drop(db);
+        assert!(reader.read_batch(&[nobody]).unwrap_err().awaits_a_person(), "{changes}");
+        assert!(watch.has_changed().unwrap_err().awaits_a_person());
+        assert_eq!(
+            trouble(&fixture.vault().is_latest().unwrap_err()),
+            Trouble::SetBack { had: if changes == 0 { 21 } else { 21 + 12 * changes as i64 }, has: 21 }
+        );
+    }
+}
