@@ -20,8 +20,9 @@ use tokio::sync::mpsc;
 /// Messages of one target that are armed and have not left: at least, and at most.
 const WIDTH_MIN: usize = 16;
 const WIDTH_MAX: usize = 1_024;
-/// How often it is looked at what a target takes up, and how long a group waits to become larger.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How often it is looked at what a target takes up, and how long a group waits to become larger. What leaves within two of them
+/// may be in doubt behind a power cut; an fsync costs the more the oftener it comes.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Targets that are remembered: engines may name any.
 const TARGETS_KEPT: usize = 256;
 
@@ -110,13 +111,14 @@ impl Line {
         Self { gate: Gate::new(freed.clone()), batches: VecDeque::new(), taken_at: Instant::now() }
     }
 
-    /// How many of those that wait are to be armed now: half of the places at a time, as a few are not worth an fsync, unless
-    /// there are no more, or more have not come free for a while.
+    /// How many of those that wait are to be armed now. A few are not worth an fsync while the target has more than these to take
+    /// up: they go when they are as many as are armed, which is half of the places where more wait than there is room for, or
+    /// when more have not come for a while. Whoever finds little before it goes at once.
     fn ready(&self, now: Instant) -> usize {
         let waiting = self.batches.iter().map(|batch| batch.waiting.len()).sum();
-        let width = self.gate.width.load(Relaxed);
-        let room = width.saturating_sub(self.gate.taken.load(Relaxed)).min(waiting);
-        let is_worth_it = room == waiting || room >= width / 2 || now >= self.taken_at + LOOK_EVERY;
+        let (width, taken) = (self.gate.width.load(Relaxed), self.gate.taken.load(Relaxed));
+        let room = width.saturating_sub(taken).min(waiting);
+        let is_worth_it = room >= taken || now >= self.taken_at + LOOK_EVERY;
         if is_worth_it { room } else { 0 }
     }
 
@@ -298,8 +300,12 @@ mod tests {
 
     /// What is armed now, of all targets.
     fn armed(arming: &Arming) -> Vec<Place> {
+        armed_at(arming, Instant::now())
+    }
+
+    fn armed_at(arming: &Arming, now: Instant) -> Vec<Place> {
         let mut state = arming.state();
-        let groups = state.lines.values_mut().flat_map(|line| line.take(Instant::now())).collect::<Vec<_>>();
+        let groups = state.lines.values_mut().flat_map(|line| line.take(now)).collect::<Vec<_>>();
         let place = |group: Group| {
             let places: Vec<Place> = group.numbers.iter().map(|_| Place::of(&group.gate)).collect();
             group.tell();
@@ -334,23 +340,44 @@ mod tests {
 
     #[test]
     fn c8_a_group_waits_until_half_of_the_places_are_free_and_not_for_long() {
-        let arming = Arming::default();
+        let (now, arming) = (Instant::now(), Arming::default());
         let mut told = waiting(&arming, "mta1", 0..WIDTH_MIN as i64 + 20);
-        let mut places = armed(&arming);
+        let mut places = armed_at(&arming, now);
         assert_eq!(told.try_recv().unwrap().len(), WIDTH_MIN);
         places.truncate(WIDTH_MIN / 2 + 1);
-        assert!(armed(&arming).is_empty(), "a few are not worth an fsync");
+        assert!(armed_at(&arming, now).is_empty(), "a few are not worth an fsync");
         places.pop();
-        let more = armed(&arming);
+        let more = armed_at(&arming, now);
         assert_eq!(more.len(), WIDTH_MIN / 2);
         places.pop();
-        assert!(armed(&arming).is_empty());
+        assert!(armed_at(&arming, now).is_empty());
         let mut state = arming.state();
         let line = state.lines.values_mut().next().unwrap();
-        assert_eq!(line.take(Instant::now() + LOOK_EVERY).len(), 1, "others hold theirs for longer");
+        assert_eq!(line.take(now + LOOK_EVERY).len(), 1, "others hold theirs for longer");
         drop(state);
         drop((places, more));
-        assert_eq!(armed(&arming).len(), 11, "the last ones wait for nobody");
+        assert_eq!(armed_at(&arming, now).len(), 11, "the last ones wait for nobody");
+    }
+
+    /// The end of a batch waits for the next one while the target has enough to do; a few that find it idle, or nearly so, do not.
+    #[test]
+    fn c8_the_end_of_a_batch_is_not_worth_an_fsync_and_a_single_message_is() {
+        let (now, arming) = (Instant::now(), Arming::default());
+        let _batch = waiting(&arming, "mta1", 0..10);
+        let mut places = armed_at(&arming, now);
+        assert_eq!(places.len(), 10, "nothing was before them");
+        let _few = waiting(&arming, "mta1", 10..14);
+        assert!(armed_at(&arming, now).is_empty(), "there is room for them, and no hurry");
+        let _more = waiting(&arming, "mta1", 14..16);
+        places.truncate(6);
+        places.extend(armed_at(&arming, now));
+        assert_eq!(places.len(), 12, "one fsync for both batches");
+        places.truncate(1);
+        for number in 16..20 {
+            let _single = waiting(&arming, "mta1", number..number + 1);
+            let single = armed_at(&arming, now);
+            assert_eq!(single.len(), 1, "it comes by itself");
+        }
     }
 
     #[test]
