@@ -15,6 +15,7 @@ use super::ground::Ground;
 use super::html::State;
 use super::lint::Lint;
 use super::program::{Block, Op, Syntax, ValueOp};
+use super::structured;
 use frame::Frame;
 use std::collections::BTreeMap;
 use tag::Markup;
@@ -196,9 +197,7 @@ impl<'a> Walk<'a> {
                 } else {
                     self.text(byte);
                 }
-                if let (true, Some(cause)) = (after.is_url(), self.cause) {
-                    self.report.refuse("a URL", cause);
-                }
+                self.seen_by_others(after);
             }
             _ => self.text(byte),
         }
@@ -263,13 +262,19 @@ impl<'a> Walk<'a> {
                 self.cursor.markup.value(person, &mut self.report, self.cause);
             }
             Ground::Html(State::Text | State::Rcdata(_)) | Ground::Flat(_) => self.word_value(value),
-            Ground::Structured(state) if state.is_readable() => self.word_value(value),
-            Ground::Structured(state) if state.is_url() => {
-                if let Some(cause) = self.cause {
-                    self.report.refuse("a URL", cause);
+            Ground::Structured(state) => {
+                self.seen_by_others(state);
+                if state.is_readable() {
+                    self.word_value(value);
                 }
             }
-            _ => {}
+            Ground::Html(_) => {}
+        }
+    }
+
+    fn seen_by_others(&mut self, state: structured::State) {
+        if let (Some(what), Some(cause)) = (state.seen_by_others(), self.cause) {
+            self.report.refuse(what, cause);
         }
     }
 

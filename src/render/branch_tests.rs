@@ -74,6 +74,12 @@ fn p2_and_in_texts_that_clients_make_links_in() {
         ("BEGIN:VEVENT\n{{#if person.vip}}URL:https://t/a\n{{/if}}END:VEVENT", Syntax::ContentLines),
         ("BEGIN:VEVENT\nDESCRIPTION:{{#if person.vip}}https://t/a{{/if}}\nEND:VEVENT", Syntax::ContentLines),
         ("BEGIN:VEVENT\n{{#if person.vip}}ATTACH:{{data.a}}\n{{/if}}END:VEVENT", Syntax::ContentLines),
+        ("UID:{{#if person.vip}}a{{else}}b{{/if}}\n", Syntax::ContentLines),
+        ("UID:1@t{{#if person.vip}}{{data.a}}{{/if}}\n", Syntax::ContentLines),
+        ("{{#if person.vip}}SEQUENCE:2\n{{/if}}SUMMARY:x\n", Syntax::ContentLines),
+        ("X-A;X-B=\"{{#if person.vip}}1{{else}}2{{/if}}\":x\n", Syntax::ContentLines),
+        ("{{#if person.vip}}BEGIN:VALARM\nEND:VALARM\n{{/if}}", Syntax::ContentLines),
+        ("{{#if person.vip}}ATTENDEE:mailto:a@t.example\n{{/if}}", Syntax::ContentLines),
         ("a,\"{{#if person.vip}}https://t/a{{/if}}\"", Syntax::Csv),
         ("{\"a\": \"{{#if person.vip}}https://t/a{{/if}}\"}", Syntax::Json),
     ] {
@@ -93,6 +99,13 @@ fn p2_marketing_goes_on() {
         "{{#each data.items}}{{this.name}} {{this.url}}{{#if (eq this.size @root.person.size)}} (your size){{/if}}\n{{/each}}",
     ] {
         assert_eq!(refusal(source, Syntax::Text), None, "{source}");
+    }
+    for source in [
+        "{{#if person.vip}}LOCATION:Hall 1\n{{else}}LOCATION;LANGUAGE=\"de\":Hall 2\n{{/if}}SUMMARY:{{#if person.vip}}VIP{{/if}} day\n",
+        "ATTENDEE;CN=\"{{#if person.first_name}}{{person.first_name}}{{else}}Guest{{/if}}\":mailto:{{person.email}}\n",
+        "{{#if person.first_name}}ATTENDEE;CN=\"{{person.first_name}}\":mailto:{{person.email}}\n{{/if}}",
+    ] {
+        assert_eq!(refusal(source, Syntax::ContentLines), None, "{source}");
     }
     assert_eq!(
         refusal("{{#if person.vip}}https://t/a {{data.a}}{{/if}}", Syntax::Header),

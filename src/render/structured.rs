@@ -111,8 +111,13 @@ impl State {
         }
     }
 
-    pub(super) fn is_url(self) -> bool {
-        matches!(self, Self::Line(Line::Url(_)))
+    /// What stands here, where others than the reader see it: nothing in it may depend on the person. Clients follow URLs, and send the
+    /// properties that they do not show (UID, SEQUENCE, X-…) back with an answer (RFC 5546 §3.2.3).
+    pub(super) fn seen_by_others(self) -> Option<&'static str> {
+        match self {
+            Self::Line(line) => line.seen_by_others(),
+            Self::LineEnd(_) | Self::Csv(_) | Self::Json(_) => None,
+        }
     }
 
     /// Whether the byte ends a word, as a line end does, though it is a letter.
@@ -173,6 +178,16 @@ impl Line {
             Self::Url(begun) => Self::Url(begun.with(byte)),
             Self::Attendee(begun) => Self::Attendee(begun.with(byte)),
             Self::Other | Self::Unknown => self,
+        }
+    }
+
+    fn seen_by_others(self) -> Option<&'static str> {
+        match self {
+            Self::Name(_) | Self::Text { .. } | Self::Html { .. } => None,
+            Self::Parameter(name) | Self::Quoted(name) => Self::value_of(name).seen_by_others(),
+            Self::Attendee(begun) if MAILTO.starts_with(begun.as_str()) => None,
+            Self::Url(_) | Self::Attendee(_) => Some("a URL"),
+            Self::Other | Self::Unknown => Some("a property that its reader is not shown"),
         }
     }
 
