@@ -11,6 +11,8 @@ use std::time::{Instant, SystemTime};
 use text::JobText;
 
 pub use crate::accept::data::DATA_VALUES_MAX;
+#[cfg(test)]
+pub use text::KEYS;
 
 /// Longest `template`, `locale`, `campaign`, `purpose` and `target`, in bytes.
 pub const LABEL_BYTES_MAX: usize = 128;

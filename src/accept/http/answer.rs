@@ -173,12 +173,12 @@ impl Answer {
             (State::Deferred, Reason::JournalFull) => StatusCode::INSUFFICIENT_STORAGE,
             (State::Deferred, _) => StatusCode::SERVICE_UNAVAILABLE,
             (State::Lost, _) => StatusCode::INTERNAL_SERVER_ERROR,
+            // Nothing is wrong with the job but its time.
+            (State::Expired | State::Cancelled, _) => StatusCode::UNPROCESSABLE_ENTITY,
             (_, Reason::BadJob) => StatusCode::BAD_REQUEST,
             (_, Reason::Duplicate) => StatusCode::CONFLICT,
             (_, Reason::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
-            (State::Rejected | State::Suppressed | State::Expired | State::Cancelled, _) => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            (State::Rejected | State::Suppressed, _) => StatusCode::UNPROCESSABLE_ENTITY,
         }
     }
 

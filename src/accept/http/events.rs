@@ -41,11 +41,13 @@ const RECONNECT: &[u8] = b"retry: 2000\n\n";
 /// back with `Last-Event-ID`. Every event is kept as long as its job is in the ledger, so none is missed in between.
 #[utoipa::path(get, path = "/v1/events", tag = "ledger", security(("engine_key" = [])),
     params(
-        ("after" = Option<String>, Query, description = "The cursor: a `seq`, 0 for the first event kept, `latest` for \
+        ("after" = Option<String>, Query, pattern = "^(latest|[0-9]{1,18})$", description = "The cursor: a `seq`, 0 for the first event kept, `latest` for \
             what happens from now on. Without it: 0"),
-        ("limit" = Option<u32>, Query, description = "Events in one page, 1 to 5000. Without it: 1000"),
-        ("wait" = Option<u32>, Query, description = "Seconds to wait for the first event of a page, 0 to 60"),
-        ("Last-Event-ID" = Option<String>, Header, description = "In place of `after`")),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 4294967295_u32, description = "Events in one page; more than 5000 are \
+            5000. Without it: 1000"),
+        ("wait" = Option<u32>, Query, minimum = 0, maximum = 4294967295_u32, description = "Seconds to wait for the first event of a \
+            page; more than 60 are 60"),
+        ("Last-Event-ID" = Option<String>, Header, pattern = "^[0-9]{1,18}$", description = "In place of `after`")),
     responses(
         (status = 200, content((EventView = "application/x-ndjson"), (EventView = "text/event-stream"))),
         (status = 400, description = "The query is not as above.", body = ProblemText,
@@ -67,7 +69,7 @@ pub(super) async fn events(
     let (engine, ledger) = asked(&door, &peer, &headers).await?;
     let mut asked = Asked::read(List::Events, query.as_deref(), &door.settings.limits)?;
     if let Some(last) = headers.get(LAST_EVENT_ID) {
-        let seq = last.to_str().ok().and_then(|text| text.parse().ok());
+        let seq = last.to_str().ok().and_then(|text| text.parse().ok()).filter(|seq: &i64| *seq >= 0);
         asked.after = After::Seq(seq.ok_or_else(|| wrong("Last-Event-ID is the seq of an event"))?);
     }
     let is_stream = accepts_event_stream(&headers);

@@ -69,18 +69,18 @@ impl Call {
 #[utoipa::path(
     post, path = "/v1/jobs", tag = "jobs", security(("engine_key" = [])),
     params(
-        ("respond" = Option<String>, Query, description = "`ledger`: 202 with counts and refusals, results afterwards from \
-            `GET /v1/jobs`; only where the listener has `accept` `auto` or `journal`"),
-        ("Content-Encoding" = Option<String>, Header, description = "`gzip` or `zstd` (window of at most 8 MiB); 413 when it unpacks to more than 100 times its size without jobs in it, or its members are empty")),
+        ("respond" = Option<super::openapi::RespondText>, Query, description = "`ledger`: 202 with counts and refusals, results afterwards from \
+            `GET /v1/jobs`; only where the listener has `accept` `auto` or `journal`")),
     request_body(
-        description = "One job, or a stream of them.",
+        description = "One job, or a stream of them. With `Content-Encoding` `gzip` or `zstd` (window of at most 8 MiB) it is unpacked: 413 when \
+            that makes more than 100 times its size without jobs in it, or its members are empty; 415 for any other.",
         content((super::openapi::JobDoc = "application/json"), (super::openapi::JobDoc = "application/x-ndjson"))
     ),
     responses(
         (status = 200, description = "One job: relayed. A stream: one result a line.", content(
             (super::answer::ResultText = "application/json"), (super::answer::ResultText = "application/x-ndjson"))),
         (status = 202, description = "Journaled, or unknown. With `respond=ledger`: the body was read to its end; a stream: `Receipt`.",
-            content((super::answer::ResultText = "application/json"), (super::receipt::ReceiptText = "application/json"))),
+            body = super::openapi::TakenDoc, content_type = "application/json"),
         (status = 400, description = "Not a job (`bad-job`); a query that is not as above (`bad-query`, `no-ledger-here`).", body = super::openapi::ProblemWithResultDoc,
             content_type = "application/problem+json"),
         (status = 401, description = "The key is missing, given twice or wrong.", body = super::problem::ProblemText,

@@ -33,7 +33,7 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(2);
 #[utoipa::path(get, path = "/v1/jobs/{id}", tag = "ledger", security(("engine_key" = [])),
     params(
         ("id" = String, Path, description = "`job_id` or send number"),
-        ("to" = Option<String>, Query, description = "The recipient's token, with its domain or without")),
+        ("to" = Option<String>, Query, pattern = "^[emEM]_[A-Za-z0-9_-]{6,62}(@[a-z.]{1,60})?$", description = "The recipient's token, with its domain or without")),
     responses(
         (status = 200, body = JobView),
         (status = 400, description = "The query cannot be read.", body = ProblemText,

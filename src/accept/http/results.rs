@@ -35,11 +35,13 @@ const PIECE_BYTES: usize = 32 * 1024;
 /// came before. `/v1/campaigns/{id}` says when nothing of a campaign is still to be delivered.
 #[utoipa::path(get, path = "/v1/jobs", tag = "ledger", security(("engine_key" = [])),
     params(
-        ("campaign" = Option<String>, Query, description = "Only of this campaign"),
-        ("after" = Option<String>, Query, description = "The cursor: a `seq`, 0 for the first result kept, `latest` for \
+        ("campaign" = Option<String>, Query, min_length = 1, description = "Only of this campaign"),
+        ("after" = Option<String>, Query, pattern = "^(latest|[0-9]{1,18})$", description = "The cursor: a `seq`, 0 for the first result kept, `latest` for \
             what happens from now on. Without it: 0"),
-        ("limit" = Option<u32>, Query, description = "Results in one page, 1 to 5000. Without it: 1000"),
-        ("wait" = Option<u32>, Query, description = "Seconds to wait for the first result of a page, 0 to 60")),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 4294967295_u32, description = "Results in one page; more than 5000 are \
+            5000. Without it: 1000"),
+        ("wait" = Option<u32>, Query, minimum = 0, maximum = 4294967295_u32, description = "Seconds to wait for the first result of a \
+            page; more than 60 are 60")),
     responses(
         (status = 200, content((ResultView = "application/x-ndjson"))),
         (status = 400, description = "The query is not as above.", body = ProblemText,

@@ -59,7 +59,8 @@ fn text(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -
 }
 
 /// Is the process alive
-#[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, description = "It answers.")))]
+#[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, description = "It answers.", body = String,
+    content_type = "text/plain")))]
 pub(super) async fn livez() -> Response {
     text(StatusCode::OK, "text/plain; charset=utf-8", "ok\n")
 }

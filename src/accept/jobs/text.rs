@@ -48,7 +48,7 @@ fn id_only(json: &[u8]) -> Option<Cow<'_, str>> {
     serde_json::from_slice::<IdOnly<'_>>(json).ok().map(|read| read.job_id)
 }
 
-const KEYS: [&str; 10] =
+pub const KEYS: [&str; 10] =
     ["job_id", "to", "template", "content", "locale", "data", "campaign", "purpose", "expires", "target"];
 
 /// What is wrong, where serde's own words would echo a value or say too little.
