@@ -3,6 +3,7 @@
 mod accept;
 mod clock;
 mod guesses;
+mod literals;
 mod unknown_tokens;
 
 pub use clock::Clock;

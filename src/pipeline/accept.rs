@@ -1,6 +1,6 @@
 //! What can be said of a job before its person is looked up.
 
-use super::{Pipeline, Rules};
+use super::{Pipeline, Rules, literals};
 use crate::engine::Terms;
 use crate::fault::{Fault, Reason};
 use crate::job::{Content, Job, TokenKind};
@@ -39,14 +39,6 @@ pub(super) fn purpose<'a>(job: &'a Job, plan: &'a Plan) -> Result<&'a str, Fault
         Content::Inline(_) | Content::Message(_) => "",
     };
     job.engine.purpose(job.purpose.as_deref(), Terms { template, purposes: plan.purposes() })
-}
-
-fn unmeant(literal: &str) -> Fault {
-    let detail = format!(
-        "{literal} is a placeholder of another product: people would read it as it stands; write {{{{person.NAME}}}} or \
-         {{{{data.NAME}}}}, or allow it by allow_literal of this [[engine]]"
-    );
-    Fault::new(Reason::BadTemplate, detail)
 }
 
 /// The envelope sender that the job names (the null one is everybody's), and what its content says.
@@ -92,6 +84,7 @@ impl Pipeline {
                 "m_ tokens stand for phones and this relay sends mail; use the person's e_ token",
             ));
         }
+        literals::check_words(job)?;
         if let Content::Template(name) = &job.content
             && !job.engine.may_use_template(name)
         {
@@ -111,9 +104,7 @@ impl Pipeline {
             }
             fault
         })?;
-        if let Some(literal) = plan.unmeant().find(|text| !job.engine.may_mail_literally(text)) {
-            return Err(unmeant(literal));
-        }
+        literals::check_content(job, &plan)?;
         purpose(job, &plan)?;
         if job.engine.senders.is_some() {
             check_senders(job, rules)?;

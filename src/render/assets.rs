@@ -24,6 +24,7 @@ pub(super) fn content_type(name: &str) -> &'static str {
         "svg" => "image/svg+xml",
         "pdf" => "application/pdf",
         "ics" => "text/calendar",
+        "vcf" => "text/vcard",
         "csv" => "text/csv",
         "txt" => "text/plain",
         _ => "application/octet-stream",

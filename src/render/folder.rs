@@ -49,8 +49,19 @@ pub struct Broken {
 /// When `dir` itself cannot be read.
 pub fn read_folders(dir: &Path) -> Result<Vec<Result<Folder, Broken>>, Lint> {
     let unreadable = |error: &std::io::Error| {
-        let cause = format!("the template directory cannot be read: {}", error.kind());
-        let fix = "set [templates] dir to a folder that the relay may read";
+        let (cause, fix) = match error.kind() {
+            ErrorKind::NotFound => (
+                String::from("there is no such folder for templates"),
+                "make it, or correct [templates] dir, which is relative to the configuration file",
+            ),
+            ErrorKind::NotADirectory => {
+                (String::from("the templates' place is no folder"), "set [templates] dir to a folder")
+            }
+            kind => (
+                format!("the template directory cannot be read: {kind}"),
+                "set [templates] dir to a folder that the relay may read",
+            ),
+        };
         Lint::new(&dir.display().to_string(), (0, 0), cause, fix)
     };
     let root = fs::canonicalize(dir).map_err(|error| unreadable(&error))?;
@@ -223,6 +234,10 @@ impl Reader {
     }
 
     fn unreadable<T>(&mut self, place: &str, error: &std::io::Error) -> Option<T> {
+        if error.kind() == ErrorKind::NotFound {
+            let cause = "there is nothing there: a link that leads nowhere, or a file that went meanwhile";
+            return self.refused(place, cause, "correct the link, or remove it");
+        }
         self.refused(place, &format!("it cannot be read: {}", error.kind()), "let the relay read it")
     }
 
@@ -301,6 +316,9 @@ mod tests {
         assert!(found("b c", "name has letters"));
         assert!(found("a/body.txt.hbs", "leaves the template directory"));
         assert!(found("a/template.toml", "missing"));
-        assert!(read_folders(Path::new("/nowhere/at/all")).is_err());
+        let nowhere = read_folders(Path::new("/nowhere/at/all")).unwrap_err().to_string();
+        assert!(nowhere.contains("there is no such folder") && !nowhere.contains("entity"), "{nowhere}");
+        let file = read_folders(outside.path()).unwrap_err().to_string();
+        assert!(file.contains("no folder"), "{file}");
     }
 }

@@ -233,6 +233,22 @@ fn percent(rest: &str, before: Option<char>) -> Option<usize> {
     (!goes_on).then_some(length)
 }
 
+/// Words that may be anybody's in small letters, and in capitals between signs are to be filled in.
+const IN_CAPITALS: [&str; 12] = [
+    "NAME",
+    "FORENAME",
+    "SURNAME",
+    "EMAIL",
+    "E-MAIL",
+    "SALUTATION",
+    "COMPANY",
+    "CITY",
+    "COUNTRY",
+    "PHONE",
+    "ADDRESS",
+    "UNSUBSCRIBE",
+];
+
 /// Names of what a person has, as every product calls it: nobody writes them between signs but to have them filled in.
 fn is_field_of_a_person(name: &str) -> bool {
     const KNOWN: [&str; 18] = [
@@ -257,10 +273,11 @@ fn is_field_of_a_person(name: &str) -> bool {
     ];
     let is_part = |byte: u8| byte.is_ascii_alphabetic() || b"_- .".contains(&byte);
     let begins = begins_name(name) && name.bytes().all(is_part) && name.len() < 40;
-    begins && {
+    let is_known = || {
         let joined: String = name.chars().filter(char::is_ascii_alphabetic).collect();
         KNOWN.contains(&joined.to_ascii_lowercase().as_str())
-    }
+    };
+    begins && (IN_CAPITALS.contains(&name) || is_known())
 }
 
 /// `[FIRSTNAME]`, `[First Name]`; not a link of Markdown, a wiki's `[[First Name]]` or an index into an array.
@@ -277,8 +294,14 @@ fn hashed(rest: &str, before: Option<char>) -> Option<usize> {
     if before.is_some_and(|c| c.is_alphanumeric() || "#&_/=".contains(c)) {
         return None;
     }
-    let is_placed =
-        |name: &str| is_word(name) && name.len() >= 2 && (name.contains('_') || is_field_of_a_person(name));
+    let is_in_capitals = |name: &str| {
+        name.len() >= 3 && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    };
+    let is_placed = |name: &str| {
+        is_word(name)
+            && name.len() >= 2
+            && (name.contains('_') || is_in_capitals(name) || is_field_of_a_person(name))
+    };
     let length =
         within(rest, "##", "##", is_placed).or_else(|| within(rest, "#", "#", is_field_of_a_person))?;
     (!rest[length..].starts_with(|c: char| c.is_alphanumeric() || c == '#' || c == '_')).then_some(length)
@@ -411,6 +434,11 @@ mod tests {
             "{FIRSTNAME}",
             "{first_name}",
             "{First Name}",
+            "##NAME##",
+            "##ORDERNO##",
+            "[NAME]",
+            "[SURNAME]",
+            "{EMAIL}",
         ] {
             let line = format!("Dear {text}, 5 % off");
             assert_eq!(found(&line), [text], "{line}");

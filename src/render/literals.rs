@@ -4,11 +4,13 @@
 use super::escape::printable;
 use super::foreign::{SURE, is_half_braced, placeholders, sure};
 use super::html::comment_end;
+use super::joined::Joined;
 use super::links;
 use super::lint::Lint;
 use super::program::Syntax;
 use super::spelled::reference;
 use super::tags::tags;
+use super::unfilled::{self, Literal};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -27,11 +29,15 @@ pub(super) fn lints(source: &str, syntax: Syntax, place: &str, allowed: &[String
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     };
     let mut lints: Vec<Lint> = shown(placeholders(source), source, syntax)
+        .chain(cut(source, syntax, |text| placeholders(text).collect()))
         .filter(|range| !is_meant(&source[range.clone()]))
         .map(|range| {
             let text = &source[range.clone()];
             let what = match is_half_braced(text) {
                 true => "has one brace where a placeholder has two",
+                false if text.contains('<') && text.contains('>') && !text.starts_with('<') => {
+                    "is a placeholder of another product, with tags in it"
+                }
                 false => "is a placeholder of another product",
             };
             let cause = format!("{} {what}: people would read it as it stands", printable(text));
@@ -63,6 +69,20 @@ pub(super) fn lints(source: &str, syntax: Syntax, place: &str, allowed: &[String
     lints
 }
 
+/// The mistake of a placeholder in a text that goes out as it is.
+pub(super) fn unfilled_lint(text: &str, literal: &str, place: &str) -> Lint {
+    let before = &text[..text.find(literal).unwrap_or(0)];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let cause = format!("nothing is filled in here: people would read {} as it stands", printable(literal));
+    let fix = format!(
+        "put it into a text of the template (an attached calendar or card is filled too); if it is meant as it stands, \
+         allow_literal = [{}] in template.toml",
+        toml_string(literal)
+    );
+    Lint::new(place, (line, column), cause, fix)
+}
+
 /// In one line, whatever it holds (TOML 1.0, String).
 fn toml_string(text: &str) -> String {
     if !text.contains(|c: char| c == '\'' || c.is_control()) {
@@ -83,7 +103,7 @@ fn toml_string(text: &str) -> String {
 
 /// Those that nobody means as they stand, in texts that came with a job.
 #[derive(Debug, Default)]
-pub(super) struct Unmeant(BTreeSet<Box<str>>);
+pub(super) struct Unmeant(BTreeSet<Literal>);
 
 impl Unmeant {
     pub fn look_at(&mut self, text: &str, syntax: Syntax) {
@@ -100,16 +120,55 @@ impl Unmeant {
                 continue;
             }
             for range in shown(found, text, syntax) {
-                if self.0.len() < REMEMBERED_MAX {
-                    self.0.insert(Box::from(&*printable(&text[range])));
-                }
+                self.put(Literal::foreign(&text[range]));
+            }
+        }
+        // Tags stand in few of them: most texts need no closer look.
+        let holds = |sign: &str| memchr::memmem::find(text.as_bytes(), sign.as_bytes()).is_some();
+        if SURE.into_iter().chain(["*<", "%<", "{<"]).any(holds) {
+            for range in cut(text, syntax, all_sure) {
+                self.put(Literal::foreign(&text[range]));
             }
         }
     }
 
-    pub fn into_list(self) -> Box<[Box<str>]> {
+    /// Looks for placeholders in a text that goes out as it came.
+    pub fn look_at_unfilled(&mut self, text: &str, place: &str) {
+        for placeholder in unfilled::placeholders(text).take(REMEMBERED_MAX) {
+            self.put(Literal::unfilled(placeholder, place));
+        }
+    }
+
+    fn put(&mut self, literal: Literal) {
+        if self.0.len() < REMEMBERED_MAX {
+            self.0.insert(literal);
+        }
+    }
+
+    pub fn into_list(self) -> Box<[Literal]> {
         self.0.into_iter().collect()
     }
+}
+
+fn all_sure(text: &str) -> Vec<Range<usize>> {
+    let begun =
+        SURE.iter().flat_map(|begin| memchr::memmem::find_iter(text.as_bytes(), begin).take(LOOKS_MAX));
+    begun.filter_map(|at| sure(text, at)).collect()
+}
+
+/// Those that tags stand in, where readers see one.
+fn cut(
+    html: &str,
+    syntax: Syntax,
+    find: impl Fn(&str) -> Vec<Range<usize>>,
+) -> impl Iterator<Item = Range<usize>> {
+    let may_be = syntax == Syntax::Html && memchr::memchr(b'<', html.as_bytes()).is_some();
+    let joined = may_be.then(|| Joined::of(html));
+    let found = joined.map_or_else(Vec::new, |joined| {
+        let found = shown(find(&joined.text).into_iter(), &joined.text, Syntax::Text);
+        found.filter_map(|range| joined.across_markup(&range)).collect()
+    });
+    found.into_iter()
 }
 
 /// Those that a reader sees: not in a tag of ours, nor in the comments of HTML, but for comments that some clients read.
@@ -235,7 +294,7 @@ mod tests {
         let mut unmeant = Unmeant::default();
         let meant: String = (10..40).map(|n| format!("*|A{n}|* ")).collect();
         unmeant.look_at(&(meant + "*|FNAME|*"), Syntax::Text);
-        assert!(unmeant.into_list().iter().any(|text| &**text == "*|FNAME|*"));
+        assert!(unmeant.into_list().iter().any(|literal| &*literal.text == "*|FNAME|*"));
     }
 
     #[test]
@@ -260,6 +319,34 @@ mod tests {
     }
 
     #[test]
+    fn d_those_that_tags_stand_in_are_seen() {
+        for (html, text) in [
+            ("<p>Dear [<b>FIRSTNAME</b>],</p>", "[<b>FIRSTNAME</b>]"),
+            ("<p>Dear *|<b>FNAME</b>|*,</p>", "*|<b>FNAME</b>|*"),
+            ("<p>%<span>%first_</span>name%%</p>", "%<span>%first_</span>name%%"),
+            ("<p>{<!-- x -->!Contact.Name}</p>", "{<!-- x -->!Contact.Name}"),
+            ("##<i>NAME</i>##", "##<i>NAME</i>##"),
+        ] {
+            let lints = told(html, Syntax::Html, &[]);
+            assert!(lints.len() == 1 && lints[0].contains(text), "{html}: {lints:?}");
+            assert_eq!(told(html, Syntax::Html, &[text]), Vec::<String>::new(), "{html}");
+            let mut unmeant = Unmeant::default();
+            unmeant.look_at(html, Syntax::Html);
+            let is_sure = !text.starts_with(['[', '#']);
+            assert_eq!(unmeant.into_list().len(), usize::from(is_sure), "{html}");
+        }
+        for html in [
+            "<p>[</p><p>FIRSTNAME]</p>",
+            "<td>*|</td><td>FNAME|*</td>",
+            "{{#if (eq data.a \"x\")}}<b>%</b>%{{/if}}first_name%%",
+            "<a href=\"https://x.test\">[1]</a> [<a href=\"https://x.test\">2</a>]",
+            "<style>.a[<b>]</style>",
+        ] {
+            assert_eq!(told(html, Syntax::Html, &[]), Vec::<String>::new(), "{html}");
+        }
+    }
+
+    #[test]
     fn d_one_mistake_is_told_once() {
         for html in [
             "<a href=\"*|UNSUB|*\">u</a>",
@@ -280,7 +367,7 @@ mod tests {
     fn d_of_a_message_only_what_nobody_means_counts() {
         let mut unmeant = Unmeant::default();
         unmeant.look_at("Hi *|FNAME|*, [[name]] ${x} %name% %%first_name%% *|FNAME|*", Syntax::Text);
-        let told: Vec<String> = unmeant.into_list().iter().map(|text| text.to_string()).collect();
+        let told: Vec<String> = unmeant.into_list().iter().map(|literal| literal.text.to_string()).collect();
         assert_eq!(told, ["%%first_name%%", "*|FNAME|*"]);
     }
 
@@ -289,7 +376,7 @@ mod tests {
         let told = |text: &str, syntax| {
             let mut unmeant = Unmeant::default();
             unmeant.look_at(text, syntax);
-            unmeant.into_list().into_iter().map(String::from).collect::<Vec<_>>()
+            unmeant.into_list().into_iter().map(|literal| String::from(literal.text)).collect::<Vec<_>>()
         };
         for html in [
             "<style>.a{} /* *|FNAME|* */ .b{}</style>",

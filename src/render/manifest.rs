@@ -2,6 +2,7 @@
 
 use super::lint::Lint;
 use super::scope::{FieldRules, Rule};
+use super::unfilled::placeholders;
 use crate::nearest::did_you_mean;
 use crate::person::is_purpose;
 use serde::Deserialize;
@@ -83,14 +84,24 @@ impl Manifest {
         };
         let mut lints = Vec::new();
         let mut rules = FieldRules::default();
+        let rule_of = |stated: &Spanned<WrittenRule>, name: &str| {
+            let rule = rule_of(stated, text, place, name)?;
+            match unmeant_default(&rule, &written.allow_literal) {
+                Some(literal) => {
+                    let at = position(text, stated.span().start);
+                    Err(Lint::new(place, at, default_cause(name, literal), DEFAULT_FIX))
+                }
+                None => Ok(rule),
+            }
+        };
         for (name, rule) in written.field {
-            match rule_of(&rule, text, place, &format!("field.{name}")) {
+            match rule_of(&rule, &format!("field.{name}")) {
                 Ok(rule) => rules.declare(name, rule),
                 Err(lint) => lints.push(lint),
             }
         }
         for (name, rule) in written.data {
-            match rule_of(&rule, text, place, &format!("data.{name}")) {
+            match rule_of(&rule, &format!("data.{name}")) {
                 Ok(rule) => rules.declare_data(name, rule),
                 Err(lint) => lints.push(lint),
             }
@@ -185,6 +196,19 @@ fn rule_of(written: &Spanned<WrittenRule>, text: &str, place: &str, name: &str) 
             Err(Lint::new(place, position(text, written.span().start), cause, fix))
         }
     }
+}
+
+const DEFAULT_FIX: &str =
+    "write the text itself, and choose between values in the template: {{#if data.NAME}}…{{else}}…{{/if}}";
+
+/// A default is a text as it stands, and no template.
+fn unmeant_default<'r>(rule: &'r Rule, allowed: &[String]) -> Option<&'r str> {
+    let Rule::Default(text) = rule else { return None };
+    placeholders(text).find(|literal| !allowed.iter().any(|meant| meant == literal))
+}
+
+fn default_cause(name: &str, literal: &str) -> String {
+    format!("the default of [{name}] holds {literal}, and is never filled in")
 }
 
 fn not_toml(text: &str, place: &str, error: &toml::de::Error) -> Lint {

@@ -19,6 +19,7 @@ pub mod senders;
 mod tests;
 mod trace;
 mod transfer;
+mod untouched;
 mod word;
 
 use super::fingerprint::Canonical;
@@ -126,6 +127,9 @@ impl<'c> Reader<'c> {
         self.fields(part, |_| true)?;
         self.assembly.put(part.blank);
         for section in sections {
+            if let Section::Between(between) = section {
+                self.look_between(between.octets, part);
+            }
             match section {
                 Section::Between(between) if part.inside.is_sealed => {
                     self.needs_eight_bit(between.octets, part);

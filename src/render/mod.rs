@@ -20,6 +20,7 @@ mod foreign;
 mod ground;
 mod html;
 mod info;
+mod joined;
 mod judge;
 #[cfg(test)]
 mod judge_tests;
@@ -56,6 +57,7 @@ mod structured;
 mod survey;
 mod tags;
 pub mod template;
+pub mod unfilled;
 mod value;
 mod weight;
 mod word;

@@ -3,6 +3,7 @@
 
 pub mod boundary;
 pub mod builder;
+mod content;
 pub mod judge;
 pub mod mailbox;
 mod moment;
@@ -20,6 +21,7 @@ use super::encode::{Address, Output};
 use super::program::{Flow, Program};
 use super::run::VALUE_BYTES_MAX;
 use super::scope::{FieldRules, Scope};
+use super::unfilled::Literal;
 use crate::fault::{Fault, Reason};
 use crate::job::{Data, SendNumber, Token};
 use crate::message::Message;
@@ -42,8 +44,8 @@ pub struct Plan {
     /// What stands in place of each [`Piece::Boundary`].
     boundaries: Arc<[Box<str>]>,
     head_flow: Flow,
-    /// Placeholders of other products in the head.
-    unmeant: Box<[Box<str>]>,
+    /// What people would read as it stands, in the head.
+    unmeant: Box<[Literal]>,
     /// Whose domain stands in Message-ID, and the envelope sender where nothing else says one. None where an engine's
     /// message has no such address: the envelope sender stands in for it.
     from: Option<Address>,
@@ -68,8 +70,8 @@ pub struct Pieces {
     values_at_most: usize,
     /// A part that has to leave as it came, and has 8-bit octets.
     eight_bit_part: Option<Box<str>>,
-    /// Placeholders of other products.
-    unmeant: Box<[Box<str>]>,
+    /// What people would read as it stands.
+    unmeant: Box<[Literal]>,
 }
 
 /// The part of a plan that is one message's own.
@@ -77,8 +79,8 @@ pub struct Pieces {
 pub(super) struct Head {
     pub pieces: Vec<Piece>,
     pub boundaries: Arc<[Box<str>]>,
-    /// Placeholders of other products.
-    pub unmeant: Box<[Box<str>]>,
+    /// What people would read as it stands.
+    pub unmeant: Box<[Literal]>,
 }
 
 /// One person's message to be made.
@@ -158,7 +160,7 @@ impl Plan {
     }
 
     /// With what was found in the texts that it was made of.
-    pub(super) fn with_unmeant(self, unmeant: Box<[Box<str>]>) -> Self {
+    pub(super) fn with_unmeant(self, unmeant: Box<[Literal]>) -> Self {
         Self { unmeant, ..self }
     }
 
@@ -185,9 +187,9 @@ impl Plan {
         of_head.chain(&self.rest.person_fields).map(String::as_str)
     }
 
-    /// Placeholders of other products in a content that came with its job: people would read them as they stand.
-    pub fn unmeant(&self) -> impl Iterator<Item = &str> {
-        self.unmeant.iter().chain(&self.rest.unmeant).map(AsRef::as_ref)
+    /// Placeholders in a content that came with its job that nobody fills in: people would read them as they stand.
+    pub fn unmeant(&self) -> impl Iterator<Item = &Literal> {
+        self.unmeant.iter().chain(&self.rest.unmeant)
     }
 
     /// What its template says it may be for; none, where the job may say.
@@ -345,7 +347,7 @@ impl Pieces {
         }
     }
 
-    pub(super) fn with_unmeant(self, unmeant: Box<[Box<str>]>) -> Self {
+    pub(super) fn with_unmeant(self, unmeant: Box<[Literal]>) -> Self {
         Self { unmeant, ..self }
     }
 

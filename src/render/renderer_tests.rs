@@ -1,5 +1,7 @@
 //! Template folders as a whole: locales, rules, mistakes with their places, rendered messages.
 
+mod literals;
+
 use super::lint::Lint;
 use super::plan::{Moment, RenderRequest, Transfer};
 use super::renderer::{Renderer, Settings};

@@ -4,7 +4,7 @@
 use super::content_lines;
 use super::lint::Lint;
 use super::program::Syntax;
-use super::spelled::{behind_brace, brace, has_no_width, opens, reference, shown};
+use super::spelled::{JSON_BRACE, behind_brace, brace, has_no_width, json_braces, opens, reference, shown};
 use crate::byte_search;
 use memchr::memmem;
 use std::borrow::Cow;
@@ -14,9 +14,13 @@ const INNER_BYTES_MAX: usize = 200;
 
 /// Whether readers show a placeholder in a text, however it is written.
 pub(super) fn shows(text: &str, syntax: Syntax) -> bool {
+    let is_hidden = || match syntax {
+        Syntax::Json => json_braces(text).contains("{{") || hidden(text, syntax).is_some(),
+        _ => written_out(text, syntax) != text || hidden(text, syntax).is_some(),
+    };
     text.contains("{{")
         || syntax == Syntax::ContentLines && content_lines::encoded(text).is_some()
-        || may_hide(text) && (written_out(text, syntax) != text || hidden(text, syntax).is_some())
+        || may_hide(text, syntax) && is_hidden()
 }
 
 /// As [`shows`], for a header field.
@@ -25,8 +29,9 @@ pub(super) fn shows_in_line(text: &str) -> bool {
 }
 
 /// Only these bytes begin a hidden brace.
-fn may_hide(text: &str) -> bool {
+fn may_hide(text: &str, syntax: Syntax) -> bool {
     memchr::memchr3(b'{', b'&', b'%', text.as_bytes()).is_some()
+        || syntax == Syntax::Json && text.contains(JSON_BRACE)
 }
 
 /// The source as it is compiled, with nothing left that only readers would take for a placeholder.
@@ -34,7 +39,7 @@ fn may_hide(text: &str) -> bool {
 /// # Errors
 /// A lint for a placeholder that is written in a way that is not filled in.
 pub(super) fn prepared<'s>(source: &'s str, syntax: Syntax, place: &str) -> Result<Cow<'s, str>, Lint> {
-    if !may_hide(source) {
+    if !may_hide(source, syntax) {
         return Ok(Cow::Borrowed(source));
     }
     let written = written_out(source, syntax);
@@ -78,8 +83,11 @@ impl How {
     }
 }
 
-/// Placeholders that an editor wrote in character references, written as they are meant.
-fn written_out(source: &str, syntax: Syntax) -> Cow<'_, str> {
+/// Placeholders that an editor or a serializer wrote in references or escapes, written as they are meant.
+pub(super) fn written_out(source: &str, syntax: Syntax) -> Cow<'_, str> {
+    if syntax == Syntax::Json {
+        return json_braces(source);
+    }
     if syntax != Syntax::Html || !source.contains('&') {
         return Cow::Borrowed(source);
     }

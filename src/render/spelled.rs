@@ -1,6 +1,7 @@
 //! How readers read one sign, however it is written: as itself, as a character reference, as a triplet of a URL.
 
 use super::program::Syntax;
+use std::borrow::Cow;
 
 /// The sign that `text` begins with, and how many bytes it takes there.
 pub(super) fn shown(text: &str, syntax: Syntax) -> Option<(char, usize)> {
@@ -89,5 +90,34 @@ pub(super) fn brace(text: &[u8], plain: u8, digit: u8) -> Option<usize> {
         [b'%', b'7', last, ..] if last.eq_ignore_ascii_case(&digit) => Some("%7b".len()),
         [b'%', b'2', b'5', b'7', last, ..] if last.eq_ignore_ascii_case(&digit) => Some("%257b".len()),
         _ => None,
+    }
+}
+
+/// What escapes of braces begin with in JSON (RFC 8259 §7).
+pub(super) const JSON_BRACE: &str = "\\u007";
+
+/// JSON with the escapes of braces as the braces that they are.
+pub(super) fn json_braces(json: &str) -> Cow<'_, str> {
+    let mut out: Option<String> = None;
+    let mut from = 0;
+    for at in memchr::memmem::find_iter(json.as_bytes(), JSON_BRACE) {
+        let brace = match json.as_bytes().get(at + JSON_BRACE.len()) {
+            Some(b'b' | b'B') => '{',
+            Some(b'd' | b'D') => '}',
+            _ => continue,
+        };
+        // Behind an odd number of backslashes it is the escape of a backslash, and letters.
+        let backslashes = json.as_bytes()[from..at].iter().rev().take_while(|byte| **byte == b'\\').count();
+        if backslashes % 2 == 1 {
+            continue;
+        }
+        let out = out.get_or_insert_with(|| String::with_capacity(json.len()));
+        out.push_str(&json[from..at]);
+        out.push(brace);
+        from = at + JSON_BRACE.len() + 1;
+    }
+    match out {
+        None => Cow::Borrowed(json),
+        Some(out) => Cow::Owned(out + &json[from..]),
     }
 }

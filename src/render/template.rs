@@ -1,6 +1,7 @@
 //! Turns a template folder into plans: one for the base and one for each locale.
 
-use super::assets::{cids, content_type};
+mod files;
+
 use super::compiled::Compiled;
 use super::folder::{Files, Folder};
 use super::info::TemplateInfo;
@@ -273,17 +274,6 @@ impl Loading<'_> {
         }
     }
 
-    fn attachments(&mut self, manifest: &Manifest, builder: &mut PlanBuilder, toml: &str) {
-        for name in &manifest.attachments {
-            let Some(bytes) = self.folder.assets.get(&name.text) else {
-                let cause = format!("there is no assets/{}", name.text.escape_debug());
-                self.lints.push(Lint::new(toml, name.at, cause, "add the file, or correct its name"));
-                continue;
-            };
-            self.set(name, toml, |text| builder.attachment(text, content_type(text), bytes).map(|_| ()));
-        }
-    }
-
     fn html(&mut self, variant: &Variant<'_>, rules: &FieldRules) -> Option<Program> {
         match (&variant.html, &variant.mjml) {
             (Some((_, place)), Some(_)) => {
@@ -300,22 +290,6 @@ impl Loading<'_> {
                 self.compiled(&html, Syntax::Html, &format!("{place} (as HTML)"), rules)
             }
             (None, None) => None,
-        }
-    }
-
-    /// The files named by `cid:` in the HTML become parts beside it.
-    fn inline(&mut self, html: &Program, builder: &mut PlanBuilder, place: &str) {
-        for name in cids(html) {
-            match self.folder.assets.get(&name) {
-                Some(bytes) => {
-                    let added = builder.inline(&name, content_type(&name), bytes).map(|_| ());
-                    self.kept(added);
-                }
-                None => {
-                    let cause = format!("cid:{name} is used, but there is no assets/{name}");
-                    self.lint(place, cause, "add the file, or correct its name");
-                }
-            }
         }
     }
 

@@ -151,3 +151,97 @@ async fn d_a_refusal_names_what_was_meant_of_what_the_engine_may_use() {
     assert!(answer.contains("did you mean first_name?"), "{answer}");
     world.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p8_no_word_of_a_job_over_http_is_a_placeholder() {
+    let world = Stage::new().up().await;
+    let mut http = world.http().await;
+    let job = |number: usize| world.job(number % 2, &format!("word-{number}"));
+    let mut number = 0;
+    for (key, value) in [
+        ("job_id", "{{job.id}}"),
+        ("campaign", "{{campaign}}"),
+        ("campaign", "c-{{data.c}}"),
+        ("locale", "{{data.lang}}"),
+    ] {
+        let mut job = job(number);
+        number += 1;
+        job[key] = value.into();
+        let answer = http.post(&job).await;
+        assert_result(&answer.json(), "rejected", "bad-job");
+        assert!(answer.text.contains("is never filled in"), "{key}: {}", answer.text);
+    }
+    for (place, data) in [
+        ("data.order ", json!({"order": "Dear {{person.first_name}}"})),
+        ("data.items.1.name ", json!({"order": "x", "items": [{"name": "a"}, {"name": "{{{data.x}}}"}]})),
+        ("data.(a key) ", json!({"order": "x", "{{send.number}}": "a"})),
+    ] {
+        let mut job = job(number);
+        number += 1;
+        job["data"] = data;
+        let answer = http.post(&job).await;
+        assert_result(&answer.json(), "rejected", "bad-job");
+        assert!(answer.text.contains(place), "{place}: {}", answer.text);
+    }
+    assert_eq!(world.sink().stats().messages, 0);
+    let mut meant = job(number);
+    meant["data"]["order"] = "{{mustache}} and {a}".into();
+    assert_eq!(http.post(&meant).await.json()["state"], "relayed", "a value is a value");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p8_no_address_has_a_placeholder() {
+    let world = Stage::new().up().await;
+    let (mut http, mut smtp) = (world.http().await, world.smtp().await);
+    let to = world.people[0].address();
+    for (number, (key, address)) in [
+        ("from", "{{data.brand}}@shop.example"),
+        ("from", "Shop <news@{{data.brand}}.example>"),
+        ("from", "{{person.first_name}} <{{data.brand}}@shop.example>"),
+        ("reply_to", "reply-{{send.number}}@shop.example"),
+        ("reply_to", "a@shop.example ({{order}})"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = http.post(&content(&world, &format!("address-{number}"), key, address)).await;
+        assert_eq!(answer.json()["state"], "rejected", "{address}: {}", answer.text);
+        assert!(answer.text.contains(key), "{address}: {}", answer.text);
+    }
+    let plain = message(&world, "Hello", "plain", "Hello");
+    for (from, to_from, codes) in [
+        ("{{data.brand}}@shop.example", "a@shop.example", "550 5.6.0"),
+        ("a@shop.example", "{{x}}@shop.example", "554 5.6.0"),
+    ] {
+        let text = plain.replace("From: a@shop.example", &format!("From: {to_from}"));
+        for command in [format!("MAIL FROM:<{from}>"), format!("RCPT TO:<{to}>"), "DATA".into()] {
+            smtp.say(&command).await.unwrap();
+        }
+        let reply = smtp.say(&format!("{text}\r\n.")).await.unwrap();
+        assert_eq!(reply.codes(), codes, "{from} {to_from}: {reply:?}");
+    }
+    assert_eq!(world.sink().stats().messages, 0);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p8_what_is_not_filled_may_be_meant() {
+    let part = "--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: {{inner}}\r\n\r\nx\r\n--b--\r\n";
+    let whole = |world: &World| {
+        let text = message(world, "Hello", "plain", part);
+        text.replace("text/plain; charset=utf-8", "multipart/mixed; boundary=b")
+    };
+    let strict = Stage::new().up().await;
+    let reply = strict.smtp().await.send(&strict.people[0].address(), &whole(&strict)).await;
+    assert_eq!(reply.codes(), "554 5.6.0", "{reply:?}");
+    assert!(reply.text.contains("part 2 (message/rfc822)") && reply.text.contains("{{inner}}"), "{reply:?}");
+    strict.finish().await;
+    let stage = Stage::new().edit(|file| file["engine"][0]["allow_literal"] = list(&["{{inner}}"]));
+    let lenient = stage.up().await;
+    let reply = lenient.smtp().await.send(&lenient.people[0].address(), &whole(&lenient)).await;
+    assert_eq!(reply.code, 250, "{reply:?}");
+    let content = String::from_utf8(lenient.messages().remove(0).content).unwrap();
+    assert!(content.contains(part.trim_end()), "{content}");
+    lenient.finish().await;
+}

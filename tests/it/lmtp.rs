@@ -100,7 +100,7 @@ async fn a_merge_gives_everybody_their_own_values() {
     let world = Stage::new().edit(|file| add_door(file, "unix:lmtp.sock")).up().await;
     let mut lmtp = Lmtp::greeted(UnixStream::connect(socket_path(&world)).await.unwrap(), &world).await;
     lmtp.say("XMRG FROM:<bounces@shop.example>").await;
-    for (number, order) in ["A-17", "{{person.last_name}} [order] <b>"].into_iter().enumerate() {
+    for (number, order) in ["A-17", "{{last_name}} [order] <b>"].into_iter().enumerate() {
         for line in [
             format!("XDFN order=\"{order}\" *parts=1"),
             format!("RCPT TO:<{}>", world.people[number].address()),
@@ -112,7 +112,7 @@ async fn a_merge_gives_everybody_their_own_values() {
     let message = world.message(0).replace("your order is", "your order [order] is");
     assert!(lmtp.say(&format!("{message}\r\n.")).await.starts_with("250 2.0.0"));
     assert!(lmtp.reply().await.starts_with("250 2.0.0"));
-    for (number, order) in ["A-17", "{{person.last_name}} [order] <b>"].into_iter().enumerate() {
+    for (number, order) in ["A-17", "{{last_name}} [order] <b>"].into_iter().enumerate() {
         let address = world.people[number].value("email");
         let messages = world.messages();
         let theirs = messages.iter().find(|message| message.envelope.recipients == [address]).unwrap();

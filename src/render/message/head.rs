@@ -3,13 +3,14 @@
 use super::field::Field;
 use super::outline::Outline;
 use super::trace::{self, Fate};
-use super::{Reader, bad_job, has_placeholder, misplaced};
+use super::{Reader, bad_job, has_placeholder, misplaced, word};
 use crate::fault::Fault;
 use crate::job::Token;
 use crate::render::encode::Address;
 use crate::render::plan::mailbox::{self, Mailbox, Mailboxes, Name, Who, Written};
 use crate::render::plan::piece::Piece;
 use crate::render::program::Syntax;
+use crate::render::unfilled::Literal;
 
 /// The head of one message's plan.
 pub struct Heading {
@@ -20,7 +21,7 @@ pub struct Heading {
     pub from: Option<Address>,
     pub needs_smtputf8: bool,
     /// Placeholders of other products in Subject and in names.
-    pub unmeant: Box<[Box<str>]>,
+    pub unmeant: Box<[Literal]>,
 }
 
 impl Heading {
@@ -84,8 +85,14 @@ impl HeadReader<'_> {
     fn look_at(&mut self, field: &Field<'_>) {
         let may_hold = memchr::memchr3(b'*', b'%', b'{', field.value).is_some()
             || memchr::memmem::find(field.value, b"=?").is_some();
-        if let Some(text) = may_hold.then(|| field.text(self.reader.declared).ok()).flatten() {
+        if !may_hold {
+            return;
+        }
+        if let Ok(text) = field.text(self.reader.declared) {
             self.reader.unmeant.look_at(&text, Syntax::Header);
+        }
+        if let Some(unended) = word::decode_unended(&String::from_utf8_lossy(field.value)) {
+            self.reader.unmeant.look_at(&unended.text, Syntax::Header);
         }
     }
 
@@ -114,7 +121,7 @@ impl HeadReader<'_> {
     fn mailboxes(&mut self, field: &Field<'_>) -> Result<(), Fault> {
         // The sender is the engine's business: a token there is an address like any other.
         let may_be_person = !(field.is("from") || field.is("sender"));
-        let may_stay = !field.has_placeholder() && !field.is_unlawful();
+        let may_stay = !field.has_placeholder() && !has_quoted_braces(field.value) && !field.is_unlawful();
         if may_stay && !may_be_person {
             self.reader.put_line(field.raw);
             return Ok(());
@@ -197,6 +204,11 @@ pub fn read_list(value: &str) -> Vec<Written> {
         entry.address = entry.name.take_if(is_token).unwrap_or_default();
     }
     written
+}
+
+/// Two braces of which readers take the backslashes off, as of any letter in quotes (RFC 5322 §3.2.4).
+fn has_quoted_braces(value: &[u8]) -> bool {
+    memchr::memmem::find(value, b"{\\{").is_some()
 }
 
 fn unreadable_name(header: &str) -> Fault {

@@ -8,6 +8,7 @@ use crate::fault::Fault;
 use crate::message::Fixed;
 use crate::render::encode::eight_bit::LINE_OCTETS_MAX;
 use crate::render::encode::{Output, header, word};
+use crate::render::escape::printable;
 use crate::render::leak;
 use crate::render::plan::builder::is_for_machines;
 use crate::render::plan::fields_read;
@@ -52,7 +53,7 @@ impl Reader<'_> {
     fn part_field(&mut self, field: &Field<'_>, part: &Part<'_>) -> Result<(), Fault> {
         let shows = || has_placeholder(field);
         if part.inside.is_sealed {
-            if shows() {
+            if shows() || field.name.contains("{{") {
                 return Err(sealed(part));
             }
             if field.has_long_line() {
@@ -75,6 +76,9 @@ impl Reader<'_> {
     }
 
     pub(super) fn field(&mut self, field: &Field<'_>) -> Result<(), Fault> {
+        if field.name.contains("{{") {
+            return Err(in_a_name(field));
+        }
         let has_placeholder = has_placeholder(field);
         if !has_placeholder && !field.is_unlawful() {
             self.put_line(field.raw);
@@ -83,6 +87,9 @@ impl Reader<'_> {
         if has_placeholder && is_structure(field.name) {
             let text = format!("a placeholder in {}; put it in a text or in Subject", field.name);
             return Err(misplaced(text));
+        }
+        if has_placeholder && field.is("date") {
+            return Err(misplaced("a placeholder in Date; leave the field out, and the relay writes it"));
         }
         if has_placeholder {
             return self.program_field(field.name, &field.text(self.declared)?);
@@ -135,6 +142,13 @@ impl Reader<'_> {
         }
         Ok(program)
     }
+}
+
+fn in_a_name(field: &Field<'_>) -> Fault {
+    misplaced(format!(
+        "a placeholder in the name of a header field, {}; write names out",
+        printable(field.name)
+    ))
 }
 
 /// Whether a reader would show a placeholder in the field, or in the name of a file that it gives.

@@ -93,13 +93,16 @@ impl Reader<'_> {
             }
             return self.as_it_came(part);
         }
-        if let Some(format) = media.format()
-            && let Some(text) = text(part, &media, format, self.declared, &mut self.unmeant)?
-        {
-            if part.inside.is_sealed {
-                return Err(sealed(part));
+        match media.format() {
+            Some(format) => {
+                if let Some(text) = text(part, &media, format, self.declared, &mut self.unmeant)? {
+                    if part.inside.is_sealed {
+                        return Err(sealed(part));
+                    }
+                    return self.text_leaf(part, &media, format, &text);
+                }
             }
-            return self.text_leaf(part, &media, format, &text);
+            None => self.look_at_untouched(part, &media),
         }
         let fitness = Fitness::of(part.body);
         let labels = part.fields.iter().filter(|field| field.is("content-transfer-encoding")).count();
@@ -233,8 +236,8 @@ fn text(
 }
 
 /// A part's octets as text.
-struct Reading<'o> {
-    text: Cow<'o, str>,
+pub(super) struct Reading<'o> {
+    pub text: Cow<'o, str>,
     /// No letter is lost.
     is_whole: bool,
 }
@@ -242,7 +245,7 @@ struct Reading<'o> {
 impl<'o> Reading<'o> {
     /// By the charset that is stated; where none is, UTF-8, what the HTML says itself, or what the message's other texts
     /// are in.
-    fn of(media: &MediaType, octets: &'o [u8], declared: Declared) -> Result<Self, &'static str> {
+    pub fn of(media: &MediaType, octets: &'o [u8], declared: Declared) -> Result<Self, &'static str> {
         let stated = Stated::of(media.parameter("charset").as_deref());
         if stated == Stated::Foreign {
             return Self::foreign(octets);

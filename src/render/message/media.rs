@@ -8,6 +8,7 @@ use super::transfer::TransferEncoding;
 use super::{bad_job, word};
 use crate::fault::Fault;
 use crate::render::encode::Output;
+use crate::render::program::Syntax;
 use std::borrow::Cow;
 
 /// What a part is.
@@ -137,11 +138,33 @@ impl MediaType {
                 "html" | "x-amp-html" | "watch-html" | "xml" => Format::Html,
                 "plain" | "enriched" | "richtext" | "markdown" | "x-markdown" => Format::Prose,
                 "csv" | "comma-separated-values" | "x-csv" | "x-comma-separated-values" => Format::Csv,
-                "json" | "x-json" => Format::Json,
+                _ if is_json(subtype) => Format::Json,
                 _ => Format::Lines,
             }),
+            ("application", subtype) if !self.is_attachment && is_json(subtype) => Some(Format::Json),
+            ("application", subtype) if !self.is_attachment && is_xml(subtype) => Some(Format::Html),
             _ => None,
         }
+    }
+
+    /// How a text that is not filled is shown.
+    pub fn shown_as(&self) -> Syntax {
+        match self.subtype.as_str() {
+            "html" | "x-amp-html" | "watch-html" => Syntax::Html,
+            subtype if is_xml(subtype) => Syntax::Html,
+            subtype if is_json(subtype) => Syntax::Json,
+            _ => Syntax::Text,
+        }
+    }
+
+    /// A message or a piece of one, or what was said about one.
+    pub fn is_message(&self) -> bool {
+        self.kind == "message"
+    }
+
+    /// A kind in which text is no text, whatever its bytes look like.
+    pub fn is_picture_or_sound(&self) -> bool {
+        matches!(self.kind.as_str(), "image" | "audio" | "video" | "font") && !is_xml(&self.subtype)
     }
 
     /// A type that says no more than that there are bytes or text, or one that nobody registered for a calendar.
@@ -181,6 +204,16 @@ impl MediaType {
         out.put(b"\r\n");
         Ok(out)
     }
+}
+
+/// With any of the formats made of it (RFC 6839 §3.1).
+fn is_json(subtype: &str) -> bool {
+    matches!(subtype, "json" | "x-json") || subtype.ends_with("+json")
+}
+
+/// With any of the formats made of it (RFC 7303 §4.2).
+fn is_xml(subtype: &str) -> bool {
+    subtype == "xml" || subtype.ends_with("+xml")
 }
 
 /// Calendars and cards, as most programs attach them.

@@ -2,6 +2,7 @@
 
 mod calendars;
 mod cases;
+mod everywhere;
 mod long_lines;
 mod repeat;
 mod unchanged;
@@ -15,7 +16,6 @@ use crate::render::plan::{Finished, Moment, Plan, RenderRequest};
 use data_encoding::BASE64;
 use mail_parser::MessageParser;
 use proptest::prelude::*;
-use std::time::SystemTime;
 
 const OWN: &str = "e_0123456789";
 
@@ -49,7 +49,7 @@ fn finish(raw: &[u8], transfer: Transfer, person: &Person) -> Result<Finished, F
         transfer,
         may_reveal: &|_| true,
         size_max: 1 << 20,
-        now: &Moment::at(SystemTime::UNIX_EPOCH),
+        now: &Moment::at(std::time::SystemTime::UNIX_EPOCH),
     })
 }
 
@@ -389,7 +389,7 @@ proptest! {
             transfer: Transfer::SevenBit,
             may_reveal: &|_| true,
             size_max: 1 << 20,
-            now: &Moment::at(SystemTime::UNIX_EPOCH),
+            now: &Moment::at(std::time::SystemTime::UNIX_EPOCH),
         });
         if let Ok(finished) = finished {
             let message = &finished.message.to_octets();

@@ -1,10 +1,9 @@
 //! Builds a plan from the parts of a template: sender, subject, text, HTML, attachments.
 
-use super::boundary::{Boundary, Kind};
+use super::content::{Attached, Content, Leaf};
 use super::mailbox::{self, Mailbox, Mailboxes, Name, Who};
 use super::piece::Piece;
 use super::{Envelope, Plan, fields_read};
-use crate::render::body::{Body, Layout, Place};
 use crate::render::encode::header::Unfoldable;
 use crate::render::encode::{Address, Output, base64, header, parameter, word};
 use crate::render::later_mail;
@@ -12,6 +11,7 @@ use crate::render::leak;
 use crate::render::lint::Lint;
 use crate::render::program::{Program, Syntax};
 use crate::render::scope::FieldRules;
+use crate::render::shown;
 use std::sync::Arc;
 
 /// Collects the parts of a message. `place` names the template in mistakes.
@@ -27,14 +27,10 @@ pub struct PlanBuilder {
     text: Option<Program>,
     html: Option<Program>,
     inline: Vec<Leaf>,
-    attachments: Vec<Leaf>,
+    attachments: Vec<Attached>,
     purposes: Box<[Box<str>]>,
     return_path: Option<Address>,
 }
-
-/// A part that is the same for everybody, header and base64 body.
-#[derive(Debug)]
-struct Leaf(Vec<u8>);
 
 impl PlanBuilder {
     pub fn new(place: &str, fields: FieldRules) -> Self {
@@ -91,7 +87,7 @@ impl PlanBuilder {
     /// # Errors
     /// For a name that is none or that the relay writes itself, and for `person.*` in a field for machines.
     pub fn header(&mut self, name: &str, program: Program) -> Result<&mut Self, Vec<Lint>> {
-        if !header::is_name(name) || is_ours(name) {
+        if !header::is_name(name) || is_ours(name) || name.contains("{{") {
             let cause = format!("the header '{}' cannot be set", name.escape_debug());
             return Err(self.lint(cause, "remove it; the relay writes the structural headers itself"));
         }
@@ -158,14 +154,42 @@ impl PlanBuilder {
         bytes: &[u8],
     ) -> Result<&mut Self, Vec<Lint>> {
         let mut out = self.leaf(content_type)?;
+        self.put_file_name(name, &mut out)?;
+        out.put(b"\r\n");
+        base64::write(bytes, &mut out);
+        self.attachments.push(Attached::Same(Leaf(out.as_bytes().to_vec())));
+        Ok(self)
+    }
+
+    /// A calendar or card that is filled in. Compiled as [`Syntax::ContentLines`].
+    ///
+    /// # Errors
+    /// For a name with a placeholder.
+    pub fn attached_lines(
+        &mut self,
+        name: &str,
+        content_type: &str,
+        program: Program,
+    ) -> Result<&mut Self, Vec<Lint>> {
+        let mut head = Output::unbounded();
+        head.put(format!("Content-Type: {content_type}; charset=utf-8\r\n").as_bytes());
+        self.put_file_name(name, &mut head)?;
+        self.attachments
+            .push(Attached::Filled { head: head.as_bytes().to_vec(), program: Box::new(program) });
+        Ok(self)
+    }
+
+    fn put_file_name(&self, name: &str, out: &mut Output) -> Result<(), Vec<Lint>> {
+        if shown::shows_in_line(name) {
+            let cause = "the name of an attached file has a placeholder, and is never filled in";
+            return Err(self.lint(cause, "rename the file"));
+        }
         out.put(b"Content-Disposition: attachment");
         let mut clean = Output::unbounded();
         word::put_clean(name, &mut clean);
-        parameter::write("filename", clean.as_text(), &mut out);
-        out.put(b"\r\n\r\n");
-        base64::write(bytes, &mut out);
-        self.attachments.push(Leaf(out.as_bytes().to_vec()));
-        Ok(self)
+        parameter::write("filename", clean.as_text(), out);
+        out.put(b"\r\n");
+        Ok(())
     }
 
     /// What the message may be for; any, where none is named.
@@ -180,6 +204,7 @@ impl PlanBuilder {
     /// When it is not an address.
     pub fn return_path(&mut self, address: &str) -> Result<&mut Self, Vec<Lint>> {
         match Address::parse(address) {
+            Ok(_) if address.contains("{{") => return Err(self.in_an_address("return_path")),
             Ok(address) => self.return_path = Some(address),
             Err(cause) => return Err(self.lint(format!("return_path is {cause}"), "write local@domain")),
         }
@@ -233,16 +258,25 @@ impl PlanBuilder {
         let (Some(only), None) = (list.pop(), list.pop()) else {
             return Err(wrong(format!("{what} is not one mailbox")));
         };
+        let is_in_name = only.name.as_deref().is_some_and(is_program);
+        if only.address.contains("{{") || written.contains("{{") && !is_in_name {
+            return Err(self.in_an_address(what));
+        }
         let address = Address::parse(&only.address).map_err(|cause| wrong(format!("{what} is {cause}")))?;
         let name = match only.name {
             None => Name::Literal("".into()),
-            Some(name) if name.contains("{{") => {
+            Some(name) if is_in_name => {
                 let place = format!("{}: {what}", self.place);
                 Name::Program(Arc::new(Program::compile(&name, Syntax::Header, &place)?))
             }
             Some(name) => Name::Literal(name.into()),
         };
         Ok((name, address))
+    }
+
+    fn in_an_address(&self, what: &str) -> Vec<Lint> {
+        let cause = format!("{what} has a placeholder beside its display name, where none is filled in");
+        self.lint(cause, "write the address out; only the display name may hold a placeholder")
     }
 
     fn leaf(&self, content_type: &str) -> Result<Output, Vec<Lint>> {
@@ -262,6 +296,11 @@ impl PlanBuilder {
     fn lint(&self, cause: impl Into<String>, fix: &str) -> Vec<Lint> {
         vec![Lint::new(&self.place, (0, 0), cause, fix)]
     }
+}
+
+/// Whether a display name is to be compiled: it shows a placeholder, however it is written.
+fn is_program(name: &str) -> bool {
+    shown::shows_in_line(name)
 }
 
 /// Fields the relay writes, or that would change what the message is.
@@ -343,80 +382,5 @@ impl Assembly {
         mailbox::put(clean.as_text().trim(), address.as_str(), column, &mut out);
         out.put(b"\r\n");
         self.put(out.as_bytes());
-    }
-}
-
-/// What stands below the header: mixed( alternative( text, related( html, inline ) ), attachments ), each level
-/// only where it is needed.
-struct Content {
-    text: Option<Program>,
-    html: Option<Program>,
-    inline: Vec<Leaf>,
-    attachments: Vec<Leaf>,
-}
-
-impl Content {
-    fn write(self, assembly: &mut Assembly) {
-        let boundary = Boundary::random();
-        let Self { text, html, inline, attachments } = self;
-        let is_alternative = text.is_some() && html.is_some();
-        let is_related = html.is_some() && !inline.is_empty();
-        let in_multipart = is_alternative || is_related || !attachments.is_empty();
-        let mixed = (!attachments.is_empty()).then(|| Multipart::open(Kind::Mixed, &boundary, assembly));
-        mixed.iter().for_each(|mixed| mixed.next(assembly));
-        let alternative = is_alternative.then(|| Multipart::open(Kind::Alternative, &boundary, assembly));
-        if let Some(text) = text {
-            alternative.iter().for_each(|alternative| alternative.next(assembly));
-            put_body(text, "plain", in_multipart, assembly);
-        }
-        if let Some(html) = html {
-            alternative.iter().for_each(|alternative| alternative.next(assembly));
-            let related = is_related.then(|| Multipart::open(Kind::Related, &boundary, assembly));
-            related.iter().for_each(|related| related.next(assembly));
-            put_body(html, "html", in_multipart, assembly);
-            if let Some(related) = related {
-                inline.iter().for_each(|leaf| related.leaf(leaf, assembly));
-                related.close(assembly);
-            }
-        }
-        alternative.iter().for_each(|alternative| alternative.close(assembly));
-        if let Some(mixed) = mixed {
-            attachments.iter().for_each(|leaf| mixed.leaf(leaf, assembly));
-            mixed.close(assembly);
-        }
-    }
-}
-
-fn put_body(program: Program, subtype: &str, in_multipart: bool, assembly: &mut Assembly) {
-    assembly.put(format!("Content-Type: text/{subtype}; charset=utf-8\r\n").as_bytes());
-    let place = Place { in_multipart, layout: Layout::Prose };
-    let body = Body::new(program, place);
-    body.prepare();
-    assembly.add(Piece::Body(Box::new(body)));
-}
-
-/// An open multipart (RFC 2046 §5.1).
-struct Multipart(String);
-
-impl Multipart {
-    /// The empty line below the header is the one that [`Multipart::next`] begins with.
-    fn open(kind: Kind, boundary: &Boundary, assembly: &mut Assembly) -> Self {
-        let own = boundary.of(kind);
-        let subtype = kind.subtype();
-        assembly.put(format!("Content-Type: multipart/{subtype};\r\n boundary=\"{own}\"\r\n").as_bytes());
-        Self(own)
-    }
-
-    fn next(&self, assembly: &mut Assembly) {
-        assembly.put(format!("\r\n--{}\r\n", self.0).as_bytes());
-    }
-
-    fn leaf(&self, leaf: &Leaf, assembly: &mut Assembly) {
-        self.next(assembly);
-        assembly.put(&leaf.0);
-    }
-
-    fn close(&self, assembly: &mut Assembly) {
-        assembly.put(format!("\r\n--{}--\r\n", self.0).as_bytes());
     }
 }
