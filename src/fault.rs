@@ -361,6 +361,13 @@ mod tests {
     }
 
     #[test]
+    fn the_closed_list_of_reasons_is_told_as_it_is() {
+        let told = include_str!("../docs/http.md").split("`reason` is one of `").nth(1).unwrap();
+        let told: Vec<&str> = told.split('`').next().unwrap().split_whitespace().collect();
+        assert_eq!(told, Reason::ALL.map(Reason::as_str));
+    }
+
+    #[test]
     fn words_on_the_edge_equal_their_serialised_form() {
         for state in State::ALL {
             assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());

@@ -30,7 +30,11 @@ impl TlsFiles {
             tls.read_again().map_or_else(|cause| bad(whose, cause), |reread| targets.push(reread));
         }
         if !wrong.is_empty() {
-            return Err(format!("{}; the old files stay in use", wrong.join("; ")));
+            let wrong = wrong.join("; ");
+            return Err(format!(
+                "{wrong}; of these the old files stay in use, and nothing is taken from the configuration. A certificate that was renewed \
+                 is followed by itself, whatever becomes of a reload"
+            ));
         }
         doors.into_iter().for_each(Reread::put_in_use);
         targets.into_iter().for_each(Reread::put_in_use);

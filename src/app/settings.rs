@@ -164,6 +164,12 @@ fn by_secret(reference: &SecretRef) -> Result<Credential, CliError> {
         };
         wrong(cause.to_string(), fix)
     })?;
+    if let [b' ' | b'\t', ..] | [.., b' ' | b'\t'] = secret.as_slice() {
+        return Err(wrong(
+            "its secret begins or ends with a blank, which no HTTP client can send (a header's value ends before it)".into(),
+            format!("write it anew where {reference} points, without the blank: printf %s SECRET > FILE"),
+        ));
+    }
     if secret.len() < ENGINE_SECRET_BYTES_MIN {
         return Err(wrong(
             format!("its secret is shorter than {ENGINE_SECRET_BYTES_MIN} characters"),

@@ -184,11 +184,24 @@ fn journal(section: Section<'_>) -> JournalConfig {
     const DAY: Duration = Duration::from_secs(24 * 3600);
     let ways = [("hold", false), ("resend", true)];
     let retry_first = section.duration("retry_first", Duration::from_secs(30));
+    let retry_max = section.duration("retry_max", Duration::from_secs(3600));
+    if retry_first > retry_max {
+        let (first, max) = (retry_first.as_secs_f64(), retry_max.as_secs_f64());
+        let key = if section.has("retry_first") { "retry_first" } else { "retry_max" };
+        section.problem_mended(
+            key,
+            format!(
+                "journal.retry_first ({first} s, 30 s where it is not given) is longer than journal.retry_max ({max} s, one hour where it is \
+                 not given): the first pause cannot be longer than the longest"
+            ),
+            format!("lower retry_first to \"{max}s\" at most, or raise retry_max to \"{first}s\" at least"),
+        );
+    }
     let journal = JournalConfig {
         bytes_max: section.bytes_from("bytes_max", 4 << 30, SMALLEST_JOURNAL),
         disk_free_min: section.bytes("disk_free_min", 256 << 20),
         retry_first: retry_first.max(Duration::from_millis(1)),
-        retry_max: section.duration("retry_max", Duration::from_secs(3600)).max(retry_first),
+        retry_max,
         expires: section.some_duration("expires", 2 * DAY),
         resends_unknown: section.choice("unknown", &ways).unwrap_or(false),
         retention: section.duration("retention", 30 * DAY),

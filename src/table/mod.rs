@@ -201,6 +201,25 @@ pub fn is_failed_formula(value: &str) -> bool {
     name.is_some_and(|name| (3..=20).contains(&name.chars().count()) && name.chars().all(is_of_name))
 }
 
+/// What programs write where they have no value: databases, pandas, JavaScript. Nobody is called so; `Null`, `Nan` and `None`
+/// somebody is.
+pub fn is_no_value(value: &str) -> bool {
+    const WORDS: [&str; 11] = [
+        "NULL",
+        "null",
+        "(null)",
+        "(NULL)",
+        "<null>",
+        "\\N",
+        "NaN",
+        "nan",
+        "NaT",
+        "undefined",
+        "[object Object]",
+    ];
+    WORDS.contains(&value)
+}
+
 /// What stands in `="..."`, a formula that is nothing but a text.
 fn as_text(cell: &[u8]) -> Option<&[u8]> {
     let text = cell.strip_prefix(b"=\"")?.strip_suffix(b"\"")?;

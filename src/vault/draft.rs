@@ -106,6 +106,10 @@ pub enum Cause {
         "is what a spreadsheet writes where a formula failed (such as #N/A) or a column was too narrow (###); people would be addressed by it"
     )]
     SheetError,
+    #[error(
+        "is what programs write where they have no value (NULL, NaN, undefined ...); people would be addressed by it: leave the cell empty"
+    )]
+    NoValue,
     #[error("not UTF-8; save the file as UTF-8")]
     Utf8,
     #[error(
@@ -333,6 +337,9 @@ impl Draft {
         if table::is_failed_formula(value.trim()) {
             return Err(Cause::SheetError);
         }
+        if table::is_no_value(value.trim()) {
+            return Err(Cause::NoValue);
+        }
         if self.fields.iter().any(|(known, _)| known == name) {
             return Err(Cause::Twice);
         }
@@ -430,6 +437,12 @@ mod tests {
         for fine in
             ["#1!", "#1", "#hello!", "#A!", "N/A", "# NAME?", "C#", "#N/A for now", "##", "Err:x", "### 1"]
         {
+            Draft::default().set_named("first_name", fine).unwrap();
+        }
+        for none in ["NULL", "null", " NaN", "nan", "(null)", "\\N", "undefined", "[object Object]"] {
+            assert_eq!(refusal("first_name", none), Cause::NoValue, "{none}");
+        }
+        for fine in ["Null", "Nan", "None", "Undefined Ltd", "NULL & Sons", "N"] {
             Draft::default().set_named("first_name", fine).unwrap();
         }
         assert_eq!(refusal("first_name", &"a".repeat(64 * 1024 + 1)), Cause::ValueLength);

@@ -177,6 +177,10 @@ pub enum HeaderFault {
         "column {at} is {name:?}, which is not a name; names are 1 to 64 letters, digits and _, not starting with a digit"
     )]
     NotAName { at: usize, name: String },
+    #[error(
+        "columns {first} and {second} both hold the {meant} by their names, and column {second} is {name:?}, which is not a name"
+    )]
+    Beside { first: usize, second: usize, name: String, meant: &'static str },
     #[error("columns {0} and {1} have the same name")]
     Twice(usize, usize),
     #[error("columns {first} and {second} have the same name, {name}")]

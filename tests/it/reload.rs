@@ -90,7 +90,12 @@ async fn c5_a_reload_reads_every_tls_file_whatever_its_time_stamp() {
         let stamped = std::fs::File::options().write(true).open(&file).unwrap();
         stamped.set_modified(before.modified().unwrap()).unwrap();
         let cause = world.app().reload(Config::load(&world.config.file).unwrap()).await.unwrap_err();
-        assert!(cause.contains(whose) && cause.contains("the old files stay in use"), "{cause}");
+        assert!(
+            cause.contains(whose)
+                && cause.contains("the old files stay in use")
+                && cause.contains("followed by itself"),
+            "{cause}"
+        );
         assert_eq!(world.http().await.post(&world.job(0, &whose.replace(' ', "-"))).await.status, 200);
         std::fs::write(&file, whole).unwrap();
         world.app().reload(Config::load(&world.config.file).unwrap()).await.unwrap();

@@ -275,6 +275,9 @@ fn header_fix(fault: &HeaderFault) -> String {
             Some(better) => format!("name it {better}"),
             None => String::from("give it a name such as first_name"),
         },
+        HeaderFault::Beside { name, meant, .. } => format!(
+            "remove the one of the two that holds no address, or give it another name: {meant} for the address, other_{meant} for {name:?}"
+        ),
         HeaderFault::NamedTwice { .. } => String::from("rename one of the two, or remove it"),
         HeaderFault::NoMatchColumn => String::from("name a column of the file"),
         HeaderFault::Empty | HeaderFault::Name(_) | HeaderFault::Twice(..) | HeaderFault::NoAddress => {

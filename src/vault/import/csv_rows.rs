@@ -103,7 +103,8 @@ fn columns_of(header: &[String]) -> Result<Vec<Column>, HeaderFault> {
         let second = at + 1;
         let Ok(column) = Column::named(name) else {
             return Err(match is_header {
-                true => HeaderFault::NotAName { at: second, name: name.clone() },
+                true => beside(header, at)
+                    .unwrap_or_else(|| HeaderFault::NotAName { at: second, name: name.clone() }),
                 false => HeaderFault::Name(second),
             });
         };
@@ -124,6 +125,15 @@ fn columns_of(header: &[String]) -> Result<Vec<Column>, HeaderFault> {
         at: at + 1,
         name: header[at].clone(),
     }))
+}
+
+/// Of a column that is called like the addresses in another program, beside the one that is called so here: to rename it would
+/// make two of one name.
+fn beside(header: &[String], at: usize) -> Option<HeaderFault> {
+    let meant = meant_for_address(&header[at])?;
+    let first =
+        header.iter().position(|other| Column::named(other).is_ok_and(|column| column.name() == meant))?;
+    Some(HeaderFault::Beside { first: first + 1, second: at + 1, name: header[at].clone(), meant })
 }
 
 /// What the column of addresses is called in lists of other programs: it means what the name given means here.
