@@ -66,6 +66,7 @@ pub const SENDING_QUOTA: &[&str] = &[
 pub const OF_THE_SENDER: &[&str] = &[
     "sender address rejected",
     "sender address is not allowed",
+    "sender mailbox",
     "sender rejected",
     "sender verif",
     "sender domain",
@@ -172,6 +173,8 @@ pub const OUR_ACCOUNT: &[&str] = &[
     "bad outbound sender",
 ];
 pub const REPUTATION: &[&str] = &[
+    "helo host",
+    "helo name",
     "ipcheck.",
     "poor reputation",
     "sending ip",

@@ -173,6 +173,9 @@ const GATEWAYS: &[Example] = &[
         "550 5.7.30 This email has been blocked because the sender is unauthenticated. DKIM did not pass",
         Whose::Sender,
     ),
+    // Others, of the sender and of us, in the words that many have for recipients.
+    Example(Rcpt, Ahead, 5, "550 Sender mailbox does not exist", Whose::Sender),
+    Example(Rcpt, Ahead, 5, "550 HELO host name does not exist in DNS", Whose::Target),
     // Yahoo.
     Example(
         Mail,
