@@ -56,7 +56,7 @@ impl Refused {
             Whose::Session | Whose::SessionFull | Whose::Order => "it was not taken and can be sent again",
             _ if self.fault.is_transient() => "the target takes no messages now; see its log",
             Whose::Recipient => {
-                "not booked on the recipient: it says so of everybody; see its table of recipients"
+                "not booked on the recipient: it may say so of everybody; see its table of recipients"
             }
             _ => match self.said.blame() {
                 Blame::Encryption => "not about the recipient: the target wants TLS; see tls of this target",
@@ -258,8 +258,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             true => target.unclear.judge_transient(&self.witness, taken),
             false => target.unclear.judge(&mut parcel.doubt, &self.witness, taken),
         };
-        // Some take nobody on a session, and everybody on the next one: Postfix' postscreen of a client that is new.
-        let is_lost = clearer == Clearer::Targets && self.witness.has_refused_all();
+        // Some take nobody on a session, and everybody on the next one: Postfix' postscreen of a client that is new. During an
+        // outage one message at a time finds out, which a session that has taken nobody does not.
+        let has_refused_all =
+            self.witness.has_refused_all() || (parcel.errand == Errand::Attempt && !self.witness.is_proven());
+        let is_lost = clearer == Clearer::Targets && has_refused_all;
         let stop = (is_lost || self.is_useless(target)).then(|| self.leave(target, &refused));
         match clearer {
             Clearer::Persons => self.refuse(target, parcel, refused),

@@ -4,6 +4,8 @@ use super::jobs::*;
 use super::peer::{Ask, Peer, Say, text};
 use super::*;
 use crate::fault::{Reason, State};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 const POLICIES: [(&str, &str); 12] = [
@@ -257,4 +259,28 @@ async fn a11_a_target_that_takes_mail_from_the_second_session_on_is_not_kept_on_
         assert_eq!(count(&first, State::Rejected), 0);
         assert!(peer.seen().sessions <= 4, "{} sessions", peer.seen().sessions);
     }
+}
+
+/// The same of the first three: during the outage each attempt is made on a session of its own, as the pauses grow.
+#[tokio::test]
+async fn a11_an_attempt_is_not_made_on_a_session_that_has_taken_nobody() {
+    let refused = Arc::new(AtomicUsize::new(0));
+    let count_refused = refused.clone();
+    let manners = move |ask: &Ask<'_>| match ask.verb == "RCPT" && ask.session < 3 {
+        true => {
+            count_refused.fetch_add(1, Relaxed);
+            text("450 4.3.2 Service currently unavailable")
+        }
+        false => Say::Usual,
+    };
+    let peer = Peer::start(|_| PLAIN, manners).await;
+    let injector = one_session(&peer);
+    send(&injector, 0..20).await;
+    let attempts = async {
+        while count(&send(&injector, 20..21).await, State::Relayed) == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), attempts).await.expect("it is found well");
+    assert!(refused.load(Relaxed) <= 7, "{} refusals", refused.load(Relaxed));
 }

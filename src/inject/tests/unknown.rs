@@ -83,7 +83,11 @@ async fn a6_a_target_whose_table_comes_late_gets_its_messages_then() {
     let before = send(&injector, 0..60).await;
     assert!(count(&before, State::Rejected) <= 5, "{before:?}");
     is_there.store(true, Relaxed);
-    let attempts = async { while count(&send(&injector, 60..61).await, State::Relayed) == 0 {} };
+    let attempts = async {
+        while count(&send(&injector, 60..61).await, State::Relayed) == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
     tokio::time::timeout(Duration::from_secs(20), attempts).await.expect("it is tried again");
     assert_eq!(count(&send(&injector, 61..161).await, State::Relayed), 100);
 }
@@ -157,10 +161,11 @@ async fn a3_a_message_that_the_target_finds_unfit_is_refused_however_many_are_al
 /// more.
 #[tokio::test]
 async fn a6_a_message_that_finds_a_target_there_again_is_not_judged_by_a_new_session_alone() {
-    let (mails, behind) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (mails, behind) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let asked = behind.clone();
     let manners = move |ask: &Ask<'_>| match ask.verb {
         "MAIL" if (30..36).contains(&mails.fetch_add(1, Relaxed)) => text("451 4.3.0 not now"),
-        "RCPT" if mails.load(Relaxed) > 36 && behind.fetch_add(1, Relaxed) == 0 => text(UNKNOWN),
+        "RCPT" if mails.load(Relaxed) > 36 && asked.fetch_add(1, Relaxed) == 0 => text(UNKNOWN),
         _ => Say::Usual,
     };
     let peer = Peer::start(|_| PLAIN, manners).await;
@@ -170,6 +175,6 @@ async fn a6_a_message_that_finds_a_target_there_again_is_not_judged_by_a_new_ses
     tokio::time::advance(Duration::from_secs(120)).await;
     tokio::time::resume();
     states.extend(send(&injector, 40..44).await);
-    assert!(peer.seen().mails > 36, "it was asked again");
+    assert!(behind.load(Relaxed) > 1, "it was asked again");
     assert_eq!(count(&states, State::Rejected), 0, "{states:?}");
 }
