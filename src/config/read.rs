@@ -183,19 +183,19 @@ fn limits(section: Section<'_>) -> Limits {
 fn journal(section: Section<'_>) -> JournalConfig {
     const DAY: Duration = Duration::from_secs(24 * 3600);
     let ways = [("hold", false), ("resend", true)];
-    let retry_first = section.duration("retry_first", Duration::from_secs(30));
-    let retry_max = section.duration("retry_max", Duration::from_secs(3600));
-    if retry_first > retry_max {
-        let (first, max) = (retry_first.as_secs_f64(), retry_max.as_secs_f64());
-        let key = if section.has("retry_first") { "retry_first" } else { "retry_max" };
-        section.problem_mended(
-            key,
-            format!(
-                "journal.retry_first ({first} s, 30 s where it is not given) is longer than journal.retry_max ({max} s, one hour where it is \
-                 not given): the first pause cannot be longer than the longest"
-            ),
-            format!("lower retry_first to \"{max}s\" at most, or raise retry_max to \"{first}s\" at least"),
-        );
+    let (mut retry_first, mut retry_max) = (
+        section.duration("retry_first", Duration::from_secs(30)),
+        section.duration("retry_max", Duration::from_secs(3600)),
+    );
+    match (section.has("retry_first"), section.has("retry_max")) {
+        (true, true) if retry_first > retry_max => section.problem_mended(
+            "retry_first",
+            "journal.retry_first is longer than journal.retry_max: the first pause cannot be longer than the longest",
+            "lower retry_first, or raise retry_max",
+        ),
+        // What is not given makes room for what is.
+        (true, _) => retry_max = retry_max.max(retry_first),
+        (false, _) => retry_first = retry_first.min(retry_max),
     }
     let journal = JournalConfig {
         bytes_max: section.bytes_from("bytes_max", 4 << 30, SMALLEST_JOURNAL),

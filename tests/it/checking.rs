@@ -353,6 +353,21 @@ fn d_the_targets_are_not_the_relays_own_doors() {
 }
 
 #[test]
+fn d_a_secret_that_no_client_can_send_is_told() {
+    let dir = folder();
+    let file = dir.path().join("keys/campaigns.secret");
+    let secret = fs::read_to_string(&file).unwrap();
+    for blank in [format!("{} \n", secret.trim()), format!("\t{secret}")] {
+        fs::write(&file, blank).unwrap();
+        let output = run(dir.path(), &["serve"]);
+        let said = told(&output);
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        assert!(said.contains("begins or ends with a blank") && said.contains("fix: "), "{said}");
+        assert!(!said.contains(secret.trim()), "{said}");
+    }
+}
+
+#[test]
 fn d_a_mistake_in_the_configuration_is_mended_by_what_the_program_itself_says() {
     for (from, to, cause, fix) in [
         (
@@ -384,6 +399,12 @@ fn d_a_mistake_in_the_configuration_is_mended_by_what_the_program_itself_says() 
             "server_name = \"bad name!\"",
             "target.server_name is",
             "server_name = ",
+        ),
+        (
+            "# retry_first = \"30s\"",
+            "retry_max = \"1s\"\nretry_first = \"2s\"",
+            "journal.retry_first is longer than journal.retry_max",
+            "lower retry_first, or raise retry_max",
         ),
         ("# handoff_wait = \"10s\"", "handoff_wait = \"0s\"", "at least \"1ms\"", "handoff_wait = \"10s\""),
     ] {

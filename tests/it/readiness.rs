@@ -209,6 +209,7 @@ async fn c13_jobs_of_a_draft_are_held_and_go_out_when_it_is_mended() {
         let stage = with_draft(BAD_BODY).accept(accept).edit(|file| {
             // Not by themselves within this test.
             file["journal"]["retry_first"] = value("1h");
+            file["journal"]["retry_max"] = value("1h");
         });
         let world = stage.up().await;
         let mut http = world.http().await;
