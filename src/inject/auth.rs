@@ -82,7 +82,7 @@ pub(super) async fn authenticate(
         if code.basic == 235 {
             return Ok(());
         }
-        refused = Some(AuthRefusal { mechanism: way.name(), code, text: last_text(talk) });
+        refused = Some(AuthRefusal { mechanism: way.name(), code, text: last_text(talk, code) });
         if !says_unavailable(code) {
             break;
         }

@@ -9,15 +9,18 @@ use super::stream::{Encrypted, Stream, Underneath};
 use super::talk::{Broken, Talk};
 use super::trouble::{TlsTrouble, Trouble, greeting_refused};
 use crate::fault::ReplyCode;
-use crate::report::scrub::scrub;
+use crate::report::gist::gist;
+use crate::report::scrub::Marked;
 use rustls_pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
 
 /// A session that is ready for MAIL, and whether its TLS was resumed. What the target says is counted in `pulse`, and
 /// which ways to log in it does not have in `unavailable`.
@@ -118,7 +121,7 @@ pub(super) async fn read_greeting(settings: &TargetSettings, talk: &mut Talk<Str
         Err(broken) => return Err(broken.into()),
     };
     if code.basic != 220 {
-        return Err(greeting_refused(code, last_text(talk)));
+        return Err(greeting_refused(code, last_text(talk, code)));
     }
     Ok(())
 }
@@ -168,8 +171,16 @@ pub(super) async fn command(
     Ok(talk.reply(settings.deadlines.helo, || {}).await?)
 }
 
-pub(super) fn last_text(talk: &Talk<Stream>) -> String {
-    let Ok(reply) = talk.last_reply() else { return String::new() };
-    let text = reply.lines().collect::<Vec<_>>().join(b" ".as_slice());
-    scrub(&text, [])
+/// What was said last, as it may be told.
+pub(super) fn last_text(talk: &Talk<Stream>, code: ReplyCode) -> String {
+    gist(&last_reply(talk, []), code, [])
+}
+
+/// The text of the reply read last, in which the person's values are marked.
+pub(super) fn last_reply<'a, S>(talk: &Talk<S>, known: impl IntoIterator<Item = &'a str>) -> Marked
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let text = talk.last_reply().map(|reply| reply.lines().collect::<Vec<_>>().join(b" ".as_slice()));
+    Marked::of(&Zeroizing::new(text.unwrap_or_default()), known)
 }

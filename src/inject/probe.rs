@@ -9,6 +9,7 @@ use super::stream::Stream;
 use super::talk::Talk;
 use super::trouble::{Blame, Refusal, TlsTrouble, Trouble};
 use super::verdict::{Command, Heard, Sent, Whose, whose};
+use crate::report::gist::gist;
 use std::time::Duration;
 
 const QUIT_LIMIT: Duration = Duration::from_secs(2);
@@ -155,8 +156,10 @@ async fn ask_for(
     if code.is_positive() {
         return Ok(None);
     }
-    let text = connect::last_text(talk);
-    let heard = Heard { command, sent: Sent::InTurn, code, text: &text.to_lowercase(), taken_before: 0 };
+    let reply = connect::last_reply(talk, []);
+    let heard =
+        Heard { command, sent: Sent::InTurn, code, text: &reply.scrubbed().to_lowercase(), taken_before: 0 };
+    let text = gist(&reply, code, []);
     Ok(Some((whose(&heard), Refusal { command: command.name(), sender: String::new(), code, text })))
 }
 

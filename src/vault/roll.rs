@@ -279,30 +279,37 @@ enum Edit {
     Toggles(u64),
 }
 
+impl Edit {
+    fn of(self, value: u64) -> u64 {
+        match self {
+            Self::Becomes(value) => value,
+            Self::Toggles(entry) => value ^ entry,
+        }
+    }
+}
+
 /// What one transaction changes of the vault, to be told by the roll.
 #[derive(Debug, Default)]
 pub struct Edits {
-    people: BTreeMap<i64, Edit>,
-    tokens: BTreeMap<i64, u64>,
+    people: BTreeMap<i64, Seal>,
+    /// One for each row, of as many stretches.
+    tokens: Vec<(i64, Edit)>,
 }
 
 impl Edits {
     /// Somebody is new, or has another record from now on.
     pub fn person(&mut self, person: i64, record: Seal) {
-        self.people.insert(person, Edit::Becomes(record.0));
+        self.people.insert(person, record);
     }
 
     /// A row of the index of tokens is new.
     pub fn token(&mut self, stretch: Stretch, entry: u64) {
-        *self.tokens.entry(stretch.number()).or_default() ^= entry;
+        self.tokens.push((stretch.number(), Edit::Toggles(entry)));
     }
 
     /// The record that a person has by these changes.
     pub fn seal_of(&self, person: i64) -> Option<Seal> {
-        match self.people.get(&person)? {
-            Edit::Becomes(seal) => Some(Seal(*seal)),
-            Edit::Toggles(_) => None,
-        }
+        self.people.get(&person).copied()
     }
 
     /// Tells them. What stands in the way of that is held against its seal first: an older node must not become the latest
@@ -310,11 +317,11 @@ impl Edits {
     ///
     /// # Errors
     /// [`Broken`]; nothing must be committed then.
-    pub fn write(self, db: &Connection, keys: &Keyring, reached: i64) -> rusqlite::Result<()> {
+    pub fn write(mut self, db: &Connection, keys: &Keyring, reached: i64) -> rusqlite::Result<()> {
         let mut root = Root::read(db, keys)?;
-        let people: Vec<_> = self.people.into_iter().collect();
-        let tokens: Vec<_> = self.tokens.into_iter().map(|(at, entry)| (at, Edit::Toggles(entry))).collect();
-        for (tree, edits) in Tree::ALL.into_iter().zip([people, tokens]) {
+        let people: Vec<_> = self.people.into_iter().map(|(at, seal)| (at, Edit::Becomes(seal.0))).collect();
+        self.tokens.sort_unstable_by_key(|(at, _)| *at);
+        for (tree, edits) in Tree::ALL.into_iter().zip([people, self.tokens]) {
             let top = &mut root.tops[tree as usize];
             if !edits.is_empty() {
                 *top = rewrite(db, keys, tree.top(), *top, &edits)?;
@@ -339,9 +346,8 @@ fn rewrite(
     let mut slots = load(db, keys, node, seal)??;
     for run in edits.chunk_by(|one, other| node.slot(one.0) == node.slot(other.0)) {
         let slot = node.slot(run[0].0);
-        slots[slot] = match (node.level, run[0].1) {
-            (0, Edit::Becomes(value)) => value,
-            (0, Edit::Toggles(entry)) => slots[slot] ^ entry,
+        slots[slot] = match node.level {
+            0 => run.iter().fold(slots[slot], |value, (_, edit)| edit.of(value)),
             _ => rewrite(db, keys, node.child(slot), Seal(slots[slot]), run)?.0,
         };
     }

@@ -36,7 +36,7 @@ pub(super) fn read(path: &Path, keys: &Keyring, created: i64) -> Result<Stats, V
         restricted: count("SELECT count(*) FROM person WHERE restricted <> 0")?,
         bytes_on_disk: store::bytes_on_disk(path)?,
         vault_keys: keys.version_numbers(),
-        format: store::FORMAT,
+        format: store::format_of(&db).map_err(store_error(path))?,
         created: jiff::Timestamp::from_second(created).map(|at| at.to_string()).unwrap_or_default(),
     })
 }

@@ -5,6 +5,7 @@ use super::ending::{Stop, set_apart};
 use super::{Offer, Owed, STRIKES_MAX, Session};
 use crate::fault::{Fault, Reason, ReplyCode};
 use crate::inject::alike::Clearer;
+use crate::inject::connect::last_reply;
 use crate::inject::delivery::{Errand, Parcel};
 use crate::inject::health::Sign;
 use crate::inject::lessons::Ahead;
@@ -12,12 +13,13 @@ use crate::inject::senders::Follows;
 use crate::inject::target::Target;
 use crate::inject::trouble::{Blame, Refusal};
 use crate::inject::verdict::{Command, Heard, Sent, Whose, whose};
-use crate::report::scrub::scrub;
+use crate::report::gist::gist;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 /// Times a message may be put off for reasons that are not its own before it is given back.
 const DETOURS_MAX: u32 = 8;
@@ -79,21 +81,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     /// The reply read last, with whose it is and without what it echoes.
     pub(super) fn refused(&self, asked: Asked<'_>, command: Command, code: ReplyCode) -> Refused {
         let Asked { target, delivery, offer } = asked;
-        let text = match self.talk.last_reply() {
-            Ok(reply) => {
-                let octets = zeroize::Zeroizing::new(reply.lines().collect::<Vec<_>>().join(b" ".as_slice()));
-                scrub(&octets, delivery.known_values())
-            }
-            Err(_) => String::new(),
-        };
+        let reply = last_reply(&self.talk, delivery.known_values());
         let heard = Heard {
             command,
             sent: if offer == Offer::Stepwise { Sent::InTurn } else { Sent::Ahead },
             code,
-            text: &text.to_lowercase(),
+            text: &Zeroizing::new(reply.scrubbed().to_lowercase()),
             taken_before: self.witness.taken(),
         };
         let whose = whose(&heard);
+        let text = gist(&reply, code, delivery.known_values());
         let name = &target.settings.name;
         let said = Refusal { command: command.name(), sender: String::new(), code, text };
         let detail = format!("target {name} refused {}: {}", command.name(), said.said());
