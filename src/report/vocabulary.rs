@@ -27,7 +27,7 @@ const JOINING: &str = "
     a about above after again against all also although always an and another any are as at be because been before behind being below between both but
     by can can't cannot cant could couldn't did didn't do does doesn't doing don't done during each either else even ever every everything few for from
     further get gets go goes got had has hasn't have haven't having here how however i'm if in instead into is isn't it it's its itself just later least
-    less like made make many may me might more most much must my near need needed needs neither next no non none nor not nothing now of off
+    less like made make may me might more most much must my near need needed needs neither next no non none nor not nothing now of off
     on once one ones only onto or other others our ours out over own per please rather same see seems shall should since so some
     something soon sorry still such than that that's the their them then there these they this those through thus to
     too toward towards under unless until up upon us use used using very via want was wasn't we we're were weren't what when where whether which while
@@ -77,7 +77,7 @@ const CONTENT: &str = "
     list listed listing lists literal lmtp load local locally location lock locked log logged login logs longer look looked looking looks lookup loop loopback looping
     loops lost low lower lowering
     machine macro mail mail's mailbox mailbox's mailboxes mailer mailers mailing mails maintain maintained maintenance malformed malicious malware manage management manager
-    manual manually mapping mark marked match matched matches matching max maxed maximum mean means mechanism media member members memory message
+    manual manually many mapping mark marked match matched matches matching max maxed maximum mean means mechanism media member members memory message
     message's message-id messages method milter mime minimum minute minutes misconfiguration misconfigured mismatch missing mistake mistyped mode moderated moderation module moment
     monitoring month moved msg msgs mta mtas multi multiple mx mxs
     name named names native nature necessary nested network networks never new newsletter nobody node noop normal normally notice notification notify notified nul null number numbers
