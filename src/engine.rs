@@ -2,7 +2,7 @@
 
 use crate::fault::{Fault, Reason};
 use crate::nearest::did_you_mean;
-use crate::person::is_purpose;
+use crate::purpose::{self, is_purpose};
 use crate::senders::Senders;
 use aws_lc_rs::{constant_time, digest};
 use std::fmt;
@@ -116,7 +116,7 @@ impl Engine {
             (None, [only]) => only,
             (None, _) => self.usual_purpose(terms)?,
         };
-        if !granted(&self.purposes, purpose) {
+        if !is_purpose_granted(&self.purposes, purpose) {
             return Err(Fault::new(
                 Reason::PurposeNotGranted,
                 format!(
@@ -156,7 +156,7 @@ pub struct Terms<'a> {
 
 impl Terms<'_> {
     fn allow(&self, purpose: &str) -> bool {
-        self.purposes.is_empty() || self.purposes.iter().any(|named| **named == *purpose)
+        self.purposes.is_empty() || self.purposes.iter().any(|named| purpose::is_same(named, purpose))
     }
 
     fn contradicted_by(&self, stated: &str) -> Fault {
@@ -190,6 +190,14 @@ pub fn granted(grants: &[String], name: &str) -> bool {
     grants.iter().any(|grant| match grant.strip_suffix('*') {
         Some(prefix) => name.starts_with(prefix),
         None => grant == name,
+    })
+}
+
+/// [`granted`] for purposes, which are the same in any case.
+pub fn is_purpose_granted(grants: &[String], purpose: &str) -> bool {
+    grants.iter().any(|grant| match grant.strip_suffix('*') {
+        Some(prefix) => purpose.get(..prefix.len()).is_some_and(|start| purpose::is_same(start, prefix)),
+        None => purpose::is_same(grant, purpose),
     })
 }
 
@@ -274,6 +282,18 @@ mod tests {
         let terms = Terms { template: "welcome", purposes: &purposes };
         let chosen = engine.purpose(stated, terms).map(str::to_owned);
         chosen.map_err(|fault| (fault.reason, fault.detail.into_owned()))
+    }
+
+    #[test]
+    fn b11_a_purpose_is_granted_in_any_case() {
+        let engine = engine(&["Marketing", "Shop-*"]);
+        let named = [Box::from("MARKETING")];
+        let terms = Terms { template: "offer", purposes: &named };
+        assert_eq!(engine.purpose(Some("marketing"), terms).unwrap(), "marketing");
+        assert!(engine.purpose(Some("shop-sale"), Terms::default()).is_ok());
+        for not in ["market", "marketing2", "sho", "\u{17f}hop-sale"] {
+            assert!(engine.purpose(Some(not), Terms::default()).is_err(), "{not}");
+        }
     }
 
     #[test]

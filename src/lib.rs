@@ -30,6 +30,7 @@ pub mod personal;
 pub mod pipeline;
 pub mod plain_file;
 pub mod process;
+pub mod purpose;
 pub mod render;
 pub mod report;
 pub mod resolve;

@@ -33,6 +33,16 @@ pub fn did_you_mean<'a>(written: &str, names: impl IntoIterator<Item = &'a str>)
     nearest(written, names).map_or_else(String::new, |name| format!("; did you mean {name}?"))
 }
 
+/// The one of `names` of which `written` is a slip of the hand: a letter in four is wrong, and two at most.
+pub fn slip_of<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let written = written.to_lowercase();
+    let slips = |name: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &written);
+    let is_near = |(slips, name): &(usize, &str)| *slips <= (name.chars().count() / 4).min(2);
+    let short = |text: &str| text.len() <= NAME_CHARS_MAX;
+    let names = names.into_iter().filter(|name| short(name) && short(&written));
+    names.map(|name| (slips(name), name)).filter(is_near).min().map(|(_, name)| name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

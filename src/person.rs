@@ -16,16 +16,6 @@ pub const FIELD_NAME_BYTES_MAX: usize = 64;
 /// Longest value of a field, in bytes.
 pub const FIELD_VALUE_BYTES_MAX: usize = 64 * 1024;
 
-/// Longest name of a purpose, in bytes.
-const PURPOSE_BYTES_MAX: usize = 64;
-
-/// Whether a person can be asked for consent to it: a word, in which `-` in front would mean refused.
-pub fn is_purpose(word: &str) -> bool {
-    (1..=PURPOSE_BYTES_MAX).contains(&word.len())
-        && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-        && !word.starts_with('-')
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Tag {
@@ -85,8 +75,10 @@ impl Person {
         self.field(EMAIL)
     }
 
+    /// What the person said about a purpose, in whatever case it was written.
     pub fn consent(&self, purpose: &str) -> Consent {
-        let stated = |tag: Tag| self.entries().any(|e| e.tag == tag as u8 && e.value == purpose.as_bytes());
+        let is_it = |value: &[u8]| value.eq_ignore_ascii_case(purpose.as_bytes());
+        let stated = |tag: Tag| self.entries().any(|e| e.tag == tag as u8 && is_it(e.value));
         if stated(Tag::ConsentRefused) {
             Consent::Refused
         } else if stated(Tag::ConsentGiven) {
@@ -248,6 +240,18 @@ mod tests {
             .consent("marketing", Consent::Refused)
             .keep_until("2030-01-01")
             .build()
+    }
+
+    #[test]
+    fn b11_a_purpose_is_one_in_any_case_and_a_refusal_counts() {
+        let person = PersonBuilder::default()
+            .consent("Marketing", Consent::Given)
+            .consent("marketing", Consent::Refused)
+            .consent("SERVICE", Consent::Given)
+            .build();
+        assert_eq!(person.consent("MARKETING"), Consent::Refused);
+        assert_eq!(person.consent("service"), Consent::Given);
+        assert_eq!(person.consent("serv"), Consent::Unstated);
     }
 
     #[test]

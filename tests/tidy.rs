@@ -29,6 +29,7 @@ const NOUNS: &[&str] = &[
     "person",
     "personal",
     "plain_file",
+    "purpose",
     "secret",
     "senders",
     "ticket",

@@ -6,11 +6,13 @@ use super::send::SendDefaults;
 use super::{CliError, Exit};
 use crate::config::{Config, ConfigError, ListenerKind, TlsMode};
 use crate::job::SendNumbers;
+use crate::purpose::Known;
+use crate::render::manifest::Manifest;
 use crate::secret::SecretRef;
 use crate::tls::{Pin, Trust};
 use crate::vault::Vault;
 use crate::{render, vault};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// Reads the configuration file.
@@ -34,6 +36,32 @@ pub fn vault_settings(config: &Config) -> Result<vault::Settings, CliError> {
 
 pub fn render_settings(config: &Config) -> render::Settings {
     crate::app::render_settings(config)
+}
+
+/// Purposes that an engine or a template names. A template that cannot be read names none, which is told elsewhere.
+pub fn purposes(config: &Config) -> Known {
+    let of_engines =
+        config.engines.iter().flat_map(|engine| engine.purposes.iter().chain(&engine.purpose_default));
+    let folders = config.templates_dir.iter().flat_map(|dir| folders_in(dir));
+    // Each language may name its own.
+    let with_languages =
+        folders.flat_map(|folder| folders_in(&folder).chain([folder.clone()]).collect::<Vec<_>>());
+    let of_templates = with_languages.flat_map(|folder| purposes_in(&folder));
+    Known::of(of_engines.cloned().chain(of_templates))
+}
+
+fn folders_in(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir())
+}
+
+fn purposes_in(folder: &Path) -> Vec<String> {
+    let file = folder.join("template.toml");
+    // Anything but a plain file may never end.
+    let text =
+        if file.is_file() { std::fs::read_to_string(&file).unwrap_or_default() } else { String::new() };
+    let manifest = Manifest::read(&text, "template.toml").unwrap_or_default();
+    manifest.purposes.into_iter().map(|purpose| purpose.text).collect()
 }
 
 /// Where the ledger lies. The vault is only needed to find jobs by the names that engines gave them, and not even then.

@@ -163,7 +163,8 @@ impl Cli {
                 block_on(async move { send::run(args, context::send_defaults(&with.config)).await })
             }
             Command::Vault(WithConfigAnd { with, args }) => {
-                vault::run(args, context::vault_settings(&context::config(&with.config)?)?)
+                let config = context::config(&with.config)?;
+                vault::run(args, &context::vault_settings(&config)?, &|| context::purposes(&config))
             }
             Command::Template(WithConfigAnd { with, args }) => {
                 template::run(args, context::render_settings(&context::config(&with.config)?))

@@ -5,6 +5,7 @@ mod show;
 
 use super::{CliError, Exit, Ignored, screen};
 use crate::job::Token;
+use crate::purpose::Known;
 use crate::vault::{Draft, Settings, Stored, Vault, VaultError, Writer};
 use clap::{Args, Subcommand};
 use show::Show;
@@ -142,10 +143,11 @@ pub struct Streams<'a> {
 ///
 /// # Errors
 /// [`CliError`] with cause, fix and exit code; never a person's value.
-pub fn run(args: VaultArgs, settings: Settings) -> Result<Exit, CliError> {
+pub fn run(args: VaultArgs, settings: &Settings, purposes: &dyn Fn() -> Known) -> Result<Exit, CliError> {
     run_on(
         args,
-        &settings,
+        settings,
+        purposes,
         &mut Streams {
             input: &mut io::stdin().lock(),
             output: &mut screen::stdout(),
@@ -154,15 +156,20 @@ pub fn run(args: VaultArgs, settings: Settings) -> Result<Exit, CliError> {
     )
 }
 
-/// [`run`] on streams of the caller's choice.
+/// [`run`] on streams of the caller's choice. `purposes` tells what the configuration knows of, and is asked only where it matters.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_on(args: VaultArgs, settings: &Settings, streams: &mut Streams<'_>) -> Result<Exit, CliError> {
+pub fn run_on(
+    args: VaultArgs,
+    settings: &Settings,
+    purposes: &dyn Fn() -> Known,
+    streams: &mut Streams<'_>,
+) -> Result<Exit, CliError> {
     let show = Show { json: args.json };
     match args.verb {
-        Verb::Import(import) => import::import(import, settings, show, streams),
-        Verb::Put(put) => self::put(put, settings, show, streams),
+        Verb::Import(import) => import::import(import, settings, purposes(), show, streams),
+        Verb::Put(put) => self::put(put, settings, purposes(), show, streams),
         Verb::Get { token } => get(&token, settings, show, streams),
         Verb::Token { address } => token(&address, settings, show, streams),
         Verb::Stats => show.stats(&open(settings)?.stats()?, streams.output),
@@ -230,9 +237,15 @@ fn release(
     Ok(Exit::Ok)
 }
 
-fn put(args: PutArgs, settings: &Settings, show: Show, streams: &mut Streams<'_>) -> Result<Exit, CliError> {
+fn put(
+    args: PutArgs,
+    settings: &Settings,
+    purposes: Known,
+    show: Show,
+    streams: &mut Streams<'_>,
+) -> Result<Exit, CliError> {
     if args.stdin.is_some() {
-        return import::put_lines(settings, show, streams);
+        return import::put_lines(settings, purposes, show, streams);
     }
     let mut draft = Draft::default();
     for field in args.field.into_iter().map(Zeroizing::new) {
@@ -242,7 +255,11 @@ fn put(args: PutArgs, settings: &Settings, show: Show, streams: &mut Streams<'_>
         })?;
         draft.set_named(name, value).map_err(CliError::failed)?;
     }
-    let stored = put_one(&draft.checked().map_err(CliError::failed)?, settings, streams.errors)?;
+    let draft = draft.checked().and_then(|draft| draft.spelled(&purposes)).map_err(CliError::failed)?;
+    if draft.names_a_nobodys(&purposes) {
+        let _ = writeln!(streams.errors, "warning: {}", import::nobodys(&purposes));
+    }
+    let stored = put_one(&draft, settings, streams.errors)?;
     show.stored(None, &stored, streams.output)
 }
 

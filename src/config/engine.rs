@@ -2,6 +2,7 @@
 
 use super::EngineConfig;
 use super::section::Section;
+use crate::purpose;
 use crate::senders::Senders;
 
 pub fn engine(section: Section<'_>) -> Option<EngineConfig> {
@@ -22,9 +23,14 @@ pub fn engine(section: Section<'_>) -> Option<EngineConfig> {
         senders,
         templates: section.texts("templates").unwrap_or_default(),
         fields: section.texts("fields").unwrap_or_default(),
-        purposes: section.texts("purposes").unwrap_or_default(),
+        purposes: section
+            .texts("purposes")
+            .unwrap_or_default()
+            .iter()
+            .map(|it| purpose::normal(it))
+            .collect(),
         allow_literal: section.texts("allow_literal").unwrap_or_default(),
-        purpose_default: section.text("purpose_default"),
+        purpose_default: section.text("purpose_default").map(|it| purpose::normal(&it)),
         rate_per_second_max: section.rate_per_second("rate_max"),
         secret,
         client_cert_san,

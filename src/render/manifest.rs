@@ -4,7 +4,7 @@ use super::lint::Lint;
 use super::scope::{FieldRules, Rule};
 use super::unfilled::placeholders;
 use crate::nearest::did_you_mean;
-use crate::person::is_purpose;
+use crate::purpose::{self, is_purpose};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::Spanned;
@@ -162,13 +162,14 @@ fn purposes_of(written: Spanned<WrittenPurpose>, text: &str, place: &str) -> Res
         let fix = "name one, or leave purpose out, so that each job states its own";
         return Err(Lint::new(place, at, "purpose names none", fix));
     }
+    let names: Vec<String> = names.iter().map(|name| purpose::normal(name)).collect();
     let twice = |(index, name): (usize, &String)| names[..index].contains(name);
     if names.iter().enumerate().any(twice) {
         return Err(Lint::new(place, at, "purpose names one twice", "name each once"));
     }
     if let Some(name) = names.iter().find(|name| !is_purpose(name)) {
         let cause = format!("'{}' is no purpose that a person could refuse", name.escape_debug());
-        let fix = "write a word of letters, digits, '-', '_' and '.', as in the vault's column consent";
+        let fix = "write a word of letters, digits, '-', '_' and '.' that begins with a letter and is no yes or no, as in the vault's column consent";
         return Err(Lint::new(place, at, cause, fix));
     }
     Ok(names.into_iter().map(|text| Located { text, at }).collect())

@@ -3,7 +3,8 @@
 
 use super::address::{Address, AddressFault, Phone, PhoneFault};
 use crate::job::{Token, TokenKind};
-use crate::person::{Consent, EMAIL, FIELD_NAME_BYTES_MAX, FIELD_VALUE_BYTES_MAX, PHONE, is_purpose};
+use crate::person::{Consent, EMAIL, FIELD_NAME_BYTES_MAX, FIELD_VALUE_BYTES_MAX, PHONE};
+use crate::purpose::{self, Known, Standing, is_purpose};
 use crate::table;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -23,6 +24,8 @@ pub enum Column {
     EmailToken,
     MobileToken,
     Consent,
+    /// A column of consent whose words say yes or no to this purpose.
+    Answer(Arc<str>),
     Retention,
     Field(Arc<str>),
 }
@@ -63,7 +66,7 @@ impl Column {
             Self::Token => "token",
             Self::EmailToken => "email_token",
             Self::MobileToken => "mobile_token",
-            Self::Consent => "consent",
+            Self::Consent | Self::Answer(_) => "consent",
             Self::Retention => "retention",
             Self::Field(name) => name,
         }
@@ -76,7 +79,7 @@ impl Column {
 }
 
 /// Why a row, or one column of it, was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
     #[error("not an e-mail address: {0}")]
     Email(AddressFault),
@@ -113,9 +116,22 @@ pub enum Cause {
     #[error("not UTF-8; save the file as UTF-8")]
     Utf8,
     #[error(
-        "purposes are words of letters, digits, - _ or dots, separated by spaces; a leading - means refused"
+        "purposes are words of letters, digits, - _ or dots that begin with a letter, separated by spaces; a leading - means refused"
     )]
     Purpose,
+    #[error(
+        "says yes or no, and not to what; write the purposes (marketing service), with a leading - what was refused \
+         (-marketing); or import with --consent-for marketing, and the column's words count as yes or no to marketing"
+    )]
+    Answer,
+    #[error(
+        "neither yes nor no, as --consent-for asks; write yes or no (true, false, 1, 0, opt-in, opt-out, ...), or leave it empty"
+    )]
+    NoAnswer,
+    #[error(
+        "no purpose that an engine or template names; did you mean {0}? (Or name it in purposes of an [[engine]] first)"
+    )]
+    NearPurpose(Arc<str>),
     #[error("the same purpose is both given and refused")]
     Contradiction,
     #[error("not a day; write YYYY-MM-DD")]
@@ -194,7 +210,7 @@ impl Cleared {
     pub fn of(names: &[String]) -> Result<Option<Self>, Unclearable> {
         let fields = names.iter().map(|name| match Column::named(name) {
             Ok(Column::Field(name)) => Ok(name),
-            Ok(Column::Consent) => Err(Unclearable::Consent),
+            Ok(Column::Consent | Column::Answer(_)) => Err(Unclearable::Consent),
             Ok(Column::Retention) => Err(Unclearable::Retention),
             Ok(_) => Err(Unclearable::Address),
             Err(_) => Err(Unclearable::NoName),
@@ -274,7 +290,7 @@ impl Draft {
     }
 
     pub(super) fn consent(&self, purpose: &str) -> Consent {
-        let stated = self.consents.iter().find(|(known, _)| **known == *purpose);
+        let stated = self.consents.iter().find(|(known, _)| purpose::is_same(known, purpose));
         stated.map_or(Consent::Unstated, |(_, said)| *said)
     }
 
@@ -287,6 +303,26 @@ impl Draft {
     pub(super) fn clears(&self, name: &str) -> bool {
         let is_named = |cleared: &Cleared| cleared.0.iter().any(|field| **field == *name);
         self.cleared.as_ref().is_some_and(is_named) && self.field(name).is_none()
+    }
+
+    /// The draft, if its purposes are spelled as the configuration spells them: a refusal of a misspelled one would be lost.
+    ///
+    /// # Errors
+    /// [`Cause::NearPurpose`].
+    pub fn spelled(self, known: &Known) -> Result<Self, Refusal> {
+        let slip = self.consents.iter().find_map(|(purpose, _)| match known.standing(purpose) {
+            Standing::SlipOf(meant) => Some(Cause::NearPurpose(meant.into())),
+            Standing::Named | Standing::Nobodys => None,
+        });
+        match slip {
+            Some(cause) => Err(Refusal { column: Some("consent".into()), cause }),
+            None => Ok(self),
+        }
+    }
+
+    /// Whether it says something of a purpose for which nobody can mail.
+    pub fn names_a_nobodys(&self, known: &Known) -> bool {
+        self.consents.iter().any(|(purpose, _)| known.standing(purpose) == Standing::Nobodys)
     }
 
     /// What it says of purposes, about nobody in particular.
@@ -306,6 +342,7 @@ impl Draft {
             Column::EmailToken => self.take_token(trimmed, Some(TokenKind::Email)),
             Column::MobileToken => self.take_token(trimmed, Some(TokenKind::Mobile)),
             Column::Consent => self.take_consent(trimmed),
+            Column::Answer(purpose) => self.say(purpose, purpose::answer(trimmed).ok_or(Cause::NoAnswer)?),
             Column::Retention => put_once(&mut self.keep_until, day(trimmed).ok_or(Cause::Day)?),
             Column::Field(name) => self.take_field(name, value),
         }
@@ -353,14 +390,20 @@ impl Draft {
                 Some(purpose) => (purpose, Consent::Refused),
                 None => (word, Consent::Given),
             };
-            if !is_purpose(purpose) {
-                return Err(Cause::Purpose);
+            match () {
+                () if purpose::is_answer(purpose) => return Err(Cause::Answer),
+                () if !is_purpose(purpose) => return Err(Cause::Purpose),
+                () => self.say(purpose, said)?,
             }
-            match self.consent(purpose) {
-                Consent::Unstated => self.consents.push((purpose.into(), said)),
-                stated if stated == said => {}
-                _ => return Err(Cause::Contradiction),
-            }
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, purpose: &str, said: Consent) -> Result<(), Cause> {
+        match self.consent(purpose) {
+            Consent::Unstated => self.consents.push((purpose::normal(purpose).into(), said)),
+            stated if stated == said => {}
+            _ => return Err(Cause::Contradiction),
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::draft::{Cleared, Column, Draft, Refusal};
 use super::error::VaultError;
 use super::writer::{AddressChange, Change, Put, Stored, Writer};
 use crate::nearest::did_you_mean;
+use crate::purpose::Known;
 use crate::table::{self, TableFault};
 use csv_rows::CsvRows;
 pub use csv_rows::meant_for_address;
@@ -19,6 +20,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Longest row, in bytes.
@@ -87,6 +89,9 @@ pub trait Observer {
     /// A row was refused.
     fn refused(&mut self, line: u64, refusal: &Refusal);
 
+    /// A row that is taken says something of a purpose that nobody can mail for.
+    fn nobodys_purpose(&mut self, _line: u64) {}
+
     /// How far the file has been read.
     fn progress(&mut self, _bytes: u64, _so_far: &Summary) {}
 }
@@ -125,14 +130,39 @@ pub struct Options {
     pub address_change: AddressChange,
     /// Fields of which nothing stays but what the rows say.
     pub cleared: Option<Cleared>,
+    /// The purpose to which the words of the column of consent say yes or no, where they name none themselves.
+    pub consent_for: Option<Arc<str>>,
+    /// What the configuration knows of.
+    pub purposes: Known,
 }
 
-enum Rows<R: Read> {
+impl Options {
+    /// Everything as the rows say it.
+    pub fn of(format: Format) -> Self {
+        Self {
+            format,
+            match_column: None,
+            address_change: AddressChange::Refused,
+            cleared: None,
+            consent_for: None,
+            purposes: Known::default(),
+        }
+    }
+
+    fn column(&self, named: Column) -> Column {
+        match (named, &self.consent_for) {
+            (Column::Consent, Some(purpose)) => Column::Answer(purpose.clone()),
+            (column, _) => column,
+        }
+    }
+}
+
+enum Rows<'a, R: Read> {
     Csv(CsvRows<R>),
-    Ndjson(NdjsonRows<R>),
+    Ndjson(NdjsonRows<'a, R>),
 }
 
-impl<R: Read> Rows<R> {
+impl<R: Read> Rows<'_, R> {
     fn next(&mut self) -> Result<Option<Row>, ImportError> {
         match self {
             Self::Csv(rows) => rows.next(),
@@ -204,8 +234,8 @@ pub fn import(
     observer: &mut dyn Observer,
 ) -> Result<Summary, ImportError> {
     let mut rows = match options.format {
-        Format::Csv => Rows::Csv(CsvRows::open(input, options.match_column.as_deref())?),
-        Format::Ndjson => Rows::Ndjson(NdjsonRows::open(input, options.match_column.clone())),
+        Format::Csv => Rows::Csv(CsvRows::open(input, options)?),
+        Format::Ndjson => Rows::Ndjson(NdjsonRows::open(input, options)),
     };
     let mut unchecked = options.cleared.as_ref();
     let mut summary = Summary::default();
@@ -261,7 +291,7 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     fn add(&mut self, row: Row, summary: &mut Summary, observer: &mut dyn Observer) {
-        match row.draft {
+        match row.draft.and_then(|draft| self.judged(draft, row.line, observer)) {
             Ok(draft) => {
                 self.drafts.push(draft.clearing(self.options.cleared.clone()));
                 self.of.push((row.line, row.matched));
@@ -272,6 +302,14 @@ impl Batch<'_> {
                 observer.refused(row.line, &refusal);
             }
         }
+    }
+
+    fn judged(&self, draft: Draft, line: u64, observer: &mut dyn Observer) -> Result<Draft, Refusal> {
+        let draft = draft.spelled(&self.options.purposes)?;
+        if draft.names_a_nobodys(&self.options.purposes) {
+            observer.nobodys_purpose(line);
+        }
+        Ok(draft)
     }
 
     fn store(

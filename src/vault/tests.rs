@@ -173,7 +173,7 @@ fn a_batch_sees_its_own_earlier_rows() {
     ];
     let answers = writer.put_batch(&drafts, AddressChange::Allowed).unwrap();
     let changes: Vec<_> =
-        answers.iter().map(|a| a.as_ref().map(|s| (s.id, s.change)).map_err(|r| r.cause)).collect();
+        answers.iter().map(|a| a.as_ref().map(|s| (s.id, s.change)).map_err(|r| r.cause.clone())).collect();
     assert_eq!(changes[0], Ok((1, Change::Created)));
     assert_eq!(changes[1], Ok((1, Change::Updated)));
     assert_eq!(changes[2], Ok((1, Change::Updated)));

@@ -3,8 +3,9 @@
 use super::{Fault, Step};
 use crate::app;
 use crate::config::{Config, EngineConfig, ListenerKind};
-use crate::engine::granted;
+use crate::engine::{granted, is_purpose_granted};
 use crate::nearest::{did_you_mean, nearest};
+use crate::purpose::is_purpose;
 use crate::render::{Renderer, TemplateInfo};
 use std::collections::BTreeMap;
 
@@ -25,11 +26,11 @@ pub(super) fn engines(config: &Config, renderer: &Renderer) -> Vec<Step> {
 
 /// The purpose that is stated where none is, and that the engine may not mail for.
 fn default_not_granted(engine: &EngineConfig) -> Option<&str> {
-    engine.purpose_default.as_deref().filter(|default| !granted(&engine.purposes, default))
+    engine.purpose_default.as_deref().filter(|default| !is_purpose_granted(&engine.purposes, default))
 }
 
 fn is_anybodys(config: &Config, purpose: &str) -> bool {
-    config.engines.iter().any(|engine| granted(&engine.purposes, purpose))
+    config.engines.iter().any(|engine| is_purpose_granted(&engine.purposes, purpose))
 }
 
 /// A purpose of templates that no engine has is a slip: their jobs are refused. Once for each purpose; not where it is told of an
@@ -96,6 +97,11 @@ fn purposes(engine: &EngineConfig, renderer: &Renderer) -> Option<Fault> {
         let (cause, fix) = ("it has no purpose, so every job is refused", "add purposes = [\"service\"]");
         return Some(Fault { cause: cause.into(), fix: fix.into() });
     }
+    if let Some(written) = purposes.iter().find(|grant| !grant.ends_with('*') && !is_purpose(grant)) {
+        let cause = format!("\"{written}\" in its purposes is no purpose that a person could refuse");
+        let fix = "write a word of letters, digits, - _ or dots that begins with a letter and is no yes or no, such as marketing";
+        return Some(Fault { cause, fix: fix.into() });
+    }
     let default = default_not_granted(engine)?;
     let near = did_you_mean(default, purposes.iter().map(String::as_str));
     let cause = format!(
@@ -117,7 +123,7 @@ fn unchosen_purposes(engine: &EngineConfig, renderer: &Renderer) -> Vec<Fault> {
     let granted_default = engine.purpose_default.as_ref().filter(|_| default_not_granted(engine).is_none());
     let Some(default) = granted_default else { return Vec::new() };
     let fault = |info: &TemplateInfo| {
-        let is_granted = |purpose: &&String| granted(&engine.purposes, purpose);
+        let is_granted = |purpose: &&String| is_purpose_granted(&engine.purposes, purpose);
         let choices: Vec<&str> = info.purposes.iter().filter(is_granted).map(String::as_str).collect();
         let cause = format!(
             "purpose_default = \"{default}\" is not among the purposes of the template {} ({}), so its jobs that state none \
@@ -213,7 +219,7 @@ fn told(config: &Config, engine: &EngineConfig, renderer: &Renderer) -> String {
     if engine.templates.is_empty() {
         parts.push("only messages of its own (templates is empty)".into());
     }
-    let is_granted = |purpose: &String| granted(&engine.purposes, purpose);
+    let is_granted = |purpose: &String| is_purpose_granted(&engine.purposes, purpose);
     let elsewhere: Vec<String> = of_engine(engine, renderer)
         .filter(|info| !info.purposes.is_empty() && !info.purposes.iter().any(is_granted))
         // One that is nobody's is a fault of its own.

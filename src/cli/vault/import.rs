@@ -4,6 +4,7 @@ use super::show::Show;
 use super::{Streams, writer};
 use crate::cli::progress;
 use crate::cli::{CliError, Exit};
+use crate::purpose::{Known, Standing, is_purpose};
 use crate::table::TableFault;
 use crate::vault::import::{
     Format, HeaderFault, ImportError, Observer, Options, Summary, TokensOut, import as import_rows,
@@ -15,6 +16,7 @@ use indicatif::ProgressBar;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 #[derive(Debug, Args)]
 pub struct ImportArgs {
@@ -38,6 +40,10 @@ pub struct ImportArgs {
     /// away what is known, as it otherwise would not. Several with commas. A file with tokens alone clears it of them all.
     #[arg(long, value_name = "FIELD", value_delimiter = ',')]
     clear: Vec<String>,
+    /// The column consent says yes or no to this purpose (yes, true, 1, opt-in, subscribed; no, false, 0, opt-out, unsubscribed;
+    /// in other languages too). Without it, such words are refused.
+    #[arg(long, value_name = "PURPOSE")]
+    consent_for: Option<String>,
     /// Let a row that names a known token give it another address.
     #[arg(long)]
     change_addresses: bool,
@@ -57,12 +63,15 @@ enum FormatName {
 pub fn import(
     args: ImportArgs,
     settings: &Settings,
+    purposes: Known,
     show: Show,
     streams: &mut Streams<'_>,
 ) -> Result<Exit, CliError> {
     let options = Options {
         format: format_of(&args)?,
         match_column: match_column(args.tokens_with.as_deref())?,
+        consent_for: consent_for(args.consent_for.as_deref(), &purposes)?,
+        purposes,
         address_change: if args.change_addresses { AddressChange::Allowed } else { AddressChange::Refused },
         cleared: Cleared::of(&args.clear).map_err(unclearable)?,
     };
@@ -75,7 +84,32 @@ pub fn import(
     let mut report = Report::new(args.errors_max, told, progress_bar(bytes));
     let outcome = import_rows(&mut writer, &mut input, &options, &mut report);
     drop(input);
+    report.warn(&options.purposes, streams.errors);
     report.finish(outcome, show, streams)
+}
+
+/// What is wrong with a purpose that nobody can mail for, and what would mend it.
+pub fn nobodys(known: &Known) -> String {
+    let names: Vec<&str> = known.names().collect();
+    format!(
+        "consent names a purpose that no engine and no template names (they name {}); it was stored, and counts once one of \
+         them does",
+        names.join(", ")
+    )
+}
+
+fn consent_for(purpose: Option<&str>, known: &Known) -> Result<Option<Arc<str>>, CliError> {
+    let Some(purpose) = purpose else { return Ok(None) };
+    if !is_purpose(purpose) {
+        return Err(CliError::new(Exit::Usage, "--consent-for: this is no purpose")
+            .fix("name the one that the column says yes or no to, such as marketing"));
+    }
+    if let Standing::SlipOf(meant) = known.standing(purpose) {
+        let cause = format!("--consent-for: no engine or template names {purpose}; did you mean {meant}?");
+        return Err(CliError::new(Exit::Usage, cause)
+            .fix(format!("write {meant}, or name the purpose in purposes of an [[engine]] first")));
+    }
+    Ok(Some(purpose.into()))
 }
 
 fn unclearable(why: Unclearable) -> CliError {
@@ -90,16 +124,17 @@ fn create_list(path: &Path, options: &Options) -> Result<TokensOut, CliError> {
 }
 
 /// `vault put -`: each line's tokens are printed as soon as they are stored.
-pub fn put_lines(settings: &Settings, show: Show, streams: &mut Streams<'_>) -> Result<Exit, CliError> {
-    let options = Options {
-        format: Format::Ndjson,
-        match_column: None,
-        address_change: AddressChange::Allowed,
-        cleared: None,
-    };
+pub fn put_lines(
+    settings: &Settings,
+    purposes: Known,
+    show: Show,
+    streams: &mut Streams<'_>,
+) -> Result<Exit, CliError> {
+    let options = Options { address_change: AddressChange::Allowed, purposes, ..Options::of(Format::Ndjson) };
     let mut writer = writer(settings, streams.errors)?;
     let mut report = Report::new(usize::MAX, Told::Lines(show, &mut *streams.output), None);
     let outcome = import_rows(&mut writer, &mut *streams.input, &options, &mut report);
+    report.warn(&options.purposes, streams.errors);
     let Report { summary, listed, .. } = report;
     say_refusals(&listed, &summary, streams.errors);
     let summary = outcome.map_err(|error| failure(error, &summary))?;
@@ -169,11 +204,26 @@ struct Report<'a> {
     errors_max: usize,
     bar: Option<ProgressBar>,
     summary: Summary,
+    nobodys: Option<Nobodys>,
+}
+
+/// Rows that say something of purposes that nobody can mail for.
+struct Nobodys {
+    first: u64,
+    rows: u64,
 }
 
 impl<'a> Report<'a> {
     fn new(errors_max: usize, told: Told<'a>, bar: Option<ProgressBar>) -> Self {
-        Self { told, listed: Vec::new(), errors_max, bar, summary: Summary::default() }
+        Self { told, listed: Vec::new(), errors_max, bar, summary: Summary::default(), nobodys: None }
+    }
+
+    /// The words themselves may be anything that a column holds, so they are not told.
+    fn warn(&self, known: &Known, errors: &mut dyn Write) {
+        if let Some(Nobodys { first, rows }) = self.nobodys {
+            let rows = if rows == 1 { String::from("1 row") } else { format!("{rows} rows") };
+            let _ = writeln!(errors, "warning: {rows}, the first in line {first}: {}", nobodys(known));
+        }
     }
 
     fn finish(
@@ -212,6 +262,10 @@ impl Observer for Report<'_> {
         if self.listed.len() < self.errors_max {
             self.listed.push((line, refusal.clone()));
         }
+    }
+
+    fn nobodys_purpose(&mut self, line: u64) {
+        self.nobodys.get_or_insert(Nobodys { first: line, rows: 0 }).rows += 1;
     }
 
     fn progress(&mut self, bytes: u64, so_far: &Summary) {

@@ -15,6 +15,8 @@ struct Line {
 struct Desk {
     dir: tempfile::TempDir,
     settings: Settings,
+    /// That the configuration names.
+    purposes: &'static [&'static str],
 }
 
 struct Said {
@@ -31,7 +33,7 @@ impl Desk {
             root_key: RootKey::random(),
             mark_dirs: vec![dir.path().to_owned()],
         };
-        Self { dir, settings }
+        Self { dir, settings, purposes: &[] }
     }
 
     fn file(&self, name: &str, text: &str) -> PathBuf {
@@ -44,7 +46,8 @@ impl Desk {
         let args = Line::try_parse_from([&["vault"], line].concat()).unwrap().vault;
         let (mut out, mut errors) = (Vec::new(), Vec::new());
         let mut streams = Streams { input: &mut input, output: &mut out, errors: &mut errors };
-        let result = run_on(args, &self.settings, &mut streams);
+        let known = || Known::of(self.purposes.iter().map(ToString::to_string));
+        let result = run_on(args, &self.settings, &known, &mut streams);
         Said { result, out: String::from_utf8(out).unwrap(), errors: String::from_utf8(errors).unwrap() }
     }
 }
@@ -194,4 +197,85 @@ fn c9_an_older_copy_of_the_vault_is_told_until_it_is_released() {
     assert!(desk.run(&["release", "--all", "--yes"], b"").out.contains("yes"));
     assert_eq!(exit(&desk.run(&["verify"], b"")), Exit::Ok);
     assert_eq!(import("ruth").errors, "");
+}
+
+#[test]
+fn b11_a_refused_consent_is_never_taken_for_one_given() {
+    let desk = Desk { purposes: &["marketing", "service"], ..Desk::new() };
+    let words = [
+        "no",
+        "0",
+        "FALSE",
+        "none",
+        "nein",
+        "opt-out",
+        "unsubscribed",
+        "-all",
+        "-marketting",
+        "TRUE",
+        "1",
+        "yes",
+        "לא",
+        "marketing no",
+        "no-marketing",
+        "2024-05-01",
+        "x",
+        "Not subscribed",
+    ];
+    for word in words {
+        let file = desk.file("p.csv", &format!("email,consent\na@x.example,{word}\n"));
+        let said = desk.run(&["import", file.to_str().unwrap()], b"");
+        assert_eq!(exit(&said), Exit::Failed, "{word}: {}", said.out);
+        assert!(said.errors.starts_with("line 2: consent: "), "{word}: {}", said.errors);
+    }
+    for json in ["true", "false", "0", "1", "[\"no\"]", "[\"service\", \"NO\"]", "\"opt out\""] {
+        let line = format!("{{\"email\":\"a@x.example\",\"consent\":{json}}}\n");
+        let said = desk.run(&["put", "-"], line.as_bytes());
+        assert!(
+            exit(&said) == Exit::Failed && said.errors.contains("says yes or no, and not to what"),
+            "{json}"
+        );
+    }
+    let said = desk.run(&["put", "--field", "email=a@x.example", "--field", "consent=FALSE"], b"");
+    assert!(said.result.unwrap_err().to_string().contains("--consent-for marketing"));
+    let said = desk.run(&["put", "--field", "email=a@x.example", "--field", "consent=-marketting"], b"");
+    assert!(said.result.unwrap_err().to_string().contains("did you mean marketing?"));
+}
+
+#[test]
+fn b11_the_words_of_a_column_count_for_the_purpose_that_is_named() {
+    let desk = Desk { purposes: &["marketing", "service"], ..Desk::new() };
+    let rows = "email,consent\na@x.example,TRUE\nb@x.example,0\nc@x.example,Nein\nd@x.example,\ne@x.example,marketing\n";
+    let file = desk.file("p.csv", rows);
+    let said = desk.run(&["import", file.to_str().unwrap(), "--consent-for", "Marketing"], b"");
+    assert_eq!(said.errors.lines().count(), 1, "{}", said.errors);
+    assert!(said.errors.starts_with("line 6: consent: neither yes nor no"), "{}", said.errors);
+    for (email, consent) in [("a", "marketing"), ("b", "-marketing"), ("c", "-marketing"), ("d", "")] {
+        let token = desk.run(&["token", &format!("{email}@x.example")], b"").out;
+        let shown = desk.run(&["get", token.trim(), "--json"], b"").out;
+        let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        let said: Vec<&str> = if consent.is_empty() { vec![] } else { vec![consent] };
+        assert_eq!(shown["consent"], serde_json::json!(said), "{email}");
+    }
+    for (purpose, told) in
+        [("no", "no purpose"), ("-marketing", "no purpose"), ("marketting", "did you mean marketing?")]
+    {
+        let file = desk.file("p.csv", rows);
+        let said = desk.run(&["import", file.to_str().unwrap(), &format!("--consent-for={purpose}")], b"");
+        assert!(
+            exit(&said) == Exit::Usage && said.result.unwrap_err().to_string().contains(told),
+            "{purpose}"
+        );
+    }
+}
+
+#[test]
+fn b11_a_purpose_that_nobody_mails_for_is_told_without_its_word() {
+    let desk = Desk { purposes: &["marketing", "service"], ..Desk::new() };
+    let file =
+        desk.file("p.csv", "email,consent\na@x.example,Service\nb@x.example,-Roth\nc@x.example,polls news\n");
+    let said = desk.run(&["import", file.to_str().unwrap()], b"");
+    assert_eq!(exit(&said), Exit::Ok);
+    assert!(said.errors.contains("2 rows, the first in line 3: consent names a purpose"), "{}", said.errors);
+    assert!(said.errors.contains("marketing, service") && !said.errors.contains("oth"), "{}", said.errors);
 }

@@ -1,6 +1,6 @@
 //! Rows of a table of people: each column is a field, or means what its name says.
 
-use super::{HeaderFault, ImportError, ROW_BYTES_MAX, Row};
+use super::{HeaderFault, ImportError, Options, ROW_BYTES_MAX, Row};
 use crate::table::{Cells, Key, RowFlaw, Table, TableFault};
 use crate::vault::address::{Phone, PhoneFault};
 use crate::vault::draft::{Cause, Column, Draft, Refusal};
@@ -14,18 +14,19 @@ pub struct CsvRows<R> {
 }
 
 impl<R: Read> CsvRows<R> {
-    pub fn open(input: R, match_column: Option<&str>) -> Result<Self, ImportError> {
+    pub fn open(input: R, options: &Options) -> Result<Self, ImportError> {
         let mut table = Table::open(input, ROW_BYTES_MAX).map_err(|fault| match fault {
             TableFault::Empty => ImportError::Header(HeaderFault::Empty),
             TableFault::Nameless(at) | TableFault::NotText(at) => ImportError::Header(HeaderFault::Name(at)),
             fault => ImportError::Table(fault),
         })?;
         let columns = columns_of(table.header()).map_err(ImportError::Header)?;
+        let columns: Vec<Column> = columns.into_iter().map(|column| options.column(column)).collect();
         if let Some(key) = columns.iter().enumerate().find_map(|(at, column)| key_of(at, column)) {
             table.known_by(key);
         }
         let at = |name: &str| columns.iter().position(|column| column.name() == name);
-        let match_column = match match_column {
+        let match_column = match options.match_column.as_deref() {
             Some(name) => Some(at(name).ok_or(ImportError::Header(HeaderFault::NoMatchColumn))?),
             None => None,
         };
@@ -62,7 +63,7 @@ fn key_of(at: usize, column: &Column) -> Option<Key> {
         Column::Email => is_like_address,
         Column::Token | Column::EmailToken | Column::MobileToken => is_like_token,
         Column::Phone => is_like_phone,
-        Column::Consent | Column::Retention | Column::Field(_) => return None,
+        Column::Consent | Column::Answer(_) | Column::Retention | Column::Field(_) => return None,
     };
     Some(Key { column: at, is_one })
 }

@@ -1,7 +1,7 @@
 //! Rows of NDJSON: one JSON object a line, its keys named as the columns of a CSV file. A line that cannot be
 //! read is refused by its number and the next one is taken.
 
-use super::{ImportError, ROW_BYTES_MAX, Row};
+use super::{ImportError, Options, ROW_BYTES_MAX, Row};
 use crate::job::NUMBER_KEY;
 use crate::table::Decoded;
 use crate::vault::draft::{Cause, Column, Draft, Refusal};
@@ -11,9 +11,9 @@ use std::fmt;
 use std::io::{BufRead, Read};
 use zeroize::Zeroizing;
 
-pub struct NdjsonRows<R: Read> {
+pub struct NdjsonRows<'a, R: Read> {
     input: Decoded<R>,
-    match_column: Option<String>,
+    options: &'a Options,
     /// Has its full capacity from the start, so it never moves and leaves no copy behind.
     line: Zeroizing<Vec<u8>>,
     number: u64,
@@ -31,11 +31,11 @@ enum Line {
     End,
 }
 
-impl<R: Read> NdjsonRows<R> {
-    pub fn open(input: R, match_column: Option<String>) -> Self {
+impl<'a, R: Read> NdjsonRows<'a, R> {
+    pub fn open(input: R, options: &'a Options) -> Self {
         Self {
             input: Decoded::new(input),
-            match_column,
+            options,
             line: Zeroizing::new(Vec::with_capacity(ROW_BYTES_MAX)),
             number: 0,
             names: BTreeSet::new(),
@@ -95,7 +95,7 @@ impl<R: Read> NdjsonRows<R> {
 
     fn row(&mut self) -> Row {
         let text = self.line.as_slice();
-        let mut reading = Reading { match_column: self.match_column.as_deref(), ..Reading::default() };
+        let mut reading = Reading::by(self.options);
         let mut json = serde_json::Deserializer::from_slice(text);
         let parsed = DeserializeSeed::deserialize(&mut reading, &mut json).and_then(|()| json.end());
         for name in reading.seen.iter().map(Column::name) {
@@ -129,21 +129,24 @@ fn json_cause(text: &[u8], error: &serde_json::Error) -> Cause {
 }
 
 /// Puts an object's values into a draft as they are parsed, without a tree of unwiped copies between.
-#[derive(Default)]
 struct Reading<'a> {
     draft: Draft,
-    match_column: Option<&'a str>,
+    options: &'a Options,
     matched: Option<Zeroizing<String>>,
     refusal: Option<Refusal>,
     seen: Vec<Column>,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    fn by(options: &'a Options) -> Self {
+        Self { draft: Draft::default(), options, matched: None, refusal: None, seen: Vec::new() }
+    }
+
     fn set(&mut self, column: &Column, value: &str) {
         if let Err(refusal) = self.draft.set(column, value) {
             self.refusal.get_or_insert(refusal);
         }
-        if self.match_column == Some(column.name()) {
+        if self.options.match_column.as_deref() == Some(column.name()) {
             self.matched = Some(Zeroizing::new(value.to_owned()));
         }
     }
@@ -154,7 +157,7 @@ impl Reading<'_> {
 
     /// The column of a key that was not there before.
     fn column(&mut self, key: &str) -> Option<Column> {
-        match Column::named(key) {
+        match Column::named(key).map(|column| self.options.column(column)) {
             Ok(column) if self.seen.contains(&column) => self.refuse(&column, Cause::Twice),
             Ok(column) => {
                 self.seen.push(column.clone());
@@ -236,7 +239,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
 
     /// Only `consent` may be a list of words.
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        if *self.column != Column::Consent {
+        if !matches!(self.column, Column::Consent | Column::Answer(_)) {
             while list.next_element::<IgnoredAny>()?.is_some() {}
             self.reading.refuse(self.column, Cause::Nested);
             return Ok(());

@@ -75,12 +75,7 @@ fn no_planted_value_is_in_any_file() {
         planted.extend(values);
     }
     let mut tokens = Tokens(Vec::new());
-    let options = import::Options {
-        format: import::Format::Csv,
-        match_column: None,
-        address_change: AddressChange::Refused,
-        cleared: None,
-    };
+    let options = import::Options::of(import::Format::Csv);
     let summary = import::import(&mut writer, people.as_bytes(), &options, &mut tokens).unwrap();
     assert_eq!((summary.created, summary.failed), (30, 10));
     let tokens = tokens.0;
