@@ -131,7 +131,7 @@ const NO: &[&str] = &[
     "nein", "falsch", "abgelehnt", "abgemeldet", "widerrufen", "widerruf", "verweigert", "nicht", "keine", "kein", "nie", "niemals",
     "non", "faux", "désinscrit", "desinscrit", "désabonné", "desabonne", "refusé", "aucun", "aucune", "jamais",
     "falso", "rechazado", "nunca", "ninguno", "ninguna", "baja",
-    "rifiutato", "nessuno", "nessuna", "disiscritto", "mai",
+    "rifiutato", "nessuno", "nessuna", "disiscritto",
     "não", "nao", "nenhum", "recusado",
     "nee", "onwaar", "geen", "niet", "afgemeld", "uitgeschreven", "geweigerd", "nooit",
     "fałsz", "falsz", "brak", "odmowa", "nigdy", "hayır", "hayir", "yanlış", "yanlis", "yok", "ret", "reddedildi",
@@ -145,8 +145,8 @@ const NO: &[&str] = &[
 const NEITHER: &[&str] = &[
     "all", "any", "everything", "alle", "alles", "tout", "tous", "toutes", "todo", "todos", "todas", "tutti", "tutto", "wszystko", "wszystkie",
     "hepsi", "הכל", "все", "всё", "nothing", "nichts", "rien", "nada", "niente", "niets", "nic", "hiçbiri", "null", "nan", "nil", "na",
-    "undefined", "unknown", "unbekannt", "inconnu", "pending", "tbd", "empty", "leer", "vide", "default", "optional", "maybe", "cleaned", "bounced",
-    "active", "inactive", "aktiv", "inaktiv", "yesno", "truefalse", "opt", "in", "out", "not", "do", "dont", "consent", "permission", "status",
+    "undefined", "unknown", "unbekannt", "inconnu", "pending", "tbd", "empty", "leer", "vide", "maybe", "cleaned", "bounced",
+    "active", "inactive", "aktiv", "inaktiv", "yesno", "truefalse", "opt", "in", "out", "not", "do", "dont", "consent",
 ];
 
 /// What in a part of a word makes it an answer: `no-marketing`, `marketing_false`.
