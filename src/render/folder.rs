@@ -51,12 +51,13 @@ pub fn read_folders(dir: &Path) -> Result<Vec<Result<Folder, Broken>>, Lint> {
     let unreadable = |error: &std::io::Error| {
         let (cause, fix) = match error.kind() {
             ErrorKind::NotFound => (
-                String::from("there is no such folder for templates"),
+                String::from("the template directory cannot be read: there is no such folder"),
                 "make it, or correct [templates] dir, which is relative to the configuration file",
             ),
-            ErrorKind::NotADirectory => {
-                (String::from("the templates' place is no folder"), "set [templates] dir to a folder")
-            }
+            ErrorKind::NotADirectory => (
+                String::from("the template directory cannot be read: it is no folder"),
+                "set [templates] dir to a folder",
+            ),
             kind => (
                 format!("the template directory cannot be read: {kind}"),
                 "set [templates] dir to a folder that the relay may read",
