@@ -262,8 +262,10 @@ fn source(args: &LoadArgs, defaults: &LoadDefaults) -> Result<Source, CliError> 
         }
         (None, Some(path)) => Jobs::Message(std::fs::read(path).map_err(|cause| unreadable(path, &cause))?),
     };
-    Source::new(recipients, &jobs, args.purpose.as_deref())
-        .map_err(|error| CliError::failed(error).fix("name another file with --message"))
+    Source::new(recipients, &jobs, args.purpose.as_deref()).map_err(|error| {
+        CliError::failed(error)
+            .fix("name a file that holds a whole message: header fields, an empty line, the body")
+    })
 }
 
 fn data(args: &LoadArgs) -> Result<Option<String>, CliError> {

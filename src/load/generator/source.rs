@@ -22,7 +22,7 @@ pub enum Jobs {
 
 /// A message that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the message has no empty line between header and body, or only bare line ends; save it with CRLF")]
+#[error("the message has no empty line between header and body")]
 pub struct BadMessage;
 
 /// Makes one job after another.
@@ -157,9 +157,25 @@ fn smtp_tail(jobs: &Jobs, purpose: Option<&str>) -> Result<Vec<u8>, BadMessage> 
     Ok(tail)
 }
 
+/// Files come with either line end; on the wire there is one (RFC 5321 §2.3.8).
+fn with_crlf(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + text.len() / 32);
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        match line.strip_suffix(b"\n") {
+            Some(line) => {
+                out.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+                out.extend_from_slice(b"\r\n");
+            }
+            None => out.extend_from_slice(line),
+        }
+    }
+    out
+}
+
 /// The message without its To, Date and Message-ID, which every job has anew.
 fn without_own_fields(message: &[u8]) -> Result<Vec<u8>, BadMessage> {
-    let end = memchr::memmem::find(message, b"\r\n\r\n").ok_or(BadMessage)? + 2;
+    let message = with_crlf(message);
+    let end = memchr::memmem::find(&message, b"\r\n\r\n").ok_or(BadMessage)? + 2;
     let (header, body) = message.split_at(end);
     let mut kept = Vec::with_capacity(message.len());
     let mut is_kept = true;
@@ -211,6 +227,24 @@ mod tests {
             "X-TokenRelay-Campaign: load\r\nFrom: n@shop.example\r\nX-To: z\r\n\r\n..dot\r\nend\r\n.\r\n";
         assert!(text.ends_with(tail), "{text}");
         assert!(Source::new(Vec::new(), &Jobs::Message(b"x".to_vec()), None).is_err());
+    }
+
+    #[test]
+    fn d_a_message_is_taken_with_either_line_end() {
+        let sent = |message: &[u8]| {
+            let people = vec!["e_1111111111@t.example".into()];
+            let source = Source::new(people, &Jobs::Message(message.to_vec()), None).unwrap();
+            let mut sent = Vec::new();
+            source.put_message(due(7), &mut sent);
+            String::from_utf8(sent).unwrap()
+        };
+        for message in [
+            "To: a@b.example\nFrom: n@shop.example\n\n.dot\n\nend",
+            "To: a@b.example\r\nFrom: n@shop.example\n\r\n.dot\r\n\nend\n",
+        ] {
+            let tail = "X-TokenRelay-Campaign: load\r\nFrom: n@shop.example\r\n\r\n..dot\r\n\r\nend\r\n.\r\n";
+            assert!(sent(message.as_bytes()).ends_with(tail), "{}", sent(message.as_bytes()));
+        }
     }
 
     #[test]
