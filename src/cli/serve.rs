@@ -99,8 +99,10 @@ async fn reload(app: &App, with: &WithConfig, signals: &mut Signals) -> Wake {
         Err(_) => Err(String::from("reading it broke off")),
     };
     match outcome {
-        Ok(changed) => tracing::info!(%changed, "configuration read again"),
-        Err(cause) => tracing::error!(%cause, "the new configuration is not good; the old one stays"),
+        Ok(changed) => tracing::info!(asked_by = "SIGHUP", %changed, "configuration read again"),
+        Err(cause) => {
+            tracing::error!(asked_by = "SIGHUP", %cause, "the new configuration is not good; the old one stays");
+        }
     }
     Wake::Reload
 }

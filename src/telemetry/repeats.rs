@@ -1,5 +1,5 @@
 //! Equal log lines are written once a minute and counted in between: what goes wrong once goes wrong for every job of an
-//! outage. A line that names a job is never equal to another; `debug` and `trace` are for who wants to see it all.
+//! outage. A line that names a job is never equal to another, nor one that confirms what a person asked for; `debug` and `trace` are for who wants to see it all.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};
@@ -14,8 +14,9 @@ use tracing_subscriber::layer::Context;
 const COUNTED_FOR: Duration = Duration::from_secs(60);
 /// Lines that are known at once. Beyond it those that came once are forgotten.
 const KNOWN_MAX: usize = 2_048;
-/// The field by which a line names a job.
-const JOB: &str = "send";
+/// The fields by which a line names a job, and the way in which a person asked for what it tells of: each is looked for by
+/// somebody.
+const SINGLE: [&str; 2] = ["send", "asked_by"];
 
 #[derive(Debug, Default)]
 pub struct Repeats {
@@ -103,7 +104,7 @@ pub struct OnlyNews(pub std::sync::Arc<Repeats>);
 impl<S: Subscriber> Layer<S> for OnlyNews {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         let about = event.metadata();
-        if *about.level() > Level::INFO || about.fields().field(JOB).is_some() {
+        if *about.level() > Level::INFO || SINGLE.iter().any(|name| about.fields().field(name).is_some()) {
             return true;
         }
         let mut text = Text(String::new());
@@ -185,6 +186,8 @@ mod tests {
     fn a_line_of_a_job_and_what_is_looked_at_closely_is_always_written() {
         let repeats = Arc::new(Repeats::default());
         assert_eq!(written(&repeats, || (0..5).for_each(|_| tracing::info!(send = "s_1", "not relayed"))), 5);
+        let asked = || (0..5).for_each(|_| tracing::info!(asked_by = "SIGHUP", "configuration read again"));
+        assert_eq!(written(&repeats, asked), 5);
         assert_eq!(written(&repeats, || (0..5).for_each(|_| tracing::debug!("relayed"))), 5);
         let many = || (0..KNOWN_MAX * 2).for_each(|number| tracing::info!(number, "each is another"));
         assert_eq!(written(&repeats, many), KNOWN_MAX * 2);
