@@ -77,6 +77,14 @@ pub struct ResultText<'a> {
     pub code: Option<u16>,
 }
 
+impl ResultText<'_> {
+    /// What a line says that is about the rest of the body and about none of its jobs.
+    pub fn of_the_rest(&self) -> Option<&str> {
+        let is_of_a_job = self.job_id.is_some() || self.line.is_some();
+        (!is_of_a_job).then(|| self.detail.as_deref().unwrap_or("the relay does not say why"))
+    }
+}
+
 impl Endpoint {
     /// `tls` is used for `https`, with ALPN left as it is: the client speaks HTTP/1.1.
     ///

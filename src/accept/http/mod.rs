@@ -30,6 +30,7 @@ mod results;
 mod routes;
 mod single;
 mod slots;
+mod stall;
 mod stream;
 mod strict;
 mod swelling;

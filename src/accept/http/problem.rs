@@ -35,9 +35,20 @@ pub(super) struct ProblemText<'a> {
     pub detail: &'a str,
 }
 
+/// A reload took the engine or its key away while a body was read.
+pub(super) fn disowned() -> Problem {
+    let detail = "the key was taken away while the body was read, the rest of which was not: what came before is as told here; \
+                  submit the rest with a key that holds";
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+}
+
 impl Problem {
     pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { status, kind, detail: detail.into(), retry_after: None }
+    }
+
+    pub fn detail(&self) -> &Cow<'static, str> {
+        &self.detail
     }
 
     /// With members of its own beside (RFC 9457 §3.2).

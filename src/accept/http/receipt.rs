@@ -5,7 +5,7 @@ use super::answer::{Answer, ResultText};
 use super::cut::Cut;
 use super::jobs_route::closing;
 use super::ledger::{CountView, Ledger, Unreadable};
-use super::problem::Problem;
+use super::problem::{Problem, disowned};
 use super::records::unreadable;
 use super::stream::Reader;
 use axum::body::Body;
@@ -130,10 +130,7 @@ pub(super) fn unsettled(_: Unreadable) -> Problem {
 fn problem(cut: Cut) -> Problem {
     match cut {
         Cut::DoorClosed => closing(),
-        Cut::Disowned => {
-            let detail = "the key was taken away while the body was read; what came before is as told here";
-            Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
-        }
+        Cut::Disowned => disowned(),
         Cut::Broken | Cut::ClientGone => {
             let detail =
                 "the body broke off, or is not what Content-Encoding says; what came before is as told here";

@@ -11,9 +11,10 @@ use super::connection::Busy;
 use super::cut::Cut;
 use super::jobs_route::{Call, Reply, Respond, start};
 use super::packed::is_hollow;
-use super::problem::Problem;
+use super::problem::{Problem, disowned};
 use super::receipt;
 use super::single::over_quota;
+use super::stall::{Progress, Watched, watch};
 use super::swelling::{RATIO_MAX, Swelling};
 use crate::accept::jobs::JobReader;
 use crate::fault::{Fault, Reason};
@@ -80,7 +81,7 @@ pub(super) async fn answer(call: Call, mut bytes: JobBytes, busy: Busy) -> Resul
     }
     let tasks = reader.call.door.tasks.clone();
     let ended = CancellationToken::new();
-    tasks.spawn(watch(call_watch(&reader.call), progress.clone(), ended.clone()));
+    tasks.spawn(watch(Watched::of(&reader.call), progress.clone(), ended.clone()));
     let output = ResultStream {
         waiting,
         batch: Vec::with_capacity(BATCH_MAX),
@@ -96,13 +97,6 @@ pub(super) async fn answer(call: Call, mut bytes: JobBytes, busy: Busy) -> Resul
     let mut response = Response::new(Body::from_stream(output));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     Ok(response)
-}
-
-/// Results ready for the client, and results it took.
-#[derive(Debug, Default)]
-struct Progress {
-    ready: AtomicU64,
-    taken: AtomicU64,
 }
 
 /// Reads jobs and starts them. Ends with the body, with the client, or with the door.
@@ -137,7 +131,8 @@ impl Reader {
                 self.report_excess("has too many compressed members with next to nothing in them").await
             }
             Some(Cut::Blank) => self.report_excess("has more blank lines than jobs").await,
-            Some(Cut::ClientGone | Cut::DoorClosed | Cut::Disowned) | None => {}
+            Some(Cut::Disowned) => self.report_disowned().await,
+            Some(Cut::ClientGone | Cut::DoorClosed) | None => {}
         }
         tracing::info!(
             engine = %self.call.engine.name,
@@ -304,6 +299,21 @@ impl Reader {
         }
     }
 
+    /// 401 while the head of the response is open. Behind it the last line of the stream, which names no job: of those that
+    /// were read each has its result.
+    async fn report_disowned(&mut self) {
+        let problem = disowned();
+        let fault = Fault::new(Reason::BadJob, problem.detail().clone());
+        if let Some(head) = self.head.take()
+            && head.send(Err(problem)).is_ok()
+        {
+            return;
+        }
+        if let Ok(place) = self.place().await {
+            place.answer(Answer::refused(None, None, fault));
+        }
+    }
+
     /// The client may still be there to learn that its body was not read to the end.
     async fn report_break(&self) {
         let number = self.framer.line_number().max(1);
@@ -351,45 +361,5 @@ impl Stream for ResultStream {
             answer.write_line(&mut this.buffer);
         }
         Poll::Ready(Some(Ok(this.buffer.split().freeze())))
-    }
-}
-
-struct Watched {
-    stall_max: Duration,
-    peer: Arc<super::connection::Peer>,
-    engine: Arc<str>,
-    counts: Arc<Counts>,
-}
-
-fn call_watch(call: &Call) -> Watched {
-    Watched {
-        stall_max: call.door.settings.limits.stall_max,
-        peer: call.peer.clone(),
-        engine: call.engine.name.clone(),
-        counts: call.door.settings.counts.clone(),
-    }
-}
-
-/// Ends the connection of a client that takes none of its results for too long.
-async fn watch(watched: Watched, progress: Arc<Progress>, ended: CancellationToken) {
-    let mut taken_before = 0;
-    let mut since = Instant::now();
-    loop {
-        tokio::select! {
-            () = ended.cancelled() => return,
-            () = sleep(watched.stall_max / 4) => {}
-        }
-        let (ready, taken) = (progress.ready.load(Relaxed), progress.taken.load(Relaxed));
-        if taken != taken_before || ready <= taken {
-            taken_before = taken;
-            since = Instant::now();
-        } else if since.elapsed() >= watched.stall_max {
-            let waiting = ready - taken;
-            tracing::warn!(engine = %watched.engine, waiting, "http stream ended: the client takes no results; \
-                read results while writing jobs");
-            Counts::add(&watched.counts.streams_stalled);
-            watched.peer.cut.cancel();
-            return;
-        }
     }
 }

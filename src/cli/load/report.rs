@@ -64,6 +64,9 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "relayed   {:>10}   {:.0}/s answered", report.relayed, report.achieved)?;
     for ((state, reason), count) in report.outcomes.iter().filter(|((state, _), _)| state != "relayed") {
         writeln!(out, "{state:<9} {:>10}   {reason}", count.jobs)?;
+        if state == "unanswered" && !count.detail.is_empty() {
+            writeln!(out, "  {}", count.detail)?;
+        }
     }
     write!(out, "latency  ")?;
     for (name, quantile) in QUANTILES {

@@ -105,15 +105,16 @@ impl Run {
         if let Some(error) = errors.iter().find(|_| tally.by_relay() == 0) {
             return Err(told(error));
         }
+        let cut = tally.cut().map(str::to_owned);
         Ok(Summary {
             unanswered: taken.load(Relaxed).saturating_sub(tally.by_relay()),
             tally,
             skipped: fed.skipped,
             before,
-            incomplete: interrupted || fed.stranded || fed.error.is_some(),
-            trouble: errors
-                .iter()
-                .map(ToString::to_string)
+            incomplete: interrupted || fed.stranded || fed.error.is_some() || cut.is_some(),
+            trouble: cut
+                .into_iter()
+                .chain(errors.iter().map(ToString::to_string))
                 .chain(fed.error.map(|error| format!("cannot read the input further: {error}")))
                 .next(),
         })

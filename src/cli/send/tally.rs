@@ -18,6 +18,8 @@ pub(super) struct Tally {
     by_state: BTreeMap<String, u64>,
     by_reason: BTreeMap<String, u64>,
     by_relay: u64,
+    /// Why the relay did not read everything, if it said so.
+    cut: Option<String>,
     begun: Instant,
     took: Duration,
     progress: Arc<Progress>,
@@ -66,6 +68,7 @@ impl Tally {
             by_state: BTreeMap::new(),
             by_reason: BTreeMap::new(),
             by_relay: 0,
+            cut: None,
             begun: Instant::now(),
             took: Duration::ZERO,
             progress: Arc::new(Progress { bar, skipped: AtomicU64::new(0), not_relayed: AtomicU64::new(0) }),
@@ -74,14 +77,14 @@ impl Tally {
 
     /// Counts a result and gives its line.
     pub fn note<'a>(&mut self, told: &'a Told) -> &'a [u8] {
-        let line = match told {
-            Told::ByRelay(line) => {
-                self.by_relay += 1;
-                line
-            }
-            Told::ByUs(line) => line,
-        };
-        let Ok(result) = ResultText::read(line) else { return line };
+        let (Told::ByRelay(line) | Told::ByUs(line)) = told;
+        let result = ResultText::read(line);
+        if let Some(cause) = result.as_ref().ok().and_then(ResultText::of_the_rest) {
+            self.cut.get_or_insert_with(|| cause.to_owned());
+            return line;
+        }
+        self.by_relay += u64::from(matches!(told, Told::ByRelay(_)));
+        let Ok(result) = result else { return line };
         count(&mut self.by_state, &result.state);
         if let Some(reason) = &result.reason {
             count(&mut self.by_reason, reason);
@@ -99,6 +102,10 @@ impl Tally {
     /// Results that came from the relay.
     pub fn by_relay(&self) -> u64 {
         self.by_relay
+    }
+
+    pub fn cut(&self) -> Option<&str> {
+        self.cut.as_deref()
     }
 
     fn answered(&self) -> u64 {

@@ -37,10 +37,14 @@ pub(super) async fn engine(mut client: Client, source: Arc<Source>, pace: Arc<Pa
         Rate::PerSecond(_) => Semaphore::MAX_PERMITS,
     }));
     let jobs = jobs(source.clone(), pace.clone(), window.clone(), tally.clone());
-    let lost = converse(&mut client, jobs, &source, &pace, (&window, &tally)).await.is_none();
+    let end = converse(&mut client, jobs, &source, &pace, (&window, &tally)).await;
     drop(client);
     let mut tally = std::mem::take(&mut *tally.lock().unwrap_or_else(PoisonError::into_inner));
-    tally.close(if lost { "connection-lost" } else { "no-answer" });
+    match end.unwrap_or(End::Lost) {
+        End::Lost => tally.close("connection-lost", ""),
+        End::Over => tally.close("no-answer", ""),
+        End::CutOff(cause) => tally.close("cut-off", &cause),
+    }
     tally
 }
 
@@ -60,20 +64,35 @@ fn jobs(
     }
 }
 
-/// `None` when the connection was lost or said something that is no result.
+/// How a conversation ends.
+enum End {
+    /// With the connection, or with something that is no result.
+    Lost,
+    /// There are no more results, or it is no use to wait for them.
+    Over,
+    /// The relay did not read all jobs, and says why.
+    CutOff(String),
+}
+
+/// `None` for [`End::Lost`].
 async fn converse(
     client: &mut Client,
     jobs: impl Stream<Item = Bytes> + Send + 'static,
     source: &Source,
     pace: &Pace,
     (window, tally): (&Semaphore, &Mutex<Tally>),
-) -> Option<()> {
+) -> Option<End> {
     let mut results = client.submit(jobs).await.ok()?;
+    let mut end = End::Over;
     let mut answered = 0;
     loop {
-        let Ok(next) = timeout_at(pace.give_up_at(), results.next()).await else { return Some(()) };
-        let Some(line) = next.ok()? else { return Some(()) };
+        let Ok(next) = timeout_at(pace.give_up_at(), results.next()).await else { return Some(end) };
+        let Some(line) = next.ok()? else { return Some(end) };
         let result = ResultText::read(&line).ok()?;
+        if let Some(cause) = result.of_the_rest() {
+            end = End::CutOff(cause.to_owned());
+            continue;
+        }
         if let Some(at) = result.job_id.as_deref().and_then(|id| source.due_at(id)) {
             let told = Told {
                 state: &result.state,

@@ -49,7 +49,7 @@ pub(super) async fn engine(line: Line, door: Arc<SmtpDoor>, source: Arc<Source>,
             Err(_) => break,
         }
     }
-    engine.tally.close(reason);
+    engine.tally.close(reason, "");
     engine.tally
 }
 

@@ -74,11 +74,13 @@ impl Tally {
         self.count(told);
     }
 
-    /// What has no answer by now has none, for this reason.
-    pub fn close(&mut self, reason: &str) {
+    /// What has no answer by now has none, for this reason; `detail` says more of it, or nothing.
+    pub fn close(&mut self, reason: &str, detail: &str) {
         let told: u64 = self.outcomes.values().map(|count| count.jobs).sum();
         if let Some(open) = self.sent.checked_sub(told).filter(|open| *open > 0) {
-            self.outcomes.entry((String::from("unanswered"), reason.to_owned())).or_default().jobs += open;
+            let count = self.outcomes.entry((String::from("unanswered"), reason.to_owned())).or_default();
+            count.jobs += open;
+            count.detail = detail.to_owned();
         }
     }
 

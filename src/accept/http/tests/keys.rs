@@ -71,6 +71,11 @@ async fn a_body_ends_with_the_key_that_opened_it() {
     world.engines.send_replace(Arc::new(Engines::new(vec![])));
     lines.send(Bytes::from(job("c1") + "\n")).await.unwrap();
     drop(lines);
+    let last = response.frame().await.unwrap().unwrap().into_data().unwrap();
+    let last: Value = serde_json::from_slice(&last).unwrap();
+    assert!(last["job_id"].is_null() && last["line"].is_null(), "it names no job: {last}");
+    assert_eq!(last["state"], "rejected");
+    assert!(last["detail"].as_str().unwrap().starts_with("the key was taken away"), "{last}");
     assert!(response.frame().await.is_none(), "nothing became of the second");
     assert_eq!(world.board.accepted(), 1);
     world.close().await;
