@@ -221,6 +221,12 @@ impl Engines {
         self.0.iter().find(|engine| *engine.name == *name).cloned()
     }
 
+    /// Those that `later` does not have, as a list to read.
+    pub fn names_missing_in(&self, later: &Self) -> String {
+        let gone = self.0.iter().filter(|engine| later.by_name(&engine.name).is_none());
+        gone.map(|engine| &*engine.name).collect::<Vec<_>>().join(", ")
+    }
+
     /// What has become of an engine that showed its credential before: with its grants of now, or `None` when it could not show
     /// that credential any more.
     pub fn as_of_now(&self, engine: &Engine) -> Option<Arc<Engine>> {

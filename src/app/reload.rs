@@ -68,6 +68,7 @@ impl App {
         // Files and commands, which may take long.
         let read = tokio::task::spawn_blocking(move || read(config, &rules_before, &parts));
         let (config, engines, rules) = read.await.map_err(|_| "reading it broke off")??;
+        let gone = self.engines.borrow().names_missing_in(&engines);
         self.engines.send_replace(Arc::new(engines));
         self.rules.send_replace(Arc::new(rules));
         self.parts.custody.pipeline.resolver.forget_all();
@@ -81,7 +82,13 @@ impl App {
         } else {
             "; changes of listeners, targets, limits and journal take a restart"
         };
-        Ok(format!("engines, templates, policy and TLS files are as written now{note}"))
+        let gone = match gone.as_str() {
+            "" => String::new(),
+            names => format!(
+                "; not configured any more: {names}; what is held of theirs waits (tokenrelay jobs list)"
+            ),
+        };
+        Ok(format!("engines, templates, policy and TLS files are as written now{gone}{note}"))
     }
 }
 
@@ -105,7 +112,7 @@ fn next_rules(config: &Config, before: &Rules) -> Result<Rules, String> {
     }
     let renderer = renderer.after(&before.renderer);
     for problem in renderer.shelf().problems() {
-        tracing::error!(%problem, "a template cannot be used");
+        tracing::error!(asked_by = "SIGHUP", %problem, "a template cannot be used");
     }
     Ok(Rules { renderer, consent: config.consent })
 }

@@ -198,6 +198,16 @@ fn not_armed() -> Fault {
     Fault::new(Reason::TargetUnavailable, detail)
 }
 
+/// Held on: an engine may be gone by mistake, as a template may, and its jobs cannot be submitted again once they are refused.
+/// Nothing is sent for it meanwhile, and `jobs cancel` ends them.
+fn without_engine(engine: &str) -> Fault {
+    let detail = format!(
+        "engine '{engine}' is not configured any more: held until it is back and the configuration is read again (SIGHUP), or \
+         until tokenrelay jobs cancel --engine {engine}"
+    );
+    Fault::new(Reason::BadJob, detail).into_state(State::Deferred)
+}
+
 /// One attempt with what is true now: the engine's grants, the template, the person.
 async fn attempt(
     custody: &Custody,
@@ -206,8 +216,7 @@ async fn attempt(
     engine: Option<Arc<Engine>>,
 ) -> Outcome {
     let Some(engine) = engine else {
-        let detail = format!("engine '{}' is not configured any more", claimed.engine);
-        return Outcome::Failed(Fault::new(Reason::BadJob, detail));
+        return Outcome::Failed(without_engine(&claimed.engine));
     };
     let (number, attempt) = (claimed.number, claimed.attempt);
     let journal = journal.clone();

@@ -5,6 +5,7 @@ use crate::set_up::{Mta, Presence, Stage};
 use crate::world::{World, eventually};
 use std::fs;
 use tokenrelay::app::vault_settings;
+use tokenrelay::config::Config;
 use tokenrelay::load::sink::{Act, Script, Step, When};
 use tokenrelay::vault::Vault;
 use toml_edit::value;
@@ -118,5 +119,30 @@ async fn c13_jobs_of_a_template_that_was_mended_go_out_with_a_start_too() {
     fs::write(world.dir.path().join("small/note/body.txt.hbs"), "Hello").unwrap();
     world.start().await;
     go_out(&world, 3).await;
+    world.finish().await;
+}
+
+/// An engine that is gone by mistake is soon back, and its jobs cannot be submitted anew once they are refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b11_held_jobs_of_an_engine_that_is_gone_wait_until_it_is_back() {
+    let world = patient(Stage::new(), "journal").up().await;
+    let vault = world.config.vault_dir().join("vault.db");
+    fs::rename(&vault, vault.with_extension("away")).unwrap();
+    held(&world, 2, "vault-unavailable").await;
+    let before = fs::read_to_string(&world.config.file).unwrap();
+    fs::write(&world.config.file, before.replace("\"campaigns\"", "\"others\"")).unwrap();
+    let told = world.app().reload(Config::load(&world.config.file).unwrap()).await.unwrap();
+    assert!(told.contains("not configured any more: campaigns;"), "{told}");
+    fs::rename(vault.with_extension("away"), &vault).unwrap();
+    for number in 0..2 {
+        eventually("it is held for want of its engine", || {
+            let (state, reason, _) = world.ledger(&format!("w-{number}")).unwrap();
+            state == "journaled" && reason.as_deref() == Some("bad-job")
+        })
+        .await;
+    }
+    fs::write(&world.config.file, before).unwrap();
+    world.app().reload(Config::load(&world.config.file).unwrap()).await.unwrap();
+    go_out(&world, 2).await;
     world.finish().await;
 }

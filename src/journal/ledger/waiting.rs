@@ -18,10 +18,11 @@ const SOON: i64 = 1_000;
 /// What jobs have failed for, and is mended by now.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mended {
-    /// Whatever a person mends before starting the relay anew: the vault, a template, how a target is reached. A template that
+    /// Whatever a person mends before starting the relay anew: the vault, a template, an engine that was gone (the one cause
+    /// for which `bad-job` waits), how a target is reached. A template that
     /// is not there is not among it: it may be put back later.
     Restarted,
-    /// Templates, and how targets are reached, were read again.
+    /// Engines, templates, and how targets are reached, were read again.
     Reloaded,
     Vault,
     /// This target was down since then (Unix time in milliseconds): what it put off meanwhile, it put off for that.
@@ -60,13 +61,15 @@ impl Mended {
                     Reason::VaultSealed,
                     Reason::TargetUnavailable,
                     Reason::BadTemplate,
+                    Reason::BadJob,
                 ],
                 None,
             ),
             Self::Vault => (&[Reason::VaultUnavailable, Reason::VaultSealed], None),
-            Self::Reloaded => {
-                (&[Reason::BadTemplate, Reason::TemplateNotFound, Reason::TargetUnavailable], None)
-            }
+            Self::Reloaded => (
+                &[Reason::BadTemplate, Reason::TemplateNotFound, Reason::BadJob, Reason::TargetUnavailable],
+                None,
+            ),
             Self::Target { down_since, .. } => (&[Reason::TargetUnavailable], Some(*down_since)),
         };
         let word = |reason: &Reason| Value::from(reason.as_str().to_owned());

@@ -23,13 +23,13 @@ fn due(place: &Place) -> Vec<i64> {
 
 #[tokio::test]
 async fn c9_what_is_mended_sends_what_waits_for_it() {
-    use Reason::{BadTemplate, TargetUnavailable, TemplateNotFound, VaultUnavailable};
+    use Reason::{BadJob, BadTemplate, TargetUnavailable, TemplateNotFound, VaultUnavailable};
     let target = |name: &str, down_since| Mended::Target { name: name.into(), down_since };
     for (mended, expected) in [
         (Mended::Vault, &[1][..]),
-        (Mended::Reloaded, &[2, 3, 4, 5, 6]),
-        (Mended::Restarted, &[1, 2, 4, 5, 6]),
-        (target("mta1", 0), &[4, 5, 7]),
+        (Mended::Reloaded, &[2, 3, 4, 5, 6, 7]),
+        (Mended::Restarted, &[1, 2, 4, 5, 6, 7]),
+        (target("mta1", 0), &[4, 5, 8]),
         (target("mta2", i64::MAX), &[4, 6]),
         (target("mta3", i64::MAX), &[4]),
     ] {
@@ -42,6 +42,7 @@ async fn c9_what_is_mended_sends_what_waits_for_it() {
             (None, TargetUnavailable),
             (Some("mta1"), TargetUnavailable),
             (Some("mta2"), TargetUnavailable),
+            (None, BadJob),
         ] {
             waiting(&place, name, fault(reason)).await;
         }
