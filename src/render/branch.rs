@@ -7,6 +7,7 @@ mod link;
 mod markup;
 mod style;
 mod tag;
+mod tld;
 mod words;
 
 pub(super) use words::{Joint, makes_link};

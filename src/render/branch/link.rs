@@ -1,7 +1,11 @@
 //! Which words clients make links of by themselves: with a scheme, or without one.
 
+use super::tld::is_tld;
 use crate::render::spelled::{has_no_width, reference};
 use crate::render::word::{FILE_ENDINGS, LINK_STARTS};
+
+/// What ends words such as `Art.Nr`, `B.Sc`, `Sa.So` as nobody writes a top-level domain.
+const ABBREVIATED: [&str; 5] = ["Nr", "Sc", "St", "So", "Mo"];
 
 /// What a reader sees of HTML text: character references decoded. What has no width is left out.
 pub(super) fn decoded(html: &str) -> String {
@@ -77,13 +81,17 @@ fn is_domain(run: &str, next: char) -> bool {
         return is_address && goes_on;
     }
     let is_name = last.starts_with("xn--") || last.chars().all(char::is_alphabetic);
-    let is_one_case = !run.chars().any(char::is_lowercase) || !run.chars().any(char::is_uppercase);
-    is_name
-        && match last.chars().count() {
-            0 | 1 => false,
-            2 => is_one_case || goes_on,
-            _ => goes_on || !FILE_ENDINGS.contains(&&*last.to_lowercase()),
-        }
+    is_name && last.chars().count() > 1 && (goes_on || ends_as_domain(run, last))
+}
+
+/// Whether what ends the run is a domain to some client. Names that came later than the list are taken for one where nothing
+/// in the run speaks against it: a new sentence without a space (`end.Next one`), `St.Gallen`, `Co.Ltd` have a capital.
+fn ends_as_domain(run: &str, last: &str) -> bool {
+    let lower = last.to_lowercase();
+    if FILE_ENDINGS.contains(&&*lower) || ABBREVIATED.contains(&last) {
+        return false;
+    }
+    is_tld(&lower) || !run.chars().any(char::is_uppercase)
 }
 
 #[cfg(test)]
@@ -115,6 +123,13 @@ mod tests {
             "//shop.example",
             "shop.dev:8080",
             "shop\u{3002}example/a",
+            "Web.de",
+            "Check24.de",
+            "Mail.Ru",
+            "ASP.NET",
+            "end.Now",
+            "st.gallen",
+            "St.Gallen/a",
         ] {
             assert!(is_link(link), "{link}");
         }
@@ -141,6 +156,16 @@ mod tests {
             "-",
             "...",
             "No.12",
+            "St.Gallen",
+            "Dr.Meier",
+            "Co.Ltd",
+            "Node.js",
+            "you.We",
+            "Jan.Feb",
+            "Prof.Dr.",
+            "Hallo.Wie",
+            "Art.Nr.",
+            "M.Sc.",
         ] {
             assert!(!is_link(word), "{word}");
         }
