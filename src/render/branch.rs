@@ -4,6 +4,7 @@
 mod comment;
 mod frame;
 mod link;
+mod load;
 mod markup;
 mod style;
 mod tag;
@@ -18,7 +19,9 @@ use super::lint::Lint;
 use super::program::{Block, Op, Syntax, ValueOp};
 use super::structured;
 use frame::Frame;
+use load::{Extent, Load};
 use std::collections::BTreeMap;
+pub(super) use style::without_service_fonts;
 use tag::Markup;
 use words::{At, Found, Hole, Words};
 
@@ -83,24 +86,6 @@ pub(super) fn judge(source: &Source<'_>, allowed: Allowed<'_>) -> Verdict {
 struct Cause<'a> {
     field: &'a str,
     at: At,
-}
-
-/// By how much the HTML differs from person to person. What a style sheet loads may depend on each of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Extent {
-    /// By values in texts.
-    Values,
-    /// By whether there is a text.
-    Texts,
-    /// By elements or attributes.
-    Markup,
-}
-
-/// Something that is loaded only where it is used.
-struct Load {
-    address: String,
-    /// From which extent on it depends on the person whether it is.
-    from: Extent,
 }
 
 /// What was found on the way.
@@ -353,17 +338,11 @@ impl<'a> Walk<'a> {
             let is_allowed =
                 |load: &&Load| allowed.unwrap_or_default().iter().any(|url| **url == *load.address);
             for load in loads.iter().filter(|load| load.from <= *extent).filter(|load| !is_allowed(load)) {
-                told.push((*cause, load.address.clone()));
+                told.push((*cause, load.clone()));
             }
         }
-        for (cause, address) in told {
-            let what = format!(
-                "{address} is loaded only where it is used, which person.{} may decide here: whoever sees what is fetched \
-                 would learn the value",
-                cause.field
-            );
-            let fix = "put it where it is loaded for everybody (img, background of a style attribute), or name the URL as it \
-                       stands in branch_urls of template.toml";
+        for (cause, load) in told {
+            let (what, fix) = load.refusal(cause.field);
             self.report.lint(cause.at, what, fix);
         }
         if self.report.depends.is_some() {

@@ -33,6 +33,20 @@ fn p2_what_depends_on_a_person_is_refused_in_html() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn b_a_style_sheet_of_another_host_is_refused_for_what_it_may_see() {
+    let sheet = "<link rel=stylesheet href=https://use.typekit.net/abc.css>{{person.first_name}}";
+    let told = refusal(sheet, Syntax::Html).unwrap_or_default();
+    assert!(told.contains("comes from elsewhere") && told.contains("person.first_name"), "{told}");
+    for taken in [
+        "<style>@font-face{font-family:'Lato';src:url(https://fonts.gstatic.com/s/a.woff2) format('woff2');\
+         unicode-range:U+0000-00FF,U+0131}</style><p>{{person.first_name}}</p>",
+        "<link rel=stylesheet href=https://fonts.googleapis.com/css?family=Lato><p>{{person.first_name}}</p>",
+    ] {
+        assert_eq!(refusal(taken, Syntax::Html), None, "{taken}");
+    }
+}
+
 /// Each of them is looked at with all that stands around it.
 #[test]
 fn p2_a_style_may_differ_in_some_places() {

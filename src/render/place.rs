@@ -159,6 +159,11 @@ impl Walk<'_> {
         }
         let closed = match state {
             State::Text | State::Rcdata(_) => return (Some(Escape::Html), state),
+            // Letters, digits and `_`: they end no comment, tag or attribute, whatever Outlook reads here (the link of a
+            // button in VML, which stands in a conditional comment and nowhere else).
+            State::Comment { .. } if matches!(value.expr, Expr::SendNumber) => {
+                return (Some(Escape::Html), State::Comment { dashes: 0 });
+            }
             State::Value(_, Attribute::Plain, Quote::Double | Quote::Single, _)
                 if value.origin.person.is_some() =>
             {
@@ -188,7 +193,8 @@ impl Walk<'_> {
             State::Raw(_) | State::Value(_, Attribute::Closed(_), ..) => {
                 "choose between fixed styles with {{#if}}, or show the value as text"
             }
-            State::Comment { .. } | State::Bogus | State::Declaration { .. } => "take it out of the comment",
+            State::Comment { .. } => "use send.number here, or take the value out of the comment",
+            State::Bogus | State::Declaration { .. } => "take it out of the comment",
             _ => "write names of tags and attributes out; choose between them with {{#if}}",
         };
         self.refuse(value, &named(closed), fix);
@@ -329,7 +335,11 @@ impl Walk<'_> {
     fn leak_of(&mut self, at: (usize, usize), field: &str) {
         let cause =
             format!("person.{field}: personal data must not appear in a URL: tracking and logs would see it");
-        self.lint(at, cause, "use send.number, or put a space between the URL and the value");
+        self.lint(
+            at,
+            cause,
+            "use send.number in the URL, or show the value as text beside it, behind a space",
+        );
     }
 
     fn lint(&mut self, at: (usize, usize), cause: impl Into<String>, fix: impl Into<String>) {

@@ -30,7 +30,12 @@ pub struct Survey {
 pub fn survey(source: &str, place: &str) -> Result<Survey, Lint> {
     if source.len() > SOURCE_BYTES_MAX {
         let cause = format!("the template has {} bytes, more than {SOURCE_BYTES_MAX}", source.len());
-        return Err(Lint::new(place, (0, 0), cause, "split it, or move pictures into assets/"));
+        return Err(Lint::new(
+            place,
+            (0, 0),
+            cause,
+            "make it smaller; a picture in it as data: can be a file of its own",
+        ));
     }
     let mut scan =
         Scan { source, place, at: 0, open: Vec::new(), found: Survey::default(), lines: Lines::of(source) };

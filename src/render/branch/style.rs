@@ -167,9 +167,44 @@ pub(super) fn is_font_service(address: &str) -> bool {
     FONT_SERVICES.iter().any(|service| service.eq_ignore_ascii_case(host))
 }
 
+/// Without the `@font-face` rules that load from services of fonts only, as those write them (`unicode-range`, a file for each
+/// part of Unicode): no sender learns what they fetch. One that could be read in another way stays.
+pub(in crate::render) fn without_service_fonts(css: &str) -> String {
+    let lower = css.to_ascii_lowercase();
+    let mut kept = String::with_capacity(css.len());
+    let mut from = 0;
+    for rule in ranges(&lower, "@font-face", &['}']) {
+        let written = &css[rule.clone()];
+        if is_plain_font_face(written) && loads(written).is_empty() {
+            kept.push_str(&css[from..rule.start]);
+            from = rule.end;
+        }
+    }
+    kept.push_str(&css[from..]);
+    kept
+}
+
+/// Whether nothing but declarations of a font stand between `@font-face` and its end, wherever it may begin: in a string or
+/// comment it would hold others.
+fn is_plain_font_face(written: &str) -> bool {
+    const OWN: [&str; 7] =
+        ["font-family", "font-style", "font-weight", "font-stretch", "font-display", "src", "unicode-range"];
+    let Some((name, declarations)) = written.split_once('{') else { return false };
+    let is_own = |declaration: &str| {
+        let (property, value) = declaration.split_once(':').unwrap_or((declaration, ""));
+        let property = property.trim();
+        property.is_empty() && value.is_empty() || OWN.iter().any(|own| own.eq_ignore_ascii_case(property))
+    };
+    name.trim().eq_ignore_ascii_case("@font-face")
+        && !written.contains(['\\', '<', '&', '[', ']', '\u{fffd}'])
+        && !written.contains("/*")
+        && !written.contains("*/")
+        && declarations.split(';').all(is_own)
+}
+
 /// Whether rules can tell texts apart: by their signs, by whether there is one, by the room they take.
 pub(super) fn sees_text(css: &str) -> bool {
-    let lower = css.to_ascii_lowercase();
+    let lower = without_service_fonts(css).to_ascii_lowercase();
     ["unicode-range", ":empty", ":blank", ":dir(", "scrollbar", "@container", ":has("]
         .iter()
         .any(|part| lower.contains(part))

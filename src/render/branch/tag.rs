@@ -2,8 +2,9 @@
 
 use super::comment::{Comment, Read};
 use super::frame::{Frame, Opened};
+use super::load::Way;
 use super::markup::{self, Element};
-use super::style::{self, Kind};
+use super::style;
 use super::words::{Found, Words};
 use super::{Cause, Extent, Load, Report, link};
 use crate::render::ground::Ground;
@@ -296,15 +297,23 @@ impl Markup {
             let css = style::understood(&value());
             if style::is_handed_down(&css) {
                 let handed_down = style::loads(&css).into_iter().map(|load| load.address);
-                report.loads.extend(handed_down.map(|address| Load { address, from: Extent::Markup }));
+                report.loads.extend(handed_down.map(|address| Load {
+                    address,
+                    from: Extent::Markup,
+                    way: Way::Used,
+                }));
             }
         } else if self.tag == "link" && name == "href" {
             let address = value().trim().to_owned();
             if !style::is_font_service(&address) {
-                report.loads.push(Load { address, from: Extent::Values });
+                report.loads.push(Load { address, from: Extent::Values, way: Way::Elsewhere });
             }
         } else if name == "loading" {
-            report.loads.push(Load { address: "what has loading=".into(), from: Extent::Texts });
+            report.loads.push(Load {
+                address: "what has loading=".into(),
+                from: Extent::Texts,
+                way: Way::Used,
+            });
         }
     }
 
@@ -334,14 +343,7 @@ impl Markup {
     fn end_sheet<'a>(&mut self, report: &mut Report<'a>, cause: Option<Cause<'a>>) {
         let css = style::understood(&self.sheet.as_text());
         let sees_text = style::sees_text(&css);
-        report.loads.extend(style::loads(&css).into_iter().map(|load| Load {
-            address: load.address,
-            from: match load.kind {
-                Kind::Font if !sees_text => Extent::Texts,
-                Kind::Rule if !sees_text => Extent::Markup,
-                Kind::Font | Kind::Rule | Kind::Sheet => Extent::Values,
-            },
-        }));
+        report.loads.extend(style::loads(&css).into_iter().map(|load| Load::of_sheet(load, sees_text)));
         let changed = if self.sheet.changed.is_empty() {
             None
         } else {

@@ -1,5 +1,7 @@
 //! Style sheets that see what a text holds, and so may fetch one address or another by it.
 
+use crate::render::branch::without_service_fonts;
+
 /// What cannot be told apart from a question about a value: which letters it has, whether it is empty, its direction.
 const SEEING: [(&str, &str); 6] = [
     ("unicode-range", "unicode-range, which fetches a font by the letters of the text"),
@@ -12,7 +14,7 @@ const SEEING: [(&str, &str); 6] = [
 
 /// What in the style sheet sees values in texts or in attributes of these names.
 pub(super) fn what_sees_values(css: &str, attributes: &[&str]) -> Option<&'static str> {
-    let css = css.to_ascii_lowercase();
+    let css = without_service_fonts(css).to_ascii_lowercase();
     let found =
         SEEING.iter().find(|(word, _)| memchr::memmem::find(css.as_bytes(), word.as_bytes()).is_some());
     if let Some((_, what)) = found {
@@ -55,6 +57,21 @@ mod tests {
         ] {
             assert!(what_sees_values(css, &["title"]).is_some(), "{css}");
         }
+        for css in [
+            "@font-face{src:url(https://fonts.gstatic.com/a),url(https://t/a);unicode-range:U+41}",
+            "@font-face{src:url(https://fonts.gstatic.com/a)}@font-face{src:url(//t/a);unicode-range:U+41}",
+            "@font-face{src:url(https://fonts.gstatic.com.t/a);unicode-range:U+41}",
+            "@font-face{src:url(https://fonts.gstatic.com/a);unicode-range:U+41}p:empty{background:url(//t/a)}",
+            "@font-face{src:u\\72l(https://t/a);unicode-range:U+41}",
+            "a[b=\"@font-face{\"]:empty[c=\"}\"]{background:url(//t/a)}",
+            "/*@font-face{*/p:empty[a=\"}\"]{background:url(//t/a)}",
+            "@font-face{src:/**/url(https://t/a);unicode-range:U+41}",
+        ] {
+            assert!(what_sees_values(css, &[]).is_some(), "{css}");
+        }
+        let served = "@font-face{font-family:'Lato';src:url(https://fonts.gstatic.com/s/lato/a.woff2) format('woff2');\
+                      unicode-range:U+0000-00FF}\n@font-face{src:url(//fonts.gstatic.com/b);unicode-range:U+41} p{color:red}";
+        assert_eq!(what_sees_values(served, &[]), None, "as Google serves it");
         assert!(what_sees_values("p:lang(he){}", &["lang"]).is_some());
         for css in [
             "p{color:red}@media (max-width:600px){.a{background:url(https://x.test/a.png)}}",

@@ -254,6 +254,10 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
     }
 
     fn value(&mut self, value: &'a ValueOp) -> Result<(), TooComplex> {
+        if matches!(self.state, State::Comment { .. }) {
+            self.state = State::Comment { dashes: 0 };
+            self.comment.push('x');
+        }
         if value.origin.person.is_none() {
             return self.parser.feed("x");
         }
