@@ -8,9 +8,19 @@ const BYTES_MAX: usize = 120;
 /// Longest piece of code, which may go over several lines.
 const CODE_BYTES_MAX: usize = 400;
 
-/// What those begin with that nobody writes by chance: `*|FNAME|*`, `%%first_name%%`, `{!Contact.Name}`. Any other may be a
-/// quotation or a piece of code in a message that somebody wrote.
-pub(super) const SURE: [&str; 3] = ["*|", "%%", "{!"];
+/// What those begin with that nobody writes by chance: `*|FNAME|*`, `%%first_name%%`, `{!Contact.Name}`, and our own with
+/// wrong braces. Any other may be a quotation or a piece of code in a message that somebody wrote.
+pub(super) const SURE: [&str; 9] = [
+    "*|",
+    "%%",
+    "{!",
+    "{person.",
+    "{ person.",
+    "{{person.",
+    "{{ person.",
+    "\u{ff5b}person.",
+    "\u{ff5b} person.",
+];
 
 /// The whole of one that begins with one of [`SURE`], written as its product writes it. A message is refused for it, so what
 /// may be code, a table or a URL is none.
@@ -25,9 +35,24 @@ pub(super) fn sure(text: &str, at: usize) -> Option<Range<usize>> {
         [b'{', b'!', ..] if !text[..at].ends_with(['{', '$', '#']) => {
             within(window(rest), "{!", "}", is_salesforce)
         }
+        [b'{', ..] | [0xef, 0xbd, 0x9b, ..] => wrong_braces(text, at),
         _ => None,
     };
     length.map(|length| at..at + length)
+}
+
+/// Length of `{person.name}`, `{{ person.name }`, `｛person.name｝` at this place; not of `{{person.name}}`, nor of
+/// `${person.name}` in a piece of code.
+fn wrong_braces(text: &str, at: usize) -> Option<usize> {
+    if text[..at].ends_with(['{', '$', '#', '\\']) {
+        return None;
+    }
+    let rest = window(&text[at..]);
+    let is_of_person = |inner: &str| inner.trim_start().starts_with("person.") && is_our_path(inner);
+    let halved = within(rest, "{{", "}", is_of_person).filter(|length| !rest[*length..].starts_with('}'));
+    halved
+        .or_else(|| within(rest, "{", "}", is_of_person))
+        .or_else(|| within(rest, "\u{ff5b}", "\u{ff5d}", is_of_person))
 }
 
 /// Whether neither a letter of code nor one of `signs` touches it. Letters of other scripts may: there, prefixes are
@@ -98,15 +123,31 @@ fn at_sign(text: &str, at: usize) -> Option<Range<usize>> {
         within(rest, "[%", "%]", is_expression),
         within(code, "<%", "%>", |_| true),
         within(rest, "<?=", "?>", |_| true),
+        within(code, "<?php", "?>", |_| true),
+        within(rest, "<#if ", ">", |_| true),
+        within(rest, "<#list ", ">", |_| true),
+        within(rest, "&lt;&lt;", "&gt;&gt;", is_name),
+        within(rest, "&laquo;", "&raquo;", is_between_guillemets),
+        within(rest, "{", "}", is_code_of_a_product),
+        within(rest, "%%", "%%", |inner| inner.split_once("::").is_some_and(|(name, _)| is_word(name))),
+        within(rest, "$[", "]$", |inner| is_word(inner.split('|').next().unwrap_or_default())),
+        within(rest, "%(", ")s", is_word),
+        within(rest, "#", "#", |inner| {
+            inner.split_once(':').is_some_and(|(of, name)| is_somebody(of) && is_word(name))
+        }),
+        within(rest, "[", "]", |inner| {
+            let (of, rest) = inner.split_once(':').unwrap_or_default();
+            (is_somebody(of) || of == "contact_attribute") && begins_name(rest)
+        }),
         within(rest, "&lt;%", "%&gt;", |_| true),
         within(rest, "<<", ">>", is_name),
-        within(rest, "«", "»", |inner| is_word(inner) && is_made_of_words(inner)),
+        within(rest, "«", "»", is_between_guillemets),
         within(rest, "{%", "%}", |inner| inner.starts_with([' ', '-']) || begins_name(inner)),
         within(rest, "{#", "#}", |inner| inner.starts_with(' ') || begins_name(inner)),
         within(rest, "{", "}", is_our_path),
         within(rest, "${", "}", is_expression),
         within(rest, "#{", "}", is_expression),
-        within(rest, "{$", "}", is_expression),
+        within(rest, "{$", "}", |inner| is_expression(&inner.replace("&gt;", ">"))),
         within(rest, "[", "]", |inner| {
             let fallback = inner.split_once(',').map(|(name, rest)| (name, rest.trim_start()));
             fallback.is_some_and(|(name, rest)| rest.starts_with("fallback=") && is_name(name))
@@ -137,6 +178,25 @@ fn head(text: &str, bytes_max: usize) -> &str {
         end -= 1;
     }
     &text[..end]
+}
+
+/// `First_Name`, `Vorname`; not a quotation.
+fn is_between_guillemets(inner: &str) -> bool {
+    is_word(inner) && (is_made_of_words(inner) || is_field_of_a_person(inner))
+}
+
+/// `if $name`, `MERGEFIELD First_Name`, `contactfield=firstname`, `contact.first_name`, between braces.
+fn is_code_of_a_product(inner: &str) -> bool {
+    let inner = inner.trim();
+    let is_path =
+        || inner.split_once('.').is_some_and(|(of, rest)| is_somebody(of) && rest.split('.').all(is_word));
+    let begins = ["if $", "elseif $", "foreach $", "MERGEFIELD ", "contactfield="];
+    begins.iter().any(|begin| inner.starts_with(begin)) || is_path()
+}
+
+/// What products call the person who is written to.
+fn is_somebody(word: &str) -> bool {
+    matches!(word, "contact" | "subscriber" | "recipient" | "customer" | "lead")
 }
 
 /// Length of `open INNER close` at the beginning of `rest`, if the inner text is of that kind.
@@ -227,7 +287,10 @@ fn percent(rest: &str, before: Option<char>) -> Option<usize> {
     let length = within(rest, "%", "%", |inner| {
         let is_octet = inner.len() >= 2 && inner.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
         let in_url = before.is_some_and(|c| "/=&?._-+,;:#@".contains(c));
-        inner.len() >= 2 && inner.split(['.', '-']).all(is_word) && !(is_octet && in_url)
+        // `%SPRING25%`: what a shop takes for a discount.
+        let is_code = inner.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+            && inner.bytes().rev().take_while(u8::is_ascii_digit).count() >= 2;
+        inner.len() >= 2 && inner.split(['.', '-']).all(is_word) && !(is_octet && in_url) && !is_code
     })?;
     let goes_on = rest[length..].starts_with(|c: char| c.is_alphanumeric() || c == '%');
     (!goes_on).then_some(length)
@@ -251,7 +314,9 @@ const IN_CAPITALS: [&str; 12] = [
 
 /// Names of what a person has, as every product calls it: nobody writes them between signs but to have them filled in.
 fn is_field_of_a_person(name: &str) -> bool {
-    const KNOWN: [&str; 18] = [
+    const KNOWN: [&str; 20] = [
+        "vorname",
+        "nachname",
         "fname",
         "lname",
         "firstname",
@@ -401,7 +466,9 @@ mod tests {
             ("%SENDER-INFO%", false),
             ("[% name %]", false),
             ("{# note #}", false),
-            ("{person.first_name}", false),
+            ("{person.first_name}", true),
+            ("{ person.first_name }", true),
+            ("｛person.first_name｝", true),
             ("{ data.shop }", false),
             ("<?= $name ?>", false),
             ("<<First Name>>", false),
@@ -409,6 +476,20 @@ mod tests {
             ("«FirstName»", false),
             ("<% if vip\n then %>", false),
             ("&lt;%= name %&gt;", false),
+            ("&lt;&lt;First Name&gt;&gt;", false),
+            ("{$user-&gt;name}", false),
+            ("&laquo;Vorname&raquo;", false),
+            ("<#if name??>", false),
+            ("{if $name}", false),
+            ("<?php echo $name; ?>", false),
+            ("{ MERGEFIELD First_Name }", false),
+            ("[subscriber:firstname | default:reader]", false),
+            ("{contact.first_name}", false),
+            ("{contactfield=firstname|there}", false),
+            ("%%FIRST_NAME::there%%", false),
+            ("$[FNAME|customer]$", false),
+            ("#recipient:name#", false),
+            ("%(name)s", false),
         ] {
             let line = format!("Dear {text}, 5 % off");
             assert_eq!(found(&line), [text], "{line}");
@@ -416,6 +497,43 @@ mod tests {
             assert!(!is_sure || SURE.iter().any(|begin| text.starts_with(begin)), "{text}");
         }
         assert_eq!(found("*|A|* and %%b1%%\n<p>[[c]]"), ["*|A|*", "%%b1%%", "[[c]]"]);
+    }
+
+    #[test]
+    fn b_our_own_with_wrong_braces_are_known() {
+        for text in [
+            "{person.a}",
+            "{ {person.a} }",
+            "{{ person.a }",
+            "{{person.a} x",
+            "｛｛person.a｝｝",
+            "{person.a}}",
+        ] {
+            let begun = SURE.iter().flat_map(|begin| text.match_indices(begin));
+            assert!(begun.into_iter().any(|(at, _)| sure(text, at).is_some()), "{text}");
+        }
+        for text in [
+            "{{person.a}}",
+            "{{ person.a }}",
+            "{{{person.a}}}",
+            "${person.a}",
+            "#{person.a}",
+            "\\{{person.a}}",
+            "{person a}",
+        ] {
+            let begun = SURE.iter().flat_map(|begin| text.match_indices(begin));
+            assert!(begun.into_iter().all(|(at, _)| sure(text, at).is_none()), "{text}");
+        }
+        for text in [
+            "%SPRING25%",
+            "&laquo;Bonjour&raquo; dit-elle",
+            "[link: x]",
+            "#a:b#",
+            "{x | x > 2}",
+            "{if you can}",
+        ] {
+            assert_eq!(found(text), [""; 0], "{text}");
+        }
     }
 
     #[test]

@@ -33,13 +33,18 @@ pub(super) enum Way {
 }
 
 impl Load {
+    /// What is loaded where it applies.
+    pub fn used(address: String, from: Extent) -> Self {
+        Self { address, from, way: Way::Used }
+    }
+
     /// What a style sheet of the message loads, which tells texts apart or not.
     pub fn of_sheet(load: style::Load, sees_text: bool) -> Self {
         let (from, way) = match load.kind {
             Kind::Sheet => (Extent::Values, Way::Elsewhere),
             Kind::Font | Kind::Rule if sees_text => (Extent::Values, Way::SeesText),
-            Kind::Font => (Extent::Texts, Way::Used),
-            Kind::Rule => (Extent::Markup, Way::Used),
+            Kind::Font => return Self::used(load.address, Extent::Texts),
+            Kind::Rule => return Self::used(load.address, Extent::Markup),
         };
         Self { address: load.address, from, way }
     }

@@ -297,11 +297,7 @@ impl Markup {
             let css = style::understood(&value());
             if style::is_handed_down(&css) {
                 let handed_down = style::loads(&css).into_iter().map(|load| load.address);
-                report.loads.extend(handed_down.map(|address| Load {
-                    address,
-                    from: Extent::Markup,
-                    way: Way::Used,
-                }));
+                report.loads.extend(handed_down.map(|address| Load::used(address, Extent::Markup)));
             }
         } else if self.tag == "link" && name == "href" {
             let address = value().trim().to_owned();
@@ -309,11 +305,7 @@ impl Markup {
                 report.loads.push(Load { address, from: Extent::Values, way: Way::Elsewhere });
             }
         } else if name == "loading" {
-            report.loads.push(Load {
-                address: "what has loading=".into(),
-                from: Extent::Texts,
-                way: Way::Used,
-            });
+            report.loads.push(Load::used("what has loading=".into(), Extent::Texts));
         }
     }
 
