@@ -72,7 +72,7 @@ fn unmeant(Literal { text, why }: &Literal) -> Fault {
     const ALLOW: &str = "allow it by allow_literal of this [[engine]]";
     let detail = match why {
         Why::Foreign => format!(
-            "{text} is a placeholder of another product: people would read it as it stands; write {{{{person.NAME}}}} or \
+            "{text} is a placeholder of another product, or one of ours in wrong braces: people would read it as it stands; write {{{{person.NAME}}}} or \
              {{{{data.NAME}}}}, or {ALLOW}"
         ),
         Why::Unfilled { place } => format!(
