@@ -1,6 +1,9 @@
 //! Placeholders of other mailing products: nobody fills them in here, so people would read them as they stand.
 
+mod names;
+
 use super::tags::tags;
+use names::is_field_of_a_person;
 use std::ops::Range;
 
 /// Longest placeholder that is looked for, in bytes.
@@ -296,55 +299,6 @@ fn percent(rest: &str, before: Option<char>) -> Option<usize> {
     (!goes_on).then_some(length)
 }
 
-/// Words that may be anybody's in small letters, and in capitals between signs are to be filled in.
-const IN_CAPITALS: [&str; 12] = [
-    "NAME",
-    "FORENAME",
-    "SURNAME",
-    "EMAIL",
-    "E-MAIL",
-    "SALUTATION",
-    "COMPANY",
-    "CITY",
-    "COUNTRY",
-    "PHONE",
-    "ADDRESS",
-    "UNSUBSCRIBE",
-];
-
-/// Names of what a person has, as every product calls it: nobody writes them between signs but to have them filled in.
-fn is_field_of_a_person(name: &str) -> bool {
-    const KNOWN: [&str; 20] = [
-        "vorname",
-        "nachname",
-        "fname",
-        "lname",
-        "firstname",
-        "lastname",
-        "middlename",
-        "fullname",
-        "username",
-        "yourname",
-        "clientname",
-        "customername",
-        "recipientname",
-        "subscribername",
-        "contactname",
-        "companyname",
-        "sendername",
-        "emailaddress",
-        "unsubscribelink",
-        "unsubscribeurl",
-    ];
-    let is_part = |byte: u8| byte.is_ascii_alphabetic() || b"_- .".contains(&byte);
-    let begins = begins_name(name) && name.bytes().all(is_part) && name.len() < 40;
-    let is_known = || {
-        let joined: String = name.chars().filter(char::is_ascii_alphabetic).collect();
-        KNOWN.contains(&joined.to_ascii_lowercase().as_str())
-    };
-    begins && (IN_CAPITALS.contains(&name) || is_known())
-}
-
 /// `[FIRSTNAME]`, `[First Name]`; not a link of Markdown, a wiki's `[[First Name]]` or an index into an array.
 fn bracketed(rest: &str, before: Option<char>) -> Option<usize> {
     if before.is_some_and(|c| c.is_alphanumeric() || "_[]!)\\".contains(c)) {
@@ -417,80 +371,83 @@ fn is_word(word: &str) -> bool {
 mod tests {
     use super::*;
 
+    const KNOWN: &[(&str, bool)] = &[
+        ("*|FNAME|*", true),
+        ("*|LIST:COMPANY|*", true),
+        ("*|END:IF|*", true),
+        ("%%first_name%%", true),
+        ("%%First Name%%", true),
+        ("%%=v(@name)=%%", true),
+        ("*|DATE:d/m/Y|*", true),
+        ("*|IF:MERGE1 >= 5|*", true),
+        ("*|INTERESTED:Group:A & B|*", true),
+        ("*|FEED:https://x.example/|*", true),
+        ("*|IF:FNAME=O'Brien|*", true),
+        ("%%FirstName%%", true),
+        ("%%FIRST_NAME%%", true),
+        ("%%emailaddr%%", true),
+        ("%%[ SET @x = 1 ]%%", true),
+        ("%%[\nVAR @x\nIF @x == 1 THEN\n]%%", true),
+        ("{!Contact.Name}", true),
+        ("{!IF(Contact.Age > 5, \"a\", \"b\")}", true),
+        ("{!NULLVALUE(Contact.FirstName,\"x\")}", true),
+        ("{!$Label.Shop}", true),
+        ("[[name]]", false),
+        ("[[data:first_name:\"you\"]]", false),
+        ("[[FIRSTNAME OR \"Friend\"]]", false),
+        ("%name%", false),
+        ("%recipient.first_name%", false),
+        ("%address%", false),
+        ("<%= name %>", false),
+        ("<% if vip %>", false),
+        ("${name}", false),
+        ("${person.name}", false),
+        ("#{name}", false),
+        ("#{@user.name}", false),
+        ("{% if vip %}", false),
+        ("{%- endif -%}", false),
+        ("{$name}", false),
+        ("{$user->name|escape}", false),
+        ("[firstname,fallback=you]", false),
+        ("~Contact.FirstName~", false),
+        ("[firstname, fallback=you]", false),
+        ("%SENDER-INFO%", false),
+        ("[% name %]", false),
+        ("{# note #}", false),
+        ("{person.first_name}", true),
+        ("{ person.first_name }", true),
+        ("｛person.first_name｝", true),
+        ("{ data.shop }", false),
+        ("<?= $name ?>", false),
+        ("<<First Name>>", false),
+        ("«First_Name»", false),
+        ("«FirstName»", false),
+        ("<% if vip\n then %>", false),
+        ("&lt;%= name %&gt;", false),
+        ("&lt;&lt;First Name&gt;&gt;", false),
+        ("{$user-&gt;name}", false),
+        ("&laquo;Vorname&raquo;", false),
+        ("<#if name??>", false),
+        ("{if $name}", false),
+        ("<?php echo $name; ?>", false),
+        ("{ MERGEFIELD First_Name }", false),
+        ("[subscriber:firstname | default:reader]", false),
+        ("{contact.first_name}", false),
+        ("{contactfield=firstname|there}", false),
+        ("%%FIRST_NAME::there%%", false),
+        ("$[FNAME|customer]$", false),
+        ("#recipient:name#", false),
+        ("%(name)s", false),
+    ];
+
     fn found(text: &str) -> Vec<&str> {
         placeholders(text).map(|range| &text[range]).collect()
     }
 
     #[test]
     fn d_placeholders_of_other_products_are_known() {
-        for (text, is_sure) in [
-            ("*|FNAME|*", true),
-            ("*|LIST:COMPANY|*", true),
-            ("*|END:IF|*", true),
-            ("%%first_name%%", true),
-            ("%%First Name%%", true),
-            ("%%=v(@name)=%%", true),
-            ("*|DATE:d/m/Y|*", true),
-            ("*|IF:MERGE1 >= 5|*", true),
-            ("*|INTERESTED:Group:A & B|*", true),
-            ("*|FEED:https://x.example/|*", true),
-            ("*|IF:FNAME=O'Brien|*", true),
-            ("%%FirstName%%", true),
-            ("%%FIRST_NAME%%", true),
-            ("%%emailaddr%%", true),
-            ("%%[ SET @x = 1 ]%%", true),
-            ("%%[\nVAR @x\nIF @x == 1 THEN\n]%%", true),
-            ("{!Contact.Name}", true),
-            ("{!IF(Contact.Age > 5, \"a\", \"b\")}", true),
-            ("{!NULLVALUE(Contact.FirstName,\"x\")}", true),
-            ("{!$Label.Shop}", true),
-            ("[[name]]", false),
-            ("[[data:first_name:\"you\"]]", false),
-            ("[[FIRSTNAME OR \"Friend\"]]", false),
-            ("%name%", false),
-            ("%recipient.first_name%", false),
-            ("%address%", false),
-            ("<%= name %>", false),
-            ("<% if vip %>", false),
-            ("${name}", false),
-            ("${person.name}", false),
-            ("#{name}", false),
-            ("#{@user.name}", false),
-            ("{% if vip %}", false),
-            ("{%- endif -%}", false),
-            ("{$name}", false),
-            ("{$user->name|escape}", false),
-            ("[firstname,fallback=you]", false),
-            ("~Contact.FirstName~", false),
-            ("[firstname, fallback=you]", false),
-            ("%SENDER-INFO%", false),
-            ("[% name %]", false),
-            ("{# note #}", false),
-            ("{person.first_name}", true),
-            ("{ person.first_name }", true),
-            ("｛person.first_name｝", true),
-            ("{ data.shop }", false),
-            ("<?= $name ?>", false),
-            ("<<First Name>>", false),
-            ("«First_Name»", false),
-            ("«FirstName»", false),
-            ("<% if vip\n then %>", false),
-            ("&lt;%= name %&gt;", false),
-            ("&lt;&lt;First Name&gt;&gt;", false),
-            ("{$user-&gt;name}", false),
-            ("&laquo;Vorname&raquo;", false),
-            ("<#if name??>", false),
-            ("{if $name}", false),
-            ("<?php echo $name; ?>", false),
-            ("{ MERGEFIELD First_Name }", false),
-            ("[subscriber:firstname | default:reader]", false),
-            ("{contact.first_name}", false),
-            ("{contactfield=firstname|there}", false),
-            ("%%FIRST_NAME::there%%", false),
-            ("$[FNAME|customer]$", false),
-            ("#recipient:name#", false),
-            ("%(name)s", false),
-        ] {
+        for (text, is_sure) in KNOWN {
+            let (text, is_sure) = (*text, *is_sure);
             let line = format!("Dear {text}, 5 % off");
             assert_eq!(found(&line), [text], "{line}");
             assert_eq!(sure(text, 0).is_some(), is_sure, "{text}");

@@ -1,5 +1,4 @@
-//! A plan: a whole message with everything that is the same for every person written out already. Rendering
-//! fills in the rest.
+//! A plan: a whole message with all that is the same for every person written out already. Rendering fills in the rest.
 
 pub mod boundary;
 pub mod builder;
@@ -46,8 +45,7 @@ pub struct Plan {
     head_flow: Flow,
     /// What people would read as it stands, in the head.
     unmeant: Box<[Literal]>,
-    /// Whose domain stands in Message-ID, and the envelope sender where nothing else says one. None where an engine's
-    /// message has no such address: the envelope sender stands in for it.
+    /// Whose domain stands in Message-ID, and the envelope sender where nothing else says one. Else that sender stands in for it.
     from: Option<Address>,
     return_path: Option<Address>,
     purposes: Box<[Box<str>]>,
