@@ -101,13 +101,15 @@ pub(super) fn placeholders(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// The first byte of `«` in UTF-8.
+/// The first bytes of `«` and `｛` in UTF-8.
 const GUILLEMET: u8 = 0xc2;
+const WIDE_BRACE: u8 = 0xef;
 
 /// The next byte that one may begin with.
 fn next_sign(text: &[u8], from: usize) -> Option<usize> {
-    let is_sign =
-        |byte: &u8| matches!(*byte, b'*' | b'%' | b'{' | b'[' | b'<' | b'$' | b'#' | b'~' | b'&' | GUILLEMET);
+    let is_sign = |byte: &u8| {
+        matches!(*byte, b'*' | b'%' | b'{' | b'[' | b'<' | b'$' | b'#' | b'~' | b'&' | GUILLEMET | WIDE_BRACE)
+    };
     text[from..].iter().position(is_sign).map(|at| from + at)
 }
 

@@ -85,7 +85,7 @@ fn is_domain(run: &str, next: char) -> bool {
 }
 
 /// Whether what ends the run is a domain to some client. Names that came later than the list are taken for one where nothing
-/// in the run speaks against it: a new sentence without a space (`end.Next one`), `St.Gallen`, `Co.Ltd` have a capital.
+/// in the run speaks against it: a new sentence without a space (`end.Next one`), `St.Gallen` have a capital.
 fn ends_as_domain(run: &str, last: &str) -> bool {
     let lower = last.to_lowercase();
     if FILE_ENDINGS.contains(&&*lower) || ABBREVIATED.contains(&last) {
@@ -127,6 +127,7 @@ mod tests {
             "Check24.de",
             "Mail.Ru",
             "ASP.NET",
+            "Co.Ltd",
             "end.Now",
             "st.gallen",
             "St.Gallen/a",
@@ -158,7 +159,6 @@ mod tests {
             "No.12",
             "St.Gallen",
             "Dr.Meier",
-            "Co.Ltd",
             "Node.js",
             "you.We",
             "Jan.Feb",

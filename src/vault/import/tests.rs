@@ -254,7 +254,7 @@ fn a_header_that_cannot_be_used_is_told_by_position() {
         ("\u{200b}city,email", "column 1 is \"\\u{200b}city\", which is not a name"),
         ("email,city,Town,city", "columns 2 and 4 have the same name, city"),
         ("email,Email Address,city", "columns 1 and 2 both hold the email by their names"),
-        ("Mobile,email,phone", "columns 3 and 1 both hold the phone by their names"),
+        ("Mobile Number,email,phone", "columns 3 and 1 both hold the phone by their names"),
     ] {
         assert!(header_fault(&format!("{header}\n")).to_string().starts_with(cause), "{header}");
     }
