@@ -6,9 +6,10 @@ mod frame;
 mod link;
 mod load;
 mod markup;
+mod report;
+mod stretch;
 mod style;
 mod tag;
-mod tld;
 mod words;
 
 pub(super) use words::{Joint, makes_link};
@@ -16,10 +17,14 @@ pub(super) use words::{Joint, makes_link};
 use super::ground::Ground;
 use super::html::State;
 use super::lint::Lint;
+use super::place::Text;
 use super::program::{Block, Op, Syntax, ValueOp};
+use super::reading::Line;
 use super::structured;
+use super::tree::Tree;
 use frame::Frame;
 use load::{Extent, Load};
+use report::{Cause, Report};
 use std::collections::BTreeMap;
 pub(super) use style::without_service_fonts;
 use tag::Markup;
@@ -53,25 +58,25 @@ pub(super) fn holds_sheet(markup: &str) -> bool {
 
 pub(super) struct Source<'a> {
     pub(super) ops: &'a [Op],
-    pub(super) fixed: &'a [Box<str>],
-    pub(super) syntax: Syntax,
-    pub(super) place: &'a str,
+    pub(super) text: &'a Text<'a>,
+    pub(super) tree: &'a Tree,
 }
 
 pub(super) fn judge(source: &Source<'_>, allowed: Allowed<'_>) -> Verdict {
     let forks = super::program::has_forks(source.ops);
     let shows = || super::program::values_at_most(source.ops) > 0;
-    let is_html = source.syntax == Syntax::Html;
-    if source.syntax == Syntax::Header || !(forks || is_html && shows()) {
+    let Text { fixed, syntax, place } = *source.text;
+    let is_html = syntax == Syntax::Html;
+    if syntax == Syntax::Header || !(forks || is_html && shows()) {
         return Verdict::default();
     }
-    let cursor =
-        Cursor { ground: Ground::of(source.syntax), words: Words::new(is_html), markup: Markup::default() };
+    let cursor = Cursor { ground: Ground::of(syntax), words: Words::new(is_html), markup: Markup::default() };
     let mut walk = Walk {
-        fixed: source.fixed,
+        fixed,
+        tree: source.tree,
         cursor,
         cause: None,
-        report: Report { place: source.place, allowed, lints: Vec::new(), loads: Vec::new(), depends: None },
+        report: Report { place, allowed, lints: Vec::new(), loads: Vec::new(), depends: None },
         watched: BTreeMap::new(),
         raw: Vec::new(),
         turn: Turn::First,
@@ -79,54 +84,6 @@ pub(super) fn judge(source: &Source<'_>, allowed: Allowed<'_>) -> Verdict {
     walk.ops(source.ops);
     walk.end_word();
     walk.verdict()
-}
-
-/// A block that depends on a person.
-#[derive(Debug, Clone, Copy)]
-struct Cause<'a> {
-    field: &'a str,
-    at: At,
-}
-
-/// What was found on the way.
-struct Report<'a> {
-    place: &'a str,
-    allowed: Allowed<'a>,
-    lints: Vec<Lint>,
-    loads: Vec<Load>,
-    depends: Option<(Extent, Cause<'a>)>,
-}
-
-impl<'a> Report<'a> {
-    fn is_allowed(&self, url: &str) -> bool {
-        self.allowed.unwrap_or_default().iter().any(|allowed| **allowed == *url)
-    }
-
-    fn depends(&mut self, extent: Extent, cause: Cause<'a>) {
-        if self.depends.is_none_or(|(before, _)| before < extent) {
-            self.depends = Some((extent, cause));
-        }
-    }
-
-    fn refuse(&mut self, what: &str, cause: Cause<'_>) {
-        let told = format!(
-            "{what} in a block that depends on person.{}: whoever sees what is fetched or clicked would learn the value",
-            cause.field
-        );
-        let fix = match self.allowed {
-            Some(_) => {
-                "take it out of the block, or name the URL as it stands in branch_urls of template.toml"
-            }
-            None => {
-                "take it out of the block, or let only text differ (templates can name such URLs in branch_urls)"
-            }
-        };
-        self.lint(cause.at, told, fix);
-    }
-
-    fn lint(&mut self, at: At, cause: String, fix: &str) {
-        self.lints.push(Lint::new(self.place, at, cause, fix));
-    }
 }
 
 /// Where the walk stands.
@@ -139,6 +96,7 @@ struct Cursor {
 
 struct Walk<'a> {
     fixed: &'a [Box<str>],
+    tree: &'a Tree,
     cursor: Cursor,
     /// The innermost block around that depends on a person.
     cause: Option<Cause<'a>>,
@@ -153,7 +111,7 @@ impl<'a> Walk<'a> {
     fn ops(&mut self, ops: &'a [Op]) {
         for op in ops {
             match op {
-                Op::Fixed(index) => self.fixed[*index].bytes().for_each(|byte| self.byte(byte)),
+                Op::Fixed(index) => self.fixed(*index),
                 Op::Value(value) => self.value(value),
                 Op::If(branch) => self.block(&branch.block, Turns::Once),
                 Op::Each(each) => self.block(&each.block, Turns::Any),
@@ -162,7 +120,29 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn byte(&mut self, byte: u8) {
+    fn fixed(&mut self, piece: usize) {
+        let text = self.fixed[piece].as_bytes();
+        if let Ground::Flat(_) = self.cursor.ground {
+            return self.text(text);
+        }
+        let mut at = 0;
+        while at < text.len() {
+            let (passed, behind) = self.cursor.ground.pass(&text[at..]);
+            let run = &text[at..at + passed];
+            match self.cursor.ground {
+                Ground::Html(State::Text | State::Rcdata(_)) => self.text(run),
+                Ground::Html(state) if self.cursor.markup.run(state, run, self.cause.is_some()) => {}
+                _ => run.iter().for_each(|byte| self.byte(*byte, Line::AsTagged)),
+            }
+            (self.cursor.ground, at) = (behind, at + passed);
+            let Some(byte) = text.get(at) else { break };
+            let line = if self.tree.is_passed_over(piece, at) { Line::GoesOn } else { Line::AsTagged };
+            self.byte(*byte, line);
+            at += 1;
+        }
+    }
+
+    fn byte(&mut self, byte: u8, line: Line) {
         let before = self.cursor.ground;
         let after = step(before, byte);
         self.cursor.ground = after;
@@ -170,10 +150,11 @@ impl<'a> Walk<'a> {
             (Ground::Html(before), Ground::Html(after)) => {
                 let is_text = |state| matches!(state, State::Text | State::Rcdata(_));
                 if is_text(before) && is_text(after) {
-                    return self.text(byte);
+                    return self.text(&[byte]);
                 }
                 let cause = self.cause;
-                if self.cursor.markup.byte((before, after), byte, &mut self.report, cause) {
+                let ends_word = self.cursor.markup.byte((before, after), byte, &mut self.report, cause);
+                if ends_word && line == Line::AsTagged {
                     self.end_word();
                 }
             }
@@ -181,20 +162,20 @@ impl<'a> Walk<'a> {
                 if before.is_escaped_line_end(byte) || !(before.is_readable() && after.is_readable()) {
                     self.end_word();
                 } else {
-                    self.text(byte);
+                    self.text(&[byte]);
                 }
                 self.seen_by_others(after);
             }
-            _ => self.text(byte),
+            _ => self.text(&[byte]),
         }
     }
 
-    fn text(&mut self, byte: u8) {
-        if let Some(cause) = self.cause.filter(|_| !byte.is_ascii_whitespace()) {
+    fn text(&mut self, text: &[u8]) {
+        if let Some(cause) = self.cause.filter(|_| !text.trim_ascii().is_empty()) {
             self.report.depends(Extent::Texts, cause);
         }
         let mut found = Vec::new();
-        self.cursor.words.byte(byte, self.cause.is_some(), &mut found);
+        self.cursor.words.text(text, self.cause.is_some(), &mut found);
         self.found(found);
     }
 

@@ -4,16 +4,18 @@
 use super::branch;
 use super::content_lines;
 use super::expression::{Expr, Helper};
+use super::lines::At;
 use super::lint::Lint;
 use super::markup;
-use super::place::place_values;
+use super::outline::{Outline, Places};
+use super::place::{Text, place_values};
 use super::program::{Block, IfOp, LoopOp, Op, Origin, Program, Syntax, ValueOp};
 use super::resolve::{Level, Names, Read};
 use super::shown;
-use super::survey::{Survey, survey};
+use super::survey::survey;
+use super::tree::Tree;
 use crate::render::escape::Escape;
 use handlebars::template::{BlockParam, HelperTemplate, Parameter, Template, TemplateElement};
-use handlebars::{TemplateError, TemplateErrorReason};
 use serde_json::Value as Json;
 use std::borrow::Cow;
 
@@ -26,14 +28,24 @@ pub(super) fn compile(
     let source = &*prepared(source, syntax, place).map_err(|lint| vec![lint])?;
     let found = survey(source, place).map_err(|lint| vec![lint])?;
     let mut program = Program::default();
-    if found.tags == 0 && !source.contains("{{") {
+    if found.tags.is_empty() && !source.contains("{{") {
         if !source.is_empty() {
             program.fixed.push(source.into());
             program.ops.push(Op::Fixed(0));
         }
     } else {
-        let tree = Template::compile(source).map_err(|error| vec![syntax_lint(source, place, &error)])?;
-        let mut compiler = Compiler::new(place, found);
+        let outline = Outline::of(source, &found.tags);
+        let places = outline.places();
+        let tree = outline.parsed(place).map_err(|lint| vec![lint])?;
+        let mut compiler = Compiler {
+            place,
+            outline: &outline,
+            places,
+            fixed: Vec::new(),
+            lints: Vec::new(),
+            names: Names::default(),
+            chained: found.chained.into_iter(),
+        };
         program.ops = compiler.template(&tree, (1, 1));
         program.fixed = compiler.fixed.into_iter().map(String::into_boxed_str).collect();
         if !compiler.lints.is_empty() {
@@ -42,14 +54,19 @@ pub(super) fn compile(
         }
         (program.uses, program.first_uses) = compiler.names.into_uses();
     }
-    let mut lints = place_values(&mut program.ops, &program.fixed, syntax, place);
+    let text = Text { fixed: &program.fixed, syntax, place };
+    let mut tree = Tree::default();
+    let mut lints = place_values(&mut program.ops, &text, &tree);
     lints.extend(joined_braces(&program.fixed, place));
     if lints.is_empty() && syntax == Syntax::Html {
-        lints = markup::judge(&program.ops, &program.fixed, place);
+        (lints, tree) = markup::judge(&program.ops, &program.fixed, place);
+        if lints.is_empty() && tree != Tree::default() {
+            lints = place_values(&mut program.ops, &text, &tree);
+        }
     }
     if lints.is_empty() {
-        let source = branch::Source { ops: &program.ops, fixed: &program.fixed, syntax, place };
-        let verdict = branch::judge(&source, branch_urls);
+        let verdict =
+            branch::judge(&branch::Source { ops: &program.ops, text: &text, tree: &tree }, branch_urls);
         lints = verdict.lints;
         program.watched = verdict.watched;
         program.branch_urls = branch_urls.unwrap_or_default().into();
@@ -85,30 +102,10 @@ fn joined_braces(fixed: &[Box<str>], place: &str) -> Option<Lint> {
         .then(|| Lint::new(place, (0, 0), cause, "write {{ in one piece, or \\{{ for braces that are meant"))
 }
 
-/// The parser's own error, with what most often causes it.
-fn syntax_lint(source: &str, place: &str, error: &TemplateError) -> Lint {
-    let at = error.pos().unwrap_or((0, 0));
-    let line = source.lines().nth(at.0.saturating_sub(1)).unwrap_or("");
-    let cause = match error.reason() {
-        TemplateErrorReason::MismatchingClosedHelper(open, close) => {
-            format!("{{{{#{open}}}}} is open, but {{{{/{close}}}}} closes")
-        }
-        _ => String::from("this is not handlebars"),
-    };
-    let fix = if line.contains('[') && line.contains("{{") {
-        "write an index as data.items.[0] (with the dot), a name with odd letters as data.[odd name]"
-    } else if line.contains("../@") {
-        "write @../index"
-    } else {
-        "write {{person.NAME}}, {{data.NAME}}, {{send.number}}, or a block such as {{#if data.NAME}}…{{/if}}"
-    };
-    Lint::new(place, at, cause, fix)
-}
-
-type At = (usize, usize);
-
 struct Compiler<'a> {
     place: &'a str,
+    outline: &'a Outline<'a>,
+    places: Places<'a>,
     fixed: Vec<String>,
     lints: Vec<Lint>,
     names: Names,
@@ -117,17 +114,15 @@ struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    fn new(place: &'a str, found: Survey) -> Self {
-        let chained = found.chained.into_iter();
-        Self { place, fixed: Vec::new(), lints: Vec::new(), names: Names::default(), chained }
-    }
-
     fn template(&mut self, template: &Template, outer: At) -> Vec<Op> {
         let mut ops = Vec::with_capacity(template.elements.len());
         for (index, element) in template.elements.iter().enumerate() {
-            let at = template.mapping.get(index).map_or(outer, |mapping| (mapping.0, mapping.1));
+            let at = template
+                .mapping
+                .get(index)
+                .map_or(outer, |mapping| self.places.in_source((mapping.0, mapping.1)));
             match element {
-                TemplateElement::RawString(text) => self.text(text, &mut ops),
+                TemplateElement::RawString(text) => self.text(&self.outline.whole(text), &mut ops),
                 TemplateElement::Comment(_) => {}
                 TemplateElement::Expression(tag) => ops.extend(self.value(tag, false, at)),
                 TemplateElement::HtmlExpression(tag) => ops.extend(self.value(tag, true, at)),

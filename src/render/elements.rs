@@ -5,6 +5,74 @@ pub(super) fn is_plain(name: &str) -> bool {
     PLAIN.binary_search(&name).is_ok()
 }
 
+/// Whether a reader sees a new line or another field where this tag stands. What nobody knows does not.
+pub(super) fn breaks_text(name: &str) -> bool {
+    BREAKS.binary_search(&name).is_ok()
+}
+
+/// In order.
+const BREAKS: [&str; 59] = [
+    "address",
+    "article",
+    "aside",
+    "blockquote",
+    "body",
+    "br",
+    "caption",
+    "center",
+    "col",
+    "colgroup",
+    "dd",
+    "details",
+    "dialog",
+    "dir",
+    "div",
+    "dl",
+    "dt",
+    "fieldset",
+    "figcaption",
+    "figure",
+    "footer",
+    "form",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "head",
+    "header",
+    "hgroup",
+    "hr",
+    "html",
+    "legend",
+    "li",
+    "listing",
+    "main",
+    "menu",
+    "nav",
+    "ol",
+    "optgroup",
+    "option",
+    "p",
+    "pre",
+    "script",
+    "search",
+    "section",
+    "style",
+    "summary",
+    "table",
+    "tbody",
+    "td",
+    "textarea",
+    "tfoot",
+    "th",
+    "thead",
+    "title",
+    "tr",
+    "ul",
+];
+
 /// In order.
 const PLAIN: [&str; 66] = [
     "abbr",
@@ -81,7 +149,8 @@ mod tests {
 
     #[test]
     fn the_list_is_in_order() {
-        assert!(PLAIN.is_sorted());
+        assert!(PLAIN.is_sorted() && BREAKS.is_sorted());
+        assert!(breaks_text("td") && breaks_text("br") && !breaks_text("b") && !breaks_text("custom"));
         assert!(is_plain("td") && is_plain("abbr") && is_plain("wbr"));
         assert!(!is_plain("a") && !is_plain("img") && !is_plain("template"));
     }

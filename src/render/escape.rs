@@ -16,6 +16,8 @@ pub enum Escape {
     Markup,
     /// The same in a part that holds a person's values: plain elements only.
     PlainMarkup,
+    /// As [`Escape::PlainMarkup`], in a table outside of its cells: rows or cells, and nothing else.
+    PlainRows,
     /// A whole URL in a quoted attribute value.
     UrlWhole,
     /// A part of a URL behind its scheme and host, in a quoted attribute value.
@@ -77,7 +79,9 @@ pub enum BadUrl {
 pub fn escape(value: &str, how: Escape) -> Result<Escaped<'_>, BadUrl> {
     Ok(match how {
         Escape::Html => rewrite(value, &HTML_BYTES, html_change),
-        Escape::Markup | Escape::PlainMarkup | Escape::Text => rewrite(value, &TEXT_BYTES, text_change),
+        Escape::Markup | Escape::PlainMarkup | Escape::PlainRows | Escape::Text => {
+            rewrite(value, &TEXT_BYTES, text_change)
+        }
         Escape::Header => rewrite(value, &HEADER_BYTES, header_change),
         Escape::UrlPart => percent(value, unreserved),
         Escape::UrlWhole => in_attribute(whole_url(value)?),

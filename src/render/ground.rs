@@ -36,6 +36,13 @@ impl Ground {
         })
     }
 
+    /// As [`html::State::pass`]; what is not HTML is taken sign by sign.
+    pub(super) fn pass(self, bytes: &[u8]) -> (usize, Self) {
+        let Self::Html(state) = self else { return (0, self) };
+        let (passed, behind) = state.pass(bytes);
+        (passed, Self::Html(behind))
+    }
+
     /// Whether people read the text here as it stands, so that a word of it may be taken for a URL.
     pub(super) fn is_readable(self) -> bool {
         match self {

@@ -1,6 +1,8 @@
 //! A small HTML tokenizer that runs over fixed text with holes, to know where each hole stands (WHATWG HTML
 //! §13.2.5, as far as a hole's place depends on it). Its state is a small value, so branches can be compared.
 
+pub(super) use super::name::Name;
+
 /// Whether markup that starts in text ends in text, so that what follows it is read as it would be without it.
 pub(super) fn ends_in_text(markup: &str) -> bool {
     markup.bytes().fold(State::Text, State::step) == State::Text
@@ -102,40 +104,6 @@ pub(super) enum Url {
     Foreign,
 }
 
-/// A name in lower case, cut at a length no known name has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Name {
-    bytes: [u8; Name::MAX],
-    length: u8,
-}
-
-impl Name {
-    const MAX: usize = 23;
-    pub(super) const EMPTY: Name = Name { bytes: [0; Self::MAX], length: 0 };
-
-    pub(super) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or("")
-    }
-
-    pub(super) fn of(name: &str) -> Self {
-        name.bytes().fold(Self::EMPTY, Self::with)
-    }
-
-    pub(super) fn with(mut self, byte: u8) -> Self {
-        if let Some(place) = self.bytes.get_mut(usize::from(self.length)) {
-            *place = byte.to_ascii_lowercase();
-            self.length += 1;
-        }
-        self
-    }
-}
-
-impl std::fmt::Debug for Name {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 impl State {
     /// The state behind one more byte of text.
     pub(super) fn step(self, byte: u8) -> Self {
@@ -166,6 +134,26 @@ impl State {
             },
             Self::Declaration { .. } | Self::Comment { .. } | Self::Bogus => self.step_comment(byte),
             _ => self.step_tag(byte),
+        }
+    }
+
+    /// Passes the bytes that lead nowhere else, many at once: how many they are, and the state behind them. In a value that
+    /// ends within `bytes`, how far its URL has come is left out: nothing asks for it any more.
+    pub(super) fn pass(self, bytes: &[u8]) -> (usize, Self) {
+        let to = |sign: u8| memchr::memchr(sign, bytes).unwrap_or(bytes.len());
+        match self {
+            Self::Text | Self::Rcdata(_) | Self::Raw(_) => (to(b'<'), self),
+            Self::Bogus => (to(b'>'), self),
+            Self::Comment { dashes: 0 } => (to(b'-'), self),
+            Self::Value(_, _, quote @ (Quote::Double | Quote::Single), _) => {
+                let passed = to(if quote == Quote::Double { b'"' } else { b'\'' });
+                let goes_on = passed == bytes.len();
+                (
+                    passed,
+                    if goes_on { bytes.iter().fold(self, |state, byte| state.step(*byte)) } else { self },
+                )
+            }
+            _ => (0, self),
         }
     }
 
@@ -401,6 +389,27 @@ mod tests {
 
     fn is_value(state: State, wanted: Attribute, url: Url) -> bool {
         matches!(state, State::Value(_, attribute, _, at) if attribute == wanted && at == url)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_passed_at_once_leads_where_each_byte_would(picks in proptest::collection::vec(0..16_usize, 0..40)) {
+            const PIECES: [&str; 16] = [
+                "<p ", "a=\"", "src='", "\"", "'", ">", "<!--", "--", "<style>", "</style>", "<?", "x y", "https://", "<title>",
+                "</title", "é",
+            ];
+            let text: String = picks.iter().map(|pick| PIECES[*pick]).collect();
+            let (mut state, mut rest) = (State::Text, text.as_bytes());
+            while let Some((first, behind)) = rest.split_first() {
+                let (passed, after) = state.pass(rest);
+                if passed > 0 {
+                    (state, rest) = (after, &rest[passed..]);
+                } else {
+                    (state, rest) = (state.step(*first), behind);
+                }
+            }
+            proptest::prop_assert_eq!(state, after(&text), "{}", text);
+        }
     }
 
     #[test]

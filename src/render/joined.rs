@@ -1,7 +1,7 @@
 //! The text of HTML as readers join it: without tags and comments, with a line end where an element begins a new line.
 
+use super::elements::breaks_text;
 use super::html::comment_end;
-use super::reading::breaks_text;
 use std::ops::Range;
 
 /// A text, and where its stretches come from.

@@ -217,21 +217,11 @@ fn css_comments(html: &str, css: Range<usize>, found: &mut Vec<Range<usize>>) {
 
 /// The signs that placeholders of other products are made of, where an editor wrote character references for them.
 fn signs_written_out(html: &str) -> Cow<'_, str> {
-    const NAMED: [(&str, char); 6] = [
-        ("&ast;", '*'),
-        ("&midast;", '*'),
-        ("&vert;", '|'),
-        ("&verbar;", '|'),
-        ("&percnt;", '%'),
-        ("&excl;", '!'),
-    ];
     let mut out: Option<String> = None;
     let mut from = 0;
     for at in memchr::memchr_iter(b'&', html.as_bytes()) {
         let rest = &html[at..];
-        let named =
-            || NAMED.iter().find(|(name, _)| rest.starts_with(name)).map(|(name, c)| (*c, name.len()));
-        let Some((c, bytes)) = named().or_else(|| reference(rest)) else { continue };
+        let Some((c, bytes)) = reference(rest) else { continue };
         if "*|%{}!_.[]@".contains(c) {
             let out = out.get_or_insert_with(|| String::with_capacity(html.len()));
             out.push_str(&html[from..at]);

@@ -7,6 +7,8 @@
 //! open behind a block must be the same whichever way was taken, so that it does not matter.
 
 mod comments;
+mod found;
+mod mark;
 mod nodes;
 mod parser;
 mod places;
@@ -14,7 +16,7 @@ mod plain;
 mod styles;
 mod walk;
 
-pub(super) use plain::is_plain;
+pub(super) use plain::{Stands, is_plain, is_whole};
 pub(super) use walk::judge;
 
 #[cfg(test)]

@@ -6,16 +6,25 @@ use super::expression::Expr;
 use super::ground::{Ground, named};
 use super::html::{Attribute, Quote, State, Url};
 use super::lint::Lint;
-use super::program::{Block, Op, Origin, Syntax, ValueOp};
-use super::reading::Reading;
+use super::program::{Block, Op, Origin, Syntax, ValueOp, holds_person};
+use super::reading::{Line, Reading};
 use super::structured::{self, Fit};
+use super::tree::Tree;
+
+/// A text and its values.
+pub(super) struct Text<'a> {
+    pub(super) fixed: &'a [Box<str>],
+    pub(super) syntax: Syntax,
+    /// As lints name it.
+    pub(super) place: &'a str,
+}
 
 /// Sets the escape of every value in `ops`, and returns what is wrong with their places.
-pub(super) fn place_values(ops: &mut [Op], fixed: &[Box<str>], syntax: Syntax, place: &str) -> Vec<Lint> {
+pub(super) fn place_values(ops: &mut [Op], text: &Text<'_>, tree: &Tree) -> Vec<Lint> {
     let holds_person = holds_person(ops);
     let mut walk =
-        Walk { fixed, place, lints: Vec::new(), holds_person, person_at: None, last: Default::default() };
-    let mut end = walk.ops(ops, Spot { ground: Ground::of(syntax), reading: Reading::default() });
+        Walk { text, tree, lints: Vec::new(), holds_person, person_at: None, last: Default::default() };
+    let mut end = walk.ops(ops, Spot { ground: Ground::of(text.syntax), reading: Reading::default() });
     if end.reading.end() {
         walk.leak_behind();
     }
@@ -31,17 +40,6 @@ pub(super) fn place_values(ops: &mut [Op], fixed: &[Box<str>], syntax: Syntax, p
     lints
 }
 
-/// Whether a value about the person is among them.
-pub(super) fn holds_person(ops: &[Op]) -> bool {
-    let in_block = |block: &Block| holds_person(&block.body) || holds_person(&block.other);
-    ops.iter().any(|op| match op {
-        Op::Fixed(_) => false,
-        Op::Value(value) => value.origin.person.is_some(),
-        Op::If(branch) => in_block(&branch.block),
-        Op::Each(each) | Op::With(each) => in_block(&each.block),
-    })
-}
-
 /// More turns of a loop than a word can become more of a link in.
 const TURNS: usize = 8;
 
@@ -53,8 +51,8 @@ struct Spot {
 }
 
 struct Walk<'a> {
-    fixed: &'a [Box<str>],
-    place: &'a str,
+    text: &'a Text<'a>,
+    tree: &'a Tree,
     lints: Vec<Lint>,
     /// A value about the person stands somewhere in the text.
     holds_person: bool,
@@ -79,19 +77,38 @@ impl Walk<'_> {
     }
 
     fn fixed(&mut self, index: usize, mut spot: Spot) -> Spot {
-        let fixed = self.fixed;
-        for c in fixed[index].chars() {
+        let text = &*self.text.fixed[index];
+        let mut at = 0;
+        while at < text.len() {
+            let (passed, behind) = spot.ground.pass(&text.as_bytes()[at..]);
+            let end = at + passed;
+            // Nothing but what a reader reads of it matters.
+            at += spot.reading.pass(spot.ground, &text[at..end], end < text.len());
+            for c in text[at..end].chars() {
+                let leaks = spot.reading.step(c, spot.ground, spot.ground, Line::GoesOn);
+                self.behind(leaks, &mut spot.reading);
+            }
+            (spot.ground, at) = (behind, end);
+            let Some(c) = text[at..].chars().next() else { break };
             let before = spot.ground;
             spot.ground = before.step(c);
             if spot.ground == Ground::MIXED && before != Ground::MIXED {
                 self.mixed();
             }
-            if spot.reading.step(c, before, spot.ground) {
-                self.leak_behind();
-                spot.reading.forget();
-            }
+            let line =
+                if c == '>' && self.tree.is_passed_over(index, at) { Line::GoesOn } else { Line::AsTagged };
+            let leaks = spot.reading.step(c, before, spot.ground, line);
+            self.behind(leaks, &mut spot.reading);
+            at += c.len_utf8();
         }
         spot
+    }
+
+    fn behind(&mut self, leaks: bool, reading: &mut Reading) {
+        if leaks {
+            self.leak_behind();
+            reading.forget();
+        }
     }
 
     fn value(&mut self, value: &mut ValueOp, spot: Spot) -> Spot {
@@ -108,6 +125,9 @@ impl Walk<'_> {
         };
         let mut reading = spot.reading;
         value.is_joined |= value.origin.person.is_none() && ground.is_readable() && reading.holds_person();
+        if value.origin.person.is_none() && ground.is_readable() && reading.goes_on_from_data() {
+            self.joined(value);
+        }
         let leaks = reading.value(value.origin.person.is_some(), ground);
         self.last = (value.at, value.origin.name.clone());
         if leaks {
@@ -211,7 +231,11 @@ impl Walk<'_> {
             let cause = format!("{{{{{{{name}}}}}}} stands in {}, where markup cannot", named(state));
             self.lint(value.at, cause, format!("write {{{{{name}}}}}"));
         } else {
-            return Some(if self.holds_person { Escape::PlainMarkup } else { Escape::Markup });
+            return Some(match (self.holds_person, self.tree.rows.contains(&value.at)) {
+                (false, _) => Escape::Markup,
+                (true, false) => Escape::PlainMarkup,
+                (true, true) => Escape::PlainRows,
+            });
         }
         None
     }
@@ -321,6 +345,16 @@ impl Walk<'_> {
         );
     }
 
+    /// What each of them is by itself says nothing of what they are together.
+    fn joined(&mut self, value: &ValueOp) {
+        let cause = format!(
+            "{{{{{}}}}} stands right behind another value of the job, in one word with a value of the person: together they may \
+             be a link",
+            value.origin.name
+        );
+        self.lint(value.at, cause, "put a space between the values, or send them as one");
+    }
+
     fn leak(&mut self, at: (usize, usize), origin: &Origin) {
         let field = origin.person.clone().unwrap_or_default();
         self.leak_of(at, &field);
@@ -343,7 +377,7 @@ impl Walk<'_> {
     }
 
     fn lint(&mut self, at: (usize, usize), cause: impl Into<String>, fix: impl Into<String>) {
-        self.lints.push(Lint::new(self.place, at, cause, fix));
+        self.lints.push(Lint::new(self.text.place, at, cause, fix));
     }
 }
 

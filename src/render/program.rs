@@ -197,6 +197,17 @@ impl Program {
     }
 }
 
+/// Whether a value about the person is among them.
+pub(super) fn holds_person(ops: &[Op]) -> bool {
+    let in_block = |block: &Block| holds_person(&block.body) || holds_person(&block.other);
+    ops.iter().any(|op| match op {
+        Op::Fixed(_) => false,
+        Op::Value(value) => value.origin.person.is_some(),
+        Op::If(branch) => in_block(&branch.block),
+        Op::Each(each) | Op::With(each) => in_block(&each.block),
+    })
+}
+
 /// Whether a person's value decides what a block does, or what is looked up.
 pub(super) fn has_forks(ops: &[Op]) -> bool {
     let block =

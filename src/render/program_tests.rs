@@ -306,8 +306,8 @@ fn what_is_not_in_the_language_is_refused_where_it_stands() {
 
 #[test]
 fn uses_tell_what_is_read() {
-    let source = "{{person.a}}{{#if person.b}}{{person.b}}{{/if}}{{#if person.c}}{{/if}}{{person.c}}\
-        {{#unless person.d}}{{else}}{{person.d}}{{/unless}}{{data.o.id}}{{#each data.items}}{{name}}{{/each}}{{data.l.[0]}}";
+    let source = "{{person.a}}{{#if person.b}}{{person.b}}{{/if}}{{#if person.c}}{{/if}}{{person.c}} \
+        {{#unless person.d}}{{else}}{{person.d}}{{/unless}}{{data.o.id}} {{#each data.items}}{{name}} {{/each}}{{data.l.[0]}}";
     let program = Program::compile(source, Syntax::Text, "t").unwrap();
     let uses = program.uses();
     assert_eq!(uses.person.iter().collect::<Vec<_>>(), ["a", "c"]);

@@ -1,8 +1,11 @@
 //! What a reader sees of a text, word by word: without the tags and comments that stand in the middle of a word, with
 //! character references as the characters that they are.
 
+use super::elements::breaks_text;
 use super::ground::Ground;
+use super::host::is_wide_dot;
 use super::html::{Name, State};
+use super::spelled::reference;
 use super::structured;
 use super::word::{Linking, Word};
 
@@ -23,12 +26,41 @@ enum Reference {
     Open(Name),
 }
 
+/// Whether a tag ends the line or field of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Line {
+    /// As its name tells.
+    AsTagged,
+    GoesOn,
+}
+
 impl Reading {
+    /// How much of a text that stands in one place in full need not be read, as no value about a person stands in the words
+    /// that it holds. `is_ended`: what comes behind it in the same piece ends it.
+    pub(super) fn pass(&mut self, ground: Ground, text: &str, is_ended: bool) -> usize {
+        let Ground::Html(state) = ground else { return 0 };
+        if self.word.holds_person {
+            return 0;
+        }
+        let passed = match state {
+            State::Text | State::Rcdata(_) => {
+                text.rfind(|c: char| c.is_ascii_whitespace()).map_or(0, |last| last + 1)
+            }
+            State::Value(..) if !is_ended => 0,
+            State::Value(..) => text.len(),
+            _ => return text.len(),
+        };
+        if passed > 0 {
+            (self.word, self.reference) = Default::default();
+        }
+        passed
+    }
+
     /// Whether a value about the person has become part of a link with this character, which led from one place to
     /// another.
-    pub(super) fn step(&mut self, c: char, before: Ground, behind: Ground) -> bool {
+    pub(super) fn step(&mut self, c: char, before: Ground, behind: Ground, line: Line) -> bool {
         match (before, behind) {
-            (Ground::Html(before), Ground::Html(behind)) => self.in_html(c, before, behind),
+            (Ground::Html(before), Ground::Html(behind)) => self.in_html(c, before, behind, line),
             (Ground::Structured(before), Ground::Structured(behind)) => self.in_lines(c, before, behind),
             (_, behind) => self.word.step(c, behind.linking()),
         }
@@ -50,7 +82,7 @@ impl Reading {
         self.word.step(c, linking)
     }
 
-    fn in_html(&mut self, c: char, before: State, behind: State) -> bool {
+    fn in_html(&mut self, c: char, before: State, behind: State, line: Line) -> bool {
         match (before, behind) {
             (State::Text, State::TagOpen) => {
                 let leaks = self.close_reference(';');
@@ -75,16 +107,16 @@ impl Reading {
                 false
             }
             _ if before.ends_markup(behind, u8::try_from(c).unwrap_or(0)) => {
-                self.behind_markup(before, behind)
+                self.behind_markup(before, behind, line)
             }
             (State::Rcdata(_), _) => self.close_reference(';') | self.word.end(),
             _ => false,
         }
     }
 
-    fn behind_markup(&mut self, tag: State, behind: State) -> bool {
-        let name = tag.tag().map(|tag| tag.name);
-        let breaks = behind != State::Text || name.is_some_and(|name| breaks_text(name.as_str()));
+    fn behind_markup(&mut self, tag: State, behind: State, line: Line) -> bool {
+        let ends_line = || tag.tag().is_some_and(|tag| breaks_text(tag.name.as_str()));
+        let breaks = behind != State::Text || line == Line::AsTagged && ends_line();
         self.reference = Reference::None;
         self.word = std::mem::take(&mut self.around);
         breaks && self.word.end()
@@ -93,7 +125,7 @@ impl Reading {
     fn character(&mut self, c: char) -> bool {
         match self.reference {
             Reference::Open(name) if c.is_ascii_alphanumeric() || c == '#' && name == Name::EMPTY => {
-                self.reference = Reference::Open(name.with(u8::try_from(c).unwrap_or(b'#')));
+                self.reference = Reference::Open(name.with_as_written(u8::try_from(c).unwrap_or(b'#')));
                 false
             }
             Reference::Open(_) if c == ';' => self.close_reference(c),
@@ -109,12 +141,15 @@ impl Reading {
     /// Reads what the reference stands for; `c` is behind it.
     fn close_reference(&mut self, c: char) -> bool {
         let Reference::Open(name) = std::mem::take(&mut self.reference) else { return false };
-        let name = name.as_str();
-        if name.is_empty() {
-            let leaks = self.word.step('&', Linking::Hosts);
-            return if c == ';' { leaks | self.word.step(c, Linking::Hosts) } else { leaks };
+        if name.is_cut() {
+            // A number may begin with any zeros.
+            self.word.unknown();
         }
-        self.word.step(character_of(name), Linking::Hosts)
+        let written = format!("&{}{}", name.as_str(), if c == ';' { ";" } else { "" });
+        let (sign, bytes) = reference(&written).unwrap_or(('&', 1));
+        // Some names need no end: the letters behind them are read as they stand.
+        let behind = written[bytes..].chars();
+        std::iter::once(sign).chain(behind).any(|c| self.word.step(c, Linking::Hosts))
     }
 
     /// Whether a value may stand in a link here.
@@ -133,6 +168,11 @@ impl Reading {
     /// Whether a value about the person stands in the word.
     pub(super) fn holds_person(&self) -> bool {
         self.word.holds_person
+    }
+
+    /// Whether a value of the job that came here would be put together with another one, in one word with a person's.
+    pub(super) fn goes_on_from_data(&self) -> bool {
+        self.word.goes_on_from_data()
     }
 
     /// Where the text ends.
@@ -156,111 +196,28 @@ impl Reading {
     }
 }
 
+/// Whether markup that comes right behind a person's value makes a link of it.
+pub(super) fn is_link_behind_person(markup: &str) -> bool {
+    // No link is without one of them.
+    if !markup.contains(|c| matches!(c, '.' | ':' | '&') || is_wide_dot(c)) {
+        return false;
+    }
+    let mut reading = Reading::default();
+    let mut ground = Ground::Html(State::Text);
+    reading.value(true, ground);
+    for c in markup.chars() {
+        let before = ground;
+        ground = before.step(c);
+        if reading.step(c, before, ground, Line::AsTagged) {
+            return true;
+        }
+        if ground == Ground::Html(State::Text) && !reading.holds_person() {
+            return false;
+        }
+    }
+    reading.end()
+}
+
 fn is_readable(state: State) -> bool {
     Ground::Html(state).is_readable()
-}
-
-/// The character that a reference stands for, where it matters to a URL; a letter otherwise.
-fn character_of(name: &str) -> char {
-    let number = match name.strip_prefix('#') {
-        Some(hex) if hex.starts_with('x') => u32::from_str_radix(&hex[1..], 16).ok(),
-        Some(decimal) => decimal.parse().ok(),
-        None => None,
-    };
-    if name.starts_with('#') {
-        return number.and_then(char::from_u32).unwrap_or('x');
-    }
-    match name {
-        "amp" => '&',
-        "bsol" => '\\',
-        "colon" => ':',
-        "commat" => '@',
-        "equals" => '=',
-        "excl" => '!',
-        "gt" => '>',
-        "hyphen" | "dash" => '-',
-        "lt" => '<',
-        "newline" | "tab" => ' ',
-        "num" => '#',
-        "percnt" => '%',
-        "period" => '.',
-        "quest" => '?',
-        "quot" => '"',
-        "semi" => ';',
-        "sol" => '/',
-        "comma" => ',',
-        "lowbar" | "underbar" => '_',
-        "nbsp" | "nonbreakingspace" => '\u{a0}',
-        "ensp" | "emsp" | "thinsp" | "hairsp" | "numsp" | "puncsp" => '\u{2002}',
-        "shy" | "zerowidthspace" | "zwj" | "zwnj" | "lrm" | "rlm" | "nobreak" | "negativethinspace" => {
-            '\u{ad}'
-        }
-        _ => 'x',
-    }
-}
-
-/// Whether a reader sees a new line or another field where this tag stands. What nobody knows does not.
-pub(super) fn breaks_text(element: &str) -> bool {
-    matches!(
-        element,
-        "address"
-            | "article"
-            | "aside"
-            | "blockquote"
-            | "body"
-            | "br"
-            | "caption"
-            | "center"
-            | "col"
-            | "colgroup"
-            | "dd"
-            | "details"
-            | "dialog"
-            | "dir"
-            | "div"
-            | "dl"
-            | "dt"
-            | "fieldset"
-            | "figcaption"
-            | "figure"
-            | "footer"
-            | "form"
-            | "h1"
-            | "h2"
-            | "h3"
-            | "h4"
-            | "h5"
-            | "h6"
-            | "head"
-            | "header"
-            | "hgroup"
-            | "hr"
-            | "html"
-            | "legend"
-            | "li"
-            | "listing"
-            | "main"
-            | "menu"
-            | "nav"
-            | "ol"
-            | "optgroup"
-            | "option"
-            | "p"
-            | "pre"
-            | "script"
-            | "search"
-            | "section"
-            | "style"
-            | "summary"
-            | "table"
-            | "tbody"
-            | "td"
-            | "textarea"
-            | "tfoot"
-            | "th"
-            | "thead"
-            | "title"
-            | "tr"
-            | "ul"
-    )
 }

@@ -4,8 +4,9 @@ use super::branch::{Watch, holds_sheet, makes_link};
 use super::escape::{Escape, Escaped, escape, printable};
 use super::expression::{Expr, Frame, Need, Turn, evaluate};
 use super::html::ends_in_text;
-use super::markup::is_plain;
+use super::markup::{Stands, is_plain, is_whole};
 use super::program::{IfOp, LoopOp, Op, Program, Sink, ValueOp};
+use super::reading;
 use super::scope::Scope;
 use super::value::Value;
 use super::word::is_link_behind_person;
@@ -218,17 +219,32 @@ pub(super) fn escaped<'t>(text: &'t str, op: &ValueOp) -> Result<Escaped<'t>, Fa
             format!("{name} cannot stand as a link: {bad}; send an absolute https URL"),
         )
     })?;
-    if op.is_joined && is_link_behind_person(text) {
+    let makes_link =
+        |text| if op.raw { reading::is_link_behind_person(text) } else { is_link_behind_person(text) };
+    if op.is_joined && makes_link(text) {
         let cause = format!(
             "{} stands in one word with a value of the person and would make a link of it; put a space between them",
             printable(&op.origin.name)
         );
         return Err(Fault::new(Reason::BadJob, cause));
     }
-    if op.escape == Escape::PlainMarkup && !is_plain(&escaped) {
+    let plain = match op.escape {
+        Escape::PlainMarkup => Some(Stands::InText),
+        Escape::PlainRows => Some(Stands::InTable),
+        _ => None,
+    };
+    if plain.is_some() && !is_plain(&escaped) {
         let cause = format!(
             "{} stands in one text with values of the person and has more than text and plain elements (p, table, a, img \
              and the like; no form, style, svg or conditional comment)",
+            printable(&op.origin.name)
+        );
+        return Err(Fault::new(Reason::BadJob, cause));
+    }
+    if plain.is_some_and(|stands| !is_whole(&escaped, stands)) {
+        let cause = format!(
+            "{} stands in one text with values of the person, and leaves a table open, ends an element that it did not begin, or \
+             puts something into a table outside of its cells; send each element with its end",
             printable(&op.origin.name)
         );
         return Err(Fault::new(Reason::BadJob, cause));

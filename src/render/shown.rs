@@ -148,7 +148,8 @@ fn referenced(source: &str) -> Option<(String, usize)> {
             Some((c, c.len_utf8()))
         })?;
         at += bytes;
-        tag.push(c);
+        // As editors write a space that is to stay.
+        tag.push(if c == '\u{a0}' { ' ' } else { c });
         let is_begun = tag.len() > 2 || "{{".starts_with(&tag);
         if !is_begun || tag.len() > INNER_BYTES_MAX || matches!(c, '<' | '>' | '\n') {
             return None;

@@ -1,6 +1,7 @@
 //! How readers read one sign, however it is written: as itself, as a character reference, as a triplet of a URL.
 
 use super::program::Syntax;
+use html5ever::data::NAMED_ENTITIES;
 use std::borrow::Cow;
 
 /// The sign that `text` begins with, and how many bytes it takes there.
@@ -9,12 +10,12 @@ pub(super) fn shown(text: &str, syntax: Syntax) -> Option<(char, usize)> {
     if syntax == Syntax::Html { reference(text).or_else(plain) } else { plain() }
 }
 
-/// A character reference for what placeholders are made of, or for a sign without width (HTML §13.5).
+/// A character reference, and how many bytes it takes (HTML §13.5).
 pub(super) fn reference(text: &str) -> Option<(char, usize)> {
     let (digits, radix) = match text.as_bytes() {
         [b'&', b'#', b'x' | b'X', ..] => (&text[3..], 16),
         [b'&', b'#', ..] => (&text[2..], 10),
-        [b'&', first, ..] => return named(&text[1..], *first),
+        [b'&', ..] => return named(&text[1..]).map(|(c, bytes)| (c, bytes + 1)),
         _ => return None,
     };
     let values = digits.bytes().map_while(|byte| char::from(byte).to_digit(radix));
@@ -26,29 +27,17 @@ pub(super) fn reference(text: &str) -> Option<(char, usize)> {
     Some((c, end + usize::from(opens(&text[end..], b';'))))
 }
 
-fn named(name: &str, first: u8) -> Option<(char, usize)> {
-    const NAMED: [(&str, char); 18] = [
-        ("lcub;", '{'),
-        ("lbrace;", '{'),
-        ("rcub;", '}'),
-        ("rbrace;", '}'),
-        ("period;", '.'),
-        ("lowbar;", '_'),
-        ("UnderBar;", '_'),
-        ("num;", '#'),
-        ("sol;", '/'),
-        ("quot;", '"'),
-        ("apos;", '\''),
-        ("nbsp;", ' '),
-        ("equals;", '='),
-        ("shy;", '\u{ad}'),
-        ("zwnj;", '\u{200c}'),
-        ("zwj;", '\u{200d}'),
-        ("ZeroWidthSpace;", '\u{200b}'),
-        ("NoBreak;", '\u{2060}'),
-    ];
-    let is_this = |known: &str| opens(known, first) && name.starts_with(known);
-    NAMED.iter().find(|(known, _)| is_this(known)).map(|(known, c)| (*c, known.len() + 1))
+/// The sign that a name stands for, the longest that is known: some need no semicolon behind them. Of the few that stand for
+/// two signs the first.
+fn named(text: &str) -> Option<(char, usize)> {
+    const LONGEST: usize = "CounterClockwiseContourIntegral;".len();
+    let letters = text.bytes().take(LONGEST).take_while(u8::is_ascii_alphanumeric).count();
+    let longest = letters + usize::from(opens(&text[letters..], b';'));
+    let known = |bytes: usize| {
+        let (first, _) = NAMED_ENTITIES.get(&text[..bytes])?;
+        char::from_u32(*first).filter(|c| *c != '\0').map(|c| (c, bytes))
+    };
+    (2..=longest).rev().find_map(known)
 }
 
 /// As a byte: to look for a `char` is a call.
@@ -119,5 +108,29 @@ pub(super) fn json_braces(json: &str) -> Cow<'_, str> {
     match out {
         None => Cow::Borrowed(json),
         Some(out) => Cow::Owned(out + &json[from..]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_known_by_number_and_by_name() {
+        for (text, shown) in [
+            ("&#58;x", Some((':', 5))),
+            ("&#x3A;", Some((':', 6))),
+            ("&colon;", Some((':', 7))),
+            ("&Tab;", Some(('\t', 5))),
+            ("&ltx", Some(('<', 3))),
+            ("&shyexample", Some(('\u{ad}', 4))),
+            ("&colon", None),
+            ("&COLON;", None),
+            ("&;", None),
+            ("&", None),
+            ("&#;", None),
+        ] {
+            assert_eq!(reference(text), shown, "{text}");
+        }
     }
 }

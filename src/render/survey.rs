@@ -1,7 +1,9 @@
 //! A first look over a template's tags, before it is parsed: holds the limits that keep the parser's stack and
 //! time bounded, and finds blocks that are not closed, where the parser could only say "expected something".
 
+use super::lines::Lines;
 use super::lint::Lint;
+use std::ops::Range;
 
 /// Longest template or message part, in bytes.
 pub const SOURCE_BYTES_MAX: usize = 1024 * 1024;
@@ -11,8 +13,7 @@ pub const TAGS_MAX: usize = 4096;
 pub const TAG_BYTES_MAX: usize = 2048;
 /// Deepest nesting of blocks, each `{{else if}}` counted as one level, and of brackets inside one tag.
 pub const NESTING_MAX: usize = 48;
-/// Tags times bytes: the parser counts lines from the start for every tag, and this look may search the whole rest for the
-/// end of a comment.
+/// Tags times bytes: this look may search the whole rest for the end of a comment, for every tag.
 const PARSE_WORK_MAX: usize = 128 * 1024 * 1024;
 
 /// What the first look found in a template that may be parsed.
@@ -20,7 +21,8 @@ const PARSE_WORK_MAX: usize = 128 * 1024 * 1024;
 pub struct Survey {
     /// Positions (line, column) of each `{{else NAME …}}` in the order of the source: the parsed tree has none.
     pub chained: Vec<(usize, usize)>,
-    pub tags: usize,
+    /// Tags, and what stands in comments and raw blocks, in order.
+    pub tags: Vec<Range<usize>>,
 }
 
 /// Looks over `source`.
@@ -46,26 +48,6 @@ pub fn survey(source: &str, place: &str) -> Result<Survey, Lint> {
         return Err(scan.lint(block.start, cause, fix));
     }
     Ok(scan.found)
-}
-
-struct Lines(Vec<usize>);
-
-impl Lines {
-    fn of(source: &str) -> Self {
-        Self(
-            std::iter::once(0)
-                .chain(memchr::memchr_iter(b'\n', source.as_bytes()).map(|at| at + 1))
-                .collect(),
-        )
-    }
-
-    /// Line and column (both from 1, columns in characters) of a byte offset.
-    fn position(&self, source: &str, offset: usize) -> (usize, usize) {
-        let line = self.0.partition_point(|start| *start <= offset);
-        let start = self.0[line - 1];
-        let column = source.get(start..offset).map_or(0, |before| before.chars().count());
-        (line, column + 1)
-    }
 }
 
 struct Open<'a> {
@@ -98,13 +80,13 @@ impl<'a> Scan<'a> {
             self.at = start + if escaped.starts_with("{{{{") { 4 } else { 2 };
             return Ok(true);
         }
-        self.found.tags += 1;
-        if self.found.tags > TAGS_MAX {
+        let tags = self.found.tags.len() + 1;
+        if tags > TAGS_MAX {
             let cause = format!("more than {TAGS_MAX} tags");
             return Err(self.lint(start, cause, "split the template"));
         }
-        if self.found.tags.saturating_mul(self.source.len()) > PARSE_WORK_MAX {
-            let cause = format!("{} tags in {} bytes are too many", self.found.tags, self.source.len());
+        if tags.saturating_mul(self.source.len()) > PARSE_WORK_MAX {
+            let cause = format!("{tags} tags in {} bytes are too many", self.source.len());
             return Err(Lint::new(self.place, (0, 0), cause, "use fewer tags or a shorter template"));
         }
         let tag = &self.source[start..];
@@ -115,6 +97,7 @@ impl<'a> Scan<'a> {
         } else {
             self.tag(start)?;
         }
+        self.found.tags.push(start..self.at);
         Ok(true)
     }
 

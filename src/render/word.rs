@@ -1,6 +1,7 @@
 //! Follows the word that text is in the middle of, to see whether it is a visible URL: mail clients turn such
 //! words into links, so personal data in one leaks like any other URL.
 
+use super::host::{self, Host, is_wide_dot};
 use super::spelled::has_no_width;
 
 /// What a mail client makes a link of, where the text stands.
@@ -24,6 +25,8 @@ pub(super) struct Word {
     pub(super) holds_person: bool,
     /// Another value stands in it: it may be a URL.
     holds_data: bool,
+    /// A value of the job came last.
+    is_data_open: bool,
     host: Host,
     /// The value about the person is of that name, or of the local part before it.
     is_in_host: bool,
@@ -49,9 +52,6 @@ pub(super) const LINK_STARTS: [&str; 17] = [
     "cid:",
     "javascript:",
 ];
-/// Endings of files that are no top-level domain: `invoice-7.pdf` is not made a link.
-pub(super) const FILE_ENDINGS: [&str; 14] =
-    ["pdf", "ics", "vcf", "csv", "xls", "xlsx", "doc", "docx", "png", "jpg", "jpeg", "gif", "txt", "html"];
 
 impl Word {
     /// Whether a value about the person has become part of a link with this character.
@@ -63,12 +63,15 @@ impl Word {
         if has_no_width(c) {
             return self.leaks();
         }
+        // A value that ends in a dot makes the name of a host of what stands around it.
+        self.is_url |= self.goes_on_from_data() && c.is_ascii_alphanumeric();
+        self.is_data_open = false;
         let host = self.host;
         self.host = host.step(c);
         if linking == Linking::Hosts && !Host::goes_on(c) {
             let is_link = host.is_linked_before(c) && !self.is_file(c);
             self.is_url |= is_link && (self.is_in_host || goes_behind_host(c));
-            self.is_url |= matches!(c, '/' | '?') && self.is_number_of_host();
+            self.is_url |= matches!(c, '/' | '?') && host::is_number(&self.tail.to_be_bytes());
             self.is_in_host &= c == '@';
         }
         for byte in c.encode_utf8(&mut [0; 4]).bytes() {
@@ -85,6 +88,24 @@ impl Word {
         self.leaks()
     }
 
+    /// As [`Word::step`], for a text in which hosts are linked.
+    pub(super) fn text(&mut self, text: &str) -> bool {
+        let mut rest = text;
+        if self.holds_person {
+            let end = rest.find(|c: char| c.is_ascii_whitespace()).map_or(rest.len(), |at| at + 1);
+            if rest[..end].chars().any(|c| self.step(c, Linking::Hosts)) {
+                return true;
+            }
+            rest = &rest[end..];
+        }
+        // Of words without a value about the person only the last one may get one.
+        if let Some(last) = rest.rfind(|c: char| c.is_ascii_whitespace()) {
+            *self = Self::default();
+            rest = &rest[last + 1..];
+        }
+        rest.chars().any(|c| self.step(c, Linking::Hosts))
+    }
+
     /// Behind white space, or where a block of text ends. As [`Word::step`].
     pub(super) fn end(&mut self) -> bool {
         self.is_url |= self.is_in_host && self.host.is_linked_before(' ') && !self.is_file(' ');
@@ -99,13 +120,14 @@ impl Word {
         if linking == Linking::Hosts {
             // What goes on behind the name of a host is of the name or of its path; what the data puts behind a dot may be
             // the name.
-            self.is_url |= personal && self.host.is_linked_before(' ');
+            self.is_url |= personal && self.host.is_named();
             self.is_url |= !personal && self.is_in_host && self.host.is_open();
             self.is_in_host |= personal;
         }
         self.host = self.host.behind_value();
         self.holds_person |= personal;
         self.holds_data |= !personal;
+        self.is_data_open = !personal;
         self.tail = 0;
     }
 
@@ -118,6 +140,11 @@ impl Word {
         self.is_url && self.holds_person
     }
 
+    /// Whether a value of the job came last, in what may be the name of a host together with a person's.
+    pub(super) fn goes_on_from_data(&self) -> bool {
+        self.is_in_host && self.is_data_open
+    }
+
     /// What holds behind either of two branches.
     pub(super) fn join(self, other: Self) -> Self {
         Self {
@@ -125,26 +152,15 @@ impl Word {
             is_url: self.is_url || other.is_url,
             holds_person: self.holds_person || other.holds_person,
             holds_data: self.holds_data || other.holds_data,
-            host: Host(self.host.0 | other.host.0),
+            is_data_open: self.is_data_open || other.is_data_open,
+            host: self.host.join(other.host),
             is_in_host: self.is_in_host || other.is_in_host,
         }
     }
 
     /// Whether the dots are those of a file's name, `c` being behind it.
     fn is_file(self, c: char) -> bool {
-        let tail = self.tail.to_be_bytes();
-        !matches!(c, '/' | '?' | '#' | ':' | '@' | '=')
-            && FILE_ENDINGS.iter().any(|ending| {
-                let (name, end) = tail.split_at(tail.len() - ending.len());
-                end == ending.as_bytes() && name.ends_with(b".")
-            })
-    }
-
-    /// Whether the end of a number such as 192.0.2.1 came last.
-    fn is_number_of_host(self) -> bool {
-        let tail = self.tail.to_be_bytes();
-        let digits = tail.iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b'.');
-        digits.filter(|byte| **byte == b'.').count() >= 2
+        !goes_behind_host(c) && host::is_file(&self.tail.to_be_bytes())
     }
 }
 
@@ -163,86 +179,6 @@ pub(super) fn is_link_behind_person(text: &str) -> bool {
 /// Whether a link goes on with this character where the name of its host is ended.
 fn goes_behind_host(c: char) -> bool {
     matches!(c, '/' | '?' | '#' | ':' | '@' | '=')
-}
-
-/// How far the bare name of a host may have come: a set, as branches may differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Host(u8);
-
-impl Host {
-    /// In a label.
-    const LABEL: u8 = 1;
-    /// Behind the dot after one.
-    const DOT: u8 = 2;
-    /// Behind a sign that only some take for that dot.
-    const WIDE_DOT: u8 = 4;
-    /// One letter behind the dot; no top-level domain is as short.
-    const ONE: u8 = 8;
-    /// What may be a top-level domain.
-    const TOP: u8 = 16;
-    /// What may be one in another script.
-    const OTHER: u8 = 32;
-
-    fn has(self, flags: u8) -> bool {
-        self.0 & flags != 0
-    }
-
-    /// Whether the character may be of the name.
-    fn goes_on(c: char) -> bool {
-        c.is_alphanumeric() || matches!(c, '-' | '_' | '.') || is_wide_dot(c)
-    }
-
-    fn step(self, c: char) -> Self {
-        if c == '.' {
-            return Self(if self.has(!(Self::DOT | Self::WIDE_DOT)) { Self::DOT } else { 0 });
-        }
-        if is_wide_dot(c) {
-            return Self(if self.has(!(Self::DOT | Self::WIDE_DOT)) { Self::WIDE_DOT } else { 0 });
-        }
-        if !Self::goes_on(c) {
-            return Self::default();
-        }
-        let mut next = 0;
-        if self.0 == 0 || self.has(Self::LABEL) {
-            next |= Self::LABEL;
-        }
-        if self.has(Self::DOT) {
-            next |= if c.is_ascii_alphabetic() {
-                Self::ONE
-            } else if c.is_ascii() {
-                Self::LABEL
-            } else {
-                Self::OTHER
-            };
-        }
-        if self.has(Self::WIDE_DOT) {
-            next |= Self::OTHER;
-        }
-        if self.has(Self::ONE) {
-            next |= if c.is_ascii() { Self::TOP } else { Self::OTHER };
-        }
-        Self(next | self.0 & (Self::TOP | Self::OTHER))
-    }
-
-    /// A value may be a label, and nobody knows of how many letters.
-    fn behind_value(self) -> Self {
-        Self(Self::LABEL | self.0 & (Self::TOP | Self::OTHER))
-    }
-
-    /// Whether a client takes what came for the name of a host when this follows.
-    fn is_linked_before(self, c: char) -> bool {
-        self.has(Self::TOP) || self.has(Self::OTHER) && matches!(c, '/' | '?' | '#' | ':')
-    }
-
-    /// Whether the top-level domain comes next.
-    fn is_open(self) -> bool {
-        self.has(Self::DOT | Self::WIDE_DOT)
-    }
-}
-
-/// What browsers read as a dot in the name of a host (UTS #46).
-fn is_wide_dot(c: char) -> bool {
-    matches!(c, '\u{3002}' | '\u{ff0e}' | '\u{ff61}')
 }
 
 #[cfg(test)]
@@ -274,6 +210,12 @@ mod tests {
         assert!(!word([true, false], ""));
         assert!(!word([true, true], ""));
         assert!(word([true, false], "."));
+        let mut between = Word::default();
+        between.value(true, Linking::Hosts);
+        between.value(false, Linking::Hosts);
+        assert!(!between.leaks() && !between.step('-', Linking::Hosts));
+        between.value(false, Linking::Hosts);
+        assert!(between.step('H', Linking::Hosts));
     }
 
     #[test]
@@ -327,6 +269,8 @@ mod tests {
             "@@.com",
             "a.@@.example",
             "@@@third.example",
+            "@@@third.example.",
+            "third.example.?e=@@",
             "x/@@@third.example",
             "third\u{ad}.exa\u{200b}mple/@@",
             "third.\u{ad}example/@@",

@@ -16,7 +16,7 @@ BREAKS = {"address", "article", "aside", "blockquote", "body", "br", "caption", 
           "table", "tbody", "td", "tfoot", "th", "thead", "title", "tr", "ul", "option", "optgroup", "textarea", "style", "script"}
 IGNORED = re.compile("[\u00ad\u034f\u200b-\u200f\u2060-\u2064\ufeff]")
 # Written anew here: what common makers of links take for one.
-LINK = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.|mailto:|tel:|sms:)\S*|(?:[\w.+-]+@)?(?:[\w-]+\.)+(?!qzq)[a-z]{2,}(?:[/?#:@]\S*)?",
+LINK = re.compile(r"(?:[a-z][a-z0-9+.-]*://|(?<![a-z0-9])(?:www\.|mailto:|tel:|sms:))\S*|(?:[\w.+-]+@)?(?:[\w-]+\.)+(?!qzq)[a-z]{2,}(?:[/?#:@]\S*)?",
                   re.IGNORECASE)
 
 

@@ -5,7 +5,8 @@ import random
 FIELDS = ["email", "first_name", "city"]
 VALUES = ["{{person.email}}", "{{person.first_name}}", "{{#if data.a}}{{person.city}}{{/if}}", "{{{data.raw}}}", "{{data.x}}"]
 WORDS = ["x", " ", "Hello ", "&amp;", "&#58;", "&colon;", "&shy;", "//third/", "https:", "third.example", "/u?e=", "www.", ".", "@",
-         "1 < 2 ", "&", "&#", "<wbr>", "<!-- c -->", "<!-->", "<!--x--!>", "\n", "-->", "]]>", "\"", "'", "=", "\u200b", "third", ".example"]
+         "1 < 2 ", "&", "&#", "&#00000000000000000000000058;", "&shythird", "<wbr>", "<!-- c -->", "<!-->", "<!--x--!>", "\n", "-->", "]]>",
+         "\"", "'", "=", "\u200b", "third", ".example"]
 PLAIN = ["p", "b", "i", "a", "div", "span", "td", "tr", "table", "li", "ul", "font", "center", "h1", "pre", "em", "nobr", "button"]
 ODD = ["svg", "math", "textarea", "title", "style", "script", "select", "option", "template", "noscript", "iframe", "xmp", "noembed",
        "noframes", "object", "desc", "foreignObject", "mtext", "annotation-xml", "frameset", "plaintext", "form", "input", "head", "body",
@@ -15,8 +16,12 @@ ATTRIBUTES = ["title", "alt", "href", "src", "class", "value", "style", "lang", 
 PIECES = ["<![CDATA[", "]]>", "<!--[if mso]>", "<![endif]-->", "<!--[if !mso]><!-->", "<!--<![endif]-->", "<?x?>", "<!doctype html>",
           "</textarea>", "</svg>", "</style>", "</title>", "</p>", "</table>", "</select>", "<br>", "<img alt=\"", "<a title='", "\">", "'>",
           "<style>p:empty{}</style>", "<style>p{color:red}</style>", "<a href=\"//third/", "<img src=\"//third/"]
+TEXTS = ["x", "third.example/", "<b>", "7", "@third.ex", ".", "third"]
 RAW = ["", "plain", "<b>x</b>", "<p>x", "</td></tr></table>", "<form action=//third/>", "<svg>", "</div>", "<textarea>", "<!-- x -->",
-       "<style>p{}</style>", "<img alt=", "<select>", "@third.example", "https://third.example/", "<a href=\"https://third.example/\">"]
+       "<style>p{}</style>", "<img alt=", "<select>", "@third.example", "https://third.example/", "<a href=\"https://third.example/\">",
+       "<b>@third.example</b>", "&commat;third.example", ".example", "<tr><td>third.example/</td></tr>", "<td>third.example/",
+       "</td></tr></table>third.example/", "<table>third.example/", "<tr>@third.example", "</div>third.example/", "third.example/</p>",
+       "<table><tr><td>x</td></tr></table>third.example/"]
 
 
 class Grammar:
@@ -32,8 +37,8 @@ class Grammar:
         html = "".join(parts)
         if self.dice.random() < 0.3:
             html = f"<!doctype html><html><head><title>x</title></head><body>{html}</body></html>"
-        data = {"a": self.dice.random() < 0.5, "b": self.dice.random() < 0.5, "x": self.dice.choice(["x", "third.example/", "<b>", "7"]),
-                "l": ["one", "two"][:self.dice.randint(0, 2)], "raw": self.dice.choice(RAW), "url": "https://shop.example/a?b=c"}
+        data = {"a": self.dice.random() < 0.5, "b": self.dice.random() < 0.5, "x": self.dice.choice(TEXTS), "l": ["one", "two"][:self.dice.randint(0, 2)],
+                "raw": self.dice.choice(RAW), "url": "https://shop.example/a?b=c"}
         return {"html": html, "data": data}
 
     def part(self, depth):

@@ -6,11 +6,6 @@ use crate::render::elements::is_plain;
 /// Those that may stand there with addresses that are allowed.
 const LINKS: [&str; 2] = ["a", "img"];
 const VOID: [&str; 5] = ["br", "hr", "col", "wbr", "img"];
-/// Elements within a line: a client that looks for addresses in text may read past them.
-const INLINE: [&str; 23] = [
-    "abbr", "b", "bdi", "bdo", "big", "cite", "code", "em", "font", "i", "ins", "kbd", "mark", "q", "s",
-    "small", "span", "strong", "sub", "sup", "tt", "u", "wbr",
-];
 
 /// Attributes that hold text for people, of any element.
 const TEXTS: [&str; 7] = ["alt", "title", "abbr", "summary", "lang", "dir", "label"];
@@ -61,10 +56,6 @@ pub(super) fn element(name: &str) -> Element {
 
 pub(super) fn is_void(name: &str) -> bool {
     VOID.contains(&name)
-}
-
-pub(super) fn is_inline(name: &str) -> bool {
-    INLINE.contains(&name)
 }
 
 /// What an attribute does to what is loaded or clicked.

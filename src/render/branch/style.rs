@@ -46,6 +46,9 @@ const QUIET: [&str; 16] = [
 
 /// CSS as it is understood: without comments, escapes resolved (CSS Syntax §4.3.7).
 pub(super) fn understood(css: &str) -> String {
+    if !css.contains('\\') && !css.contains("/*") {
+        return css.to_owned();
+    }
     let mut out = String::with_capacity(css.len());
     let mut rest = css;
     while let Some(c) = rest.chars().next() {
@@ -91,6 +94,10 @@ pub(super) enum Kind {
 
 /// What CSS loads. `css` as it is understood.
 pub(super) fn loads(css: &str) -> Vec<Load> {
+    // No function and no rule is without one of them.
+    if memchr::memchr2(b'(', b'@', css.as_bytes()).is_none() {
+        return Vec::new();
+    }
     let lower = css.to_ascii_lowercase();
     let (imports, fonts) = (ranges(&lower, "@import", &[';', '\n']), ranges(&lower, "@font-face", &['}']));
     let mut found: Vec<Load> = Vec::new();
@@ -212,6 +219,9 @@ pub(super) fn sees_text(css: &str) -> bool {
 
 /// Whether styles are handed down, or named and used elsewhere, so that what they load is loaded there.
 pub(super) fn is_handed_down(declarations: &str) -> bool {
+    if loads(declarations).is_empty() {
+        return false;
+    }
     let lower = declarations.to_ascii_lowercase();
     let mut each = lower.split(';').filter(|one| !loads(one).is_empty());
     each.any(|one| {

@@ -2,67 +2,16 @@
 
 use super::comment::{Comment, Read};
 use super::frame::{Frame, Opened};
-use super::load::Way;
+use super::link;
+use super::load::{Extent, Load, Way};
 use super::markup::{self, Element};
+use super::report::{Cause, Report};
+use super::stretch::Stretch;
 use super::style;
 use super::words::{Found, Words};
-use super::{Cause, Extent, Load, Report, link};
+use crate::render::elements::breaks_text;
 use crate::render::ground::Ground;
 use crate::render::html::{self, Name, State, Tag};
-use std::ops::Range;
-
-/// How often one style or style sheet is looked at as a whole: behind each block that depends on a person.
-const LOOKS_MAX: usize = 64;
-
-/// A stretch of text, and what of it depends on a person.
-#[derive(Debug, Clone, Default)]
-struct Stretch {
-    text: Vec<u8>,
-    changed: Vec<Range<usize>>,
-    looks: usize,
-}
-
-impl Stretch {
-    fn push(&mut self, byte: u8, depends: bool) {
-        let at = self.text.len();
-        self.text.push(byte);
-        if depends {
-            match self.changed.last_mut() {
-                Some(last) if last.end == at => last.end = at + 1,
-                _ => self.changed.push(at..at + 1),
-            }
-        }
-    }
-
-    /// What `other` has behind this many bytes.
-    fn add(&mut self, other: &Self, from: usize) {
-        let is_changed = |at: usize| other.changed.iter().any(|range| range.contains(&at));
-        for (at, byte) in other.text.iter().enumerate().skip(from) {
-            self.push(*byte, is_changed(at));
-        }
-    }
-
-    fn as_text(&self) -> String {
-        String::from_utf8_lossy(&self.text).into_owned()
-    }
-
-    /// Looks at it once more; tells whether that is too often.
-    fn is_worn_out(&mut self) -> bool {
-        self.looks += 1;
-        self.looks > LOOKS_MAX
-    }
-
-    fn is_quiet(&self) -> bool {
-        let text = self.as_text();
-        self.changed.iter().all(|changed| style::is_quiet(&text, changed.clone()))
-    }
-
-    fn clear(&mut self) {
-        self.text.clear();
-        self.changed.clear();
-        self.looks = 0;
-    }
-}
 
 /// Whether a tag or attribute is the same for everybody.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -110,6 +59,19 @@ fn is_raw(state: State) -> bool {
 }
 
 impl Markup {
+    /// Takes what one state reads on and on; false, where each byte has to be taken by itself.
+    pub fn run(&mut self, state: State, bytes: &[u8], depends: bool) -> bool {
+        match state {
+            State::Raw(_) => self.sheet.push(bytes, depends),
+            State::Value(..) => {
+                self.value.push(bytes, depends);
+                self.part_of_attribute(depends && !bytes.is_empty());
+            }
+            _ => return false,
+        }
+        true
+    }
+
     /// Takes one byte of markup; tells whether it ends a word of the text around.
     pub fn byte<'a>(
         &mut self,
@@ -120,7 +82,7 @@ impl Markup {
     ) -> bool {
         let depends = cause.is_some();
         if is_raw(before) {
-            self.sheet.push(byte, depends);
+            self.sheet.push(&[byte], depends);
             if !is_raw(after) {
                 self.end_sheet(report, cause);
             }
@@ -154,7 +116,7 @@ impl Markup {
             }
             (State::BeforeValue(..), State::Value(_, _, html::Quote::None, _))
             | (State::Value(..), State::Value(..)) => {
-                self.value.push(byte, depends);
+                self.value.push(&[byte], depends);
                 self.part_of_attribute(depends);
             }
             (State::Value(..), State::BeforeAttribute(_)) => self.end_attribute(report, cause),
@@ -200,7 +162,7 @@ impl Markup {
             let after = state.step(byte);
             let before = std::mem::replace(&mut state, after);
             if before == State::Text && state == State::Text {
-                words.byte(byte, true, &mut found);
+                words.text(&[byte], true, &mut found);
             } else if markup.byte((before, state), byte, report, Some(cause)) {
                 words.end(&mut found);
             }
@@ -219,7 +181,7 @@ impl Markup {
         report: &mut Report<'a>,
         cause: Option<Cause<'a>>,
     ) {
-        self.value.push(b'\xff', cause.is_some());
+        self.value.push(b"\xff", cause.is_some());
         self.part_of_attribute(cause.is_some());
         if let Some(person) = person {
             report.depends(Extent::Markup, person);
@@ -254,7 +216,7 @@ impl Markup {
                 // The block within the URL is told by itself.
             }
             (html::Attribute::Url, _) => {
-                let url = link::decoded(&value).trim().to_owned();
+                let url = link::decoded_value(&value).trim().to_owned();
                 if report.is_allowed(&url) {
                     self.has_address = true;
                 } else {
@@ -274,7 +236,7 @@ impl Markup {
             self.is_loud = true;
             return report.refuse("a style that differs in too many places", cause);
         }
-        let css = style::understood(&link::decoded(value));
+        let css = style::understood(&link::decoded_value(value));
         let loads = style::loads(&css);
         self.is_loud |= !style::is_quiet(value, 0..value.len());
         let is_good = match share {
@@ -292,7 +254,7 @@ impl Markup {
     }
 
     fn same_attribute(&mut self, name: &str, report: &mut Report<'_>) {
-        let value = || link::decoded(&self.value.as_text());
+        let value = || link::decoded_value(&self.value.as_text());
         if name == "style" {
             let css = style::understood(&value());
             if style::is_handed_down(&css) {
@@ -312,7 +274,7 @@ impl Markup {
     /// Whether the tag ends a word.
     fn end_tag<'a>(&mut self, report: &mut Report<'a>, cause: Option<Cause<'a>>) -> bool {
         let name = std::mem::take(&mut self.tag);
-        let ends_word = !markup::is_inline(&name);
+        let ends_word = breaks_text(&name);
         let cause = cause.or(report.depends.map(|(_, cause)| cause));
         let (Share::Whole, Some(cause)) = (self.tag_share, cause) else { return ends_word };
         report.depends(Extent::Markup, cause);
@@ -388,7 +350,7 @@ impl Markup {
         if self.attribute == "style" {
             self.value.add(&other.value, start.value.text.len());
         } else if self.value.text != other.value.text {
-            self.value.push(b'\xff', true);
+            self.value.push(b"\xff", true);
         }
     }
 }

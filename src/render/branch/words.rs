@@ -67,12 +67,24 @@ impl Words {
         Self { ways: vec![Word::default()], is_html, too_many: false }
     }
 
-    pub fn byte(&mut self, byte: u8, depends: bool, found: &mut Vec<Found>) {
-        if byte.is_ascii_whitespace() {
-            return self.end(found);
+    pub fn text(&mut self, text: &[u8], depends: bool, found: &mut Vec<Found>) {
+        let mut rest = text;
+        while let Some(end) = rest.iter().position(u8::is_ascii_whitespace) {
+            self.goes_on(&rest[..end], depends);
+            self.end(found);
+            // Of words that depend on nobody only the last one may go on with something that does.
+            let next = if depends { Some(end) } else { rest.iter().rposition(u8::is_ascii_whitespace) };
+            rest = &rest[next.unwrap_or(end) + 1..];
+        }
+        self.goes_on(rest, depends);
+    }
+
+    fn goes_on(&mut self, bytes: &[u8], depends: bool) {
+        if bytes.is_empty() {
+            return;
         }
         for way in &mut self.ways {
-            way.push(&[byte]);
+            way.push(bytes);
             way.goes_on(depends);
         }
     }
@@ -128,9 +140,8 @@ impl Words {
 
 impl Word {
     fn push(&mut self, bytes: &[u8]) {
-        if !self.is_long() {
-            self.text.extend_from_slice(bytes);
-        }
+        let room = WORD_BYTES_MAX.saturating_sub(self.text.len());
+        self.text.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
     /// What it goes on with is not known.
@@ -202,7 +213,7 @@ mod tests {
 
     fn words(text: &str, depends: bool) -> Vec<Found> {
         let (mut words, mut found) = (Words::new(false), Vec::new());
-        text.bytes().for_each(|byte| words.byte(byte, depends, &mut found));
+        words.text(text.as_bytes(), depends, &mut found);
         words.end(&mut found);
         found
     }
@@ -224,11 +235,11 @@ mod tests {
     fn p2_a_word_that_is_begun_on_one_way_and_goes_on_behind_depends_on_it() {
         let run = |before: &str, inside: &str, behind: &str| {
             let (mut words, mut found) = (Words::new(false), Vec::new());
-            before.bytes().for_each(|byte| words.byte(byte, false, &mut found));
+            words.text(before.as_bytes(), false, &mut found);
             let other = words.clone();
-            inside.bytes().for_each(|byte| words.byte(byte, true, &mut found));
+            words.text(inside.as_bytes(), true, &mut found);
             words.join(other, true);
-            behind.bytes().for_each(|byte| words.byte(byte, false, &mut found));
+            words.text(behind.as_bytes(), false, &mut found);
             words.end(&mut found);
             !found.is_empty()
         };
@@ -244,9 +255,9 @@ mod tests {
     fn p2_values_of_the_job_are_looked_at_where_they_stand() {
         let run = |before: &str, behind: &str| {
             let (mut words, mut found) = (Words::new(false), Vec::new());
-            before.bytes().for_each(|byte| words.byte(byte, true, &mut found));
+            words.text(before.as_bytes(), true, &mut found);
             words.hole(Hole::Data((1, 2)), true);
-            behind.bytes().for_each(|byte| words.byte(byte, true, &mut found));
+            words.text(behind.as_bytes(), true, &mut found);
             words.end(&mut found);
             found
         };

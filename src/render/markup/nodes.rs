@@ -1,16 +1,18 @@
 //! The tree that the parser builds, as far as it matters where a value has landed.
 
+mod sink;
+
 use super::comments;
+use super::mark::{Mark, Marked, Of};
 use super::places::hides_text;
 use super::styles;
+use crate::render::elements::breaks_text;
 use crate::render::html::is_shown;
-use crate::render::reading::breaks_text;
 use crate::render::word::{Linking, Word};
-use html5ever::tendril::StrTendril;
-use html5ever::tree_builder::{ElemName, ElementFlags, NodeOrText, QuirksMode, TreeSink};
-use html5ever::{Attribute, LocalName, Namespace, QualName, ns};
-use std::borrow::Cow;
+use html5ever::tree_builder::NodeOrText;
+use html5ever::{Attribute, LocalName, QualName, ns};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Where a value has landed.
@@ -18,6 +20,8 @@ use std::rc::Rc;
 pub(super) enum Landing {
     /// In the text of this node.
     Text(usize),
+    /// In a table, outside of its cells: parsers put it before the table.
+    BeforeTable,
     /// In an attribute that only the reader is shown.
     Shown,
     /// Somewhere else.
@@ -29,6 +33,8 @@ pub(super) enum Landing {
 pub(super) enum Flaw {
     Comment(comments::Flaw),
     Style(&'static str),
+    /// Text that a table holds outside of its cells is put before it, beside a value about a person.
+    Moved,
 }
 
 pub(super) struct Nodes {
@@ -39,11 +45,12 @@ pub(super) struct Nodes {
     pub(super) landings: RefCell<Vec<(usize, Landing)>>,
     pub(super) flaws: RefCell<Vec<Flaw>>,
     /// Text that came for one place in pieces: behind a character reference a mark may be cut.
-    run: RefCell<(Ground, String)>,
+    run: RefCell<Run>,
     /// The word that the text is in the middle of, as the tree has it: a tag that parsers pass over ends none.
     word: RefCell<Word>,
     /// The line or field that it stands in.
     block: Cell<Option<usize>>,
+    lines: Lines,
     last_value: Cell<usize>,
     /// Values that are part of what clients make a link of.
     pub(super) linked: RefCell<Vec<usize>>,
@@ -53,63 +60,60 @@ pub(super) struct Nodes {
     shown_names: RefCell<Vec<LocalName>>,
 }
 
+/// What a text holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Holds {
+    /// Nothing but white space and markup of the job.
+    Nothing,
+    Text,
+    /// A value about the person too.
+    Person,
+}
+
+#[derive(Default)]
+struct Run {
+    ground: Ground,
+    text: String,
+}
+
 /// Where text is put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ground {
     In(usize),
-    /// What a table holds outside of its cells is put before it.
-    BeforeTable,
+    /// What a table holds outside of its cells is put before it: into this node.
+    BeforeTable(usize),
+}
+
+impl Default for Ground {
+    fn default() -> Self {
+        Self::In(0)
+    }
+}
+
+/// Which tags ended a line or field of the text, and which lines hold what.
+#[derive(Default)]
+struct Lines {
+    /// Since the last text one has ended.
+    is_ended: Cell<bool>,
+    /// Tags since the last text, as long as none has ended a line.
+    tags: RefCell<Vec<usize>>,
+    passed_over: RefCell<Vec<usize>>,
+    /// Lines with a value about a person, and those into which text was put that stands elsewhere.
+    personal: RefCell<BTreeSet<Option<usize>>>,
+    moved: RefCell<BTreeSet<Option<usize>>>,
 }
 
 struct Node {
     name: Option<Rc<QualName>>,
+    /// Whether a reader sees a new line or another field where it begins and ends.
+    breaks: bool,
+    /// It stood in a table, outside of its cells.
+    is_moved: bool,
     /// The slot in which it stands.
     parent: Option<usize>,
     /// The slot of its own children.
     children: usize,
     contents: usize,
-}
-
-/// What stands in place of values about a person: a word that is in no template, and a number.
-#[derive(Debug, Clone)]
-pub(super) struct Mark(String);
-
-impl Mark {
-    pub(super) fn random() -> Self {
-        use std::hash::{BuildHasher, RandomState};
-        Self(format!("v{:016x}v", RandomState::new().hash_one(0)))
-    }
-
-    pub(super) fn of(&self, number: usize) -> String {
-        format!("{}{number}e", self.0)
-    }
-
-    /// The numbers of the values in the text.
-    fn found<'t>(&'t self, text: &'t str) -> impl Iterator<Item = usize> + 't {
-        text.split(self.0.as_str()).skip(1).filter_map(|behind| behind.split('e').next()?.parse().ok())
-    }
-
-    fn is_in(&self, text: &str) -> bool {
-        memchr::memmem::find(text.as_bytes(), self.0.as_bytes()).is_some()
-    }
-}
-
-pub(super) struct Named(Rc<QualName>);
-
-impl std::fmt::Debug for Named {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.local.fmt(f)
-    }
-}
-
-impl ElemName for Named {
-    fn ns(&self) -> &Namespace {
-        &self.0.ns
-    }
-
-    fn local_name(&self) -> &LocalName {
-        &self.0.local
-    }
 }
 
 impl Nodes {
@@ -120,9 +124,10 @@ impl Nodes {
             mark,
             landings: RefCell::default(),
             flaws: RefCell::default(),
-            run: RefCell::new((Ground::In(0), String::new())),
+            run: RefCell::default(),
             word: RefCell::default(),
             block: Cell::new(None),
+            lines: Lines::default(),
             last_value: Cell::new(0),
             linked: RefCell::default(),
             css: RefCell::default(),
@@ -144,7 +149,14 @@ impl Nodes {
         let (mut list, mut slots) = (self.list.borrow_mut(), self.slots.borrow_mut());
         let node = list.len();
         slots.push(node);
-        list.push(Node { name: name.map(Rc::new), parent: None, children: slots.len() - 1, contents: 0 });
+        list.push(Node {
+            breaks: name.as_ref().is_some_and(|name| breaks_text(&name.local)),
+            name: name.map(Rc::new),
+            is_moved: false,
+            parent: None,
+            children: slots.len() - 1,
+            contents: 0,
+        });
         node
     }
 
@@ -158,71 +170,144 @@ impl Nodes {
         list[node].parent = Some(slot);
     }
 
-    fn land(&self, number: usize, landing: Landing) {
-        self.landings.borrow_mut().push((number, landing));
+    fn land(&self, text: &str, landing: Landing) {
+        if self.mark.is_in(text) {
+            self.landings.borrow_mut().extend(self.mark.found(text).map(|marked| (marked.number, landing)));
+        }
     }
 
     fn bad(&self, text: &str, place: &'static str) {
-        self.mark.found(text).for_each(|number| self.land(number, Landing::Bad(place)));
+        self.land(text, Landing::Bad(place));
     }
 
     fn text(&self, ground: Ground, text: &str) {
-        if self.run.borrow().0 != ground {
+        if self.run.borrow().ground != ground {
             self.end_run();
-            self.run.borrow_mut().0 = ground;
+            self.run.borrow_mut().ground = ground;
         }
-        self.run.borrow_mut().1.push_str(text);
+        let block = self.block_of(ground);
+        if self.block.get() != block {
+            self.end_run();
+            self.end_word();
+            self.block.set(block);
+            self.lines.is_ended.set(true);
+        }
+        let mut tags = self.lines.tags.borrow_mut();
+        if !self.lines.is_ended.replace(false) {
+            self.lines.passed_over.borrow_mut().extend(tags.iter());
+        }
+        tags.clear();
+        self.run.borrow_mut().text.push_str(text);
+    }
+
+    /// The tags of which this is the number came to an end.
+    pub(super) fn behind_tag(&self, number: usize) {
+        if !self.lines.is_ended.get() {
+            self.lines.tags.borrow_mut().push(number);
+        }
+    }
+
+    /// Tags between two texts that stand in one line or field.
+    pub(super) fn passed_over(&self) -> Vec<usize> {
+        self.lines.passed_over.take()
     }
 
     pub(super) fn end_run(&self) {
-        let text = std::mem::take(&mut self.run.borrow_mut().1);
+        let Run { ground, text } = std::mem::take(&mut *self.run.borrow_mut());
+        self.run.borrow_mut().ground = ground;
         if text.is_empty() {
             return;
         }
-        let block = self.block_of(self.run.borrow().0);
-        if self.block.replace(block) != block {
+        let holds = self.holds(&text);
+        let is_moved = match ground {
+            Ground::BeforeTable(_) => true,
+            Ground::In(parent) => self.is_moved(parent),
+        };
+        if is_moved {
+            self.land(&text, Landing::BeforeTable);
+        }
+        if is_moved && holds == Holds::Nothing {
+            // Rows, which stay in the table.
             self.end_word();
+            return self.lines.is_ended.set(true);
         }
         self.read(&text);
-        match self.run.borrow().0 {
-            Ground::BeforeTable => self.bad(&text, "a table, outside of its cells"),
-            Ground::In(parent) => {
-                self.mark.found(&text).for_each(|number| self.land(number, Landing::Text(parent)));
-                if self.name(parent).is_some_and(|name| &*name.local == "style") {
-                    self.css.borrow_mut().push_str(&text);
-                }
-            }
+        match (is_moved, holds) {
+            (true, _) => self.lines.moved.borrow_mut().insert(self.block_of(ground)),
+            (false, Holds::Person) => self.lines.personal.borrow_mut().insert(self.block_of(ground)),
+            (false, _) => false,
+        };
+        let Ground::In(parent) = ground else { return };
+        if !is_moved {
+            self.land(&text, Landing::Text(parent));
+        }
+        if self.name(parent).is_some_and(|name| &*name.local == "style") {
+            self.css.borrow_mut().push_str(&text);
         }
     }
 
+    fn holds(&self, text: &str) -> Holds {
+        let of_piece = |(marked, piece): (Option<Marked>, &str)| match marked {
+            Some(Marked { of: Of::Person, .. }) => Holds::Person,
+            _ if piece.trim_ascii().is_empty() => Holds::Nothing,
+            _ => Holds::Text,
+        };
+        self.mark.pieces(text).map(of_piece).max().unwrap_or(Holds::Nothing)
+    }
+
     fn read(&self, text: &str) {
-        for (index, piece) in text.split(self.mark.0.as_str()).enumerate() {
-            let mut piece = piece;
-            if index > 0 {
-                let Some((number, behind)) = piece.split_once('e') else { continue };
-                number.parse().into_iter().for_each(|number| self.last_value.set(number));
-                self.word.borrow_mut().value(true, Linking::Hosts);
-                piece = behind;
-            }
+        for (marked, piece) in self.mark.pieces(text) {
             let mut word = self.word.borrow_mut();
-            if piece.chars().any(|c| word.step(c, Linking::Hosts)) || word.leaks() {
+            if let Some(Marked { number, of }) = marked {
+                self.last_value.set(number);
+                word.value(of == Of::Person, Linking::Hosts);
+            }
+            if word.text(piece) || word.leaks() {
                 *word = Word::default();
                 self.linked.borrow_mut().push(self.last_value.get());
             }
         }
     }
 
+    fn ancestors(&self, node: usize) -> impl Iterator<Item = usize> + '_ {
+        std::iter::successors(Some(node), |node| self.parent(*node))
+    }
+
     /// The element around the text that a reader sees as a line or field of its own.
     fn block_of(&self, ground: Ground) -> Option<usize> {
-        let Ground::In(parent) = ground else { return None };
-        let breaks = |node: &usize| self.name(*node).is_some_and(|name| breaks_text(&name.local));
-        std::iter::successors(Some(parent), |node| self.parent(*node)).find(breaks)
+        let (Ground::In(parent) | Ground::BeforeTable(parent)) = ground;
+        self.ancestors(parent).find(|node| self.list.borrow()[*node].breaks)
+    }
+
+    /// Whether it was put before a table, and not as a line or field of its own.
+    fn is_moved(&self, node: usize) -> bool {
+        let list = self.list.borrow();
+        self.ancestors(node).take_while(|node| !list[*node].breaks).any(|node| list[node].is_moved)
+    }
+
+    fn move_before_table(&self, parent: usize, child: NodeOrText<usize>) {
+        match child {
+            NodeOrText::AppendNode(node) => {
+                self.list.borrow_mut()[node].is_moved = true;
+                self.put(parent, node);
+            }
+            NodeOrText::AppendText(text) => self.text(Ground::BeforeTable(parent), &text),
+        }
+    }
+
+    /// What was put beside a value about a person, though it stands elsewhere.
+    pub(super) fn judge_moves(&self) {
+        if !self.lines.personal.borrow().is_disjoint(&self.lines.moved.borrow()) {
+            self.flaws.borrow_mut().push(Flaw::Moved);
+        }
     }
 
     /// Where the reader sees a new line or another field.
     pub(super) fn break_text(&self) {
         self.end_run();
         self.end_word();
+        self.lines.is_ended.set(true);
+        self.lines.tags.borrow_mut().clear();
     }
 
     fn end_word(&self) {
@@ -240,7 +325,7 @@ impl Nodes {
             let is_html = element.ns == ns!(html) && name.ns == ns!();
             if is_html && is_shown(&element.local, &name.local) {
                 self.shown_names.borrow_mut().push(name.local.clone());
-                self.mark.found(value).for_each(|number| self.land(number, Landing::Shown));
+                self.land(value, Landing::Shown);
             } else {
                 self.bad(value, "an attribute that is not shown to the reader");
             }
@@ -268,108 +353,5 @@ impl Nodes {
         if let Some(what) = styles::what_sees_values(&self.css.borrow(), &names) {
             self.flaws.borrow_mut().push(Flaw::Style(what));
         }
-    }
-}
-
-impl TreeSink for Nodes {
-    type Handle = usize;
-    type Output = Self;
-    type ElemName<'a> = Named;
-
-    fn finish(self) -> Self {
-        self
-    }
-
-    fn parse_error(&self, _msg: Cow<'static, str>) {}
-
-    fn get_document(&self) -> usize {
-        0
-    }
-
-    fn elem_name<'a>(&'a self, target: &'a usize) -> Named {
-        Named(self.name(*target).expect("only elements are asked for their names"))
-    }
-
-    fn create_element(&self, name: QualName, attrs: Vec<Attribute>, _flags: ElementFlags) -> usize {
-        self.bad(&name.local, "the name of a tag");
-        self.attributes(&name, &attrs);
-        if breaks_text(&name.local) {
-            self.break_text();
-        }
-        let is_template = &*name.local == "template";
-        let node = self.add(Some(name));
-        if is_template {
-            let contents = self.add(None);
-            self.put(node, contents);
-            self.list.borrow_mut()[node].contents = contents;
-        }
-        node
-    }
-
-    fn create_comment(&self, text: StrTendril) -> usize {
-        self.bad(&text, "a comment");
-        if let Some(flaw) = comments::flaw(&text) {
-            self.flaws.borrow_mut().push(Flaw::Comment(flaw));
-        }
-        self.add(None)
-    }
-
-    fn create_pi(&self, target: StrTendril, data: StrTendril) -> usize {
-        self.bad(&target, "a comment");
-        self.bad(&data, "a comment");
-        self.add(None)
-    }
-
-    fn append(&self, parent: &usize, child: NodeOrText<usize>) {
-        match child {
-            NodeOrText::AppendNode(node) => self.put(*parent, node),
-            NodeOrText::AppendText(text) => self.text(Ground::In(*parent), &text),
-        }
-    }
-
-    fn append_based_on_parent_node(&self, element: &usize, prev_element: &usize, child: NodeOrText<usize>) {
-        match child {
-            NodeOrText::AppendNode(node) => self.put(self.parent(*element).unwrap_or(*prev_element), node),
-            NodeOrText::AppendText(text) => self.text(Ground::BeforeTable, &text),
-        }
-    }
-
-    fn append_doctype_to_document(&self, name: StrTendril, public_id: StrTendril, system_id: StrTendril) {
-        [name, public_id, system_id].iter().for_each(|text| self.bad(text, "the document type"));
-    }
-
-    fn get_template_contents(&self, target: &usize) -> usize {
-        self.list.borrow()[*target].contents
-    }
-
-    fn same_node(&self, x: &usize, y: &usize) -> bool {
-        x == y
-    }
-
-    fn set_quirks_mode(&self, _mode: QuirksMode) {}
-
-    fn append_before_sibling(&self, sibling: &usize, new_node: NodeOrText<usize>) {
-        match new_node {
-            NodeOrText::AppendNode(node) => self.put(self.parent(*sibling).unwrap_or(0), node),
-            NodeOrText::AppendText(text) => self.text(Ground::BeforeTable, &text),
-        }
-    }
-
-    fn add_attrs_if_missing(&self, target: &usize, attrs: Vec<Attribute>) {
-        if let Some(name) = self.name(*target) {
-            self.attributes(&name, &attrs);
-        }
-    }
-
-    fn remove_from_parent(&self, target: &usize) {
-        self.list.borrow_mut()[*target].parent = None;
-    }
-
-    fn reparent_children(&self, node: &usize, new_parent: &usize) {
-        let (mut list, mut slots) = (self.list.borrow_mut(), self.slots.borrow_mut());
-        let slot = list[*node].children;
-        slots[slot] = *new_parent;
-        slots.push(*node);
-        list[*node].children = slots.len() - 1;
     }
 }

@@ -1,6 +1,8 @@
 //! The parser, fed piece by piece: what it has read so far, and which elements are open.
 
-use super::nodes::{Mark, Nodes};
+use super::mark::Mark;
+use super::nodes::Nodes;
+use crate::render::elements::breaks_text;
 use crate::render::html::{Name, Tag};
 use html5ever::TokenizerResult;
 use html5ever::buffer_queue::BufferQueue;
@@ -25,14 +27,19 @@ impl Trail {
     pub(super) fn add(&mut self, tag: Option<Tag>) {
         let mut hasher = DefaultHasher::new();
         self.0.hash(&mut hasher);
-        tag.map(|tag| (tag.end, tag.name.as_str().to_owned())).hash(&mut hasher);
+        tag.map(|tag| tag.end).hash(&mut hasher);
+        tag.iter().for_each(|tag| tag.name.as_str().hash(&mut hasher));
         self.0 = hasher.finish();
     }
 }
 
 /// The elements that are open, and what the parser keeps in mind beside them: what decides how the rest is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stand(u64);
+pub(super) struct Stand {
+    all: u64,
+    /// Of those that a reader sees as lines or fields.
+    pub(super) blocks: u64,
+}
 
 /// Past one of the limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +53,8 @@ pub(super) struct Parser {
 struct Watch {
     builder: TreeBuilder<usize, Nodes>,
     trail: Cell<Trail>,
+    /// How many came so far.
+    tags: Cell<usize>,
 }
 
 impl TokenSink for Watch {
@@ -65,7 +74,12 @@ impl TokenSink for Watch {
             trail.add(item);
             self.trail.set(trail);
         }
-        self.builder.process_token(token, line_number)
+        let done = self.builder.process_token(token, line_number);
+        if let Some(Some(_)) = item {
+            self.builder.sink.behind_tag(self.tags.get());
+            self.tags.set(self.tags.get() + 1);
+        }
+        done
     }
 
     fn end(&self) {
@@ -81,7 +95,7 @@ impl Parser {
     pub(super) fn new(mark: Mark, scripting_enabled: bool) -> Self {
         let options = TreeBuilderOpts { scripting_enabled, ..TreeBuilderOpts::default() };
         let builder = TreeBuilder::new(Nodes::new(mark), options);
-        let watch = Watch { builder, trail: Cell::default() };
+        let watch = Watch { builder, trail: Cell::default(), tags: Cell::default() };
         Self { tokenizer: Tokenizer::new(watch, TokenizerOpts::default()) }
     }
 
@@ -112,15 +126,19 @@ impl Parser {
     }
 
     pub(super) fn stand(&self) -> Stand {
-        let mut hasher = DefaultHasher::new();
+        let (mut all, mut blocks) = (DefaultHasher::new(), DefaultHasher::new());
         for node in self.open() {
             let Some(name) = self.nodes().name(node) else { continue };
             // They are there in every document, sooner or later.
-            if !matches!(&*name.local, "html" | "head" | "body") {
-                (&name.ns, &name.local).hash(&mut hasher);
+            if matches!(&*name.local, "html" | "head" | "body") {
+                continue;
+            }
+            (&name.ns, &name.local).hash(&mut all);
+            if breaks_text(&name.local) {
+                name.local.hash(&mut blocks);
             }
         }
-        Stand(hasher.finish())
+        Stand { all: all.finish(), blocks: blocks.finish() }
     }
 
     /// Open elements, and what the parser keeps in mind beside them.

@@ -1,8 +1,8 @@
 //! Markup that comes with a job and stands in one part with a person's values: text with plain elements, none of which could
 //! change how the values are read, send them anywhere, or hide them.
 
-use crate::render::elements;
-use crate::render::html::State;
+use crate::render::elements::{self, breaks_text};
+use crate::render::html::{Name, State, Tag};
 
 /// Whether the markup is that.
 pub(in crate::render) fn is_plain(markup: &str) -> bool {
@@ -40,9 +40,170 @@ fn may_come_with_a_job(name: &str) -> bool {
     elements::is_plain(name) || OTHERS.contains(&name)
 }
 
+/// Where the markup is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::render) enum Stands {
+    InText,
+    /// In a table, outside of its cells.
+    InTable,
+}
+
+/// Whether plain markup ends no line, field or cell but those that it begins, leaves no table open, and puts nothing into a
+/// table but cells: so the text around it is read as it would be without it (HTML §13.2.6.4.9).
+pub(in crate::render) fn is_whole(markup: &str, stands: Stands) -> bool {
+    let mut open = Open { names: Vec::new(), stands };
+    let (mut state, mut at) = (State::Text, 0);
+    while at < markup.len() {
+        let (passed, behind) = state.pass(&markup.as_bytes()[at..]);
+        let is_text = state == State::Text && !markup[at..at + passed].trim_ascii().is_empty();
+        (state, at) = (behind, at + passed);
+        let byte = markup.as_bytes().get(at).copied();
+        let before = state;
+        state = byte.map_or(before, |byte| before.step(byte));
+        at += 1;
+        let is_sign = before == State::TagOpen && matches!(state, State::Text | State::TagOpen);
+        if (is_text || is_sign) && open.is_in_table() {
+            return false;
+        }
+        let ended = byte.is_some_and(|byte| before.ends_markup(state, byte)).then(|| before.tag()).flatten();
+        if ended.is_some_and(|tag| !open.takes(tag)) {
+            return false;
+        }
+    }
+    open.is_closed()
+}
+
+/// Elements that are open in the markup, as far as lines, fields and cells go.
+struct Open {
+    names: Vec<Name>,
+    stands: Stands,
+}
+
+/// What a tag of a table may stand in: what has a higher number. Of all that have one the end may be left out.
+fn rank(name: &str) -> Option<u8> {
+    match name {
+        "p" | "li" | "dd" | "dt" => Some(0),
+        "td" | "th" | "caption" | "col" => Some(1),
+        "tr" => Some(2),
+        "tbody" | "thead" | "tfoot" | "colgroup" => Some(3),
+        _ => None,
+    }
+}
+
+fn is_of_table(name: &str) -> bool {
+    rank(name) > Some(0)
+}
+
+impl Open {
+    fn top(&self) -> Option<&str> {
+        self.names.last().map(Name::as_str)
+    }
+
+    fn is_in_table(&self) -> bool {
+        match self.top() {
+            None => self.stands == Stands::InTable,
+            Some(name) => name == "table" || rank(name) > Some(1),
+        }
+    }
+
+    fn takes(&mut self, tag: Tag) -> bool {
+        let name = tag.name.as_str();
+        if tag.end {
+            return self.ends(name);
+        }
+        if is_of_table(name) {
+            while self.top().is_some_and(|top| rank(top).is_some() && rank(top) <= rank(name)) {
+                self.names.pop();
+            }
+            let fits = self.is_in_table();
+            if name != "col" {
+                self.names.push(tag.name);
+            }
+            return fits;
+        }
+        if self.is_in_table() {
+            return false;
+        }
+        if breaks_text(name) && !matches!(name, "br" | "hr") {
+            if self.top() == Some("p") || rank(name).is_some() && self.top() == Some(name) {
+                self.names.pop();
+            }
+            self.names.push(tag.name);
+        }
+        true
+    }
+
+    fn ends(&mut self, name: &str) -> bool {
+        if !breaks_text(name) {
+            return true;
+        }
+        let begun = self.names.iter().rposition(|open| open.as_str() == name);
+        match begun {
+            Some(begun) if self.names[begun + 1..].iter().all(|inner| rank(inner.as_str()).is_some()) => {
+                self.names.truncate(begun);
+                true
+            }
+            // It begins a line by itself.
+            None => matches!(name, "p" | "br") && !self.is_in_table(),
+            Some(_) => false,
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        let is_left = |name: &Name| {
+            name.as_str() == "table" || self.stands == Stands::InText && is_of_table(name.as_str())
+        };
+        !self.names.iter().any(is_left)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn p3_markup_of_a_job_leaves_what_is_around_it() {
+        for markup in [
+            "text",
+            "<p>one<p>two",
+            "<ul><li>one<li>two</ul><br>",
+            "<table><tr><td>a<td>b<tr><td>c</table> x",
+            "<table><thead><tr><th>a</thead><tbody><tr><td><table><tr><td>x</td></tr></table></td></tr></tbody></table>",
+            "<div><b>x</div></b></p>",
+            "a < b",
+            "<div>",
+        ] {
+            assert!(is_whole(markup, Stands::InText), "{markup}");
+        }
+        for markup in [
+            "</div>",
+            "</td></tr></table>",
+            "<table>",
+            "<table><tr><td>",
+            "<tr><td>x</td></tr>",
+            "<table>x</table>",
+            "<table><b><tr><td>x</td></tr></b></table>",
+            "<table><tr>x<td></td></tr></table>",
+            "<table></td></table>",
+            "<div></p></table></div>",
+            "<ul></div></ul>",
+            "<table><tr><</tr></table>",
+        ] {
+            assert!(!is_whole(markup, Stands::InText), "{markup}");
+        }
+        for markup in [
+            " ",
+            "<tr><td>a<td>b",
+            "<td>a</td>\n<td>b</td>",
+            "<tbody><tr><td><p>x</td></tr></tbody>",
+            "<col>",
+        ] {
+            assert!(is_whole(markup, Stands::InTable), "{markup}");
+        }
+        for markup in ["x", "<p>x", "</tr>", "<tr><td><table>", "<tr>x</tr>", "</p>", "<table></table>"] {
+            assert!(!is_whole(markup, Stands::InTable), "{markup}");
+        }
+    }
 
     #[test]
     fn p3_only_plain_elements_stand_beside_a_person() {

@@ -1,6 +1,11 @@
 //! What our own tokenizer says of HTML, held against a parser kept by others.
 
-use crate::render::program::{Program, Syntax};
+use crate::fault::Fault;
+use crate::job::SendNumber;
+use crate::person::PersonBuilder;
+use crate::render::program::{Program, Sink, Syntax};
+use crate::render::scope::{FieldRules, Scope};
+use serde_json::json;
 
 fn check(refused: &[&str], taken: &[&str]) {
     for source in refused {
@@ -146,4 +151,110 @@ fn p3_hostile_html_is_bounded() {
         + &"{{/if}}".repeat(40)
         + "{{person.email}}";
     assert!(Program::compile(&many, Syntax::Html, "t").is_err());
+}
+
+#[test]
+fn p3_what_a_table_holds_outside_of_its_cells_is_put_before_it() {
+    check(
+        &[
+            "{{person.email}}<table>shop.example </table>",
+            "{{person.email}}<table><nobr>x </nobr><b>shop.example</b></table>",
+            "{{person.email}}<table><tr><td>x</td>shop.example</tr></table>",
+            "{{person.email}}<table>{{data.x}}</table>",
+            "<table><b>third.example/</b> <i>{{person.email}}</i></table>",
+            "<table>shop.example</table>{{person.email}}<table>shop.example</table>",
+            "{{#if data.a}}<table>{{/if}}{{#if data.b}}<tr><td>{{/if}}third.example/ <i>{{person.email}}</i>",
+        ],
+        &[
+            "<table>{{{data.x}}}</table><p>{{person.first_name}}</p>",
+            "<table><font><tr><td>{{person.first_name}}</td></tr></font></table>",
+            "<table>shop.example<tr><td>{{person.first_name}}</td></tr></table>",
+            "<p>{{person.first_name}}</p><table>shop.example</table>",
+            "<table><div>{{person.first_name}}</div></table>",
+            "<table>{{#each data.l}}{{#if @first}}<tr>{{/if}}<td>{{this}}</td>{{#if @last}}</tr>{{/if}}{{/each}}</table>{{person.first_name}}",
+        ],
+    );
+}
+
+/// Whichever branches are taken together.
+#[test]
+fn p3_tags_that_are_passed_over_end_no_word_on_any_way() {
+    check(
+        &[
+            "third.example/{{#if data.a}} {{else}}{{/if}}<td>{{#if data.b}}{{else}} {{/if}}{{person.email}}",
+            "{{#if data.a}}<table><tr>{{else}}{{/if}}{{#if data.b}}{{else}}<table><tr>{{/if}}third.example/<td>{{person.email}}",
+            "{{data.x}}<tr>{{person.email}}",
+            "{{data.x}}</div>{{person.email}}",
+            "https&#000000000000000000000000058;//third/{{person.email}}",
+            "third.&shyexample/{{person.email}}",
+            "{{person.email}}{{data.x}}{{data.y}}",
+            "{{person.email}}{{#each data.l}}{{this}}{{/each}}",
+            "{{person.email}}</div>{{data.x}}{{{data.y}}}",
+            "{{person.email}}<b>{{data.x}}</b><button>Hello</button>",
+            "{{person.email}}{{data.x}}<tr>Hello</tr>",
+        ],
+        &[
+            "<div>{{data.x}}</div>{{person.first_name}}",
+            "{{#if data.a}}<div>{{/if}}<p>shop.example</p>{{#if data.a}}</div>{{/if}}{{person.first_name}}",
+            "<table><tr><td>{{data.x}}</td><td>{{person.first_name}}</td></tr></table>",
+            "{{person.first_name}}, {{data.x}}-{{data.y}} {{data.x}}",
+            "{{person.first_name}}{{#each data.l}}<br>{{this}}{{/each}}",
+        ],
+    );
+}
+
+struct Anywhere;
+
+impl Sink for Anywhere {
+    fn fixed(&mut self, _: usize) {}
+
+    fn value(&mut self, _: &str) {}
+}
+
+fn run(source: &str, value: &str) -> Result<usize, Fault> {
+    let program =
+        Program::compile(source, Syntax::Html, "t").unwrap_or_else(|lints| panic!("{source}: {lints:?}"));
+    let mut person = PersonBuilder::default();
+    person.field("email", "dana@people.test");
+    let data = json!({"x": value}).as_object().cloned().unwrap();
+    let scope = Scope {
+        person: &person.build(),
+        data: &data,
+        send: &SendNumber::from_bits([7; 16]),
+        campaign: None,
+        date: "2026-01-02",
+        fields: &FieldRules::of_message(),
+    };
+    program.run(&scope, &mut Anywhere)
+}
+
+#[test]
+fn p3_what_a_job_sends_makes_no_link_of_a_person() {
+    for (source, value) in [
+        ("{{person.email}}<td>{{data.x}} </td>", "third.example/"),
+        ("{{person.email}}</div>{{data.x}}", "@third.example"),
+        ("{{person.email}}{{{data.x}}}", "@third.example."),
+        ("{{person.email}}{{{data.x}}}", "<b>@third.example</b>"),
+        ("{{person.email}}{{{data.x}}}", "<i></i>&commat;third.example x"),
+        ("{{person.email}}{{{data.x}}}", "<!-- a -->@third<wbr>.example"),
+        ("{{person.email}}<table>{{{data.x}}}</table>", "@third.example"),
+        ("{{person.email}}<table>{{{data.x}}}</table>", "<tr>@third.example</tr>"),
+        ("{{person.email}}<p><table><tr><td>{{{data.x}}}</td></tr></table>", "<tr>@third.example"),
+        ("<table><tr><td>{{{data.x}}}</td><td>{{person.email}}", "</td></tr></table>https://third.example/"),
+        ("<div>{{{data.x}}}</div>{{person.email}}", "</div>third.example/"),
+    ] {
+        assert!(run(source, value).is_err(), "{source} {value}");
+    }
+    for (source, value) in [
+        ("<table>{{{data.x}}}</table>{{person.email}}", "<tr><td>shop.example<td>x</tr>"),
+        ("{{person.email}}<div>{{{data.x}}}</div>", "<p>shop.example<p>https://shop.example/"),
+        ("{{person.email}}{{{data.x}}}", "<p>shop.example</p>"),
+        ("{{person.email}}{{{data.x}}}", ", see <b>shop.example</b>"),
+        (
+            "{{{data.x}}} {{person.email}}",
+            "<table><tr><td><a href=\"https://shop.example/\">x</a></td></tr></table>",
+        ),
+    ] {
+        assert!(run(source, value).is_ok(), "{source} {value}: {:?}", run(source, value));
+    }
 }

@@ -1,23 +1,30 @@
 //! Walks a program once for each way through its blocks that has a piece of its own, with marks in place of values.
 
 use super::comments;
-use super::nodes::{Flaw, Landing, Mark};
-use super::parser::{DEPTH_MAX, NODES_MAX, Parser, Stand, TooComplex, Trail};
+use super::found::{Found, address};
+use super::mark::{Mark, Marked, Of};
+use super::nodes::{Flaw, Landing};
+use super::parser::{DEPTH_MAX, NODES_MAX, Parser, TooComplex, Trail};
 use super::places::is_other_ground;
+use crate::render::elements::breaks_text;
 use crate::render::html::State;
+use crate::render::lines::At;
 use crate::render::lint::Lint;
 use crate::render::program::{Block, Op, ValueOp};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::render::tree::Tree;
+use std::collections::BTreeMap;
 
 /// Bytes that are read at most over all ways, where there is more than one.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
-type At = (usize, usize);
+/// Blocks that open or close lines or fields in one branch only: each of their combinations is read.
+const UNEVEN_BLOCKS_MAX: usize = 6;
 
-/// What is wrong with the places of a person's values, to a parser of HTML. Nothing, where there are none.
-pub(in crate::render) fn judge(ops: &[Op], fixed: &[Box<str>], place: &str) -> Vec<Lint> {
-    let Some(first) = first_person(ops) else { return Vec::new() };
-    let mut found = Found { place, at: first, lints: BTreeSet::new(), ..Found::default() };
+/// What is wrong with the places of a person's values, to a parser of HTML, and what it makes of the text otherwise; nothing
+/// where nothing depends on a person.
+pub(in crate::render) fn judge(ops: &[Op], fixed: &[Box<str>], place: &str) -> (Vec<Lint>, Tree) {
+    let Some(first) = first_person(ops) else { return (Vec::new(), Tree::default()) };
+    let mut found = Found::new(place, first);
     let bytes = fixed.iter().map(|text| text.len()).sum::<usize>().max(1);
     let ways = width(ops);
     if ways > 1 && ways.saturating_mul(bytes) > BYTES_MAX {
@@ -25,20 +32,47 @@ pub(in crate::render) fn judge(ops: &[Op], fixed: &[Box<str>], place: &str) -> V
             "its blocks have {ways} ways, which are more than can be read one by one beside {{{{person.…}}}}"
         );
         found.lint(first, cause, "make it shorter, choose among texts before sending, or split the template");
-        return found.into_lints();
+        return found.into_judgement();
     }
-    let scripting = fixed.iter().any(|text| text.to_ascii_lowercase().contains("noscript"));
-    for way in 0..ways {
-        let readers = if scripting { &[Scripting::Off, Scripting::On][..] } else { &[Scripting::Off][..] };
-        for scripting in readers {
-            Walk::new(fixed, *scripting, &mut found).run(ops, way);
+    let is_for_both = fixed
+        .iter()
+        .any(|text| memchr::memmem::find(text.to_ascii_lowercase().as_bytes(), b"noscript").is_some());
+    let readers = if is_for_both { &[Scripting::Off, Scripting::On][..] } else { &[Scripting::Off][..] };
+    let read = |found: &mut Found<'_>, taken: &BTreeMap<usize, Branch>| {
+        for way in 0..ways {
+            for scripting in readers {
+                if found.lints.is_empty() {
+                    Walk::new(fixed, *scripting, taken, found).run(ops, way);
+                }
+            }
         }
-        if !found.lints.is_empty() {
-            break;
+    };
+    read(&mut found, &BTreeMap::new());
+    let uneven: Vec<(usize, At)> = found.uneven_lines.iter().map(|(block, at)| (*block, *at)).collect();
+    let combinations = 1_usize << uneven.len().min(UNEVEN_BLOCKS_MAX);
+    if uneven.len() > UNEVEN_BLOCKS_MAX || (combinations * ways).saturating_mul(bytes) > BYTES_MAX {
+        let cause = format!(
+            "its blocks open or close elements (p, td, table and the like) in {} places: that gives more texts than can be \
+             read one by one beside {{{{person.…}}}}",
+            uneven.len()
+        );
+        found.lint(uneven[0].1, cause, "open and close elements on the same side of a block");
+    } else if !uneven.is_empty() {
+        for combination in 0..combinations {
+            let branch =
+                |place: usize| if combination >> place & 1 == 1 { Branch::Other } else { Branch::Body };
+            let taken = uneven.iter().enumerate().map(|(place, (block, _))| (*block, branch(place)));
+            read(&mut found, &taken.collect());
         }
     }
     found.judge_grounds();
-    found.into_lints()
+    found.into_judgement()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Branch {
+    Body,
+    Other,
 }
 
 /// What a reader makes of `noscript`: elements, or text that is not shown.
@@ -48,8 +82,12 @@ enum Scripting {
     On,
 }
 
+/// Where something depends on a person first.
 fn first_person(ops: &[Op]) -> Option<At> {
-    let in_block = |block: &Block| first_person(&block.body).or_else(|| first_person(&block.other));
+    let in_block = |block: &Block| {
+        let itself = block.origin.person.is_some().then_some(block.at);
+        itself.or_else(|| first_person(&block.body)).or_else(|| first_person(&block.other))
+    };
     ops.iter().find_map(|op| match op {
         Op::Fixed(_) => None,
         Op::Value(value) => value.origin.person.is_some().then_some(value.at),
@@ -73,88 +111,15 @@ fn block_width(block: &Block) -> usize {
     width(&block.body).saturating_add(width(&block.other))
 }
 
-/// What was found over all ways.
-#[derive(Default)]
-struct Found<'a> {
-    place: &'a str,
-    /// Of the first value about a person.
-    at: At,
-    lints: BTreeSet<Lint>,
-    /// The elements that are open behind each block, by where the block stands in memory.
-    behind: BTreeMap<usize, Stand>,
-    /// The first block behind which they differ.
-    uneven: Option<At>,
-    /// An element that changes how what stands around it is read.
-    other_ground: Option<String>,
-    /// An element that is read as text by some, and holds what others take for a tag.
-    ambiguous: Option<String>,
-}
-
-impl Found<'_> {
-    fn lint(&mut self, at: At, cause: impl Into<String>, fix: &str) {
-        self.lints.insert(Lint::new(self.place, at, cause, fix));
+/// Whether white space stands here, be it behind the ends of elements: no word goes on over it.
+fn is_before_space(text: &str) -> bool {
+    let mut rest = text;
+    while let Some(end) = rest.strip_prefix("</") {
+        rest = end.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+        let Some(behind) = rest.strip_prefix('>') else { return false };
+        rest = behind;
     }
-
-    fn into_lints(self) -> Vec<Lint> {
-        self.lints.into_iter().collect()
-    }
-
-    fn meet(&mut self, block: &Block, stand: Stand) {
-        let other = *self.behind.entry(std::ptr::from_ref(block).addr()).or_insert(stand);
-        if other != stand {
-            self.uneven.get_or_insert(block.at);
-        }
-    }
-
-    /// Ways that were not walked are the same to a parser only where this holds.
-    fn judge_grounds(&mut self) {
-        let Some(element) = self.other_ground.take() else { return };
-        if let Some(at) = self.uneven {
-            let cause = format!(
-                "the block leaves an element open or closed, and a {element} element, which parsers read in a way of its own, \
-                 is in one part with {{{{person.…}}}}"
-            );
-            self.lint(
-                at,
-                cause,
-                "open and close elements on the same side of the block, or take that element out",
-            );
-        }
-        if let Some(ambiguous) = self.ambiguous.take() {
-            let cause = format!(
-                "a tag within a {ambiguous} element, which not all parsers read as text beside a {element} element"
-            );
-            self.lint(self.at, cause, "take one of them out");
-        }
-    }
-
-    fn flaw(&mut self, flaw: Flaw) {
-        let (cause, fix) = match flaw {
-            Flaw::Comment(comments::Flaw::EndsInTag) => (
-                String::from(
-                    "a conditional comment ends inside a tag or element: Outlook would read {{person.…}} as part of it",
-                ),
-                "close in each comment what it opens",
-            ),
-            Flaw::Comment(comments::Flaw::EndsInOtherGround) => (
-                String::from(
-                    "a conditional comment leaves an element open that Outlook reads in a way of its own",
-                ),
-                "close in each comment what it opens",
-            ),
-            Flaw::Comment(comments::Flaw::CharacterData) => (
-                String::from("<![CDATA[ is a comment to some readers and text to others"),
-                "write &lt; and &amp; instead",
-            ),
-            Flaw::Style(what) => (
-                format!(
-                    "a style sheet beside {{{{person.…}}}} has {what}: what it fetches would depend on the value"
-                ),
-                "take it out of the style sheet, or {{person.…}} out of the HTML",
-            ),
-        };
-        self.lint(self.at, cause, fix);
-    }
+    rest.starts_with(|c: char| c.is_ascii_whitespace())
 }
 
 struct Walk<'a, 'f, 'p> {
@@ -163,16 +128,25 @@ struct Walk<'a, 'f, 'p> {
     found: &'f mut Found<'p>,
     parser: Parser,
     mark: Mark,
-    /// The values about a person that came, by the number of their marks.
+    /// The values that came, by the number of their marks.
     marked: Vec<&'a ValueOp>,
+    /// Which branch is taken of blocks that are uneven; of the others, as many ways tell.
+    taken: &'f BTreeMap<usize, Branch>,
     state: State,
     trail: Trail,
+    /// Where the tags end that came: their piece and byte, if they end a line or field.
+    tags: Vec<Option<(usize, usize)>>,
     /// What the comment that the text is in holds so far.
     comment: String,
 }
 
 impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
-    fn new(fixed: &'a [Box<str>], scripting: Scripting, found: &'f mut Found<'p>) -> Self {
+    fn new(
+        fixed: &'a [Box<str>],
+        scripting: Scripting,
+        taken: &'f BTreeMap<usize, Branch>,
+        found: &'f mut Found<'p>,
+    ) -> Self {
         let mark = Mark::random();
         Self {
             fixed,
@@ -181,8 +155,10 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
             parser: Parser::new(mark.clone(), scripting == Scripting::On),
             mark,
             marked: Vec::new(),
+            taken,
             state: State::Text,
             trail: Trail::default(),
+            tags: Vec::new(),
             comment: String::new(),
         }
     }
@@ -197,12 +173,14 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
         }
         self.parser.end();
         self.judge_landings();
+        let passed_over = self.parser.nodes().passed_over().into_iter();
+        self.found.tree.passed_over.extend(passed_over.filter_map(|tag| *self.tags.get(tag)?));
     }
 
     fn ops(&mut self, ops: &'a [Op], way: usize) -> Result<(), TooComplex> {
         for op in ops {
             match op {
-                Op::Fixed(index) => self.fixed(&self.fixed[*index])?,
+                Op::Fixed(index) => self.fixed(*index)?,
                 Op::Value(value) => self.value(value)?,
                 Op::If(branch) => self.block(&branch.block, way)?,
                 Op::With(with) => self.block(&with.block, way)?,
@@ -212,11 +190,20 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
         Ok(())
     }
 
-    fn fixed(&mut self, text: &'a str) -> Result<(), TooComplex> {
-        for byte in text.bytes() {
+    fn fixed(&mut self, piece: usize) -> Result<(), TooComplex> {
+        let text = &*self.fixed[piece];
+        let mut at = 0;
+        while at < text.len() {
+            let (passed, behind) = self.state.pass(&text.as_bytes()[at..]);
+            if matches!(self.state, State::Comment { .. }) {
+                self.comment.push_str(&text[at..at + passed]);
+            }
+            (self.state, at) = (behind, at + passed);
+            let Some(byte) = text.as_bytes().get(at) else { break };
             let before = self.state;
-            self.state = before.step(byte);
-            self.note(before, byte);
+            self.state = before.step(*byte);
+            self.note(before, *byte, (piece, at));
+            at += 1;
         }
         self.parser.feed(text)?;
         if self.scripting == Scripting::Off && self.parser.trail() != self.trail {
@@ -228,7 +215,7 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
         Ok(())
     }
 
-    fn note(&mut self, before: State, byte: u8) {
+    fn note(&mut self, before: State, byte: u8, at: (usize, usize)) {
         if matches!(self.state, State::Comment { .. }) {
             if !matches!(before, State::Comment { .. }) {
                 self.comment.clear();
@@ -246,6 +233,9 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
         }
         let tag = before.tag();
         self.trail.add(tag);
+        let text = &self.fixed[at.0][at.1 + 1..];
+        self.tags
+            .extend(tag.map(|tag| (breaks_text(tag.name.as_str()) && !is_before_space(text)).then_some(at)));
         if let Some(tag) = tag
             && is_other_ground(tag.name.as_str())
         {
@@ -258,10 +248,12 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
             self.state = State::Comment { dashes: 0 };
             self.comment.push('x');
         }
-        if value.origin.person.is_none() {
-            return self.parser.feed("x");
-        }
-        let mark = self.mark.of(self.marked.len());
+        let of = match value.origin.person {
+            Some(_) => Of::Person,
+            None if value.raw => Of::Job,
+            None => return self.parser.feed("x"),
+        };
+        let mark = self.mark.of(Marked { number: self.marked.len(), of });
         self.marked.push(value);
         self.parser.feed(&mark)
     }
@@ -270,15 +262,19 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
         self.edge(block);
         let body = width(&block.body);
         let way = way % block_width(block);
-        if way < body {
-            let before = self.parser.stand();
-            self.ops(&block.body, way)?;
-            // The first turn of a loop, and the one behind it.
-            if self.parser.stand() != before {
-                self.found.uneven.get_or_insert(block.at);
+        let (branch, way) = match self.taken.get(&address(block)) {
+            Some(branch) => (*branch, way),
+            None if way < body => (Branch::Body, way),
+            None => (Branch::Other, way - body),
+        };
+        match branch {
+            Branch::Body => {
+                let before = self.parser.stand();
+                self.ops(&block.body, way)?;
+                // The first turn of a loop, and the one behind it.
+                self.found.compare(block, before, self.parser.stand());
             }
-        } else {
-            self.ops(&block.other, way - body)?;
+            Branch::Other => self.ops(&block.other, way)?,
         }
         self.edge(block);
         self.found.meet(block, self.parser.stand());
@@ -308,6 +304,7 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
             self.found.lint(value.at, cause, "put a space between the URL and the value");
         }
         nodes.judge_styles();
+        nodes.judge_moves();
         let mut seen: Vec<Option<Landing>> = vec![None; self.marked.len()];
         for (number, landing) in nodes.landings.borrow().iter() {
             let Some(place) = seen.get_mut(*number) else { continue };
@@ -315,12 +312,19 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
                 Some(if place.is_some() { Landing::Bad("elements that are repeated") } else { *landing });
         }
         for (value, landing) in self.marked.iter().zip(seen) {
+            if value.origin.person.is_none() {
+                if landing == Some(Landing::BeforeTable) {
+                    self.found.tree.rows.insert(value.at);
+                }
+                continue;
+            }
             let place = match landing {
                 Some(Landing::Shown) => continue,
                 Some(Landing::Text(node)) => match nodes.hidden_in(node) {
                     None => continue,
                     Some(element) => element,
                 },
+                Some(Landing::BeforeTable) => String::from("a table, outside of its cells"),
                 Some(Landing::Bad(place)) => place.to_owned(),
                 None => String::from("what parsers leave out"),
             };
