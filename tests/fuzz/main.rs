@@ -1,7 +1,7 @@
 //! Everything that reads what strangers write, fed with mutated input for a bounded time, on stable Rust and without
 //! instruments. What makes an answer new keeps its input, so runs wander on from there.
 //!
-//! `FUZZ_SECONDS` is the time of each target (2), `FUZZ_SEED` repeats a run. A failure prints its input.
+//! `FUZZ_SECONDS` is the time of each target (2), `FUZZ_INPUTS` how many it is fed at least (200), `FUZZ_SEED` repeats a run. A failure prints its input.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -16,6 +16,7 @@ mod jobs;
 mod message;
 mod mutate;
 mod session;
+mod values;
 
 use mutate::Mutator;
 use std::collections::HashSet;
@@ -31,17 +32,28 @@ const CORPUS_MAX: usize = 2000;
 
 /// Feeds `judge` with the seeds and with what grows from them. `judge` panics when something does not hold; what it
 /// returns tells kinds of answers apart. `words` are put in whole.
-pub fn fuzz<A: Hash>(seeds: &[&[u8]], words: &[&[u8]], mut judge: impl FnMut(&[u8], &mut Mutator) -> A) {
+pub fn fuzz<A: Hash>(seeds: &[&[u8]], words: &[&[u8]], judge: impl FnMut(&[u8], &mut Mutator) -> A) {
     let seed = number("FUZZ_SEED").unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is past 1970");
         now.as_nanos() as u64
     });
+    fuzz_from(seed, seeds, words, judge);
+}
+
+/// As [`fuzz`], the same each time.
+fn fuzz_from<A: Hash>(
+    seed: u64,
+    seeds: &[&[u8]],
+    words: &[&[u8]],
+    mut judge: impl FnMut(&[u8], &mut Mutator) -> A,
+) {
     let end = Instant::now() + Duration::from_secs(number("FUZZ_SECONDS").unwrap_or(SECONDS));
     let mut mutator = Mutator::new(seed);
     let mut corpus: Vec<Vec<u8>> = seeds.iter().map(|seed| seed.to_vec()).collect();
     let (mut kinds, hasher) = (HashSet::new(), RandomState::new());
     let mut tried = 0u64;
-    while tried < INPUTS_MIN || Instant::now() < end {
+    let inputs_min = number("FUZZ_INPUTS").unwrap_or(INPUTS_MIN);
+    while tried < inputs_min || Instant::now() < end {
         let input = match corpus.get(tried as usize) {
             Some(seed) if tried < seeds.len() as u64 => seed.clone(),
             _ => mutator.mutate(&corpus, words),
