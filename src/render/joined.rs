@@ -14,11 +14,12 @@ pub(super) struct Joined {
 impl Joined {
     pub fn of(html: &str) -> Self {
         let mut joined = Self { text: String::with_capacity(html.len()), stretches: Vec::new() };
+        let last_end = memchr::memrchr(b'>', html.as_bytes()).unwrap_or(0);
         let mut from = 0;
         while let Some(open) = memchr::memchr(b'<', &html.as_bytes()[from..]) {
             let start = from + open;
             joined.put(html, from..start);
-            let Some(end) = markup_end(html, start) else {
+            let Some(end) = markup_end(html, start, last_end) else {
                 joined.put(html, start..start + 1);
                 from = start + 1;
                 continue;
@@ -54,16 +55,18 @@ impl Joined {
     }
 }
 
-/// The end of a tag or comment; none where the sign stands for itself.
-fn markup_end(html: &str, start: usize) -> Option<usize> {
+/// The end of a tag or comment; none where the sign stands for itself. Nothing is looked for behind the last `>`, nor for
+/// each `<` of many to where the text ends.
+fn markup_end(html: &str, start: usize, last_end: usize) -> Option<usize> {
     let rest = &html[start..];
     if rest.starts_with("<!--") {
         return Some(comment_end(html, start));
     }
     let name = rest[1..].trim_start_matches('/');
-    let is_tag = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '!');
-    let end = memchr::memchr(b'>', rest.as_bytes()).filter(|_| is_tag)?;
-    Some(start + end + 1)
+    if start > last_end || !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '!') {
+        return None;
+    }
+    memchr::memchr(b'>', rest.as_bytes()).map(|end| start + end + 1)
 }
 
 fn breaks(markup: &str) -> bool {
@@ -87,6 +90,17 @@ mod tests {
         ] {
             assert_eq!(Joined::of(html).text, text, "{html}");
         }
+    }
+
+    #[test]
+    fn signs_that_begin_no_tag_are_walked_once() {
+        // By its square, a minute and more.
+        for opened in ["<", "</", "<a", "<!", "< ", "<1 ", "<////"] {
+            let html = format!("{}{}", "<".repeat(9), opened.repeat(2_000_000 / opened.len()));
+            assert_eq!(Joined::of(&html).text, html, "{opened}");
+        }
+        let ended = format!("{}>", "< ".repeat(1_000_000));
+        assert_eq!(Joined::of(&ended).text, ended);
     }
 
     #[test]
