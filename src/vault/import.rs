@@ -7,7 +7,8 @@ mod tokens_out;
 
 pub use tokens_out::TokensOut;
 
-use super::draft::{Cleared, Column, Draft, Refusal};
+use super::cause::Refusal;
+use super::draft::{Cleared, Column, Draft};
 use super::error::VaultError;
 use super::writer::{AddressChange, Change, Put, Stored, Writer};
 use crate::nearest::did_you_mean;

@@ -1,6 +1,7 @@
 //! What a person looks like after a draft: the draft's values over those already known, tokens kept.
 
-use super::draft::{Cause, Draft, Refusal};
+use super::cause::{Cause, Refusal};
+use super::draft::Draft;
 use crate::job::{Token, TokenKind};
 use crate::person::{Consent, EMAIL, PHONE, Person, PersonBuilder};
 

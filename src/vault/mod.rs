@@ -5,6 +5,7 @@
 
 pub mod address;
 mod batch_index;
+mod cause;
 mod doubt;
 pub mod draft;
 mod envelope;
@@ -33,7 +34,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use draft::{Cause, Cleared, Column, Draft, Refusal, Unclearable};
+pub use cause::{Cause, Refusal};
+pub use draft::{Cleared, Column, Draft, Unclearable};
 pub use error::{Damaged, DamagedPart, Trouble, VaultError, Withheld};
 pub use reader::{Found, Reader};
 pub use root_key::{BadRootKey, ROOT_KEY_BYTES, RootKey};

@@ -1,7 +1,8 @@
 //! The write path: drafts to people, a batch a transaction, on the one connection that writes.
 
 use super::batch_index::{BatchIndex, kind_number};
-use super::draft::{Cause, Draft, Refusal};
+use super::cause::{Cause, Refusal};
+use super::draft::Draft;
 use super::error::{Damaged, DamagedPart, VaultError, io_error, store_error};
 use super::keyring::{Keyring, LookupHash, LookupOf};
 use super::mark::Mark;

@@ -3,7 +3,8 @@
 use super::{HeaderFault, ImportError, Options, ROW_BYTES_MAX, Row};
 use crate::table::{Cells, Key, RowFlaw, Table, TableFault};
 use crate::vault::address::{Phone, PhoneFault};
-use crate::vault::draft::{Cause, Column, Draft, Refusal};
+use crate::vault::cause::{Cause, Refusal};
+use crate::vault::draft::{Column, Draft};
 use std::io::Read;
 use zeroize::Zeroizing;
 

@@ -4,7 +4,8 @@
 use super::{ImportError, Options, ROW_BYTES_MAX, Row};
 use crate::job::NUMBER_KEY;
 use crate::table::Decoded;
-use crate::vault::draft::{Cause, Column, Draft, Refusal};
+use crate::vault::cause::{Cause, Refusal};
+use crate::vault::draft::{Column, Draft};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeSet;
 use std::fmt;
