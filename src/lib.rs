@@ -10,6 +10,7 @@ pub mod app;
 pub mod byte_search;
 pub mod cli;
 pub mod config;
+pub mod counted;
 pub mod custody;
 pub mod engine;
 pub mod exit;

@@ -15,6 +15,7 @@ const ARCHITECTURE_LINES_MAX: usize = 150;
 const NOUNS: &[&str] = &[
     "address",
     "byte_search",
+    "counted",
     "engine",
     "exit",
     "fault",
