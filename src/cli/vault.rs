@@ -256,8 +256,8 @@ fn put(
         draft.set_named(name, value).map_err(CliError::failed)?;
     }
     let draft = draft.checked().and_then(|draft| draft.spelled(&purposes)).map_err(CliError::failed)?;
-    if draft.names_a_nobodys(&purposes) {
-        let _ = writeln!(streams.errors, "warning: {}", import::nobodys(&purposes));
+    for notice in draft.notices() {
+        let _ = writeln!(streams.errors, "warning: {}", import::told_of(notice, &purposes));
     }
     let stored = put_one(&draft, settings, streams.errors)?;
     show.stored(None, &stored, streams.output)

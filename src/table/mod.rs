@@ -6,13 +6,17 @@
 //! mark that is not closed, or closed in the middle of a value.
 
 mod decode;
+mod form;
 mod record;
 #[cfg(test)]
 mod tests;
 
 pub use decode::Decoded;
+pub use form::Form;
 
+use crate::counted::counted;
 use record::{LINES_IN_FIELD_MAX, Reader};
+use std::borrow::Cow;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -27,6 +31,8 @@ pub enum TableFault {
         "it is a workbook (xlsx, xls, ods, numbers), not a table; in the program that made it, save it as CSV UTF-8"
     )]
     Workbook,
+    #[error("{0}; {fix}", fix = .0.fix())]
+    NoTable(Form),
     #[error("column {0} has no name in the first line")]
     Nameless(usize),
     #[error("the name of column {0} is not UTF-8; save the file as UTF-8")]
@@ -57,8 +63,10 @@ pub enum RowFlaw {
          missing"
     )]
     HoldsRows { line: u64 },
-    #[error("{found} columns where the header has {expected}")]
+    #[error("{} where the header has {expected}", counted(*.found as u64, "column"))]
     ColumnCount { found: usize, expected: usize },
+    #[error("column {column} holds something and has no name in the first line")]
+    Nameless { column: usize },
 }
 
 /// What a row is known by, to tell a row from a line of a value.
@@ -77,6 +85,8 @@ pub struct Table<R> {
     /// Columns of the header with those that have no name, behind the last that has one.
     width: usize,
     key: Option<Key>,
+    /// No row was read yet.
+    is_at_start: bool,
 }
 
 /// One row that is not blank.
@@ -119,8 +129,14 @@ impl<R: Read> Table<R> {
             }
         }
         let width = reader.cells().ends.len();
-        let header = names(reader.cells())?;
-        Ok(Self { reader, header, width, key: None })
+        let header = names(reader.cells()).map_err(|fault| match fault {
+            // Markdown has a bar before the first name.
+            TableFault::Nameless(1) | TableFault::NoTable(Form::Index) if reader.separator() == b'|' => {
+                TableFault::NoTable(Form::Drawn)
+            }
+            fault => fault,
+        })?;
+        Ok(Self { reader, header, width, key: None, is_at_start: true })
     }
 
     /// The names of the columns.
@@ -150,6 +166,9 @@ impl<R: Read> Table<R> {
                 break;
             }
         }
+        if std::mem::take(&mut self.is_at_start) && form::is_ruling(self.reader.cells().bytes) {
+            return Err(TableFault::NoTable(Form::Drawn));
+        }
         let columns = self.header.len();
         let flaw = self.reader.flaw(self.key, columns);
         let cells = self.reader.cells();
@@ -168,6 +187,7 @@ fn names(cells: Cells<'_>) -> Result<Vec<String>, TableFault> {
     let named = names.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1);
     names.truncate(named);
     match names.iter().position(String::is_empty) {
+        Some(0) if form::has_index(&names) => Err(TableFault::NoTable(Form::Index)),
         Some(at) => Err(TableFault::Nameless(at + 1)),
         None => Ok(names),
     }
@@ -201,23 +221,13 @@ pub fn is_failed_formula(value: &str) -> bool {
     name.is_some_and(|name| (3..=20).contains(&name.chars().count()) && name.chars().all(is_of_name))
 }
 
-/// What programs write where they have no value: databases, pandas, JavaScript. Nobody is called so; `Null`, `Nan` and `None`
-/// somebody is.
-pub fn is_no_value(value: &str) -> bool {
-    const WORDS: [&str; 11] = [
-        "NULL",
-        "null",
-        "(null)",
-        "(NULL)",
-        "<null>",
-        "\\N",
-        "NaN",
-        "nan",
-        "NaT",
-        "undefined",
-        "[object Object]",
-    ];
-    WORDS.contains(&value)
+/// A spreadsheet would run a cell that begins so; an apostrophe in front makes it a text.
+pub fn harmless(cell: &str) -> Cow<'_, str> {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+        format!("'{cell}").into()
+    } else {
+        cell.into()
+    }
 }
 
 /// What stands in `="..."`, a formula that is nothing but a text.
@@ -246,8 +256,11 @@ impl<'a> Cells<'a> {
     fn of_header(self, columns: usize, width: usize) -> Result<Self, RowFlaw> {
         let is_empty = |cell: &[u8]| cell.iter().all(u8::is_ascii_whitespace);
         let found = self.ends.len();
-        if !(columns..=width).contains(&found) || !self.iter().skip(columns).all(is_empty) {
+        if !(columns..=width).contains(&found) {
             return Err(RowFlaw::ColumnCount { found, expected: columns });
+        }
+        if let Some(at) = self.iter().skip(columns).position(|cell| !is_empty(cell)) {
+            return Err(RowFlaw::Nameless { column: columns + at + 1 });
         }
         Ok(Self { ends: &self.ends[..columns], ..self })
     }

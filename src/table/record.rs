@@ -1,7 +1,7 @@
 //! Cuts the text into rows and values. By hand, since a quotation mark that stays open has to be told with the line where it
 //! opened, which the csv crate does not say.
 
-use super::{Cells, Decoded, Key, RowFlaw, TableFault};
+use super::{Cells, Decoded, Form, Key, RowFlaw, TableFault};
 use std::io::{BufRead, Read};
 use zeroize::Zeroizing;
 
@@ -72,6 +72,9 @@ impl<R: Read> Reader<R> {
         if WORKBOOKS.iter().any(|mark| start.starts_with(mark)) {
             return Err(TableFault::Workbook);
         }
+        if let Some(form) = Form::of(start) {
+            return Err(TableFault::NoTable(form));
+        }
         let cr_ends = has_cr_line_ends(start);
         let (separator, used) = match stated_separator(start) {
             Some((separator, used)) => (separator, used),
@@ -80,6 +83,10 @@ impl<R: Read> Reader<R> {
         input.consume(used);
         let line = if used > 0 { 2 } else { 1 };
         Ok(Self { input, separator, cr_ends, row_bytes_max, row: Record::default(), line, after_cr: false })
+    }
+
+    pub fn separator(&self) -> u8 {
+        self.separator
     }
 
     pub fn position(&self) -> u64 {

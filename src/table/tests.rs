@@ -110,7 +110,7 @@ fn rows_of_another_width_are_refused_and_the_next_is_read() {
         rows,
         [
             (2, counted(2)),
-            (3, counted(4)),
+            (3, Err(RowFlaw::Nameless { column: 4 })),
             (4, counted(6)),
             good(5, &["1", "2", "3"]),
             good(6, &["1", "2", "3"])
@@ -218,4 +218,37 @@ proptest! {
         let whole = read_in(&bytes, usize::MAX).map_err(|fault| fault.to_string());
         prop_assert_eq!(read_in(&bytes, piece).map_err(|fault| fault.to_string()), whole);
     }
+}
+
+#[test]
+fn b11_what_is_no_table_is_told_for_what_it_is() {
+    let utf_32: Vec<u8> =
+        "\u{feff}email,name\na@x.test,A\n".chars().flat_map(|c| (c as u32).to_le_bytes()).collect();
+    for (file, form) in [
+        (&b"\x1f\x8b\x08\x00rest"[..], Form::Compressed),
+        (b"<table><tr><td>email</td></tr></table>", Form::Markup),
+        (b"\xef\xbb\xbf\r\n<!DOCTYPE html>\n", Form::Markup),
+        (b"[{\"email\":\"a@x.test\"}]", Form::Json),
+        (b"{\"email\":\"a@x.test\"}\n", Form::Json),
+        (&utf_32, Form::NoText),
+        (b"+-------+------+\n| email | name |\n+-------+------+\n| a@x.test | A |\n", Form::Drawn),
+        (b"| email | name |\n|---|:--|\n| a@x.test | A |\n", Form::Drawn),
+        (b" email         | name \n---------------+------\n a@x.test | A\n(1 row)\n", Form::Drawn),
+        (b",email,phone\n0,a@x.test,\n", Form::Index),
+        (b"\"\",\"email\",\"n\"\n\"1\",\"a@x.test\",NA\n", Form::Index),
+    ] {
+        let fault = read_in(file, 7).unwrap_err();
+        assert!(matches!(fault, TableFault::NoTable(told) if told == form), "{form:?}: {fault:?}");
+    }
+    assert!(matches!(read_in(b",dana@x.test,Dana\n", 7).unwrap_err(), TableFault::Nameless(1)));
+    let (_, rows) = read(b"email|name\n--a@x.test|-\n");
+    assert_eq!(rows[0].0, 2);
+}
+
+#[test]
+fn b11_a_value_in_a_column_without_a_name_is_told_by_its_column() {
+    let (_, rows) = read(b"email,name,,,\na@x.test,A,,,\nb@x.test,B,,stray,\nc@x.test\n");
+    assert_eq!(rows[1].1, Err(RowFlaw::Nameless { column: 4 }));
+    let told = rows[2].1.as_ref().unwrap_err().to_string();
+    assert_eq!(told, "1 column where the header has 2");
 }

@@ -1,6 +1,8 @@
 //! Why something about a person is not stored: the column and the cause, never the value.
 
 use super::address::{AddressFault, PhoneFault};
+use super::value::NoValue;
+use crate::counted::counted;
 use std::sync::Arc;
 
 /// Why a row, or one column of it, was refused.
@@ -34,10 +36,10 @@ pub enum Cause {
         "is what a spreadsheet writes where a formula failed (such as #N/A) or a column was too narrow (###); people would be addressed by it"
     )]
     SheetError,
-    #[error(
-        "is what programs write where they have no value (NULL, NaN, undefined ...); people would be addressed by it: leave the cell empty"
-    )]
-    NoValue,
+    #[error("{0}")]
+    NoValue(NoValue),
+    #[error("begins with the apostrophe by which spreadsheets mark a text; save the column without it")]
+    TextMark,
     #[error("not UTF-8; save the file as UTF-8")]
     Utf8,
     #[error(
@@ -63,7 +65,7 @@ pub enum Cause {
     Day,
     #[error("has neither email nor phone, and no token of a person already in the vault")]
     NoAddress,
-    #[error("{found} columns where the header has {expected}")]
+    #[error("{} where the header has {expected}", counted(*.found as u64, "column"))]
     ColumnCount { found: usize, expected: usize },
     #[error("not valid JSON at character {0} of the line")]
     Json(usize),

@@ -3,10 +3,12 @@
 
 use super::address::{Address, Phone};
 use super::cause::{Cause, Refusal};
+use super::value::{self, Notice, Words};
 use crate::job::{Token, TokenKind};
 use crate::person::{Consent, EMAIL, FIELD_NAME_BYTES_MAX, FIELD_VALUE_BYTES_MAX, PHONE};
 use crate::purpose::{self, Known, Standing, is_purpose};
 use crate::table;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -91,6 +93,9 @@ pub struct Draft {
     pub(super) keep_until: Option<Box<str>>,
     /// Fields that go where the draft has no value for them.
     cleared: Option<Cleared>,
+    /// How cells are read; none for what a person has typed, which is what it says.
+    words: Option<Words>,
+    notices: BTreeSet<Notice>,
     bytes: usize,
 }
 
@@ -146,6 +151,16 @@ impl Unclearable {
 }
 
 impl Draft {
+    /// One of a list, in which there is more than values.
+    pub fn of_list(words: &Words) -> Self {
+        Self { words: Some(words.clone()), ..Self::default() }
+    }
+
+    /// What may be wrong about it.
+    pub fn notices(&self) -> impl Iterator<Item = Notice> {
+        self.notices.iter().copied()
+    }
+
     /// Takes one value; an empty one is as if the column were absent.
     ///
     /// # Errors
@@ -203,20 +218,18 @@ impl Draft {
     ///
     /// # Errors
     /// [`Cause::NearPurpose`].
-    pub fn spelled(self, known: &Known) -> Result<Self, Refusal> {
-        let slip = self.consents.iter().find_map(|(purpose, _)| match known.standing(purpose) {
-            Standing::SlipOf(meant) => Some(Cause::NearPurpose(meant.into())),
-            Standing::Named | Standing::Nobodys => None,
-        });
-        match slip {
-            Some(cause) => Err(Refusal { column: Some("consent".into()), cause }),
-            None => Ok(self),
+    pub fn spelled(mut self, known: &Known) -> Result<Self, Refusal> {
+        for (purpose, _) in &self.consents {
+            match known.standing(purpose) {
+                Standing::Named => {}
+                Standing::Nobodys => _ = self.notices.insert(Notice::NobodysPurpose),
+                Standing::SlipOf(meant) => {
+                    let cause = Cause::NearPurpose(meant.into());
+                    return Err(Refusal { column: Some("consent".into()), cause });
+                }
+            }
         }
-    }
-
-    /// Whether it says something of a purpose for which nobody can mail.
-    pub fn names_a_nobodys(&self, known: &Known) -> bool {
-        self.consents.iter().any(|(purpose, _)| known.standing(purpose) == Standing::Nobodys)
+        Ok(self)
     }
 
     /// What it says of purposes, about nobody in particular.
@@ -226,10 +239,18 @@ impl Draft {
 
     fn take(&mut self, column: &Column, value: &str) -> Result<(), Cause> {
         let trimmed = value.trim();
-        if trimmed.is_empty() {
+        if trimmed.is_empty() || self.words.as_ref().is_some_and(|words| words.is_empty_word(trimmed)) {
             return Ok(());
         }
+        if !matches!(column, Column::Consent | Column::Answer(_)) {
+            let looked = match &self.words {
+                Some(words) => words.look(trimmed),
+                None => value::broken(trimmed),
+            };
+            looked.map_err(Cause::NoValue)?;
+        }
         match column {
+            Column::Email | Column::Phone if trimmed.starts_with('\'') => Err(Cause::TextMark),
             Column::Email => put_once(&mut self.email, Address::parse(trimmed).map_err(Cause::Email)?),
             Column::Phone => put_once(&mut self.phone, Phone::parse(trimmed).map_err(Cause::Phone)?),
             Column::Token => self.take_token(trimmed, None),
@@ -268,9 +289,10 @@ impl Draft {
         if table::is_failed_formula(value.trim()) {
             return Err(Cause::SheetError);
         }
-        if table::is_no_value(value.trim()) {
-            return Err(Cause::NoValue);
+        if value::is_marked_as_text(value.trim()) {
+            return Err(Cause::TextMark);
         }
+        self.notices.extend(value::oddity(value).filter(|_| self.words.is_some()));
         if self.fields.iter().any(|(known, _)| known == name) {
             return Err(Cause::Twice);
         }
@@ -377,7 +399,7 @@ mod tests {
             Draft::default().set_named("first_name", fine).unwrap();
         }
         for none in ["NULL", "null", " NaN", "nan", "(null)", "\\N", "undefined", "[object Object]"] {
-            assert_eq!(refusal("first_name", none), Cause::NoValue, "{none}");
+            assert!(matches!(refusal("first_name", none), Cause::NoValue(_)), "{none}");
         }
         for fine in ["Null", "Nan", "None", "Undefined Ltd", "NULL & Sons", "N"] {
             Draft::default().set_named("first_name", fine).unwrap();

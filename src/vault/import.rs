@@ -3,13 +3,15 @@
 
 mod csv_rows;
 mod ndjson_rows;
+mod storage;
 mod tokens_out;
 
-pub use tokens_out::TokensOut;
+pub use tokens_out::{Amiss, TokensOut};
 
 use super::cause::Refusal;
 use super::draft::{Cleared, Column, Draft};
 use super::error::VaultError;
+use super::value::{Notice, Words};
 use super::writer::{AddressChange, Change, Put, Stored, Writer};
 use crate::nearest::did_you_mean;
 use crate::purpose::Known;
@@ -22,6 +24,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
+use storage::{Storage, Trial};
 use zeroize::Zeroizing;
 
 /// Longest row, in bytes.
@@ -90,8 +93,8 @@ pub trait Observer {
     /// A row was refused.
     fn refused(&mut self, line: u64, refusal: &Refusal);
 
-    /// A row that is taken says something of a purpose that nobody can mail for.
-    fn nobodys_purpose(&mut self, _line: u64) {}
+    /// A row that is taken may be wrong.
+    fn noticed(&mut self, _line: u64, _notice: Notice) {}
 
     /// How far the file has been read.
     fn progress(&mut self, _bytes: u64, _so_far: &Summary) {}
@@ -135,6 +138,7 @@ pub struct Options {
     pub consent_for: Option<Arc<str>>,
     /// What the configuration knows of.
     pub purposes: Known,
+    pub words: Words,
 }
 
 impl Options {
@@ -147,6 +151,7 @@ impl Options {
             cleared: None,
             consent_for: None,
             purposes: Known::default(),
+            words: Words::default(),
         }
     }
 
@@ -234,6 +239,29 @@ pub fn import(
     options: &Options,
     observer: &mut dyn Observer,
 ) -> Result<Summary, ImportError> {
+    store(Storage::Vault(writer), input, options, observer)
+}
+
+/// What [`import`] would come to, with nothing stored. Without a writer, as into a new vault. A person's second row may be told as a
+/// change where it says the same.
+///
+/// # Errors
+/// As [`import`].
+pub fn rehearse(
+    writer: Option<&mut Writer>,
+    input: impl Read,
+    options: &Options,
+    observer: &mut dyn Observer,
+) -> Result<Summary, ImportError> {
+    store(Storage::Trial(Trial::on(writer)), input, options, observer)
+}
+
+fn store(
+    mut storage: Storage<'_>,
+    input: impl Read,
+    options: &Options,
+    observer: &mut dyn Observer,
+) -> Result<Summary, ImportError> {
     let mut rows = match options.format {
         Format::Csv => Rows::Csv(CsvRows::open(input, options)?),
         Format::Ndjson => Rows::Ndjson(NdjsonRows::open(input, options)),
@@ -250,28 +278,32 @@ pub fn import(
         batch.add(row, &mut summary, observer);
         if batch.drafts.len() == BATCH_ROWS_MAX || rows.position() - batch.from >= BATCH_BYTES_MAX {
             if let Some(cleared) = unchecked.take_if(|_| rows.are_all_named()) {
-                check_cleared(cleared, &rows.names(), writer)?;
+                check_cleared(cleared, &rows.names(), &storage)?;
             }
-            batch.store(writer, &mut summary, observer)?;
+            batch.store(&mut storage, &mut summary, observer)?;
             batch.from = rows.position();
             observer.progress(rows.position(), &summary);
         }
     };
     if let Some(cleared) = unchecked {
-        check_cleared(cleared, &rows.names(), writer)?;
+        check_cleared(cleared, &rows.names(), &storage)?;
     }
     // The good rows before an unreadable place are kept.
-    batch.store(writer, &mut summary, observer)?;
+    batch.store(&mut storage, &mut summary, observer)?;
     observer.progress(rows.position(), &summary);
-    writer.settle()?;
+    storage.settle()?;
     ended.map(|()| summary)
 }
 
 /// A field that is nowhere is a slip, and would go on being known under its right name. Told before the first row is stored; in NDJSON,
 /// where a later row may have it, before the last ones are.
-fn check_cleared(cleared: &Cleared, in_file: &BTreeSet<&str>, writer: &Writer) -> Result<(), ImportError> {
+fn check_cleared(
+    cleared: &Cleared,
+    in_file: &BTreeSet<&str>,
+    storage: &Storage<'_>,
+) -> Result<(), ImportError> {
     let wanted: Vec<&str> = cleared.names().filter(|name| !in_file.contains(name)).collect();
-    let known = writer.field_names(&wanted)?;
+    let known = storage.field_names(&wanted)?;
     match wanted.into_iter().find(|name| !known.contains(*name)) {
         None => Ok(()),
         Some(name) => {
@@ -307,22 +339,20 @@ impl Batch<'_> {
 
     fn judged(&self, draft: Draft, line: u64, observer: &mut dyn Observer) -> Result<Draft, Refusal> {
         let draft = draft.spelled(&self.options.purposes)?;
-        if draft.names_a_nobodys(&self.options.purposes) {
-            observer.nobodys_purpose(line);
-        }
+        draft.notices().for_each(|notice| observer.noticed(line, notice));
         Ok(draft)
     }
 
     fn store(
         &mut self,
-        writer: &mut Writer,
+        storage: &mut Storage<'_>,
         summary: &mut Summary,
         observer: &mut dyn Observer,
     ) -> Result<(), ImportError> {
         if self.drafts.is_empty() {
             return Ok(());
         }
-        let answers = writer.put_batch(&self.drafts, self.options.address_change)?;
+        let answers = storage.put(&self.drafts, self.options.address_change)?;
         self.drafts.clear();
         for ((line, matched), put) in self.of.drain(..).zip(&answers) {
             summary.count(put);

@@ -87,8 +87,19 @@ impl Writer {
         let path = self.path.clone();
         let has = progress::reached(&self.db).map_err(store_error(&path))?;
         let beyond = self.mark.before_write(has).map_err(io_error(&path))?;
-        let (answers, has) = self.put_all(&keys, drafts, change, beyond).map_err(store_error(&path))?;
+        let (answers, has) = self.put_all(&keys, drafts, change, Some(beyond)).map_err(store_error(&path))?;
         self.mark.raise(has);
+        Ok(answers)
+    }
+
+    /// What [`Self::put_batch`] would answer. Nothing is stored.
+    ///
+    /// # Errors
+    /// [`VaultError`] when the file cannot be read.
+    pub fn try_batch(&mut self, drafts: &[Draft], change: AddressChange) -> Result<Vec<Put>, VaultError> {
+        let keys = self.keys.clone();
+        let path = self.path.clone();
+        let (answers, _) = self.put_all(&keys, drafts, change, None).map_err(store_error(&path))?;
         Ok(answers)
     }
 
@@ -108,12 +119,13 @@ impl Writer {
         store::checkpoint(&self.db).map_err(store_error(&self.path))
     }
 
+    /// `beyond` is the number from which new people are counted; without one nothing is kept.
     fn put_all(
         &mut self,
         keys: &Keyring,
         drafts: &[Draft],
         address_change: AddressChange,
-        beyond: i64,
+        beyond: Option<i64>,
     ) -> rusqlite::Result<(Vec<Put>, i64)> {
         let db = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let named: Vec<Named> = drafts.iter().map(|draft| Named::of(keys, draft)).collect();
@@ -122,7 +134,7 @@ impl Writer {
         let mut roll = Roll::default();
         roll.look(&db, keys, Moment::default())?;
         let reached = progress::reached(&db)?;
-        let first = reached.max(beyond);
+        let first = reached.max(beyond.unwrap_or(reached));
         let mut batch = Batch {
             keys,
             roll,
@@ -139,7 +151,7 @@ impl Writer {
             answers.push(batch.put(draft, named)?);
         }
         let Batch { index, next, has_updated, edits, .. } = batch;
-        if next == first && !has_updated {
+        if beyond.is_none() || next == first && !has_updated {
             return Ok((answers, reached));
         }
         index.write_back(&db)?;

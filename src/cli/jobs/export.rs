@@ -5,6 +5,7 @@ use super::{Ended, Output, Place, line};
 use crate::cli::Exit;
 use crate::cli::files::unwritable;
 use crate::journal::ledger::Entry;
+use crate::table;
 use clap::{Args, ValueEnum};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -99,7 +100,9 @@ impl<W: Write> Sheet<W> {
     fn add(&mut self, entry: &Entry) -> io::Result<()> {
         match self {
             Self::Ndjson(out) => line(out, entry),
-            Self::Csv(sheet) => Ok(sheet.write_record(cells(entry).map(harmless))?),
+            Self::Csv(sheet) => {
+                Ok(sheet.write_record(cells(entry).map(|cell| table::harmless(&cell).into_owned()))?)
+            }
         }
     }
 
@@ -133,9 +136,4 @@ fn cells(entry: &Entry) -> [String; 17] {
         entry.resent.to_string(),
         entry.maybe_repeated.to_string(),
     ]
-}
-
-/// A spreadsheet would run a cell that begins so; an apostrophe in front makes it a text.
-fn harmless(cell: String) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{cell}") } else { cell }
 }

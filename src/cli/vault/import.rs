@@ -2,15 +2,17 @@
 
 mod report;
 
-pub use report::nobodys;
+pub use report::told_of;
 
 use super::show::Show;
 use super::{Streams, writer};
 use crate::cli::progress;
 use crate::cli::{CliError, Exit};
 use crate::purpose::{Known, Standing, is_purpose};
-use crate::vault::import::{Format, Options, TokensOut, import as import_rows};
-use crate::vault::{AddressChange, Cleared, Settings, Unclearable};
+use crate::table::Form;
+use crate::vault::import::{Format, Options, TokensOut, import as import_rows, rehearse};
+use crate::vault::value::Words;
+use crate::vault::{AddressChange, Cleared, Settings, Unclearable, Vault};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use report::{Report, Told};
@@ -45,9 +47,18 @@ pub struct ImportArgs {
     /// in other languages too). Without it, such words are refused.
     #[arg(long, value_name = "PURPOSE")]
     consent_for: Option<String>,
+    /// Cells that hold this word, such as NULL, are as if they were empty; may be repeated. Without it they are refused.
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    empty_word: Vec<String>,
+    /// Cells that hold this text, such as Null, are what they say, though programs write it where there is no value; may be repeated.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    literal_word: Vec<String>,
     /// Let a row that names a known token give it another address.
     #[arg(long)]
     change_addresses: bool,
+    /// Read and check the file, and count what would be new, changed and refused, and store nothing.
+    #[arg(long, conflicts_with = "tokens_out")]
+    dry_run: bool,
     /// Most refused rows to list one by one.
     #[arg(long, value_name = "N", default_value_t = 100)]
     errors_max: usize,
@@ -73,17 +84,25 @@ pub fn import(
         match_column: match_column(args.tokens_with.as_deref())?,
         consent_for: consent_for(args.consent_for.as_deref(), &purposes)?,
         purposes,
+        words: Words { empty: args.empty_word.clone().into(), literal: args.literal_word.clone().into() },
         address_change: if args.change_addresses { AddressChange::Allowed } else { AddressChange::Refused },
         cleared: Cleared::of(&args.clear).map_err(unclearable)?,
     };
     let (mut input, bytes) = open_input(&args.file, &mut *streams.input)?;
-    let mut writer = writer(settings, streams.errors)?;
+    let mut writer = match args.dry_run && !Vault::is_in(&settings.dir) {
+        true => None,
+        false => Some(writer(settings, streams.errors)?),
+    };
     let told = match &args.tokens_out {
         Some(path) => Told::List(Box::new(create_list(path, &options)?)),
+        None if args.dry_run => Told::Rehearsal,
         None => Told::Nowhere,
     };
     let mut report = Report::new(args.errors_max, told, progress_bar(bytes));
-    let outcome = import_rows(&mut writer, &mut input, &options, &mut report);
+    let outcome = match &mut writer {
+        Some(writer) if !args.dry_run => import_rows(writer, &mut input, &options, &mut report),
+        writer => rehearse(writer.as_mut(), &mut input, &options, &mut report),
+    };
     drop(input);
     report.warn(&options.purposes, streams.errors);
     report.finish(outcome, show, streams)
@@ -137,11 +156,19 @@ fn format_of(args: &ImportArgs) -> Result<Format, CliError> {
         Some(FormatName::Ndjson) => Ok(Format::Ndjson),
         Some(FormatName::Xml) => Err(no_xml()),
         None if args.file.extension().is_some_and(|end| end.eq_ignore_ascii_case("xml")) => Err(no_xml()),
+        None if is_packed(&args.file) => {
+            Err(CliError::failed("the file is compressed").fix(Form::Compressed.fix()))
+        }
         None => Format::of(&args.file).ok_or_else(|| {
             CliError::new(Exit::Usage, "the file's name does not say its format")
                 .fix("add --format csv or ndjson")
         }),
     }
+}
+
+fn is_packed(file: &Path) -> bool {
+    let ends = ["gz", "bz2", "xz", "zst", "zip", "7z"];
+    file.extension().is_some_and(|end| ends.iter().any(|known| end.eq_ignore_ascii_case(known)))
 }
 
 /// The list of tokens lies in the clear, so it never holds what it is meant to replace.

@@ -69,7 +69,7 @@ fn import_keeps_good_rows_lists_bad_ones_and_fails() {
     let said = desk.run(&["import", people, "--tokens-out", tokens, "--tokens-with", "customer"], b"");
     assert_eq!(exit(&said), Exit::Failed);
     let error = said.result.unwrap_err().to_string();
-    assert!(error.contains("1 of 2 rows failed; the other 1 were kept"), "{error}");
+    assert!(error.contains("1 of 2 rows failed; 1 row was kept"), "{error}");
     assert!(said.errors.starts_with("line 3: email: not an e-mail address"), "{}", said.errors);
     assert!(said.out.contains("created    1"), "{}", said.out);
     assert!(!format!("{error}{}{}", said.errors, said.out).contains("secret"));
@@ -278,4 +278,80 @@ fn b11_a_purpose_that_nobody_mails_for_is_told_without_its_word() {
     assert_eq!(exit(&said), Exit::Ok);
     assert!(said.errors.contains("2 rows, the first in line 3: consent names a purpose"), "{}", said.errors);
     assert!(said.errors.contains("marketing, service") && !said.errors.contains("oth"), "{}", said.errors);
+}
+
+#[test]
+fn b11_what_is_no_value_is_refused_with_what_to_do() {
+    let desk = Desk::new();
+    let rows = "email,first_name,last_name\na@x.test,Anna,NULL\nb@x.test,Zo\u{fffd},B\nNone,C,C\nd@x.test,J\u{c3}\u{b6}rg,D\ne@x.test,'t,Hart\nf@x.test,A\\nB,F\n'g@x.test,G,G\nh@x.test,'+49170,H\n";
+    let file = desk.file("p.csv", rows);
+    let path = file.to_str().unwrap();
+    let said = desk.run(&["import", path], b"");
+    let lines: Vec<&str> = said.errors.lines().collect();
+    for (at, told) in [
+        "warning: 1 row, the first in line 6: a value begins with an apostrophe",
+        "warning: 1 row, the first in line 7: a value holds \\n",
+        "line 2: last_name: NULL is what programs write where there is no value; leave the cell empty, or import with --empty-word 'NULL'",
+        "line 3: first_name: holds the sign U+FFFD",
+        "line 4: email: None is what programs write",
+        "line 5: first_name: UTF-8 that was read in another encoding",
+        "line 8: email: begins with the apostrophe",
+        "line 9: first_name: begins with the apostrophe",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(lines[at].starts_with(told), "{}", said.errors);
+    }
+    let said = desk.run(&["import", path, "--empty-word", "None", "--literal-word", "NULL"], b"");
+    assert!(!said.errors.contains("line 2:"), "{}", said.errors);
+    assert!(said.errors.contains("line 4: has neither email nor phone"), "{}", said.errors);
+    let typed = desk.run(&["put", "--field", "email=null@x.test", "--field", "last_name=Null"], b"");
+    assert_eq!(exit(&typed), Exit::Ok, "what a person types is what it says");
+    let typed =
+        desk.run(&["put", "--field", "email=null@x.test", "--field", "last_name={{person.last_name}}"], b"");
+    assert!(typed.result.unwrap_err().to_string().contains("a placeholder instead of a value"));
+}
+
+#[test]
+fn b11_a_dry_run_counts_and_stores_nothing() {
+    let desk = Desk::new();
+    let file = desk.file("p.csv", "email,city\na@x.test,Haifa\nb@x.test,Akko\nsecret@@x.test,Akko\n");
+    let path = file.to_str().unwrap();
+    let said = desk.run(&["import", path, "--dry-run"], b"");
+    assert!(exit(&said) == Exit::Failed && !desk.settings.dir.exists());
+    let error = said.result.unwrap_err().to_string();
+    assert!(error.contains("1 of 3 rows would be refused; nothing was stored"), "{error}");
+    let one = desk.file("one.csv", "email,city\na@x.test,Haifa\n");
+    assert_eq!(exit(&desk.run(&["import", one.to_str().unwrap()], b"")), Exit::Ok);
+    let two = desk.file("two.csv", "email,city\na@x.test,Akko\nb@x.test,Akko\nb@x.test,Lod\n");
+    let said = desk.run(&["import", two.to_str().unwrap(), "--dry-run", "--json"], b"");
+    let told: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(
+        (&told["created"], &told["updated"]),
+        (&serde_json::json!(1), &serde_json::json!(2)),
+        "{}",
+        said.out
+    );
+    let stats = desk.run(&["stats", "--json"], b"").out;
+    assert!(stats.contains("\"people\":1"), "{stats}");
+    let again = desk.run(&["import", one.to_str().unwrap(), "--dry-run", "--json"], b"").out;
+    assert!(again.contains("\"unchanged\":1"), "what is there was not changed: {again}");
+}
+
+#[test]
+fn b11_a_file_that_is_no_table_is_told_for_what_it_is() {
+    let desk = Desk::new();
+    for (name, text, cause, fix) in [
+        ("p.csv.gz", "x", "compressed", "unpack it"),
+        ("p.xls", "<table></table>", "HTML", "save it as CSV"),
+        ("p.csv", "[{\"email\":1}]", "JSON", "NDJSON"),
+        ("p.csv", ",email\n0,a@x.test\n", "numbers of the rows", "index=False"),
+        ("p.csv", " email | name\n-------+-----\n a@x.test | A\n", "drawn", "--csv"),
+    ] {
+        let file = desk.file(name, text);
+        let error = desk.run(&["import", file.to_str().unwrap()], b"").result.unwrap_err();
+        assert!(error.cause.contains(cause), "{name}: {}", error.cause);
+        assert!(error.fix.as_ref().unwrap().contains(fix), "{name}: {:?}", error.fix);
+    }
 }

@@ -5,6 +5,7 @@ use crate::table::{Cells, Key, RowFlaw, Table, TableFault};
 use crate::vault::address::{Phone, PhoneFault};
 use crate::vault::cause::{Cause, Refusal};
 use crate::vault::draft::{Column, Draft};
+use crate::vault::value::Words;
 use std::io::Read;
 use zeroize::Zeroizing;
 
@@ -12,6 +13,7 @@ pub struct CsvRows<R> {
     table: Table<R>,
     columns: Vec<Column>,
     match_column: Option<usize>,
+    words: Words,
 }
 
 impl<R: Read> CsvRows<R> {
@@ -31,7 +33,7 @@ impl<R: Read> CsvRows<R> {
             Some(name) => Some(at(name).ok_or(ImportError::Header(HeaderFault::NoMatchColumn))?),
             None => None,
         };
-        Ok(Self { table, columns, match_column })
+        Ok(Self { table, columns, match_column, words: options.words.clone() })
     }
 
     pub fn columns(&self) -> impl Iterator<Item = &Column> {
@@ -48,7 +50,7 @@ impl<R: Read> CsvRows<R> {
         Ok(Some(match row.cells {
             Ok(cells) => {
                 let matched = self.match_column.and_then(|at| matched(cells, at));
-                Row { line, draft: draft(&self.columns, cells), matched }
+                Row { line, draft: draft(&self.columns, &self.words, cells), matched }
             }
             Err(RowFlaw::ColumnCount { found, expected }) => {
                 Row { line, draft: Err(Cause::ColumnCount { found, expected }.into()), matched: None }
@@ -82,8 +84,8 @@ fn is_like_phone(cell: &[u8]) -> bool {
     matches!(parsed, Ok(Ok(_) | Err(PhoneFault::Fraction | PhoneFault::Shortened)))
 }
 
-fn draft(columns: &[Column], cells: Cells<'_>) -> Result<Draft, Refusal> {
-    let mut draft = Draft::default();
+fn draft(columns: &[Column], words: &Words, cells: Cells<'_>) -> Result<Draft, Refusal> {
+    let mut draft = Draft::of_list(words);
     for (column, value) in columns.iter().zip(cells.iter()) {
         let value = std::str::from_utf8(value)
             .map_err(|_| Refusal { column: Some(column.name().into()), cause: Cause::Utf8 })?;

@@ -140,7 +140,13 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn by(options: &'a Options) -> Self {
-        Self { draft: Draft::default(), options, matched: None, refusal: None, seen: Vec::new() }
+        Self {
+            draft: Draft::of_list(&options.words),
+            options,
+            matched: None,
+            refusal: None,
+            seen: Vec::new(),
+        }
     }
 
     fn set(&mut self, column: &Column, value: &str) {

@@ -2,7 +2,10 @@
 //! chose to tell rows apart; never an address.
 
 use crate::job::Token;
+use crate::table;
+use crate::vault::address::Phone;
 use crate::vault::writer::Stored;
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -12,6 +15,16 @@ use std::path::Path;
 pub struct TokensOut {
     list: csv::Writer<BufWriter<File>>,
     has_match_column: bool,
+    amiss: Amiss,
+}
+
+/// Values of the chosen column that are not in the list as the file has them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amiss {
+    /// They are what tokens stand for.
+    pub left_out: u64,
+    /// They have got an apostrophe in front.
+    pub marked: u64,
 }
 
 impl TokensOut {
@@ -26,11 +39,11 @@ impl TokensOut {
         let mut list = csv::Writer::from_writer(BufWriter::new(file));
         let header = ["line", "email_token", "mobile_token"];
         list.write_record(header.into_iter().chain(match_column)).map_err(io::Error::from)?;
-        Ok(Self { list, has_match_column: match_column.is_some() })
+        Ok(Self { list, has_match_column: match_column.is_some(), amiss: Amiss::default() })
     }
 
-    /// One row's tokens. A value that looks like an address, or that a spreadsheet would run as a formula, is
-    /// left out.
+    /// One row's tokens. A value that is an address or a phone number is left out, and counted; what a spreadsheet would run as a
+    /// formula gets an apostrophe in front, as in every list that is written here.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -38,10 +51,16 @@ impl TokensOut {
         let number = line.to_string();
         let text = |token: &'_ Option<Token>| token.as_ref().map_or(String::new(), |t| t.as_str().to_owned());
         let (email, mobile) = (text(&stored.email_token), text(&stored.mobile_token));
-        let harmless = |value: &&str| !value.contains('@') && !value.starts_with(['=', '+', '-', '\t', '\r']);
-        let matched = self.has_match_column.then(|| matched.filter(harmless).unwrap_or_default());
+        let told = matched.filter(|value| !is_address(value));
+        self.amiss.left_out += u64::from(told.is_none() && matched.is_some());
+        let matched = self.has_match_column.then(|| table::harmless(told.unwrap_or_default()));
+        self.amiss.marked += u64::from(matches!(matched, Some(Cow::Owned(_))));
         let row = [number.as_str(), &email, &mobile];
-        self.list.write_record(row.into_iter().chain(matched)).map_err(io::Error::from)
+        self.list.write_record(row.into_iter().chain(matched.as_deref())).map_err(io::Error::from)
+    }
+
+    pub fn amiss(&self) -> Amiss {
+        self.amiss
     }
 
     /// Puts everything on disk.
@@ -52,4 +71,11 @@ impl TokensOut {
         let file = self.list.into_inner().map_err(|error| error.into_error())?;
         file.into_inner().map_err(|error| error.into_error())?.sync_all()
     }
+}
+
+/// What has a sign of an address in its middle, or is a whole phone number with its country.
+fn is_address(value: &str) -> bool {
+    let value = value.trim();
+    let is_email = value.char_indices().any(|(at, c)| c == '@' && at > 0);
+    is_email || value.starts_with('+') && value.len() > 7 && Phone::parse(value).is_ok()
 }

@@ -3,26 +3,44 @@
 use crate::cli::vault::Streams;
 use crate::cli::vault::show::Show;
 use crate::cli::{CliError, Exit};
+use crate::counted::counted;
 use crate::purpose::Known;
 use crate::table::TableFault;
-use crate::vault::import::{HeaderFault, ImportError, Observer, Summary, TokensOut, meant_for_address};
+use crate::vault::import::{
+    Amiss, HeaderFault, ImportError, Observer, Summary, TokensOut, meant_for_address,
+};
+use crate::vault::value::Notice;
 use crate::vault::{Refusal, Stored};
 use indicatif::ProgressBar;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-/// What is wrong with a purpose that nobody can mail for, and what would mend it.
-pub fn nobodys(known: &Known) -> String {
-    let names: Vec<&str> = known.names().collect();
-    format!(
-        "consent names a purpose that no engine and no template names (they name {}); it was stored, and counts once one of \
-         them does",
-        names.join(", ")
-    )
+/// What may be wrong about a row that is stored, and what would mend it.
+pub fn told_of(notice: Notice, known: &Known) -> String {
+    match notice {
+        Notice::NobodysPurpose => {
+            let names = known.names().collect::<Vec<_>>().join(", ");
+            format!(
+                "consent names a purpose that no engine and no template names (they name {names}); it was stored, and counts \
+                 once one of them does"
+            )
+        }
+        Notice::Apostrophe => String::from(
+            "a value begins with an apostrophe; it was stored, and unless it is part of a name, as in 't Hart, is a spreadsheet's \
+             mark of a text: import the file again without it",
+        ),
+        Notice::Backslash => String::from(
+            "a value holds \\n, \\t or \\r with a backslash; it was stored, and people see it so: where mysql -B or COPY has written a \
+             line end or a tab so, write the file as CSV and import it again",
+        ),
+    }
 }
 
 /// Where stored rows are told.
 pub enum Told<'a> {
     Nowhere,
+    /// Nothing is stored.
+    Rehearsal,
     List(Box<TokensOut>),
     Lines(Show, &'a mut dyn Write),
 }
@@ -33,18 +51,25 @@ pub struct Report<'a> {
     errors_max: usize,
     bar: Option<ProgressBar>,
     summary: Summary,
-    nobodys: Option<Nobodys>,
+    noticed: BTreeMap<Notice, Noticed>,
 }
 
-/// Rows that say something of purposes that nobody can mail for.
-struct Nobodys {
+/// Rows about which the same was noticed.
+struct Noticed {
     first: u64,
     rows: u64,
 }
 
 impl<'a> Report<'a> {
     pub fn new(errors_max: usize, told: Told<'a>, bar: Option<ProgressBar>) -> Self {
-        Self { told, listed: Vec::new(), errors_max, bar, summary: Summary::default(), nobodys: None }
+        Self {
+            told,
+            listed: Vec::new(),
+            errors_max,
+            bar,
+            summary: Summary::default(),
+            noticed: BTreeMap::new(),
+        }
     }
 
     /// Of rows that were told as they were stored.
@@ -61,9 +86,9 @@ impl<'a> Report<'a> {
 
     /// The words themselves may be anything that a column holds, so they are not told.
     pub fn warn(&self, known: &Known, errors: &mut dyn Write) {
-        if let Some(Nobodys { first, rows }) = self.nobodys {
-            let rows = if rows == 1 { String::from("1 row") } else { format!("{rows} rows") };
-            let _ = writeln!(errors, "warning: {rows}, the first in line {first}: {}", nobodys(known));
+        for (notice, Noticed { first, rows }) in &self.noticed {
+            let (rows, what) = (counted(*rows, "row"), told_of(*notice, known));
+            let _ = writeln!(errors, "warning: {rows}, the first in line {first}: {what}");
         }
     }
 
@@ -76,17 +101,25 @@ impl<'a> Report<'a> {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+        let is_rehearsal = matches!(self.told, Told::Rehearsal);
+        let kept = if is_rehearsal { Summary::default() } else { self.summary };
         let listed_to_disk = match self.told {
-            Told::List(list) => list.finish(),
+            Told::List(list) => {
+                warn_of_amiss(list.amiss(), streams.errors);
+                list.finish()
+            }
             _ => Ok(()),
         };
         if !show.json {
             say_refusals(&self.listed, &self.summary, streams.errors);
         }
-        let summary = outcome.map_err(|error| failure(error, &self.summary))?;
+        let summary = outcome.map_err(|error| failure(error, &kept))?;
         listed_to_disk.map_err(|error| failure(ImportError::TokensOut(error), &summary))?;
         show.summary(&summary, &self.listed, streams.output)?;
-        ended(&summary)
+        match is_rehearsal {
+            true => rehearsed(&summary, streams.errors),
+            false => ended(&summary),
+        }
     }
 }
 
@@ -94,7 +127,7 @@ impl Observer for Report<'_> {
     fn stored(&mut self, line: u64, stored: &Stored, matched: Option<&str>) -> io::Result<()> {
         match &mut self.told {
             Told::List(list) => list.write(line, stored, matched),
-            Told::Nowhere => Ok(()),
+            Told::Nowhere | Told::Rehearsal => Ok(()),
             Told::Lines(show, out) => show.write_stored(Some(line), stored, out),
         }
     }
@@ -105,8 +138,8 @@ impl Observer for Report<'_> {
         }
     }
 
-    fn nobodys_purpose(&mut self, line: u64) {
-        self.nobodys.get_or_insert(Nobodys { first: line, rows: 0 }).rows += 1;
+    fn noticed(&mut self, line: u64, notice: Notice) {
+        self.noticed.entry(notice).or_insert(Noticed { first: line, rows: 0 }).rows += 1;
     }
 
     fn progress(&mut self, bytes: u64, so_far: &Summary) {
@@ -116,6 +149,22 @@ impl Observer for Report<'_> {
             bar.set_message(format!("{} people, {} failed", so_far.kept(), so_far.failed));
         }
     }
+}
+
+fn warn_of_amiss(amiss: Amiss, errors: &mut dyn Write) {
+    let mut warn = |count: u64, what: &str| {
+        if count > 0 {
+            let _ = writeln!(errors, "warning: --tokens-with: {} {what}", counted(count, "value"));
+        }
+    };
+    warn(
+        amiss.left_out,
+        "left out of the list, which holds no addresses and phone numbers; choose a column of customer numbers",
+    );
+    warn(
+        amiss.marked,
+        "with an apostrophe in front in the list: they begin with = + - or @, which a spreadsheet would run as a formula",
+    );
 }
 
 /// A closed stderr is no reason to fail: the summary tells the same.
@@ -129,12 +178,29 @@ fn say_refusals(listed: &[(u64, Refusal)], summary: &Summary, errors: &mut dyn W
     }
 }
 
+fn rehearsed(summary: &Summary, errors: &mut dyn Write) -> Result<Exit, CliError> {
+    if summary.failed == 0 {
+        let _ = writeln!(errors, "nothing was stored: this was a dry run");
+        return Ok(Exit::Ok);
+    }
+    let cause = format!(
+        "{} of {} would be refused; nothing was stored: this was a dry run",
+        summary.failed,
+        counted(summary.read, "row")
+    );
+    Err(CliError::failed(cause).fix("correct these lines, then import the file without --dry-run"))
+}
+
 fn ended(summary: &Summary) -> Result<Exit, CliError> {
     if summary.failed == 0 {
         return Ok(Exit::Ok);
     }
-    let cause =
-        format!("{} of {} rows failed; the other {} were kept", summary.failed, summary.read, summary.kept());
+    let cause = format!(
+        "{} of {} failed; {}",
+        summary.failed,
+        counted(summary.read, "row"),
+        kept_rows(summary.kept())
+    );
     Err(CliError::failed(cause)
         .fix("correct these lines and import the file again: rows that are in stay as they are"))
 }
@@ -145,22 +211,33 @@ fn failure(error: ImportError, so_far: &Summary) -> CliError {
         ImportError::Vault(error) if kept == 0 => error.into(),
         ImportError::Vault(error) => {
             let told = CliError::from(error);
-            CliError { cause: format!("{} ({kept} rows were kept)", told.cause), ..told }
+            CliError { cause: format!("{} ({})", told.cause, kept_rows(kept)), ..told }
         }
         ImportError::Table(TableFault::Workbook) => CliError::failed(
             "the file is a workbook (xlsx, xls, ods, numbers), not a table; nothing was stored",
         )
         .fix("in the program that made it, save it as CSV UTF-8, and import that"),
+        ImportError::Table(TableFault::NoTable(form)) => {
+            CliError::failed(format_args!("the file is no table: {form}; {}", kept_rows(kept))).fix(form.fix())
+        }
         ImportError::NoSuchField { .. } if kept == 0 => CliError::new(Exit::Usage, error)
             .fix("correct the name, or leave --clear out: nobody has such a field, and nothing was stored"),
-        ImportError::NoSuchField { .. } => CliError::new(Exit::Usage, format_args!("{error}; {kept} rows were kept"))
+        ImportError::NoSuchField { .. } => CliError::new(Exit::Usage, format_args!("{error}; {}", kept_rows(kept)))
             .fix("correct the name, or leave --clear out, and import the file again: rows that are in stay as they are"),
         ImportError::Header(fault) => {
             let fix = header_fix(&fault);
             CliError::failed(ImportError::Header(fault)).fix(fix)
         }
-        error => CliError::failed(format_args!("{error}; {kept} rows were kept"))
+        error => CliError::failed(format_args!("{error}; {}", kept_rows(kept)))
             .fix("correct the cause and import the file again: rows that are in stay as they are"),
+    }
+}
+
+fn kept_rows(kept: u64) -> String {
+    match kept {
+        0 => String::from("nothing was stored"),
+        1 => String::from("1 row was kept"),
+        more => format!("{} were kept", counted(more, "row")),
     }
 }
 
