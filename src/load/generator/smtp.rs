@@ -27,9 +27,10 @@ pub(super) async fn connect(door: &SmtpDoor, connections: usize) -> Result<Vec<L
     Ok(lines)
 }
 
-/// Sends until it is over. A lost connection is made again; its message counts as unanswered.
+/// Sends until it is over. A lost connection, or one that the door closes (421), is made again: the message on it counts as
+/// unanswered, and the envelope that was sent ahead of its answer is sent anew.
 pub(super) async fn engine(line: Line, door: Arc<SmtpDoor>, source: Arc<Source>, pace: Arc<Pace>) -> Tally {
-    let mut engine = Engine { line, source, pace: pace.clone(), tally: Tally::default() };
+    let mut engine = Engine { line, source, pace: pace.clone(), offered: None, tally: Tally::default() };
     let mut reason = "no-answer";
     loop {
         match timeout_at(pace.give_up_at(), engine.converse()).await {
@@ -57,28 +58,31 @@ struct Engine {
     line: Line,
     source: Arc<Source>,
     pace: Arc<Pace>,
+    /// The job of which the envelope was sent, and nothing else.
+    offered: Option<Due>,
     tally: Tally,
 }
 
 impl Engine {
     /// Ends well when there are no more jobs.
     async fn converse(&mut self) -> Result<(), SmtpTrouble> {
-        let mut open = None;
+        if let Some(due) = self.offered {
+            self.put_envelope(due);
+            self.line.send().await?;
+        }
         loop {
-            let due = match open.take() {
-                Some(due) => due,
-                None => {
-                    let Some(due) = self.pace.next().await else { return self.line.quit().await };
-                    self.put_envelope(due);
-                    self.line.send().await?;
-                    due
-                }
-            };
-            match self.envelope_refused().await? {
+            if self.offered.is_none() {
+                let Some(due) = self.pace.next().await else { return self.line.quit().await };
+                self.offer(due);
+                self.line.send().await?;
+            }
+            let refusal = self.envelope_refused().await?;
+            let Some(due) = self.offered.take() else { continue };
+            match refusal {
                 None => {
                     self.source.put_message(due, &mut self.line.out);
-                    open = self.pace.try_next();
-                    open.into_iter().for_each(|next| self.put_envelope(next));
+                    let next = self.pace.try_next();
+                    next.into_iter().for_each(|next| self.offer(next));
                     self.line.send().await?;
                     let answer = self.line.reply().await?;
                     self.settle(due, &answer)?;
@@ -88,8 +92,13 @@ impl Engine {
         }
     }
 
-    fn put_envelope(&mut self, due: Due) {
+    fn offer(&mut self, due: Due) {
         self.tally.sent(due, self.pace.since_start());
+        self.offered = Some(due);
+        self.put_envelope(due);
+    }
+
+    fn put_envelope(&mut self, due: Due) {
         let recipient = self.source.recipient(due.number);
         let out = &mut self.line.out;
         for part in ["MAIL FROM:<load@load.example> BODY=8BITMIME\r\nRCPT TO:<", recipient, ">\r\nDATA\r\n"] {

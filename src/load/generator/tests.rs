@@ -88,6 +88,20 @@ async fn refusals_are_counted_by_their_codes_and_the_dialogue_goes_on() {
     assert_eq!(relay.sink.messages().len() as u64, report.relayed);
 }
 
+/// The envelope that was pipelined behind the message is no message that went astray.
+#[tokio::test]
+async fn b11_a_door_that_closes_its_sessions_leaves_no_job_without_an_answer() {
+    for (profile, refused) in [("421-final=5", 20), ("421-after=10", 0)] {
+        let relay = relay(profile).await;
+        let plan = Plan { jobs_max: Some(100), ..plan(Rate::Max, Duration::from_secs(60), 1) };
+        let report = run(Door::Smtp(relay.door.clone()), source(), plan).await.unwrap();
+        let told: Vec<_> = report.outcomes.keys().collect();
+        assert_eq!((report.sent, report.answered), (100, 100), "{profile}: {told:?}");
+        assert!(report.failed() >= refused && report.relayed > 0, "{profile}: {told:?}");
+        assert!(told.iter().all(|(state, _)| state != "unanswered"), "{profile}: {told:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_slow_relay_cannot_slow_the_count_down() {
     let relay = relay("slow=15").await;
