@@ -17,8 +17,19 @@ const JOINERS: [char; 2] = ['\u{200c}', '\u{200d}'];
 
 /// Whether a local part stands without quotation marks. Letters come with their marks, whichever script they are of.
 pub fn is_dot_atom(local: &str) -> bool {
-    local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atom_char))
-        && are_joiners_inside(local)
+    if !local.is_ascii() {
+        return local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atom_char))
+            && are_joiners_inside(local);
+    }
+    let mut is_begun = false;
+    for byte in local.bytes() {
+        match byte {
+            b'.' if is_begun => is_begun = false,
+            byte if is_atom_byte(byte) => is_begun = true,
+            _ => return false,
+        }
+    }
+    is_begun
 }
 
 /// Whether a quoted local part may hold this between its quotation marks. Angle brackets are lawful there, and yet refused:
@@ -28,11 +39,26 @@ pub fn is_quoted_char(c: char) -> bool {
 }
 
 /// `atext` of RFC 5322 §3.2.3, with RFC 6532's characters.
-pub fn is_atom_char(c: char) -> bool {
-    matches!(c,
-        'a'..='z' | 'A'..='Z' | '0'..='9' | '!' | '#' | '$' | '%' | '&' | '\'' | '*' | '+' | '-' | '/' | '=' | '?' | '^' | '_'
-        | '`' | '{' | '|' | '}' | '~')
-        || is_international(c)
+fn is_atom_char(c: char) -> bool {
+    u8::try_from(c).is_ok_and(is_atom_byte) || is_international(c)
+}
+
+/// Those of ASCII. Each address of each job is read by them, so they are looked up.
+pub fn is_atom_byte(byte: u8) -> bool {
+    const ATOM: [bool; 256] = {
+        let (signs, mut atom, mut at) = (b"!#$%&'*+-/=?^_`{|}~", [false; 256], 0);
+        while at < signs.len() {
+            atom[signs[at] as usize] = true;
+            at += 1;
+        }
+        let mut byte = 0;
+        while byte < 128 {
+            atom[byte] |= (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        atom
+    };
+    ATOM[usize::from(byte)]
 }
 
 /// A character beyond ASCII that can neither end a line, nor hide, nor turn text around.
@@ -96,13 +122,13 @@ pub fn is_domain(domain: &str) -> bool {
 
 /// A domain of ASCII that needs no look at A-labels.
 pub fn is_plain_domain(domain: &str) -> bool {
-    let has_digits_last =
-        || domain.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
-    let is_plain = |label: &str| {
-        let may_be_encoded = label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"));
+    let labels = || domain.as_bytes().split(|byte| *byte == b'.');
+    let has_digits_last = || labels().next_back().is_some_and(|last| last.iter().all(u8::is_ascii_digit));
+    let is_plain = |label: &[u8]| {
+        let may_be_encoded = label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"xn--"));
         !may_be_encoded && is_label(label)
     };
-    domain.len() <= DOMAIN_BYTES_MAX && domain.split('.').all(is_plain) && !has_digits_last()
+    domain.len() <= DOMAIN_BYTES_MAX && labels().all(is_plain) && !has_digits_last()
 }
 
 fn ascii_label(label: &str) -> Option<Zeroizing<String>> {
@@ -113,14 +139,14 @@ fn ascii_label(label: &str) -> Option<Zeroizing<String>> {
         // A label that claims to be an A-label is decoded and checked too, so it cannot hide anything.
         Zeroizing::new(idna::domain_to_ascii_strict(&lower).ok()?)
     };
-    is_label(&ascii).then_some(ascii)
+    is_label(ascii.as_bytes()).then_some(ascii)
 }
 
-fn is_label(label: &str) -> bool {
+fn is_label(label: &[u8]) -> bool {
     (1..=LABEL_BYTES_MAX).contains(&label.len())
-        && !label.starts_with('-')
-        && !label.ends_with('-')
-        && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        && !label.starts_with(b"-")
+        && !label.ends_with(b"-")
+        && label.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 /// The form that says whether two addresses, their domains as [`ascii_domain`] gives them, are the same person's: composed

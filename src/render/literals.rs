@@ -17,6 +17,8 @@ use std::ops::Range;
 
 /// Beginnings that are looked at in one text, of each kind: what has more of them that are none is no mail.
 const LOOKS_MAX: usize = 2_000;
+/// The first byte of a wide brace, as East Asian keyboards write it; the other signs of [`SURE`] are ASCII.
+const WIDE_BRACE: u8 = 0xef;
 /// Different ones that are remembered of a message that came with its job. Its engine may mean some of them.
 const REMEMBERED_MAX: usize = 100;
 
@@ -113,19 +115,15 @@ impl Unmeant {
             _ => Cow::Borrowed(text),
         };
         let text = &*written;
-        for begin in SURE {
-            let begun = memchr::memmem::find_iter(text.as_bytes(), begin).take(LOOKS_MAX);
-            let mut found = begun.filter_map(|at| sure(text, at)).peekable();
-            if found.peek().is_none() {
-                continue;
-            }
-            for range in shown(found, text, syntax) {
+        let found = all_sure(text);
+        if !found.is_empty() {
+            for range in shown(found.into_iter(), text, syntax) {
                 self.put(Literal::foreign(&text[range]));
             }
         }
         // Tags stand in few of them: most texts need no closer look.
         let holds = |sign: &str| memchr::memmem::find(text.as_bytes(), sign.as_bytes()).is_some();
-        if SURE.into_iter().chain(["*<", "%<", "{<"]).any(holds) {
+        if syntax == Syntax::Html && SURE.into_iter().chain(["*<", "%<", "{<"]).any(holds) {
             for range in cut(text, syntax, all_sure) {
                 self.put(Literal::foreign(&text[range]));
             }
@@ -151,9 +149,20 @@ impl Unmeant {
 }
 
 fn all_sure(text: &str) -> Vec<Range<usize>> {
-    let begun =
-        SURE.iter().flat_map(|begin| memchr::memmem::find_iter(text.as_bytes(), begin).take(LOOKS_MAX));
-    begun.filter_map(|at| sure(text, at)).collect()
+    begun(text).filter_map(|at| sure(text, at)).collect()
+}
+
+/// Where one of [`SURE`] begins, for as many as are looked at.
+fn begun(text: &str) -> impl Iterator<Item = usize> {
+    let text = text.as_bytes();
+    let mut looks = [0; SURE.len()];
+    let may_begin = memchr::memchr3_iter(b'*', b'%', b'{', text).chain(memchr::memchr_iter(WIDE_BRACE, text));
+    may_begin.filter(move |at| {
+        let begins = |begin: &&str| text[*at..].starts_with(begin.as_bytes());
+        let Some(kind) = SURE.iter().position(begins) else { return false };
+        looks[kind] += 1;
+        looks[kind] <= LOOKS_MAX
+    })
 }
 
 /// Those that tags stand in, where readers see one.
@@ -334,6 +343,14 @@ mod tests {
         ] {
             assert_eq!(told(html, Syntax::Html, &[]), Vec::<String>::new(), "{html}");
         }
+    }
+
+    #[test]
+    fn a_text_is_looked_at_wherever_one_begins() {
+        for begin in SURE {
+            assert_eq!(begun(&format!("a {begin}")).next(), Some(2), "{begin}");
+        }
+        assert_eq!(begun("100 % of {{data.a}} * 2").next(), None);
     }
 
     #[test]

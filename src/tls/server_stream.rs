@@ -6,20 +6,22 @@
 use rustls::ServerConfig;
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// One record with its frame fits (RFC 8446 §5.2).
 const AHEAD_BYTES: usize = 17 * 1024;
+/// Buffers that a thread keeps. One is in use while a connection reads, and nearly always empty when it has read.
+const STOCK_MAX: usize = 4;
 
 thread_local! {
-    /// Encrypted bytes only; nothing in it is needed after a call. All connections of a thread share it, so it stays in
-    /// the processor's cache.
-    static AHEAD: RefCell<Box<[u8]>> = RefCell::new(vec![0; AHEAD_BYTES].into());
+    /// They hold encrypted bytes only, and what is used again stays in the processor's cache.
+    static STOCK: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The encrypted side of a connection, as its server.
@@ -33,27 +35,47 @@ pub async fn accept<S>(config: Arc<ServerConfig>, stream: S) -> io::Result<Serve
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    TlsAcceptor::from(config).accept(ReadAhead { stream, ahead: Vec::new(), taken: 0 }).await
+    TlsAcceptor::from(config).accept(ReadAhead { stream, ahead: None }).await
 }
 
 /// A stream that keeps what was read and not asked for yet. An idle one keeps nothing.
 #[derive(Debug)]
 pub struct ReadAhead<S> {
     stream: S,
-    /// Read, and taken up to `taken`.
-    ahead: Vec<u8>,
-    taken: usize,
+    ahead: Option<Ahead>,
 }
 
-impl<S> ReadAhead<S> {
-    fn take(&mut self, wanted: &mut ReadBuf<'_>) {
-        let left = &self.ahead[self.taken..];
-        let bytes = left.len().min(wanted.remaining());
-        wanted.put_slice(&left[..bytes]);
-        self.taken += bytes;
-        if self.taken == self.ahead.len() {
-            (self.ahead, self.taken) = (Vec::new(), 0);
+/// What was read, in a buffer that goes back to the stock.
+#[derive(Debug)]
+struct Ahead {
+    buffer: Box<[u8]>,
+    untaken: Range<usize>,
+}
+
+impl Ahead {
+    fn empty() -> Self {
+        let used = STOCK.with_borrow_mut(Vec::pop);
+        Self { buffer: used.unwrap_or_else(|| vec![0; AHEAD_BYTES].into()), untaken: 0..0 }
+    }
+
+    /// Gives as much as there is room for, and itself back if there is more.
+    fn put(mut self, wanted: &mut ReadBuf<'_>) -> Option<Self> {
+        let bytes = self.untaken.len().min(wanted.remaining());
+        wanted.put_slice(&self.buffer[self.untaken.start..][..bytes]);
+        self.untaken.start += bytes;
+        if self.untaken.is_empty() {
+            self.put_back();
+            return None;
         }
+        Some(self)
+    }
+
+    fn put_back(self) {
+        STOCK.with_borrow_mut(|stock| {
+            if stock.len() < STOCK_MAX {
+                stock.push(self.buffer);
+            }
+        });
     }
 }
 
@@ -64,18 +86,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
         wanted: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.ahead.is_empty() {
-            this.take(wanted);
+        if let Some(ahead) = this.ahead.take() {
+            this.ahead = ahead.put(wanted);
             return Poll::Ready(Ok(()));
         }
-        AHEAD.with_borrow_mut(|ahead| {
-            let mut read = ReadBuf::new(ahead);
-            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut read))?;
-            let (now, later) = read.filled().split_at(read.filled().len().min(wanted.remaining()));
-            wanted.put_slice(now);
-            this.ahead = later.to_vec();
-            Poll::Ready(Ok(()))
-        })
+        let mut ahead = Ahead::empty();
+        let mut read = ReadBuf::new(&mut ahead.buffer);
+        let polled = Pin::new(&mut this.stream).poll_read(cx, &mut read);
+        ahead.untaken = 0..read.filled().len();
+        this.ahead = ahead.put(wanted);
+        polled
     }
 }
 
@@ -261,6 +281,6 @@ mod tests {
         server.read_exact(&mut vec![0; 30_000]).await.unwrap();
         server.write_all(b"250 Ok\r\n").await.unwrap();
         server.flush().await.unwrap();
-        assert_eq!(server.get_ref().0.ahead.capacity(), 0);
+        assert!(server.get_ref().0.ahead.is_none());
     }
 }

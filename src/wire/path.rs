@@ -2,7 +2,7 @@
 //! refused, quoted local parts are understood, nothing outside the grammar gets through.
 
 use crate::address::{
-    ADDRESS_BYTES_MAX, DOMAIN_BYTES_MAX, LOCAL_BYTES_MAX, is_atom_char, is_domain, is_dot_atom,
+    ADDRESS_BYTES_MAX, DOMAIN_BYTES_MAX, LOCAL_BYTES_MAX, is_atom_byte, is_domain, is_dot_atom,
     is_quoted_char,
 };
 use std::borrow::Cow;
@@ -102,7 +102,8 @@ pub fn parse(text: &str) -> Result<(Option<Address<'_>>, &str), BadPath> {
 
 /// Length of a `Dot-string` at the start of the text.
 fn dot_string(text: &str) -> Result<usize, BadPath> {
-    let octets = text.find(|c: char| !is_atom_char(c) && c != '.').ok_or(BadPath::NoBrackets)?;
+    let is_behind = |byte: u8| byte.is_ascii() && byte != b'.' && !is_atom_byte(byte);
+    let octets = text.bytes().position(is_behind).ok_or(BadPath::NoBrackets)?;
     if is_dot_atom(&text[..octets]) { Ok(octets) } else { Err(BadPath::LocalPart) }
 }
 

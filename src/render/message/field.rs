@@ -93,10 +93,16 @@ impl Field<'_> {
         may_hide && (shown::shows_in_line(&word::decode(&value()).text) || shows_unended(&value()))
     }
 
+    /// Whether an encoded word may begin in its value (RFC 2047 §2).
+    pub fn may_hold_word(&self) -> bool {
+        may_hold_word(self.value)
+    }
+
     /// Whether its value has to be read, and not only passed on.
     fn is_read(&self) -> bool {
-        let holds = |sign: &[u8]| memchr::memmem::find(self.value, sign).is_some();
-        holds(b"=?") || holds(b"{{") || self.name.to_ascii_lowercase().starts_with("content-")
+        self.may_hold_word()
+            || memchr::memmem::find(self.value, b"{{").is_some()
+            || self.name.to_ascii_lowercase().starts_with("content-")
     }
 
     /// Whether it cannot go out as it is: letters outside ASCII, or a line past the limit.
@@ -109,6 +115,10 @@ impl Field<'_> {
         let is_long = |line: &[u8]| line.len() > LINE_OCTETS_MAX + 1;
         self.raw.len() > LINE_OCTETS_MAX && self.raw.split(|byte| *byte == b'\n').any(is_long)
     }
+}
+
+fn may_hold_word(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'=', text).any(|at| text.get(at + 1) == Some(&b'?'))
 }
 
 fn shows_unended(value: &str) -> bool {
@@ -160,8 +170,7 @@ impl Unreadable {
 /// white space around it. Nearly every value is one.
 fn plain_text(value: &[u8]) -> Option<&str> {
     let text = value.trim_ascii();
-    let is_plain = text.iter().all(|octet| matches!(octet, b' '..=b'~' | b'\t'))
-        && memchr::memchr_iter(b'=', text).all(|at| text.get(at + 1) != Some(&b'?'));
+    let is_plain = text.iter().all(|octet| matches!(octet, b' '..=b'~' | b'\t')) && !may_hold_word(text);
     std::str::from_utf8(text).ok().filter(|_| is_plain)
 }
 

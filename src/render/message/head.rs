@@ -83,13 +83,15 @@ impl HeadReader<'_> {
 
     /// What cannot be decoded is judged where it is read.
     fn look_at(&mut self, field: &Field<'_>) {
-        let may_hold = memchr::memchr3(b'*', b'%', b'{', field.value).is_some()
-            || memchr::memmem::find(field.value, b"=?").is_some();
-        if !may_hold {
+        let may_hold_word = field.may_hold_word();
+        if !may_hold_word && memchr::memchr3(b'*', b'%', b'{', field.value).is_none() {
             return;
         }
         if let Ok(text) = field.text(self.reader.declared) {
             self.reader.unmeant.look_at(&text, Syntax::Header);
+        }
+        if !may_hold_word {
+            return;
         }
         if let Some(unended) = word::decode_unended(&String::from_utf8_lossy(field.value)) {
             self.reader.unmeant.look_at(&unended.text, Syntax::Header);
@@ -208,7 +210,8 @@ pub fn read_list(value: &str) -> Vec<Written> {
 
 /// Two braces of which readers take the backslashes off, as of any letter in quotes (RFC 5322 §3.2.4).
 fn has_quoted_braces(value: &[u8]) -> bool {
-    memchr::memmem::find(value, b"{\\{").is_some()
+    memchr::memchr_iter(b'\\', value)
+        .any(|at| value[..at].ends_with(b"{") && value[at + 1..].starts_with(b"{"))
 }
 
 fn unreadable_name(header: &str) -> Fault {

@@ -245,10 +245,7 @@ pub fn shows_placeholder(field: &Field<'_>, shows: impl Fn(&str) -> bool) -> boo
 /// The names of a file that a field gives, as far as they may hold a placeholder of another product.
 pub fn file_names(field: &Field<'_>) -> Vec<String> {
     let may_give = field.is("content-type") || field.is("content-disposition");
-    let may_hold = || {
-        memchr::memchr3(b'*', b'%', b'{', field.value).is_some()
-            || memchr::memmem::find(field.value, b"=?").is_some()
-    };
+    let may_hold = || memchr::memchr3(b'*', b'%', b'{', field.value).is_some() || field.may_hold_word();
     if !may_give || !may_hold() {
         return Vec::new();
     }

@@ -69,7 +69,7 @@ fn means_something(field: &Field<'_>) -> bool {
 
 /// In an encoded word. A subject is written by people and read by them, and decoded at some cost.
 fn hides_a_token(field: &Field<'_>, token_of: &dyn Fn(&str) -> Option<Token>) -> bool {
-    let has_word = !field.is("subject") && memchr::memmem::find(field.value, b"=?").is_some();
+    let has_word = !field.is("subject") && field.may_hold_word();
     has_word && {
         let Text { text, .. } = word::decode(&String::from_utf8_lossy(field.value));
         names_a_token(text.as_bytes(), token_of)
