@@ -235,6 +235,8 @@ pub enum Circumstance {
     NeedsEightBit,
     /// The person's values are the cause, and nothing that the engine sent.
     PersonsValues,
+    /// What the target says it said to others: this job was not its turn yet.
+    Untried,
 }
 
 impl Fault {
@@ -294,6 +296,11 @@ impl Fault {
         let detail =
             "the message cannot be made for this person: the values that it shows are too long for it";
         Self { circumstance: Circumstance::PersonsValues, ..Self::new(Reason::TooLarge, detail) }
+    }
+
+    /// The same cause, of a job that was not offered for it: its turn comes soon.
+    pub fn untried(self) -> Self {
+        Self { circumstance: Circumstance::Untried, ..self }
     }
 
     pub fn is_no_storage(&self) -> bool {

@@ -13,7 +13,7 @@ pub use unknown_tokens::UnknownTokens;
 use crate::fault::{Circumstance, Fault, Reason};
 use crate::gate::Gate;
 use crate::inject::{
-    Capabilities, DeliverError, Delivery, EightBit, Errand, Injector, OnOffer, TargetHandle,
+    Capabilities, DeliverError, Delivery, EightBit, Errand, Injector, OnOffer, TargetHandle, Whom,
 };
 use crate::job::Job;
 use crate::person::Person;
@@ -170,8 +170,9 @@ impl Pipeline {
         &self,
         named: Option<&str>,
         errand: Errand,
+        whom: Whom,
     ) -> Result<(TargetHandle, Capabilities), Fault> {
-        let mut target = self.injector.choose_for(named, errand)?;
+        let mut target = self.injector.choose_to(named, errand, whom)?;
         let mut tried = 1;
         loop {
             let fault = match self.injector.capabilities(&target).await {
@@ -197,7 +198,7 @@ impl Pipeline {
         errand: Errand,
     ) -> Result<(TargetHandle, Capabilities), Fault> {
         let named = job.target.as_deref();
-        let (target, offered) = self.reach(named, errand).await?;
+        let (target, offered) = self.reach(named, errand, Whom::of(&job.token)).await?;
         let Some(part) = plan.needs_eight_bit().filter(|_| !offered.eight_bit_mime) else {
             return Ok((target, offered));
         };
@@ -207,7 +208,7 @@ impl Pipeline {
         }
         drop(target);
         for (settings, ..) in self.injector.targets() {
-            let reached = match self.injector.choose_for(Some(&settings.name), errand) {
+            let reached = match self.injector.choose_to(Some(&settings.name), errand, Whom::of(&job.token)) {
                 Ok(target) => self.injector.capabilities(&target).await.map(|offered| (target, offered)),
                 Err(down) => Err(down),
             };
@@ -252,6 +253,7 @@ impl Pipeline {
             message: finished.message,
             sender: finished.sender,
             recipient: finished.recipient,
+            whom: Whom::of(&job.token),
             eight_bit: match (finished.eight_bit, plan.needs_eight_bit(), transfer) {
                 (false, ..) => EightBit::None,
                 (true, Some(part), _) => EightBit::Fixed(part.into()),

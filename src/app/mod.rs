@@ -96,7 +96,9 @@ impl App {
             guesses: crate::pipeline::Guesses::default(),
             unknown_tokens: crate::pipeline::UnknownTokens::default(),
         };
-        let custody = Arc::new(Custody::new(pipeline, journal(&config)?, config.limits.handoff_wait));
+        let journal = journal(&config)?;
+        remember_targets(journal.as_ref(), &pipeline.injector);
+        let custody = Arc::new(Custody::new(pipeline, journal, config.limits.handoff_wait));
         let parts = Arc::new(Parts {
             custody,
             gate: gate(&config),
@@ -194,6 +196,13 @@ fn journal(config: &Config) -> Result<Option<Journal>, CliError> {
         tracing::warn!(%warning, parked = recovered.parked, "held jobs wait for a person");
     }
     Ok(Some(journal))
+}
+
+/// A relay that is started anew knows of its targets what the ledger knows.
+fn remember_targets(journal: Option<&Journal>, injector: &Injector) {
+    for (name, past) in journal.map(Journal::pasts).unwrap_or_default() {
+        injector.remember(&name, past.taken_ago, past.refused_since);
+    }
 }
 
 fn gate(config: &Config) -> Gate {

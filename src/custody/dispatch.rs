@@ -134,7 +134,7 @@ impl Dispatch {
     fn most(&self, target: &str) -> usize {
         match self.crew.custody.pipeline.injector.standing(named(target)) {
             Standing::Down => 0,
-            Standing::AttemptDue => 1,
+            Standing::AttemptsDue(attempts) => attempts,
             Standing::Up => CLAIM_MAX,
         }
     }

@@ -8,7 +8,7 @@ mod repeat;
 mod wake;
 mod window;
 
-use crate::fault::{Fault, Reason, State};
+use crate::fault::{Circumstance, Fault, Reason, State};
 use crate::inject::Errand;
 use crate::job::{Acceptance, Job, Repeat, SendNumber};
 use crate::journal::{Body, Held, How, Journal, Number};
@@ -213,6 +213,7 @@ fn after_handoff(outcome: &Outcome) -> After {
         Outcome::Failed(fault) => match (fault.state(), fault.reason) {
             (State::Unknown, _) => After::Held(How::InDoubt(fault.clone())),
             (State::Deferred, Reason::OverQuota) => After::GivenBack,
+            (State::Deferred, _) if fault.circumstance() == Circumstance::Untried => After::Held(How::Queued),
             (State::Deferred, _) => After::Held(How::Failed(fault.clone())),
             _ => After::Ended,
         },

@@ -1,12 +1,13 @@
 //! What a session asks of its target before a message leaves, and who watches that the target still says something.
 
-use super::breaker::{Kind, Look};
-use super::delivery::{Errand, Parcel};
+use super::breaker::{Kind, Look, Standing};
+use super::delivery::{Elsewhere, Errand, Parcel};
 use super::flow::{Narrow, Pass};
 use super::health::Sign;
+use super::inquiry::{Company, Leave, Whom};
 use super::queue::Unneeded;
 use super::target::Target;
-use super::unclear::Witness;
+use super::witness::Witness;
 use crate::fault::{Fault, Reason};
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,16 +24,11 @@ impl Target {
     /// What a session saw, which says something about the target and not only about one message.
     pub fn note(&self, sign: Sign) {
         match &sign {
-            Sign::Answered => {
+            Sign::Took | Sign::Answered => {
                 self.flow.widen();
                 self.pace.answered();
-                if self.breaker.shut().is_some() {
-                    self.breaker.close();
-                    // Those that were patient go on.
-                    self.turned.notify_waiters();
-                }
             }
-            Sign::PutOff => {}
+            Sign::PutOff | Sign::Refused(..) => {}
             Sign::Throttled(fault) => {
                 self.stats.throttled.fetch_add(1, Relaxed);
                 self.pace.slow_down(self.flow.per_second(), fault.clone());
@@ -41,9 +37,16 @@ impl Target {
             // The other sessions offer no more than one until the target has answered.
             Sign::Declined(_) | Sign::InDoubt(_) | Sign::SessionEnded(_) => self.flow.narrow(Narrow::One),
         }
-        let may_alarm = !matches!(sign, Sign::Answered) && self.breaker.shut().is_none();
-        if let Some(cause) = self.health.note(&self.breaker, sign) {
-            if may_alarm {
+        let before = self.breaker.shut().map(|(kind, _)| kind);
+        let is_asked_on = matches!(sign, Sign::Refused(..)) && before == Some(Kind::Refusing);
+        let cause = self.health.note(&self.breaker, sign);
+        if before.is_some() && self.breaker.shut().is_none() {
+            // Those that were patient go on.
+            self.turned.notify_waiters();
+        }
+        // Who is asked about now was not turned away.
+        if let Some(cause) = cause.filter(|_| !is_asked_on) {
+            if before.is_none() {
                 tracing::warn!(target_mta = %self.settings.name, cause = %cause.detail, "takes no messages");
             }
             self.turn_away(&cause);
@@ -72,7 +75,7 @@ impl Target {
             let turned = self.turned.notified();
             let look = match parcel.errand {
                 Errand::Attempt => Look::Up,
-                _ => self.breaker.ask(self.attempt_max()),
+                _ => self.look_for(parcel),
             };
             let looks_again = match (parcel.errand, look) {
                 (Errand::Attempt, _) | (_, Look::Attempt(..)) => {
@@ -105,12 +108,58 @@ impl Target {
         }
     }
 
+    /// Whether it takes people now, so that a refusal that does not tell is no sign that it is down.
+    pub fn accepts_now(&self) -> bool {
+        self.unclear.accepts_now(self.stats.relayed())
+    }
+
+    /// How the target stands, for whoever may bring messages.
+    pub fn standing(&self) -> Standing {
+        match self.breaker.shut().map(|(kind, _)| kind) {
+            None => Standing::Up,
+            Some(Kind::Refusing) => match self.inquiry.leaves(Company::Alone) {
+                0 => Standing::Down,
+                leaves => Standing::AttemptsDue(leaves),
+            },
+            Some(_) => match self.breaker.is_due() {
+                None => Standing::Up,
+                Some(true) => Standing::AttemptsDue(1),
+                Some(false) => Standing::Down,
+            },
+        }
+    }
+
+    /// The same for one that is here already.
+    fn look_for(&self, parcel: &Parcel) -> Look {
+        match self.breaker.ask(self.attempt_max()) {
+            Look::Down(Kind::Refusing, cause) if parcel.elsewhere == Elsewhere::Nowhere => {
+                self.asked_on(Some(parcel.delivery.whom), cause, Company::Alone)
+            }
+            look => look,
+        }
+    }
+
+    /// A target that refuses everybody may be asked about somebody else.
+    fn asked_on(&self, whom: Option<Whom>, cause: Fault, company: Company) -> Look {
+        match self.inquiry.ask(whom, company) {
+            Leave::Given => Look::Attempt(Kind::Refusing, cause),
+            Leave::NotYet => Look::Down(Kind::Refusing, cause.untried()),
+            // It is left alone as far as they are concerned.
+            Leave::NotInThisRound => Look::Down(Kind::Failing, cause),
+        }
+    }
+
     /// How the target stands, for whoever has a message for it. A message that waits in a session's hand for a silent
     /// target finds out itself whether it still is: it has its session already, and another would wait for one.
-    pub fn ask(self: &Arc<Self>) -> Look {
+    /// One that refuses everybody may be asked about somebody else.
+    pub fn ask(self: &Arc<Self>, whom: Option<Whom>, company: impl FnOnce() -> Company) -> Look {
         let look = match self.in_hand.load(Relaxed) {
             0 => self.breaker.ask(self.attempt_max()),
             _ => self.breaker.shut().map_or(Look::Up, |(kind, cause)| Look::Down(kind, cause)),
+        };
+        let look = match look {
+            Look::Down(Kind::Refusing, cause) => self.asked_on(whom, cause, company()),
+            look => look,
         };
         if let Look::Attempt(..) = look {
             self.ensure_worker();
@@ -218,8 +267,10 @@ impl Target {
     /// Gives back what was not offered yet: another target may have it.
     fn turn_away(&self, cause: &Fault) {
         self.turned.notify_waiters();
+        let is_refusing = self.breaker.shut().is_some_and(|(kind, _)| kind == Kind::Refusing);
         while let Some(parcel) = self.queue.take() {
-            parcel.give_back(cause.clone());
+            let is_untried = is_refusing && parcel.attempts == 0;
+            parcel.give_back(if is_untried { cause.clone().untried() } else { cause.clone() });
         }
     }
 

@@ -1,11 +1,14 @@
 //! All targets together: which one a message goes to, and to which other when the first cannot be reached.
 
+mod company;
 mod outages;
 mod seen;
+mod waiting;
 
-use super::breaker::Look;
-use super::delivery::{Accepted, DeliverError, Delivery, Errand, Parcel, Settled};
+use super::breaker::{Look, Standing};
+use super::delivery::{Accepted, DeliverError, Delivery, Errand, Settled};
 use super::ehlo::Capabilities;
+use super::inquiry::{Company, Whom};
 use super::lessons::Learned;
 use super::pace::Slowed;
 use super::settings::{TargetSettings, TlsMode};
@@ -16,13 +19,7 @@ use crate::nearest::did_you_mean;
 use seen::{Seen, keep_least_crowded};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
-
-/// Longest wait for a session of a message that has another way.
-const SESSION_WAIT: Duration = Duration::from_millis(300);
-/// The same where there is no session yet.
-const FIRST_SESSION_WAIT: Duration = Duration::from_secs(1);
+use waiting::deliver_to;
 
 /// The stage that sends. Sessions are made when they are needed and belong to the runtime that delivers.
 pub struct Injector {
@@ -40,9 +37,16 @@ pub struct TargetHandle {
     /// The job named it: no other will do.
     is_named: bool,
     /// What the job asks for, whichever target it gets.
-    wants: Errand,
+    wish: Wish,
     /// On what terms it goes to this one.
     errand: Errand,
+}
+
+/// On what terms a job asks for a target, and for whom it is, where that is known.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    wants: Errand,
+    whom: Option<Whom>,
 }
 
 /// One job at a target, from the choice to the outcome.
@@ -77,15 +81,6 @@ impl TargetHandle {
     }
 }
 
-/// Whether a message could leave now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    Up,
-    /// Down; one message may find out whether it still is.
-    AttemptDue,
-    Down,
-}
-
 impl Injector {
     /// Connects nowhere yet.
     pub fn start(targets: Vec<TargetSettings>) -> Self {
@@ -109,17 +104,30 @@ impl Injector {
         self.choose_for(named, Errand::Patient)
     }
 
+    /// The same for a message to nobody in particular; see [`Injector::choose_to`].
+    ///
+    /// # Errors
+    /// Those of [`Injector::choose_to`].
+    pub fn choose_for(&self, named: Option<&str>, wants: Errand) -> Result<TargetHandle, Fault> {
+        self.choose_by(named, Wish { wants, whom: None })
+    }
+
     /// The target for the next message: the one `named`, or by priority, room and weight among those that are up. Call
     /// it inside the runtime: for a target that is down and due, one attempt to connect is started.
     ///
     /// # Errors
     /// `bad-job` for a name that is not configured; `target-unavailable` when no target is up.
-    pub fn choose_for(&self, named: Option<&str>, wants: Errand) -> Result<TargetHandle, Fault> {
-        let Some(name) = named else { return self.choose_among(wants, |_| true) };
+    pub fn choose_to(&self, named: Option<&str>, wants: Errand, whom: Whom) -> Result<TargetHandle, Fault> {
+        self.choose_by(named, Wish { wants, whom: Some(whom) })
+    }
+
+    fn choose_by(&self, named: Option<&str>, wish: Wish) -> Result<TargetHandle, Fault> {
+        let Some(name) = named else { return self.choose_among(wish, |_| true) };
         let target = self.targets.iter().find(|target| &*target.settings.name == name);
         let target = target.ok_or_else(|| self.unknown_target(name))?;
-        let handle = |errand| TargetHandle { seat: Seat::take(target), is_named: true, wants, errand };
-        match target.ask() {
+        let handle = |errand| TargetHandle { seat: Seat::take(target), is_named: true, wish, errand };
+        let wants = wish.wants;
+        match target.ask(wish.whom, || Company::Alone) {
             Look::Up => Ok(handle(wants)),
             Look::Attempt(..) => Ok(handle(Errand::Attempt)),
             Look::Down(kind, _) if wants.bears(kind) && self.has_share(target) => Ok(handle(wants)),
@@ -130,11 +138,11 @@ impl Injector {
     /// The target for a job that `before` could not serve. Whoever has patience may go on waiting for the same one. A
     /// target that will not be taken is not asked: it would give away the attempt that is due.
     pub fn choose_after(&self, before: &TargetHandle) -> Option<TargetHandle> {
-        let chosen = match (before.wants, before.is_named) {
-            (Errand::Patient, true) => self.choose_for(Some(before.name()), before.wants),
-            (Errand::Patient, false) => self.choose_among(before.wants, |_| true),
+        let chosen = match (before.wish.wants, before.is_named) {
+            (Errand::Patient, true) => self.choose_by(Some(before.name()), before.wish),
+            (Errand::Patient, false) => self.choose_among(before.wish, |_| true),
             (_, true) => return None,
-            (_, false) => self.choose_among(before.wants, |target| !before.is_at(target)),
+            (_, false) => self.choose_among(before.wish, |target| !before.is_at(target)),
         };
         chosen.ok()
     }
@@ -143,12 +151,18 @@ impl Injector {
     /// names it learns the truth.
     pub fn standing(&self, named: Option<&str>) -> Standing {
         let concerned = |target: &&Arc<Target>| named.is_none_or(|name| &*target.settings.name == name);
-        let standings = self.targets.iter().filter(concerned).map(|target| match target.breaker.is_due() {
-            None => Standing::Up,
-            Some(true) => Standing::AttemptDue,
-            Some(false) => Standing::Down,
-        });
-        standings.min_by_key(|standing| *standing as u8).unwrap_or(Standing::Up)
+        let mut standing = None;
+        for target in self.targets.iter().filter(concerned) {
+            standing = match (target.standing(), standing) {
+                (Standing::Up, _) => return Standing::Up,
+                (Standing::AttemptsDue(one), Some(Standing::AttemptsDue(other))) => {
+                    Some(Standing::AttemptsDue(one.max(other)))
+                }
+                (Standing::Down, Some(other)) => Some(other),
+                (one, _) => Some(one),
+            };
+        }
+        standing.unwrap_or(Standing::Up)
     }
 
     /// What the target offered in its last EHLO; before the first session one is made.
@@ -176,7 +190,8 @@ impl Injector {
             if delivery.require_tls && !handle.is_named {
                 handle = self.requiring_tls(handle).await?;
             }
-            let (fault, unsent) = match deliver_to(&handle, delivery).await {
+            let elsewhere = self.elsewhere(&handle, &passed);
+            let (fault, unsent) = match deliver_to(&handle, delivery, elsewhere).await {
                 Settled::Accepted(accepted) => return Ok(accepted),
                 Settled::Failed(error) => return Err(error),
                 Settled::Unreached(fault, unsent) => (fault, unsent),
@@ -236,7 +251,7 @@ impl Injector {
         if before.is_named || self.targets.iter().all(is_passed) {
             return Err(fault);
         }
-        self.choose_among(before.wants, |target| !is_passed(target))
+        self.choose_among(before.wish, |target| !is_passed(target))
             .map_err(|down| if fault.is_transient() { fault } else { down })
     }
 
@@ -254,7 +269,7 @@ impl Injector {
         let mut down = None;
         let handles =
             self.targets.iter().filter(|target| !Arc::ptr_eq(target, chosen.target())).map(|target| {
-                TargetHandle { seat: Seat::take(target), errand: chosen.wants, ..chosen.clone() }
+                TargetHandle { seat: Seat::take(target), errand: chosen.wish.wants, ..chosen.clone() }
             });
         for handle in std::iter::once(chosen.clone()).chain(handles) {
             if handle.target().settings.tls == TlsMode::None {
@@ -281,17 +296,19 @@ impl Injector {
     /// Each target is looked at once, and what was seen decides: between two looks it may have gone down or come back.
     fn choose_among(
         &self,
-        wants: Errand,
+        wish: Wish,
         is_eligible: impl Fn(&Arc<Target>) -> bool,
     ) -> Result<TargetHandle, Fault> {
+        let wants = wish.wants;
         let handle =
-            |target, errand| TargetHandle { seat: Seat::take(target), is_named: false, wants, errand };
+            |target, errand| TargetHandle { seat: Seat::take(target), is_named: false, wish, errand };
         let mut seen = Seen::default();
         for group in self.targets.chunk_by(|a, b| a.settings.priority == b.settings.priority) {
             seen.up.clear();
             for target in group.iter().filter(|target| is_eligible(target)) {
                 let may_wait = |kind| wants.bears(kind) && self.has_share(target);
-                if seen.add(target, target.ask(), may_wait) {
+                let company = || self.company(target, &is_eligible);
+                if seen.add(target, target.ask(wish.whom, company), may_wait) {
                     return Ok(handle(target, Errand::Attempt));
                 }
             }
@@ -341,46 +358,6 @@ impl Injector {
 
 fn no_target() -> Fault {
     Fault::new(Reason::TargetUnavailable, "no target is configured; add a [[target]]")
-}
-
-async fn deliver_to(handle: &TargetHandle, mut delivery: Delivery) -> Settled {
-    let target = handle.target();
-    match target.breaker.shut() {
-        Some((kind, cause)) if !handle.errand.bears(kind) => {
-            return Settled::Unreached(cause, Box::new(delivery));
-        }
-        _ => {}
-    }
-    let name = &target.settings.name;
-    if handle.errand == Errand::Hasty {
-        let wait = if target.established() > 0 { SESSION_WAIT } else { FIRST_SESSION_WAIT };
-        let soon = Instant::now() + wait;
-        delivery.give_up_at = Some(delivery.give_up_at.map_or(soon, |at| at.min(soon)));
-    }
-    let give_up_at = delivery.give_up_at;
-    let (parcel, mut settled, claim) = Parcel::new(delivery, handle.errand);
-    let submitted = async {
-        target.submit(parcel).await;
-        if handle.errand == Errand::Attempt {
-            // Its sessions may all wait for answers that never come.
-            target.grow();
-        }
-        (&mut settled).await
-    };
-    let Some(at) = give_up_at else {
-        return submitted.await.unwrap_or_else(|_| vanished(name));
-    };
-    match timeout_at(at, submitted).await {
-        Ok(answer) => answer.unwrap_or_else(|_| vanished(name)),
-        Err(_) if claim.get() => Settled::Failed(target.not_taken().into()),
-        // A session has it: its own deadlines bound the rest.
-        Err(_) => settled.await.unwrap_or_else(|_| vanished(name)),
-    }
-}
-
-/// A worker that vanished with the parcel may have sent it.
-fn vanished(target: &Arc<str>) -> Settled {
-    Settled::Failed(Fault::in_doubt(format!("the session to target {target} was lost")).at(target).into())
 }
 
 #[cfg(test)]

@@ -51,6 +51,9 @@ pub(super) enum Kind {
     Silent,
     /// Sessions can be made and messages are not taken. Only an answer to a message ends it.
     Failing,
+    /// It refuses everybody, for what may be each one's own. Only a message that it takes ends it, and which may find out is not
+    /// decided here ([`super::inquiry`]).
+    Refusing,
     /// It takes messages and does not say what became of them. Only an answer to a message ends it.
     Losing,
 }
@@ -58,7 +61,7 @@ pub(super) enum Kind {
 impl Kind {
     /// Whether only a message shows that it is over.
     pub fn needs_message(self) -> bool {
-        matches!(self, Self::Silent | Self::Failing | Self::Losing)
+        matches!(self, Self::Silent | Self::Failing | Self::Refusing | Self::Losing)
     }
 
     /// Whether an attempt may put its message in doubt.
@@ -79,6 +82,15 @@ pub(super) enum Look {
     /// Down, and whoever asked has the attempt that was due.
     Attempt(Kind, Fault),
     Down(Kind, Fault),
+}
+
+/// Whether a message could leave now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Up,
+    /// Down; so many messages may find out whether it still is.
+    AttemptsDue(usize),
+    Down,
 }
 
 impl Breaker {
@@ -112,13 +124,13 @@ impl Breaker {
         let mut outage = self.lock();
         let Some(outage) = outage.as_mut() else { return Look::Up };
         let now = Instant::now();
-        if now < outage.try_again_at {
+        if now < outage.try_again_at || outage.kind == Kind::Refusing {
             return Look::Down(outage.kind, outage.cause.clone());
         }
         let lapse = match outage.kind {
             Kind::Unreachable | Kind::Ungreeted => attempt_max,
             // What it gets may hang for long: the next one comes after a longer pause whatever becomes of it.
-            Kind::Silent | Kind::Failing | Kind::Losing => {
+            Kind::Silent | Kind::Failing | Kind::Refusing | Kind::Losing => {
                 outage.failures = outage.failures.saturating_add(1);
                 pause(outage.kind, outage.failures, random_share())
             }
@@ -164,6 +176,11 @@ impl Breaker {
     }
 
     /// The target answered for a message as one does that works.
+    pub fn answered(&self) {
+        self.close_if(|kind| kind != Kind::Refusing);
+    }
+
+    /// It took a message.
     pub fn close(&self) {
         self.close_if(|_| true);
     }
@@ -192,7 +209,7 @@ impl Breaker {
 /// Half of the doubling pause is fixed, the other half is drawn, so that relays do not come back in step.
 fn pause(kind: Kind, failures: u32, share: f64) -> Duration {
     let (min, factor, max) = match kind {
-        Kind::Unreachable | Kind::Ungreeted | Kind::Failing => (PAUSE_MIN, 2u32, PAUSE_MAX),
+        Kind::Unreachable | Kind::Ungreeted | Kind::Failing | Kind::Refusing => (PAUSE_MIN, 2u32, PAUSE_MAX),
         Kind::Silent | Kind::Losing => (DOUBTFUL_PAUSE_MIN, 4, DOUBTFUL_PAUSE_MAX),
     };
     let whole = min.saturating_mul(factor.pow(failures.saturating_sub(1).min(10))).min(max);

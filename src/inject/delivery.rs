@@ -2,6 +2,7 @@
 
 use super::breaker::Kind;
 use super::flow::Pass;
+use super::inquiry::Whom;
 use super::unclear::Doubt;
 use crate::fault::{Fault, Reason, ReplyCode};
 use crate::message::Message;
@@ -36,6 +37,7 @@ pub struct Delivery {
     /// The reverse-path without angle brackets; empty for the null reverse-path.
     pub sender: String,
     pub recipient: Personal<String>,
+    pub whom: Whom,
     pub eight_bit: EightBit,
     /// Headers hold UTF-8 and need SMTPUTF8 (RFC 6531). An address that is not ASCII needs it in any case.
     pub smtputf8: bool,
@@ -151,6 +153,14 @@ impl From<Fault> for DeliverError {
     }
 }
 
+/// Who else could take a message that this target does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Elsewhere {
+    /// A target that is up and has not seen it yet.
+    AnotherTarget,
+    Nowhere,
+}
+
 /// What a session answers for a parcel.
 pub(super) enum Settled {
     Accepted(Accepted),
@@ -169,6 +179,7 @@ pub(super) struct Parcel {
     /// When the stream had taken its last octet; `queued_at` until then.
     pub sent_at: Instant,
     pub errand: Errand,
+    pub elsewhere: Elsewhere,
     /// Held while the target has it.
     pub pass: Option<Pass>,
     /// Sessions that ended while they waited for the answer to this one. It goes behind the others, and alone.
@@ -236,6 +247,7 @@ impl Parcel {
             queued_at,
             sent_at: queued_at,
             errand,
+            elsewhere: Elsewhere::Nowhere,
             pass: None,
             strikes: 0,
             detours: 0,

@@ -129,6 +129,7 @@ mod tests {
             message: Message::from(b"Subject: x\r\n\r\ny\r\n".to_vec()),
             sender: String::from("bounce@relay.test"),
             recipient: Personal::new(String::from("dana@post.test")),
+            whom: crate::inject::Whom::of(0),
             eight_bit: EightBit::None,
             smtputf8: false,
             require_tls: false,

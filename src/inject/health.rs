@@ -16,7 +16,9 @@ const DOUBT_MAX: u32 = 3 * DOUBT;
 /// One thing a session saw.
 #[derive(Debug, Clone)]
 pub(super) enum Sign {
-    /// It took a message, or refused one for what is the message's or the recipient's: it works.
+    /// It took a message: it works.
+    Took,
+    /// It refused one for what is the message's or the recipient's: it works, unless it does so with everybody.
     Answered,
     /// It puts a recipient off (4xx to RCPT): a full mailbox, greylisting. Says nothing about the next one.
     PutOff,
@@ -24,10 +26,22 @@ pub(super) enum Sign {
     Throttled(Fault),
     /// It takes no message now, whoever the recipient is: 4xx to MAIL, DATA or the content.
     Declined(Fault),
+    /// It refused somebody for what may be theirs or not, and nobody is there who shows that it takes people: from the first one
+    /// on, or from as many as are no coincidence.
+    Refused(Fault, Credit),
     /// The connection ended behind the final dot without an answer.
     InDoubt(Fault),
     /// The session ended without an answer to any message.
     SessionEnded(Fault),
+}
+
+/// What a target that refuses somebody has shown before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Credit {
+    /// It has taken nobody yet, or not for long.
+    None,
+    /// It takes people.
+    Some,
 }
 
 #[derive(Debug, Default)]
@@ -42,8 +56,14 @@ impl Health {
     /// why the target is to be left alone.
     pub fn note(&self, breaker: &Breaker, sign: Sign) -> Option<Fault> {
         match sign {
+            Sign::Took => {
+                self.answered();
+                breaker.close();
+                None
+            }
             Sign::Answered => {
-                self.answered(breaker);
+                self.answered();
+                breaker.answered();
                 None
             }
             Sign::PutOff => None,
@@ -51,12 +71,19 @@ impl Health {
                 tracing::debug!(cause = %fault.detail, "asked to slow down");
                 None
             }
-            Sign::Declined(fault) | Sign::SessionEnded(fault) => self.strike(breaker, fault, 0),
-            Sign::InDoubt(fault) => self.strike(breaker, fault, DOUBT),
+            Sign::Declined(fault) | Sign::SessionEnded(fault) => {
+                self.strike(breaker, Kind::Failing, fault, STRIKES_MAX)
+            }
+            Sign::Refused(fault, Credit::None) => self.strike(breaker, Kind::Refusing, fault, 1),
+            Sign::Refused(fault, Credit::Some) => self.strike(breaker, Kind::Refusing, fault, STRIKES_MAX),
+            Sign::InDoubt(fault) => {
+                self.doubt.fetch_add(DOUBT, Relaxed);
+                self.strike(breaker, Kind::Losing, fault, STRIKES_MAX)
+            }
         }
     }
 
-    fn answered(&self, breaker: &Breaker) {
+    fn answered(&self) {
         if self.strikes.load(Relaxed) > 0 {
             self.strikes.store(0, Relaxed);
         }
@@ -64,17 +91,18 @@ impl Health {
             let less = |doubt: u32| doubt.checked_sub(1);
             let _ = self.doubt.fetch_update(Relaxed, Relaxed, less);
         }
-        breaker.close();
     }
 
-    fn strike(&self, breaker: &Breaker, fault: Fault, doubt: u32) -> Option<Fault> {
+    fn strike(&self, breaker: &Breaker, kind: Kind, fault: Fault, most: u32) -> Option<Fault> {
         let strikes = self.strikes.fetch_add(1, Relaxed) + 1;
-        let doubt = self.doubt.fetch_add(doubt, Relaxed) + doubt;
+        let doubt = self.doubt.load(Relaxed);
         // Who is down already and fails again stays down for longer.
-        if strikes < STRIKES_MAX && doubt < DOUBT_MAX && breaker.cause().is_none() {
+        if strikes < most && doubt < DOUBT_MAX && breaker.cause().is_none() {
             return None;
         }
-        breaker.open(if doubt > 0 { Kind::Losing } else { Kind::Failing }, fault.clone());
+        // What is refused is in no doubt.
+        let is_losing = doubt > 0 && kind != Kind::Refusing;
+        breaker.open(if is_losing { Kind::Losing } else { kind }, fault.clone());
         Some(fault)
     }
 }

@@ -2,6 +2,7 @@
 //! while where there is another.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -15,6 +16,8 @@ const MACHINES_MAX: usize = 32;
 pub(super) struct Machines {
     /// Plain data, held for lines only, once a connection.
     left: Mutex<Vec<Left>>,
+    /// How many there were when the name was looked up last.
+    found: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -36,10 +39,17 @@ impl Machines {
 
     /// As they were given, those that were left behind the others, the longest ago first.
     pub fn in_order(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        self.found.store(addresses.len(), Relaxed);
         let left = self.fresh();
         let place = |address: &SocketAddr| left.iter().position(|left| left.address == *address);
         addresses.sort_by_key(place);
         addresses
+    }
+
+    /// Whether there is one besides this that was not left.
+    pub fn has_another(&self, address: SocketAddr) -> bool {
+        let found = self.found.load(Relaxed);
+        found > 1 && found > 1 + self.fresh().iter().filter(|left| left.address != address).count()
     }
 
     fn fresh(&self) -> MutexGuard<'_, Vec<Left>> {

@@ -4,7 +4,8 @@
 //! ago, and those that are not needed any more get their rest.
 
 use super::delivery::Parcel;
-use super::unclear::{Sight, Witness};
+use super::unclear::Sight;
+use super::witness::Witness;
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

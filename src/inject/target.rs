@@ -10,6 +10,7 @@ use super::delivery::{Errand, Parcel};
 use super::ehlo::Capabilities;
 use super::flow::Flow;
 use super::health::{Health, Sign};
+use super::inquiry::Inquiry;
 use super::lessons::Lessons;
 use super::machines::Machines;
 use super::offers::Offers;
@@ -49,6 +50,7 @@ pub(super) struct Target {
     pub stats: TargetStats,
     pub breaker: Breaker,
     pub health: Health,
+    pub inquiry: Inquiry,
     pub flow: Arc<Flow>,
     pub pace: Pace,
     pub lessons: Lessons,
@@ -104,6 +106,7 @@ impl Target {
             stats: TargetStats::default(),
             breaker: Breaker::default(),
             health: Health::default(),
+            inquiry: Inquiry::default(),
             lessons: Lessons::new(),
             senders: Senders::default(),
             unclear: Unclear::new(),
@@ -150,11 +153,6 @@ impl Target {
         self.grow();
         let workers = self.workers.load(Ordering::SeqCst);
         workers < self.settings.connections_max || workers > self.established()
-    }
-
-    /// Whether it takes people now, so that a refusal that does not tell is no sign that it is down.
-    pub fn accepts_now(&self) -> bool {
-        self.unclear.accepts_now(self.stats.relayed())
     }
 
     /// Starts a worker while there are fewer than `max`.

@@ -6,7 +6,9 @@
 //! behind one name there may be several machines.
 
 use super::alike::{Alike, Clearer};
-use super::unknown::{Said, Unknown};
+use super::inquiry::{Inquiry, Whom};
+use super::unknown::{Said, Seen, Unasked, Unknown};
+use super::witness::{USELESS_MIN, Witness};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,80 +28,10 @@ const DISAGREEMENT_SHOWS: Duration = Duration::from_secs(600);
 const BELIEVED_MIN: u32 = 3;
 /// For so long a message that was refused waits for its session to take others, which shows more than another session.
 const OTHERS_SHOW: Duration = Duration::from_millis(100);
-/// Messages that a session refuses in a row, at least, before another one is made in its place.
-const USELESS_MIN: u32 = 3;
 /// Sessions that have to agree where none of them has anybody else to judge.
 const LOOKS_MIN: usize = 3;
 /// Sessions that a message is offered to.
 const LOOKS_MAX: usize = 6;
-
-/// What one session does with messages, which tells what a refusal of its is worth.
-#[derive(Debug, Default)]
-pub(super) struct Witness {
-    taken: AtomicU64,
-    /// Messages refused since it took the last one, without those that were found to be the person's.
-    in_a_row: AtomicU32,
-    /// Recipients refused as unknown since it took the last one.
-    unknown_in_a_row: AtomicU32,
-}
-
-impl Witness {
-    pub fn taken(&self) -> u64 {
-        self.taken.load(Relaxed)
-    }
-
-    pub fn took(&self) {
-        self.taken.fetch_add(1, Relaxed);
-        if self.in_a_row.load(Relaxed) > 0 {
-            self.in_a_row.store(0, Relaxed);
-        }
-        self.knows_people();
-    }
-
-    /// Those it did not know were right to be refused, or others were taken since.
-    fn knows_people(&self) {
-        if self.unknown_in_a_row.load(Relaxed) > 0 {
-            self.unknown_in_a_row.store(0, Relaxed);
-        }
-    }
-
-    pub fn refused(&self) {
-        self.in_a_row.fetch_add(1, Relaxed);
-    }
-
-    /// It has taken nobody yet, or refused more than one since.
-    pub fn takes_nobody(&self) -> bool {
-        self.taken() == 0 || self.in_a_row.load(Relaxed) > 1
-    }
-
-    /// Several, and it has taken nobody yet.
-    pub fn has_refused_all(&self) -> bool {
-        self.taken() == 0 && self.in_a_row.load(Relaxed) >= USELESS_MIN
-    }
-
-    /// It has shown that it takes people.
-    pub fn is_proven(&self) -> bool {
-        self.taken() > 0
-    }
-
-    /// What it says of a message that others refused is worth something: it takes others, or is new.
-    fn is_good(&self) -> bool {
-        let in_a_row = self.in_a_row.load(Relaxed);
-        let knows_people = self.unknown_in_a_row.load(Relaxed) < USELESS_MIN;
-        knows_people && (in_a_row == 0 || (self.taken() == 0 && in_a_row < USELESS_MIN))
-    }
-
-    /// It took the one before this message, which it refused.
-    fn took_the_one_before(&self) -> bool {
-        self.taken() > 0 && self.in_a_row.load(Relaxed) == 1
-    }
-
-    /// One of its refusals was the person's.
-    fn was_right(&self) {
-        let less = |in_a_row: u32| in_a_row.checked_sub(1);
-        let _ = self.in_a_row.fetch_update(Relaxed, Relaxed, less);
-    }
-}
 
 /// What sessions have said of one message without telling whose that is.
 #[derive(Debug, Default)]
@@ -221,10 +153,24 @@ impl Doubt {
     }
 }
 
+/// What was asked of whom.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub whom: Whom,
+    pub elsewhere: Unasked,
+    pub inquiry: &'a Inquiry,
+    /// Messages the target has taken until now.
+    pub taken: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct Unclear {
     born: Instant,
     accepted_at_ms: AtomicU64,
+    /// Until then it is known to have taken people before this relay was started.
+    warm_until_ms: AtomicU64,
+    /// Recipients taken at RCPT.
+    known: AtomicU64,
     /// When one session took what another one had refused.
     disagreed_at_ms: AtomicU64,
     /// Refusals found to be people's since.
@@ -241,12 +187,26 @@ impl Unclear {
         Self {
             born: Instant::now(),
             accepted_at_ms: AtomicU64::new(0),
+            warm_until_ms: AtomicU64::new(0),
+            known: AtomicU64::new(0),
             disagreed_at_ms: AtomicU64::new(0),
             right: AtomicU32::new(0),
             alike: Mutex::default(),
             unknown: Unknown::default(),
             mailboxes: Mutex::default(),
         }
+    }
+
+    /// The target knows a recipient.
+    pub fn knows_one(&self) {
+        self.known.fetch_add(1, Relaxed);
+    }
+
+    /// What was seen of the target before this relay was started: how long ago it took somebody, and how many it has refused since.
+    pub fn remember(&self, taken_ago: Option<Duration>, refused: u32) {
+        let warm = COLD_AFTER.saturating_sub(taken_ago.unwrap_or(COLD_AFTER));
+        self.warm_until_ms.store(warm.as_millis() as u64, Relaxed);
+        self.unknown.remember(refused);
     }
 
     /// The target took a message at about this time, of which sessions had said this before.
@@ -261,7 +221,8 @@ impl Unclear {
     }
 
     /// Whose a refusal is that ends a job if it is the person's. `taken`: the messages the target has taken until now.
-    pub fn judge(&self, doubt: &mut Doubt, witness: &Arc<Witness>, taken: u64) -> Clearer {
+    pub fn judge(&self, doubt: &mut Doubt, witness: &Arc<Witness>, asked: Asked<'_>) -> Clearer {
+        let taken = asked.taken;
         if !doubt.is_by(witness) {
             witness.refused();
         }
@@ -273,11 +234,12 @@ impl Unclear {
         doubt.add(witness, taken);
         let judged = match doubt.looks.len() {
             _ if is_among_others => Clearer::Persons,
+            _ if !self.takes_people() && asked.inquiry.confirms(asked.whom) => Clearer::Persons,
             _ if alike.is_everybody(taken) => Clearer::Targets,
             1 => Clearer::LookAgain,
             _ if self.do_agree(doubt, &alike, taken) => Clearer::Persons,
             looks if looks < LOOKS_MIN => Clearer::LookAgain,
-            _ if !within(self.born, &self.accepted_at_ms, ACCEPTANCE_SHOWS) => Clearer::Targets,
+            _ if !self.takes_people() => Clearer::Targets,
             looks if looks < LOOKS_MAX => Clearer::LookAgain,
             _ => Clearer::Targets,
         };
@@ -302,7 +264,7 @@ impl Unclear {
         are_enough
             && doubt.is_alone()
             && !alike.is_too_many(taken)
-            && within(self.born, &self.accepted_at_ms, ACCEPTANCE_SHOWS)
+            && self.takes_people()
             && !within(self.born, &self.disagreed_at_ms, DISAGREEMENT_SHOWS)
             && are_well()
     }
@@ -312,13 +274,12 @@ impl Unclear {
         witness.refused();
         let mut alike = self.alike();
         alike.note(taken);
-        let is_accepting = within(self.born, &self.accepted_at_ms, ACCEPTANCE_SHOWS);
-        if is_accepting && !alike.is_too_many(taken) { Clearer::Persons } else { Clearer::Targets }
+        if self.takes_people() && !alike.is_too_many(taken) { Clearer::Persons } else { Clearer::Targets }
     }
 
     /// Whose a recipient's refusal is as one that is not there: theirs, if a session says so that knows others, or
     /// sessions agree.
-    pub fn judge_unknown(&self, doubt: &mut Doubt, witness: &Arc<Witness>, taken: u64) -> Clearer {
+    pub fn judge_unknown(&self, doubt: &mut Doubt, witness: &Arc<Witness>, asked: Asked<'_>) -> Clearer {
         let said = Said {
             is_proven: witness.is_proven(),
             in_a_row: witness.unknown_in_a_row.fetch_add(1, Relaxed) + 1,
@@ -326,14 +287,20 @@ impl Unclear {
             is_first: doubt.is_none(),
             do_disagree: within(self.born, &self.disagreed_at_ms, DISAGREEMENT_SHOWS),
             is_cold: self.is_cold(),
+            elsewhere: asked.elsewhere,
         };
-        let judged = self.unknown.judge(said, taken);
+        let seen = Seen { taken: asked.taken, known: self.known.load(Relaxed) };
+        let judged = match self.unknown.judge(said, seen) {
+            Clearer::Persons => Clearer::Persons,
+            Clearer::LookAgain | Clearer::Targets if asked.inquiry.confirms(asked.whom) => Clearer::Persons,
+            judged => judged,
+        };
         match judged {
             Clearer::Persons if said.looks_of_others > 0 => {
                 witness.knows_people();
                 doubt.looks.iter().for_each(|look| look.witness.knows_people());
             }
-            Clearer::LookAgain => doubt.add(witness, taken),
+            Clearer::LookAgain => doubt.add(witness, asked.taken),
             Clearer::Persons | Clearer::Targets => {}
         }
         judged
@@ -348,9 +315,15 @@ impl Unclear {
             || (self.is_cold() && !mailboxes.is_within(taken, MAILBOXES_AT_FIRST))
     }
 
+    /// Whether the target has taken somebody of late.
+    pub fn takes_people(&self) -> bool {
+        within(self.born, &self.accepted_at_ms, ACCEPTANCE_SHOWS)
+    }
+
     /// Whether the target has taken nobody yet, or not for long.
     pub fn is_cold(&self) -> bool {
         !within(self.born, &self.accepted_at_ms, COLD_AFTER)
+            && self.born.elapsed().as_millis() as u64 >= self.warm_until_ms.load(Relaxed)
     }
 
     /// Whether the target takes people now, so that a refusal that does not tell is no sign that it is down.
@@ -397,7 +370,8 @@ mod tests {
     }
 
     fn look(unclear: &Unclear, doubt: &mut Doubt, witness: &Arc<Witness>, taken: u64) -> Clearer {
-        unclear.judge(doubt, witness, taken)
+        let (whom, inquiry) = (Whom::of("e_1"), &Inquiry::default());
+        unclear.judge(doubt, witness, Asked { whom, elsewhere: Unasked::None, inquiry, taken })
     }
 
     fn that_takes() -> Unclear {

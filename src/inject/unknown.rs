@@ -3,7 +3,10 @@
 //!
 //! A session that takes others is believed. What one says that is new, or says it of too many in a row, is believed when
 //! other sessions agree, and some more with that. That they agree shows nothing while the target has taken nobody yet, or not
-//! for long: its table may not be there. Then a few are believed, and the others wait until it takes somebody.
+//! for long: its table may not be there. Then a few are believed, and the others wait until it takes somebody. Nor does it
+//! where a target that took people refuses, on all sessions together, more in a row than its refusals are likely to: at a
+//! share p of them n in a row come with a chance of p^n, and from one in a thousand on it is no coincidence ([`Alike`]): 2 where
+//! hardly anybody is refused, 3 at 10 %, 6 at 30 %, 10 at a half. Of those who are there no more than that are refused.
 
 use super::alike::{Alike, Clearer};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -61,19 +64,37 @@ pub(super) struct Said {
     pub do_disagree: bool,
     /// The target has taken nobody yet, or not for long.
     pub is_cold: bool,
+    pub elsewhere: Unasked,
+}
+
+/// Who could be asked about a recipient besides this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unasked {
+    Target,
+    /// Another one behind the target's name.
+    Machine,
+    None,
+}
+
+/// What the target has done until now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    /// Messages taken.
+    pub taken: u64,
+    /// Recipients taken at RCPT. Answers to RCPT come in one order, those to contents that were on their way when a table was
+    /// lost come between and show nothing of it.
+    pub known: u64,
 }
 
 impl Unknown {
-    /// `taken`: the messages the target has taken until now.
-    pub fn judge(&self, said: Said, taken: u64) -> Clearer {
+    /// What a recipient's refusal is taken for, as far as what was seen of the target until now tells.
+    pub fn judge(&self, said: Said, seen: Seen) -> Clearer {
         let mut refused = self.refused();
         if said.is_first {
-            refused.note(taken);
+            refused.note(seen.known);
         }
-        if refused.is_nobody_known(taken) {
-            return Clearer::Targets;
-        }
-        let is_trusted = said.is_proven && said.in_a_row <= refused.too_many(taken);
+        let too_many = refused.too_many(seen.known);
+        let is_doubtful = !refused.is_within(seen.known, too_many);
         drop(refused);
         let needed = match said {
             Said { do_disagree: true, .. } => AGREE_AT_MOST,
@@ -81,19 +102,28 @@ impl Unknown {
             _ => AGREE_WITH_NEW,
         };
         let do_agree = said.looks_of_others >= needed;
-        if said.is_cold {
-            return match do_agree {
-                _ if self.at_first().believes(taken) => Clearer::Persons,
-                // Sessions of a target that knows nobody agree about everybody.
-                true => Clearer::Targets,
-                false => Clearer::LookAgain,
-            };
+        match said.elsewhere {
+            _ if !said.is_cold => {}
+            Unasked::Target => return Clearer::Targets,
+            Unasked::Machine => return Clearer::LookAgain,
+            Unasked::None if self.at_first().believes(seen.taken) => return Clearer::Persons,
+            Unasked::None => {}
+        }
+        if said.is_cold || is_doubtful {
+            // Sessions of a target that knows nobody agree about everybody.
+            return if do_agree { Clearer::Targets } else { Clearer::LookAgain };
         }
         if do_agree {
             self.credit.store(CREDIT, Relaxed);
             return Clearer::Persons;
         }
+        let is_trusted = said.is_proven && said.in_a_row <= too_many;
         if is_trusted || self.spend() { Clearer::Persons } else { Clearer::LookAgain }
+    }
+
+    /// Before this relay was started so many were believed, since the target took somebody last.
+    pub fn remember(&self, believed: u32) {
+        self.at_first().believed = believed;
     }
 
     /// A session took whom another one did not know.
@@ -130,28 +160,34 @@ mod tests {
         is_first: true,
         do_disagree: false,
         is_cold: false,
+        elsewhere: Unasked::None,
     };
     const COLD: Said = Said { is_cold: true, ..NEW };
     const PROVEN: Said = Said { is_proven: true, ..NEW };
 
+    /// What it took it knew.
+    const fn seen(taken: u64) -> Seen {
+        Seen { taken, known: taken }
+    }
+
     #[test]
     fn a6_a_new_session_is_believed_when_two_others_agree_and_one_that_takes_others_at_once() {
         let unknown = Unknown::default();
-        assert_eq!(unknown.judge(PROVEN, 10), Clearer::Persons);
+        assert_eq!(unknown.judge(PROVEN, seen(10)), Clearer::Persons);
         let look = |looks_of_others| Said { looks_of_others, is_first: looks_of_others == 0, ..NEW };
-        assert_eq!(unknown.judge(look(0), 11), Clearer::LookAgain);
-        assert_eq!(unknown.judge(look(1), 11), Clearer::LookAgain);
-        assert_eq!(unknown.judge(look(2), 11), Clearer::Persons);
-        for _ in 0..CREDIT {
-            assert_eq!(unknown.judge(NEW, 12), Clearer::Persons, "they agreed a moment ago");
+        assert_eq!(unknown.judge(look(0), seen(11)), Clearer::LookAgain);
+        assert_eq!(unknown.judge(look(1), seen(11)), Clearer::LookAgain);
+        assert_eq!(unknown.judge(look(2), seen(11)), Clearer::Persons);
+        for known in 12..12 + u64::from(CREDIT) {
+            assert_eq!(unknown.judge(NEW, seen(known)), Clearer::Persons, "they agreed a moment ago");
         }
-        assert_eq!(unknown.judge(NEW, 12), Clearer::LookAgain);
+        assert_eq!(unknown.judge(NEW, seen(100)), Clearer::LookAgain);
     }
 
     #[test]
     fn a6_a_session_that_takes_nobody_any_more_is_not_believed_for_what_it_took() {
         let unknown = Unknown::default();
-        let judged = |in_a_row, taken| unknown.judge(Said { in_a_row, ..PROVEN }, taken);
+        let judged = |in_a_row, taken| unknown.judge(Said { in_a_row, ..PROVEN }, seen(taken));
         let judged: Vec<_> = (1..=4).map(|in_a_row| judged(in_a_row, 500 + u64::from(in_a_row))).collect();
         assert_eq!(judged[..2], [Clearer::Persons; 2]);
         assert_eq!(judged[3], Clearer::LookAgain);
@@ -160,11 +196,11 @@ mod tests {
     #[test]
     fn a6_where_sessions_differ_five_others_have_to_agree_and_no_credit_is_left() {
         let unknown = Unknown::default();
-        unknown.judge(Said { looks_of_others: AGREE_WITH_NEW, is_first: false, ..NEW }, 10);
+        unknown.judge(Said { looks_of_others: AGREE_WITH_NEW, is_first: false, ..NEW }, seen(10));
         unknown.was_wrong();
         let look = |looks_of_others| Said { looks_of_others, is_first: false, do_disagree: true, ..NEW };
-        assert_eq!(unknown.judge(look(AGREE_AT_MOST - 1), 11), Clearer::LookAgain);
-        assert_eq!(unknown.judge(look(AGREE_AT_MOST), 11), Clearer::Persons, "nobody is held for ever");
+        assert_eq!(unknown.judge(look(AGREE_AT_MOST - 1), seen(11)), Clearer::LookAgain);
+        assert_eq!(unknown.judge(look(AGREE_AT_MOST), seen(11)), Clearer::Persons, "nobody is held for ever");
     }
 
     /// However many sessions there are, and however often they agree.
@@ -172,15 +208,15 @@ mod tests {
     fn a6_that_sessions_agree_is_no_proof_while_nobody_was_taken() {
         let unknown = Unknown::default();
         for _ in 0..BELIEVED_AT_FIRST {
-            assert_eq!(unknown.judge(COLD, 0), Clearer::Persons);
+            assert_eq!(unknown.judge(COLD, seen(0)), Clearer::Persons);
         }
         let look = |looks_of_others| Said { looks_of_others, is_first: looks_of_others == 0, ..COLD };
         for _ in 0..20 {
-            let judged = [0, 1, 2].map(|looks| unknown.judge(look(looks), 0));
+            let judged = [0, 1, 2].map(|looks| unknown.judge(look(looks), seen(0)));
             assert_eq!(judged, [Clearer::LookAgain, Clearer::LookAgain, Clearer::Targets]);
         }
         assert_eq!(
-            unknown.judge(NEW, 1),
+            unknown.judge(NEW, seen(1)),
             Clearer::LookAgain,
             "and they have no credit when it takes somebody"
         );
@@ -191,14 +227,18 @@ mod tests {
     fn a6_a_target_that_took_nobody_for_long_is_believed_as_little_as_a_new_one() {
         let unknown = Unknown::default();
         let agreed = Said { looks_of_others: AGREE_WITH_NEW, is_first: false, ..NEW };
-        assert_eq!(unknown.judge(agreed, 500), Clearer::Persons);
-        assert_eq!(unknown.judge(NEW, 500), Clearer::Persons, "credit");
+        assert_eq!(unknown.judge(agreed, seen(500)), Clearer::Persons);
+        assert_eq!(unknown.judge(NEW, seen(500)), Clearer::Persons, "credit");
         for _ in 0..BELIEVED_AT_FIRST {
-            assert_eq!(unknown.judge(COLD, 500), Clearer::Persons);
+            assert_eq!(unknown.judge(COLD, seen(500)), Clearer::Persons);
         }
-        assert_eq!(unknown.judge(COLD, 500), Clearer::LookAgain);
-        assert_eq!(unknown.judge(Said { is_proven: true, ..COLD }, 500), Clearer::LookAgain);
-        assert_eq!(unknown.judge(Said { is_cold: true, ..agreed }, 500), Clearer::Targets);
-        assert_eq!(unknown.judge(COLD, 501), Clearer::Persons, "it has taken somebody since, long ago too");
+        assert_eq!(unknown.judge(COLD, seen(500)), Clearer::LookAgain);
+        assert_eq!(unknown.judge(Said { is_proven: true, ..COLD }, seen(500)), Clearer::LookAgain);
+        assert_eq!(unknown.judge(Said { is_cold: true, ..agreed }, seen(500)), Clearer::Targets);
+        assert_eq!(
+            unknown.judge(COLD, seen(501)),
+            Clearer::Persons,
+            "it has taken somebody since, long ago too"
+        );
     }
 }

@@ -385,7 +385,6 @@ impl Journal {
         let _ = tokio::task::spawn_blocking(join).await;
     }
 
-    #[cfg(test)]
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.0.shared
     }

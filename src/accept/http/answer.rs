@@ -162,7 +162,10 @@ impl Answer {
             Outcome::Failed(fault) => fault,
         };
         match fault.circumstance() {
-            Circumstance::Usual | Circumstance::NeedsEightBit | Circumstance::PersonsValues => {}
+            Circumstance::Usual
+            | Circumstance::NeedsEightBit
+            | Circumstance::PersonsValues
+            | Circumstance::Untried => {}
             Circumstance::SameIdOtherBody => return StatusCode::CONFLICT,
         }
         match (fault.state(), fault.reason) {

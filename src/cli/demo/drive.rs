@@ -197,6 +197,7 @@ fn smtp_message(to: &Member, index: usize) -> Delivery {
     Delivery {
         message: message.into_bytes().into(),
         sender: "bounces@marigold.example".into(),
+        whom: crate::inject::Whom::of(&recipient),
         recipient: Personal::new(recipient),
         eight_bit: EightBit::None,
         smtputf8: false,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::inject::breaker::Kind;
+use std::time::Duration;
 
 fn injector() -> Injector {
     let clear = |name| TargetSettings { tls: TlsMode::None, ..TargetSettings::new(name, "127.0.0.1", 1) };

@@ -39,6 +39,13 @@ pub(super) enum Envelope {
     Unheard,
 }
 
+/// An answer to RCPT.
+pub(super) fn note_known(target: &Target, recipient: ReplyCode) {
+    if recipient.is_positive() {
+        target.unclear.knows_one();
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     pub(super) async fn envelope_answers(&mut self, asked: Asked<'_>) -> Result<Envelope, Broken> {
         let envelope = match asked.offer {
@@ -99,6 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     async fn behind_mail(&mut self, asked: Asked<'_>, mail: ReplyCode) -> Result<Envelope, Broken> {
         let deadlines = &asked.target.settings.deadlines;
         let recipient = self.answer(asked.target, deadlines.command).await?;
+        note_known(asked.target, recipient);
         self.tells_apart = chunks::says_addressing(mail) && chunks::says_addressing(recipient);
         let refused = match self.refusal_of(asked, Command::Recipient, recipient)? {
             Some(refused) if refused.is_closing() => return Ok(refused.at_last()),
@@ -141,6 +149,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 _ => self.group.recipient(asked.delivery),
             };
             let code = self.step(asked.target, deadlines.command).await?;
+            if command == Command::Recipient {
+                note_known(asked.target, code);
+            }
             if let Some(refused) = self.refusal_of(asked, command, code)? {
                 if command == Command::Recipient {
                     self.owed = Owed::Reset;

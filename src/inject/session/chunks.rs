@@ -5,10 +5,10 @@
 //! alike it says 250, and one reply too many would otherwise be taken for the acceptance of a message. RSET stands in
 //! front of every envelope sent behind an unanswered one, so that a transaction that failed leaves nothing behind.
 
-use super::answers::Asked;
+use super::answers::{Asked, note_known};
 use super::boarding::IN_FLIGHT_MAX;
 use super::content::EARLY_REFUSAL_LIMIT;
-use super::ending::{Halt, Stop, stop_fault};
+use super::ending::{Halt, Speaks, Stop, stop_fault};
 use super::refusals::Refused;
 use super::{Offer, Owed, Session};
 use crate::fault::{Fault, ReplyCode};
@@ -71,7 +71,7 @@ struct Unanswered {
 enum Course {
     Steady,
     /// Nothing more is begun: the session is to end when the flights under way are answered.
-    Leaving(Fault),
+    Leaving(Fault, Speaks),
     /// The same, behind 421: what the target does not answer any more it did not take either (RFC 5321 §3.8).
     Closing(Fault),
     /// There is nothing to go by any more: whatever is not answered is in doubt.
@@ -185,6 +185,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             };
             let is_of_envelope = matches!(command, Command::Mail | Command::Recipient);
             named += usize::from(is_of_envelope && says_addressing(code));
+            if command == Command::Recipient {
+                note_known(target, code);
+            }
             let is_lost = match command {
                 Command::Reset if code.is_positive() => {
                     self.owed = Owed::Nothing;
@@ -263,7 +266,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         let fault = refused.targets_fault();
         let stop = self.settle_refusal(target, parcel, refused);
         match (course, stop) {
-            (Course::Steady, Some(_)) => Course::Leaving(fault),
+            (Course::Steady, Some(Stop::Left(_, speaks))) => Course::Leaving(fault, speaks),
+            (Course::Steady, Some(_)) => Course::Leaving(fault, Speaks::OfTarget),
             (course, _) => course,
         }
     }
@@ -318,7 +322,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 }
             }
             Course::Untaken(_) => flights.drain(..).for_each(|flight| self.carry(flight.parcel)),
-            Course::Steady | Course::Leaving(_) | Course::Closing(_) => {}
+            Course::Steady | Course::Leaving(..) | Course::Closing(_) => {}
         }
     }
 
@@ -346,7 +350,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
 fn end(course: Course, torn: Option<Halt>) -> Result<(), Halt> {
     let stop = match course {
         Course::Steady => return torn.map_or(Ok(()), Err),
-        Course::Leaving(fault) | Course::Closing(fault) | Course::Untaken(fault) => Stop::Closing(fault),
+        Course::Leaving(fault, speaks) => Stop::Left(fault, speaks),
+        Course::Closing(fault) | Course::Untaken(fault) => Stop::Closing(fault),
         Course::Lost(broken) => broken.into(),
     };
     Err(Halt::leaving(torn.into_iter().flat_map(|torn| torn.unsent), stop))

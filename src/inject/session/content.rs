@@ -152,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         let is_out_of_step = next.is_some() && refused.whose == Whose::Order;
         let fault = refused.fault.clone();
         match self.settle_refusal(target, current, refused) {
-            Some(stop) => Err(Halt::leaving(next, stop)),
+            Some(stop) => Err(Halt::leaving_behind(next, stop)),
             None if is_out_of_step => Err(Halt::leaving(next, Stop::Closing(fault))),
             None => Ok(next),
         }
@@ -164,8 +164,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         self.witness.took();
         target.stats.relayed.fetch_add(1, Relaxed);
         target.unclear.accepted(parcel.sent_at, &parcel.doubt);
+        target.inquiry.end();
         target.senders.taken(&parcel.delivery.sender);
-        target.note(Sign::Answered);
+        target.note(Sign::Took);
         parcel.accept(&target.settings.name, code);
     }
 

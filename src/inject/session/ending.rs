@@ -23,8 +23,18 @@ pub(super) enum Stop {
     Broken(Broken),
     /// 421 (RFC 5321 §3.8), already cleaned.
     Closing(Fault),
+    /// By us, with nothing under way: another session may be of more use.
+    Left(Fault, Speaks),
     /// The same, to a recipient, and others are taken.
     ClosingOverRecipient(Fault),
+}
+
+/// What it says of a target that a session with it was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speaks {
+    OfTarget,
+    /// It refuses people whom it may not know: that is judged by what becomes of others.
+    OfPeople,
 }
 
 impl From<Broken> for Stop {
@@ -47,6 +57,14 @@ impl Halt {
         Self { blamed: Some(Box::new(parcel)), unsent: Vec::new(), stop: stop.into() }
     }
 
+    /// With the envelope of another message out: QUIT would stand where its content is awaited.
+    pub fn leaving_behind(next: Option<Parcel>, stop: Stop) -> Self {
+        match (&next, stop) {
+            (Some(_), Stop::Left(fault, _)) => Self::leaving(next, Stop::Closing(fault)),
+            (_, stop) => Self::leaving(next, stop),
+        }
+    }
+
     pub fn leaving(unsent: impl IntoIterator<Item = Parcel>, stop: impl Into<Stop>) -> Self {
         Self { blamed: None, unsent: unsent.into_iter().collect(), stop: stop.into() }
     }
@@ -61,6 +79,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         unsent.append(&mut self.misfits);
         let is_over_recipient = matches!(halt.stop, Stop::ClosingOverRecipient(_));
         let is_suspects = is_over_recipient || halt.blamed.as_ref().is_some_and(|parcel| parcel.strikes > 0);
+        let is_left = matches!(halt.stop, Stop::Left(..));
+        let is_of_people = matches!(halt.stop, Stop::Left(_, Speaks::OfPeople));
         let fault = stop_fault(halt.stop, target);
         if let Some(mut parcel) = halt.blamed {
             parcel.strikes += 1;
@@ -73,7 +93,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         }
         // A session that refuses what others refuse has nothing to say of a target that takes others.
         let is_targets = !self.is_useless(target) || !target.accepts_now();
-        let speaks_of_target = self.answered == 0 && !is_suspects && is_targets;
+        let speaks_of_target = self.answered == 0 && !is_suspects && is_targets && !is_of_people;
+        if is_left {
+            self.say_good_bye();
+        }
         Ended { unsent, fault: Some(fault), speaks_of_target }
     }
 }
@@ -90,7 +113,7 @@ pub(super) fn set_apart(fault: &Fault) -> Fault {
 pub(super) fn stop_fault(stop: Stop, target: &Arc<Target>) -> Fault {
     let name = &target.settings.name;
     match stop {
-        Stop::Closing(fault) | Stop::ClosingOverRecipient(fault) => fault,
+        Stop::Closing(fault) | Stop::Left(fault, _) | Stop::ClosingOverRecipient(fault) => fault,
         Stop::Broken(broken) => {
             let detail =
                 format!("target {name} gave up before taking the message: {broken}; submit it again");

@@ -10,6 +10,7 @@ mod chunks;
 mod content;
 mod ending;
 mod fitting;
+mod recipients;
 mod refusals;
 
 pub(super) use boarding::IN_FLIGHT_MAX;
@@ -22,7 +23,7 @@ use super::envelope::Group;
 use super::lessons::Ahead;
 use super::talk::{Broken, Talk};
 use super::target::Target;
-use super::unclear::Witness;
+use super::witness::Witness;
 use crate::fault::{Fault, Reason};
 use answers::{Asked, Envelope};
 use ending::{Halt, Stop};
@@ -173,8 +174,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         if target.queue.is_closed() {
             self.talk.quit(QUIT_LIMIT).await;
         } else {
-            tokio::spawn(async move { self.talk.quit(QUIT_LIMIT).await });
+            self.say_good_bye();
         }
+    }
+
+    /// Beside the worker: nobody waits for it.
+    fn say_good_bye(mut self) {
+        tokio::spawn(async move { self.talk.quit(QUIT_LIMIT).await });
     }
 
     fn is_spent(&mut self, target: &Arc<Target>) -> bool {

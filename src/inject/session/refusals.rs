@@ -1,7 +1,8 @@
 //! Refusals: whose each is, and what becomes of its message and of the session.
 
 use super::answers::{Asked, Envelope};
-use super::ending::{Stop, set_apart};
+use super::ending::{Speaks, Stop, set_apart};
+use super::recipients::is_asking;
 use super::{Offer, Owed, STRIKES_MAX, Session};
 use crate::fault::{Fault, Reason, ReplyCode};
 use crate::inject::alike::Clearer;
@@ -48,6 +49,13 @@ impl Refused {
         Envelope::RefusedAtLast(self, stop)
     }
 
+    fn speaks(&self) -> Speaks {
+        match self.whose {
+            Whose::Recipient | Whose::Unclear if !self.fault.is_transient() => Speaks::OfPeople,
+            _ => Speaks::OfTarget,
+        }
+    }
+
     /// As the state of the target: the message may go elsewhere, or later.
     pub fn targets_fault(&self) -> Fault {
         let advice = match self.whose {
@@ -59,6 +67,10 @@ impl Refused {
             _ if self.fault.is_transient() => "the target takes no messages now; see its log",
             Whose::Recipient => {
                 "not booked on the recipient: it may say so of everybody; see its table of recipients"
+            }
+            Whose::Unclear if self.said.blame() == Blame::Unsaid => {
+                "the recipient's, the message's, or the target's own: that shows when it takes others; tried again with \
+                 growing pauses until then"
             }
             _ => match self.said.blame() {
                 Blame::Encryption => "not about the recipient: the target wants TLS; see tls of this target",
@@ -139,58 +151,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         }
     }
 
-    fn refuse(&mut self, target: &Target, parcel: Parcel, refused: Refused) {
+    pub(super) fn refuse(&mut self, target: &Target, parcel: Parcel, refused: Refused) {
         self.answered += 1;
         target.stats.refused.fetch_add(1, Relaxed);
         let puts_off = refused.command == Command::Recipient && refused.fault.is_transient();
         target.note(if puts_off { Sign::PutOff } else { Sign::Answered });
         parcel.fail(refused.fault);
-    }
-
-    /// A table of recipients that is gone or empty says of everybody that they are not there: then it is the target's, or
-    /// one machine's behind its name.
-    fn refuse_recipient(
-        &mut self,
-        target: &Arc<Target>,
-        mut parcel: Parcel,
-        refused: Refused,
-    ) -> Option<Stop> {
-        if refused.command != Command::Recipient || refused.fault.is_transient() {
-            self.refuse_behind_recipient(target, parcel, refused);
-            return None;
-        }
-        let judged = target.unclear.judge_unknown(&mut parcel.doubt, &self.witness, target.stats.relayed());
-        let is_lost = judged != Clearer::Persons && self.is_useless(target);
-        let stop = is_lost.then(|| self.leave(target, &refused));
-        let is_cold = target.unclear.is_cold();
-        match judged {
-            Clearer::Persons => self.refuse(target, parcel, refused),
-            // That it answers does not show that a target is well which may know nobody.
-            Clearer::LookAgain if is_cold && (parcel.errand == Errand::Attempt || parcel.is_overdue()) => {
-                self.decline(target, parcel, &refused);
-            }
-            Clearer::LookAgain if !parcel.is_overdue() => {
-                if parcel.errand == Errand::Attempt {
-                    // It was to find out whether the target is there, and has.
-                    target.note(Sign::Answered);
-                    parcel.errand = Errand::Usual;
-                }
-                self.look_again(target, parcel);
-            }
-            Clearer::LookAgain => self.pass_on(target, parcel, &refused),
-            Clearer::Targets => self.decline(target, parcel, &refused),
-        }
-        stop
-    }
-
-    /// Of the recipient, though not at RCPT for good. A target that finds everybody's mailbox full or closed speaks of its own.
-    fn refuse_behind_recipient(&mut self, target: &Target, parcel: Parcel, refused: Refused) {
-        let is_for_good = refused.command == Command::Content && !refused.fault.is_transient();
-        if is_for_good && target.unclear.refuses_every_mailbox(target.stats.relayed()) {
-            self.decline(target, parcel, &refused);
-        } else {
-            self.refuse(target, parcel, refused);
-        }
     }
 
     /// Nobody's messages are taken.
@@ -200,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     }
 
     /// Not the message's fate: it may have another target, or wait.
-    fn pass_on(&mut self, target: &Target, parcel: Parcel, refused: &Refused) {
+    pub(super) fn pass_on(&mut self, target: &Target, parcel: Parcel, refused: &Refused) {
         self.answered += 1;
         target.stats.declined.fetch_add(1, Relaxed);
         parcel.pass_on(refused.targets_fault());
@@ -251,21 +217,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     /// Whether a refusal is the person's shows in what becomes of others.
     fn clear_up(&mut self, target: &Arc<Target>, mut parcel: Parcel, refused: Refused) -> Option<Stop> {
         let taken = target.stats.relayed();
-        let clearer = match refused.fault.is_transient() {
-            true => target.unclear.judge_transient(&self.witness, taken),
-            false => target.unclear.judge(&mut parcel.doubt, &self.witness, taken),
+        let is_for_good = !refused.fault.is_transient();
+        let clearer = match is_for_good {
+            false => target.unclear.judge_transient(&self.witness, taken),
+            true => {
+                let asked = self.asked_of(target, &parcel);
+                target.unclear.judge(&mut parcel.doubt, &self.witness, asked)
+            }
         };
+        let is_asking = is_for_good && is_asking(target, &parcel);
         // Some take nobody on a session, and everybody on the next one: Postfix' postscreen of a client that is new. During an
         // outage one message at a time finds out, which a session that has taken nobody does not.
-        let has_refused_all =
-            self.witness.has_refused_all() || (parcel.errand == Errand::Attempt && !self.witness.is_proven());
+        let has_refused_all = self.witness.has_refused_all()
+            || (parcel.errand == Errand::Attempt && !self.witness.is_proven() && !is_asking);
         let is_lost = clearer == Clearer::Targets && has_refused_all;
         let stop = (is_lost || self.is_useless(target)).then(|| self.leave(target, &refused));
         match clearer {
             Clearer::Persons => self.refuse(target, parcel, refused),
-            Clearer::LookAgain if !parcel.is_overdue() => self.look_again(target, parcel),
+            Clearer::LookAgain if !parcel.is_overdue() && !is_asking => self.look_again(target, parcel),
             // It takes others: whatever this one is about, the target is not down.
             _ if target.accepts_now() => self.pass_on(target, parcel, &refused),
+            _ if is_for_good && !target.unclear.takes_people() => {
+                self.refuse_for_all(target, parcel, &refused);
+            }
             Clearer::LookAgain | Clearer::Targets => self.decline(target, parcel, &refused),
         }
         stop
@@ -276,13 +250,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     }
 
     /// This session is of no use, and so may its machine be.
-    fn leave(&self, target: &Target, refused: &Refused) -> Stop {
+    pub(super) fn leave(&self, target: &Target, refused: &Refused) -> Stop {
         target.machines.leave(self.peer);
-        Stop::Closing(refused.targets_fault())
+        match refused.is_closing() {
+            true => Stop::Closing(refused.targets_fault()),
+            false => Stop::Left(refused.targets_fault(), refused.speaks()),
+        }
     }
 
     /// By another session, behind whatever waits.
-    fn look_again(&mut self, target: &Arc<Target>, parcel: Parcel) {
+    pub(super) fn look_again(&mut self, target: &Arc<Target>, parcel: Parcel) {
         target.stats.offered_again.fetch_add(1, Relaxed);
         self.makes_way_at = Some(Instant::now() + MAKES_WAY);
         self.put_last(target, parcel);

@@ -21,6 +21,7 @@ pub(super) fn to(number: usize) -> Delivery {
     let recipient = Personal::new(address(number));
     Delivery {
         recipient,
+        whom: Whom::of(address(number)),
         person: None,
         ..delivery(&format!("Subject: {number}\r\n\r\nbody of {number}\r\n"))
     }
@@ -31,7 +32,7 @@ pub(super) fn one_session(peer: &Peer) -> Injector {
 }
 
 pub(super) async fn deliver(injector: &Injector, delivery: Delivery) -> Result<Accepted, DeliverError> {
-    let handle = injector.choose(None)?;
+    let handle = injector.choose_to(None, Errand::Patient, delivery.whom)?;
     injector.deliver(&handle, delivery).await
 }
 

@@ -7,6 +7,7 @@ mod endurance;
 mod erratic;
 mod handshake;
 mod health;
+mod inquiry;
 mod jobs;
 mod machines;
 mod misbehaviour;
@@ -101,6 +102,7 @@ pub(super) fn delivery(message: &str) -> Delivery {
         message: message.as_bytes().to_vec().into(),
         sender: String::from("bounce@relay.example"),
         recipient: Personal::new(String::from(ADDRESS)),
+        whom: Whom::of(ADDRESS),
         eight_bit: EightBit::None,
         smtputf8: false,
         require_tls: false,

@@ -57,6 +57,7 @@ pub(super) struct Seen {
     /// Recipient -> 5xx answers to RCPT or content.
     pub refused: BTreeMap<String, usize>,
     pub mails: usize,
+    pub quits: usize,
 }
 
 pub(super) struct Peer {
@@ -249,7 +250,10 @@ impl Talk {
             }
             "DATA" => self.step_data(&line).await,
             "BDAT" => self.step_chunk(&line).await,
-            "QUIT" => self.say(Say::TextAndClose("221 2.0.0 bye".into()), "").1,
+            "QUIT" => {
+                self.seen.lock().unwrap().quits += 1;
+                self.say(Say::TextAndClose("221 2.0.0 bye".into()), "").1
+            }
             _ => self.say(text("500 5.5.2 what?"), "").1,
         }
     }

@@ -1,0 +1,163 @@
+//! Targets that refuse everybody they were asked about until now: how soon one who is there is found, and how many of those who
+//! are there are refused meanwhile.
+
+use super::jobs::*;
+use super::peer::{Ask, Peer, Say, text};
+use super::*;
+use crate::fault::State;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+const UNKNOWN: &str = "550 5.1.1 user unknown";
+const OFFERS: [&[&str]; 3] = [PLAIN, PIPELINING, CHUNKING];
+
+fn number(ask: &Ask<'_>) -> usize {
+    let address = ask.recipient.strip_prefix('p').and_then(|rest| rest.split('@').next());
+    address.and_then(|number| number.parse().ok()).unwrap()
+}
+
+fn with(peer: &Peer, connections_max: usize) -> Injector {
+    Injector::start(vec![TargetSettings { connections_max, ..peer.settings("mta1") }])
+}
+
+/// Sixty who are not there come again and again, and one who is there behind them: it is not the first one's turn each time.
+#[tokio::test]
+async fn a6_one_who_is_there_waits_seconds_behind_many_who_are_not() {
+    for said in [UNKNOWN, "550 Invalid recipient", "550 5.4.1 Recipient address rejected: Access denied"] {
+        let manners = move |ask: &Ask<'_>| match ask.verb {
+            "RCPT" if number(ask) < 60 => text(said),
+            _ => Say::Usual,
+        };
+        let peer = Peer::start(|_| PIPELINING, manners).await;
+        let injector = with(&peer, 4);
+        let found = async {
+            while peer.seen().taken.is_empty() {
+                send(&injector, 0..61).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let is_found = tokio::time::timeout(Duration::from_secs(10), found).await.is_ok();
+        assert!(is_found, "{said}: {} were asked about", peer.seen().refused.len());
+        let asked_most = peer.seen().refused.values().copied().max().unwrap_or_default();
+        assert!(asked_most <= 8, "{said}: one was asked about {asked_most} times");
+    }
+}
+
+/// What is believed at first is believed once, however often this relay is started; one that took people is known.
+#[tokio::test]
+async fn a6_a_start_does_not_begin_to_believe_anew() {
+    let manners = |ask: &Ask<'_>| if ask.verb == "RCPT" { text(UNKNOWN) } else { Say::Usual };
+    let peer = Peer::start(|_| PIPELINING, manners).await;
+    for (taken_ago, refused_since, jobs, rejected) in [
+        (None, 0, 5, 3),
+        (None, 2, 5, 1),
+        (None, 3, 5, 0),
+        (Some(Duration::from_secs(7200)), 3, 5, 0),
+        (Some(Duration::from_secs(60)), 0, 6, 6),
+    ] {
+        let injector = with(&peer, 4);
+        injector.remember("mta1", taken_ago, refused_since);
+        let states = send(&injector, 0..jobs).await;
+        assert_eq!(count(&states, State::Rejected), rejected, "{taken_ago:?} {refused_since}");
+        assert_eq!(count(&states, State::Deferred), jobs - rejected);
+    }
+}
+
+/// It was away for a while, or is new, and the other one takes people.
+#[tokio::test]
+async fn a6_nobody_is_refused_by_a_target_that_knows_nobody_while_another_can_be_asked() {
+    let is_dead = |number: usize| number % 10 == 3;
+    let empty = |ask: &Ask<'_>| if ask.verb == "RCPT" { text(UNKNOWN) } else { Say::Usual };
+    let well = move |ask: &Ask<'_>| match ask.verb {
+        "RCPT" if is_dead(number(ask)) => text(UNKNOWN),
+        _ => Say::Usual,
+    };
+    for (first, second) in [(10, 10), (10, 20), (20, 10)] {
+        let (empty, well) =
+            (Peer::start(|_| PIPELINING, empty).await, Peer::start(|_| PIPELINING, well).await);
+        let injector = Injector::start(vec![
+            TargetSettings { priority: first, ..empty.settings("mta1") },
+            TargetSettings { priority: second, ..well.settings("mta2") },
+        ]);
+        let states = send(&injector, 0..120).await;
+        let outcome = [State::Relayed, State::Rejected].map(|state| count(&states, state));
+        assert_eq!(outcome, [108, 12], "{first}, {second}");
+        assert!(empty.seen().refused.len() <= 30, "{} were asked about", empty.seen().refused.len());
+    }
+}
+
+/// The table of recipients is gone from some moment on. However many sessions there are, no more are refused than may well be
+/// dead in a row.
+#[tokio::test]
+async fn a6_a_table_that_is_lost_under_way_costs_a_few() {
+    for offers in OFFERS {
+        for (connections_max, dead_of_ten) in [(1, 0), (4, 1), (8, 0), (32, 1)] {
+            let is_dead = move |number: usize| number * 7 % 10 < dead_of_ten;
+            let asked = AtomicUsize::new(0);
+            let manners = move |ask: &Ask<'_>| match ask.verb {
+                "RCPT" if asked.fetch_add(1, Relaxed) >= 150 || is_dead(number(ask)) => text(UNKNOWN),
+                _ => Say::Usual,
+            };
+            let peer = Peer::start(move |_| offers, manners).await;
+            let states = send(&with(&peer, connections_max), 0..400).await;
+            let alive = (0..400).filter(|number| !is_dead(*number));
+            let rejected = alive.filter(|number| states[*number] == State::Rejected).count();
+            assert!(rejected <= 5, "{offers:?}, {connections_max}, {dead_of_ten}: {rejected} rejected");
+            assert!(count(&states, State::Relayed) >= 100);
+        }
+    }
+}
+
+/// Nobody else is there to compare with: few tries, and then an outcome.
+#[tokio::test]
+async fn a3_one_alone_whom_a_new_target_refuses_is_tried_a_few_times_and_then_refused() {
+    for (at, said) in [
+        (".", "554 5.7.1 Spam message rejected"),
+        (".", "550 5.1.1 User does not exist"),
+        ("RCPT", "550 Invalid recipient: <x>"),
+        ("RCPT", "550 5.4.1 Recipient address rejected: Access denied"),
+        ("RCPT", "550 I cannot deliver mail for {x}"),
+    ] {
+        let manners = move |ask: &Ask<'_>| if ask.verb == at { text(said) } else { Say::Usual };
+        let peer = Peer::start(|_| PIPELINING, manners).await;
+        let injector = with(&peer, 4);
+        let mut tries = 0;
+        let first = fault(outcomes(&injector, 0..1, Duration::from_secs(9)).await.remove(0));
+        assert_eq!(first.state(), State::Deferred, "{said}");
+        assert!(!first.detail.contains("takes nothing"), "{}", first.detail);
+        tokio::time::pause();
+        for seconds in 0..70 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            tokio::time::resume();
+            let states = send(&injector, 0..1).await;
+            tokio::time::pause();
+            if states == [State::Rejected] {
+                tries = seconds;
+                break;
+            }
+        }
+        tokio::time::resume();
+        assert!((58..66).contains(&tries), "{said}: after {tries} s");
+        assert!(peer.seen().mails <= 10, "{said}: {} times", peer.seen().mails);
+    }
+}
+
+/// Postfix' postscreen lets in whom it has seen to leave politely.
+#[tokio::test]
+async fn a1_a_session_that_is_left_is_told() {
+    for offers in OFFERS {
+        let manners = |ask: &Ask<'_>| match ask.verb {
+            "RCPT" if ask.session == 0 => text("450 4.3.2 Service currently unavailable"),
+            _ => Say::Usual,
+        };
+        let peer = Peer::start(move |_| offers, manners).await;
+        let injector = with(&peer, 1);
+        let relayed = async {
+            while count(&send(&injector, 0..8).await, State::Relayed) == 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), relayed).await.expect("another session is made");
+        assert!(peer.seen().quits >= 1, "{offers:?}");
+    }
+}
