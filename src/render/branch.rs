@@ -21,7 +21,7 @@ use super::place::Text;
 use super::program::{Block, Op, Syntax, ValueOp};
 use super::reading::Line;
 use super::structured;
-use super::tree::Tree;
+use super::tree::{Hiding, Tree};
 use frame::Frame;
 use load::{Extent, Load};
 use report::{Cause, Report};
@@ -70,7 +70,12 @@ pub(super) fn judge(source: &Source<'_>, allowed: Allowed<'_>) -> Verdict {
     if syntax == Syntax::Header || !(forks || is_html && shows()) {
         return Verdict::default();
     }
-    let cursor = Cursor { ground: Ground::of(syntax), words: Words::new(is_html), markup: Markup::default() };
+    let cursor = Cursor {
+        ground: Ground::of(syntax),
+        words: Words::new(is_html),
+        without: None,
+        markup: Markup::default(),
+    };
     let mut walk = Walk {
         fixed,
         tree: source.tree,
@@ -91,7 +96,19 @@ pub(super) fn judge(source: &Source<'_>, allowed: Allowed<'_>) -> Verdict {
 struct Cursor {
     ground: Ground,
     words: Words,
+    /// Those of a reader who is not shown the text of the element that it stands in.
+    without: Option<Words>,
     markup: Markup,
+}
+
+impl Cursor {
+    fn join_without(&mut self, other: Option<Words>) {
+        match (&mut self.without, other) {
+            (Some(words), Some(other)) => words.join(other, false),
+            (without @ None, other) => *without = other,
+            (Some(_), None) => {}
+        }
+    }
 }
 
 struct Walk<'a> {
@@ -136,8 +153,11 @@ impl<'a> Walk<'a> {
             }
             (self.cursor.ground, at) = (behind, at + passed);
             let Some(byte) = text.get(at) else { break };
-            let line = if self.tree.is_passed_over(piece, at) { Line::GoesOn } else { Line::AsTagged };
-            self.byte(*byte, line);
+            let line = if self.tree.is_passed_over((piece, at)) { Line::GoesOn } else { Line::AsTagged };
+            match self.tree.hiding((piece, at)) {
+                Some(hiding) => self.hiding_tag(*byte, line, hiding),
+                None => self.byte(*byte, line),
+            }
             at += 1;
         }
     }
@@ -167,6 +187,20 @@ impl<'a> Walk<'a> {
                 self.seen_by_others(after);
             }
             _ => self.text(&[byte]),
+        }
+    }
+
+    /// A tag with which text begins or ends to be hidden: behind it, words go on as if that text were shown, or not.
+    fn hiding_tag(&mut self, byte: u8, line: Line, hiding: Hiding) {
+        let before = hiding.has(Hiding::BEGINS).then(|| self.cursor.words.clone());
+        self.byte(byte, line);
+        let without = self.cursor.without.take();
+        if let Some(words) = without.clone().filter(|_| hiding.has(Hiding::ENDS)) {
+            self.cursor.words.join(words, false);
+        }
+        if hiding.has(Hiding::GOES_ON) {
+            self.cursor.without = without;
+            self.cursor.join_without(before);
         }
     }
 
@@ -273,6 +307,7 @@ impl<'a> Walk<'a> {
         self.branch(&block.other, &start);
         let other = std::mem::replace(&mut self.cursor, body);
         self.cursor.words.join(other.words, self.cause.is_some());
+        self.cursor.join_without(other.without);
         self.cursor.markup.join(&start.markup, &other.markup);
         self.settle(other.markup.frame, turns);
         self.cause = outer;

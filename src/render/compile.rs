@@ -55,14 +55,14 @@ pub(super) fn compile(
         (program.uses, program.first_uses) = compiler.names.into_uses();
     }
     let text = Text { fixed: &program.fixed, syntax, place };
-    let mut tree = Tree::default();
+    let (unfit, tree) = match syntax {
+        Syntax::Html => markup::judge(&program.ops, &program.fixed, place),
+        _ => (Vec::new(), Tree::default()),
+    };
     let mut lints = place_values(&mut program.ops, &text, &tree);
     lints.extend(joined_braces(&program.fixed, place));
-    if lints.is_empty() && syntax == Syntax::Html {
-        (lints, tree) = markup::judge(&program.ops, &program.fixed, place);
-        if lints.is_empty() && tree != Tree::default() {
-            lints = place_values(&mut program.ops, &text, &tree);
-        }
+    if lints.is_empty() {
+        lints = unfit;
     }
     if lints.is_empty() {
         let verdict =

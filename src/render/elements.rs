@@ -5,18 +5,19 @@ pub(super) fn is_plain(name: &str) -> bool {
     PLAIN.binary_search(&name).is_ok()
 }
 
-/// Whether a reader sees a new line or another field where this tag stands. What nobody knows does not.
+/// Whether a reader sees a new line or another field where this tag stands. What nobody knows does not, nor does what is there
+/// once however often it is written (`html`, `head`, `body`), may end before what stands in it (`form`), or is not shown
+/// (`style`, `script`).
 pub(super) fn breaks_text(name: &str) -> bool {
     BREAKS.binary_search(&name).is_ok()
 }
 
 /// In order.
-const BREAKS: [&str; 59] = [
+const BREAKS: [&str; 53] = [
     "address",
     "article",
     "aside",
     "blockquote",
-    "body",
     "br",
     "caption",
     "center",
@@ -33,18 +34,15 @@ const BREAKS: [&str; 59] = [
     "figcaption",
     "figure",
     "footer",
-    "form",
     "h1",
     "h2",
     "h3",
     "h4",
     "h5",
     "h6",
-    "head",
     "header",
     "hgroup",
     "hr",
-    "html",
     "legend",
     "li",
     "listing",
@@ -56,10 +54,8 @@ const BREAKS: [&str; 59] = [
     "option",
     "p",
     "pre",
-    "script",
     "search",
     "section",
-    "style",
     "summary",
     "table",
     "tbody",
@@ -150,6 +146,7 @@ mod tests {
     #[test]
     fn the_list_is_in_order() {
         assert!(PLAIN.is_sorted() && BREAKS.is_sorted());
+        assert!(!breaks_text("body") && !breaks_text("style"));
         assert!(breaks_text("td") && breaks_text("br") && !breaks_text("b") && !breaks_text("custom"));
         assert!(is_plain("td") && is_plain("abbr") && is_plain("wbr"));
         assert!(!is_plain("a") && !is_plain("img") && !is_plain("template"));

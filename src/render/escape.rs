@@ -3,6 +3,7 @@
 //! Everywhere control characters, line and paragraph separators and bidi overrides are taken out; the marks
 //! that Persian and Hebrew need (ZWNJ, ZWJ, LRM, RLM) stay. A value that needs no change is not copied.
 
+use super::tree::Stands;
 use std::borrow::Cow;
 use std::ops::Deref;
 use zeroize::Zeroizing;
@@ -14,10 +15,8 @@ pub enum Escape {
     Html,
     /// Markup from the engine's data, in HTML text.
     Markup,
-    /// The same in a part that holds a person's values: plain elements only.
-    PlainMarkup,
-    /// As [`Escape::PlainMarkup`], in a table outside of its cells: rows or cells, and nothing else.
-    PlainRows,
+    /// The same in a part that holds a person's values: plain elements only, and of them those that may stand there.
+    Plain(Stands),
     /// A whole URL in a quoted attribute value.
     UrlWhole,
     /// A part of a URL behind its scheme and host, in a quoted attribute value.
@@ -79,9 +78,7 @@ pub enum BadUrl {
 pub fn escape(value: &str, how: Escape) -> Result<Escaped<'_>, BadUrl> {
     Ok(match how {
         Escape::Html => rewrite(value, &HTML_BYTES, html_change),
-        Escape::Markup | Escape::PlainMarkup | Escape::PlainRows | Escape::Text => {
-            rewrite(value, &TEXT_BYTES, text_change)
-        }
+        Escape::Markup | Escape::Plain(_) | Escape::Text => rewrite(value, &TEXT_BYTES, text_change),
         Escape::Header => rewrite(value, &HEADER_BYTES, header_change),
         Escape::UrlPart => percent(value, unreserved),
         Escape::UrlWhole => in_attribute(whole_url(value)?),

@@ -104,3 +104,22 @@ pub(super) fn named(state: html::State) -> String {
         State::Declaration { .. } | State::Comment { .. } | State::Bogus => "a comment".into(),
     }
 }
+
+/// How two branches come to end in one place.
+pub(super) fn hint(first: Ground, other: Ground) -> &'static str {
+    let in_tag = |ground| {
+        let Ground::Html(state) = ground else { return false };
+        matches!(
+            state,
+            html::State::TagName { .. } | html::State::AttributeName(..) | html::State::BeforeAttribute(_)
+        )
+    };
+    if !matches!(first, Ground::Html(_)) {
+        return "begin and end fields, lines and quotes on the same side of the block";
+    }
+    if in_tag(first) && in_tag(other) {
+        "put the space before an attribute in front of the block, or the space behind its name into it"
+    } else {
+        "open and close tags, attributes and quotes on the same side of the block"
+    }
+}

@@ -48,7 +48,11 @@ impl Host {
             let ended = |flag, ended| if self.has(flag) { ended } else { 0 };
             let all = Self::DOT | ended(Self::TOP, Self::TOP_ENDED) | ended(Self::OTHER, Self::OTHER_ENDED);
             // More dots may end a sentence too.
-            return Self(if behind_label { all } else { self.0 & (Self::TOP_ENDED | Self::OTHER_ENDED) });
+            return Self(if behind_label {
+                all | self.0 & Self::TOP_ENDED
+            } else {
+                self.0 & (Self::TOP_ENDED | Self::OTHER_ENDED)
+            });
         }
         if is_wide_dot(c) {
             return Self(if behind_label { Self::WIDE_DOT } else { 0 });
@@ -75,7 +79,8 @@ impl Host {
         if self.has(Self::ONE) {
             next |= if c.is_ascii() { Self::TOP } else { Self::OTHER };
         }
-        Self(next | self.0 & (Self::TOP | Self::OTHER | Self::WIDE))
+        // What is no top-level domain behind a dot leaves the name before it the name of a host (`shop.example.-`).
+        Self(next | self.0 & (Self::TOP | Self::OTHER | Self::WIDE | Self::TOP_ENDED))
     }
 
     /// A value may be a label, and nobody knows of how many letters.
@@ -100,6 +105,11 @@ impl Host {
     /// As [`Host::is_linked_before`], for a name without values in it: some clients know those in other scripts.
     fn may_be_linked_before(self, c: char) -> bool {
         self.is_linked_before(c) || self.has(Self::OTHER | Self::OTHER_ENDED)
+    }
+
+    /// Whether a dot stands behind a whole name.
+    pub(super) fn is_ended(self) -> bool {
+        self.has(Self::TOP_ENDED)
     }
 
     /// Whether the top-level domain comes next.

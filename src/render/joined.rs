@@ -72,7 +72,9 @@ fn markup_end(html: &str, start: usize, last_end: usize) -> Option<usize> {
 fn breaks(markup: &str) -> bool {
     let name = markup[1..].trim_start_matches('/');
     let end = name.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(name.len());
-    breaks_text(&name[..end].to_ascii_lowercase())
+    let name = name[..end].to_ascii_lowercase();
+    // Styles and scripts are no part of the text around them.
+    breaks_text(&name) || matches!(&*name, "body" | "form" | "head" | "html" | "script" | "style")
 }
 
 #[cfg(test)]

@@ -8,16 +8,21 @@
 
 mod comments;
 mod found;
+mod judge;
 mod mark;
 mod nodes;
 mod parser;
 mod places;
 mod plain;
+mod regions;
 mod styles;
 mod walk;
+mod ways;
 
-pub(super) use plain::{Stands, is_plain, is_whole};
-pub(super) use walk::judge;
+pub(super) use judge::judge;
+pub(super) use plain::{is_plain, is_whole};
 
+#[cfg(test)]
+mod newsletters;
 #[cfg(test)]
 mod tests;

@@ -47,6 +47,7 @@ pub mod program;
 #[cfg(test)]
 mod program_tests;
 mod reading;
+mod readings;
 pub mod renderer;
 #[cfg(test)]
 mod renderer_tests;

@@ -3,13 +3,14 @@
 
 use super::escape::Escape;
 use super::expression::Expr;
-use super::ground::{Ground, named};
+use super::ground::{self, Ground, named};
 use super::html::{Attribute, Quote, State, Url};
 use super::lint::Lint;
 use super::program::{Block, Op, Origin, Syntax, ValueOp, holds_person};
-use super::reading::{Line, Reading};
+use super::reading::Line;
+use super::readings::{Joined, Readings};
 use super::structured::{self, Fit};
-use super::tree::Tree;
+use super::tree::{Stands, TagEnd, Tree};
 
 /// A text and its values.
 pub(super) struct Text<'a> {
@@ -22,10 +23,17 @@ pub(super) struct Text<'a> {
 /// Sets the escape of every value in `ops`, and returns what is wrong with their places.
 pub(super) fn place_values(ops: &mut [Op], text: &Text<'_>, tree: &Tree) -> Vec<Lint> {
     let holds_person = holds_person(ops);
-    let mut walk =
-        Walk { text, tree, lints: Vec::new(), holds_person, person_at: None, last: Default::default() };
-    let mut end = walk.ops(ops, Spot { ground: Ground::of(text.syntax), reading: Reading::default() });
-    if end.reading.end() {
+    let mut walk = Walk {
+        text,
+        tree,
+        lints: Vec::new(),
+        holds_person,
+        person_at: None,
+        last: Default::default(),
+        turns: TURNS_MAX,
+    };
+    let mut end = walk.ops(ops, Spot { ground: Ground::of(text.syntax), readings: Readings::default() });
+    if end.readings.end() {
         walk.leak_behind();
     }
     if let Ground::Html(state) = end.ground
@@ -40,14 +48,14 @@ pub(super) fn place_values(ops: &mut [Op], text: &Text<'_>, tree: &Tree) -> Vec<
     lints
 }
 
-/// More turns of a loop than a word can become more of a link in.
-const TURNS: usize = 8;
+/// Turns of loops that are read at most: of all that a word may go on in more of them, it may go on as any.
+const TURNS_MAX: usize = 500;
 
 /// Where the walk stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Spot {
     ground: Ground,
-    reading: Reading,
+    readings: Readings,
 }
 
 struct Walk<'a> {
@@ -60,6 +68,8 @@ struct Walk<'a> {
     person_at: Option<((usize, usize), String)>,
     /// The last value: where it stands and what it is called.
     last: ((usize, usize), String),
+    /// Those of loops that may still be read.
+    turns: usize,
 }
 
 impl Walk<'_> {
@@ -82,36 +92,36 @@ impl Walk<'_> {
         while at < text.len() {
             let (passed, behind) = spot.ground.pass(&text.as_bytes()[at..]);
             let end = at + passed;
-            // Nothing but what a reader reads of it matters.
-            at += spot.reading.pass(spot.ground, &text[at..end], end < text.len());
-            for c in text[at..end].chars() {
-                let leaks = spot.reading.step(c, spot.ground, spot.ground, Line::GoesOn);
-                self.behind(leaks, &mut spot.reading);
+            if spot.readings.text(spot.ground, &text[at..end], end < text.len()) {
+                self.leak_behind();
             }
             (spot.ground, at) = (behind, end);
             let Some(c) = text[at..].chars().next() else { break };
-            let before = spot.ground;
-            spot.ground = before.step(c);
-            if spot.ground == Ground::MIXED && before != Ground::MIXED {
-                self.mixed();
+            if self.sign(c, (index, at), &mut spot) {
+                self.leak_behind();
             }
-            let line =
-                if c == '>' && self.tree.is_passed_over(index, at) { Line::GoesOn } else { Line::AsTagged };
-            let leaks = spot.reading.step(c, before, spot.ground, line);
-            self.behind(leaks, &mut spot.reading);
             at += c.len_utf8();
         }
         spot
     }
 
-    fn behind(&mut self, leaks: bool, reading: &mut Reading) {
-        if leaks {
-            self.leak_behind();
-            reading.forget();
+    fn sign(&mut self, c: char, at: TagEnd, spot: &mut Spot) -> bool {
+        let before = spot.ground;
+        spot.ground = before.step(c);
+        if spot.ground == Ground::MIXED && before != Ground::MIXED {
+            self.mixed();
+        }
+        if c != '>' {
+            return spot.readings.step(c, before, spot.ground, Line::AsTagged);
+        }
+        let line = if self.tree.is_passed_over(at) { Line::GoesOn } else { Line::AsTagged };
+        match self.tree.hiding(at) {
+            Some(hiding) => spot.readings.step_hiding(before, spot.ground, line, hiding),
+            None => spot.readings.step(c, before, spot.ground, line),
         }
     }
 
-    fn value(&mut self, value: &mut ValueOp, spot: Spot) -> Spot {
+    fn value(&mut self, value: &mut ValueOp, mut spot: Spot) -> Spot {
         let (escape, ground) = match spot.ground {
             Ground::Flat(escape) => (Some(escape), spot.ground),
             Ground::Html(state) => {
@@ -123,21 +133,20 @@ impl Walk<'_> {
                 (escape, Ground::Structured(state))
             }
         };
-        let mut reading = spot.reading;
-        value.is_joined |= value.origin.person.is_none() && ground.is_readable() && reading.holds_person();
-        if value.origin.person.is_none() && ground.is_readable() && reading.goes_on_from_data() {
+        let readings = &mut spot.readings;
+        value.is_joined |= value.origin.person.is_none() && ground.is_readable() && readings.holds_person();
+        if value.origin.person.is_none() && ground.is_readable() && readings.goes_on_from_data() {
             self.joined(value);
         }
-        let leaks = reading.value(value.origin.person.is_some(), ground);
+        let leaks = readings.value(value.origin.person.is_some(), ground);
         self.last = (value.at, value.origin.name.clone());
         if leaks {
             self.leak(value.at, &value.origin);
-            reading.forget();
         } else if let Some(field) = &value.origin.person {
             self.person_at = Some((value.at, field.clone()));
         }
         value.escape = escape.unwrap_or(Escape::Html);
-        Spot { ground, reading }
+        Spot { ground, ..spot }
     }
 
     fn in_structure(
@@ -231,11 +240,8 @@ impl Walk<'_> {
             let cause = format!("{{{{{{{name}}}}}}} stands in {}, where markup cannot", named(state));
             self.lint(value.at, cause, format!("write {{{{{name}}}}}"));
         } else {
-            return Some(match (self.holds_person, self.tree.rows.contains(&value.at)) {
-                (false, _) => Escape::Markup,
-                (true, false) => Escape::PlainMarkup,
-                (true, true) => Escape::PlainRows,
-            });
+            let stands = self.tree.markup.get(&value.at).copied().unwrap_or(Stands::Text);
+            return Some(if self.holds_person { Escape::Plain(stands) } else { Escape::Markup });
         }
         None
     }
@@ -275,41 +281,44 @@ impl Walk<'_> {
         {
             self.leak(block.at, &block.origin);
         }
-        let mut first = self.ops(&mut block.body, start);
+        let mut first = self.ops(&mut block.body, start.clone());
         if repeats {
-            first = self.again(block, start, first);
+            first = self.again(block, &start, first);
         }
         let other = self.ops(&mut block.other, start);
         let Some(ground) = first.ground.join(other.ground) else {
-            let fix = hint(first.ground, other.ground);
+            let fix = ground::hint(first.ground, other.ground);
             let cause =
                 format!("one branch ends in {}, the other in {}", first.ground.named(), other.ground.named());
             self.lint(block.at, cause, fix);
             return first;
         };
-        Spot { ground, reading: first.reading.join(other.reading) }
+        first.readings.join(other.readings);
+        Spot { ground, ..first }
     }
 
     /// A loop's second turn starts where its first one ended.
-    fn again(&mut self, block: &mut Block, start: Spot, end: Spot) -> Spot {
+    fn again(&mut self, block: &mut Block, start: &Spot, end: Spot) -> Spot {
         let Some(ground) = start.ground.join(end.ground) else {
             let cause =
                 format!("the loop starts in {} and ends in {}", start.ground.named(), end.ground.named());
-            self.lint(block.at, cause, hint(start.ground, end.ground));
-            return start;
+            self.lint(block.at, cause, ground::hint(start.ground, end.ground));
+            return start.clone();
         };
-        let mut joined = Spot { ground, reading: start.reading.join(end.reading) };
-        if joined == start {
-            return joined;
+        let mut joined = Spot { ground, ..start.clone() };
+        let mut added = joined.readings.join(end.readings);
+        if ground != start.ground {
+            added = Joined::More;
         }
-        // What is read only gains flags; a few turns bring all of them.
-        for _ in 0..TURNS {
-            let end = self.ops(&mut block.body, joined);
-            let before = joined;
-            joined.reading = joined.reading.join(end.reading);
-            if joined == before {
+        while added == Joined::More {
+            let Some(left) = self.turns.checked_sub(1) else {
+                let cause = "its loops put words together in more ways than can be followed";
+                self.lint(block.at, cause, "put spaces around what a loop repeats");
                 break;
-            }
+            };
+            self.turns = left;
+            let end = self.ops(&mut block.body, joined.clone());
+            added = joined.readings.join(end.readings);
         }
         joined
     }
@@ -378,20 +387,5 @@ impl Walk<'_> {
 
     fn lint(&mut self, at: (usize, usize), cause: impl Into<String>, fix: impl Into<String>) {
         self.lints.push(Lint::new(self.text.place, at, cause, fix));
-    }
-}
-
-fn hint(first: Ground, other: Ground) -> &'static str {
-    let in_tag = |ground| {
-        let Ground::Html(state) = ground else { return false };
-        matches!(state, State::TagName { .. } | State::AttributeName(..) | State::BeforeAttribute(_))
-    };
-    if !matches!(first, Ground::Html(_)) {
-        return "begin and end fields, lines and quotes on the same side of the block";
-    }
-    if in_tag(first) && in_tag(other) {
-        "put the space before an attribute in front of the block, or the space behind its name into it"
-    } else {
-        "open and close tags, attributes and quotes on the same side of the block"
     }
 }

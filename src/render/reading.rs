@@ -109,7 +109,13 @@ impl Reading {
             _ if before.ends_markup(behind, u8::try_from(c).unwrap_or(0)) => {
                 self.behind_markup(before, behind, line)
             }
-            (State::Rcdata(_), _) => self.close_reference(';') | self.word.end(),
+            // Only the end of the element itself is a tag there.
+            (State::Rcdata(_), _) => self.close_reference(';') | self.word.step('<', Linking::Hosts),
+            (State::RawLess { rcdata: true, .. }, State::RawLess { .. }) => self.word.step(c, Linking::Hosts),
+            (State::RawLess { rcdata: true, .. }, State::Rcdata(_)) => self.character(c),
+            (State::RawEnd { rcdata: true, .. }, State::Rcdata(_) | State::RawLess { .. }) => {
+                self.word.step('/', Linking::Hosts) | self.character(c)
+            }
             _ => false,
         }
     }
@@ -183,6 +189,17 @@ impl Reading {
     /// What was found is told once.
     pub(super) fn forget(&mut self) {
         self.word = Word::default();
+    }
+
+    /// As it would go on if the tag that the text is inside of were not there.
+    pub(super) fn without_tag(self) -> Self {
+        Self { word: self.around, ..Self::default() }
+    }
+
+    /// The word may go on as any.
+    pub(super) fn may_be_any(&mut self) {
+        self.word.unknown();
+        self.around.unknown();
     }
 
     /// What holds behind either of two branches.

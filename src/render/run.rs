@@ -4,7 +4,7 @@ use super::branch::{Watch, holds_sheet, makes_link};
 use super::escape::{Escape, Escaped, escape, printable};
 use super::expression::{Expr, Frame, Need, Turn, evaluate};
 use super::html::ends_in_text;
-use super::markup::{Stands, is_plain, is_whole};
+use super::markup::{is_plain, is_whole};
 use super::program::{IfOp, LoopOp, Op, Program, Sink, ValueOp};
 use super::reading;
 use super::scope::Scope;
@@ -228,11 +228,7 @@ pub(super) fn escaped<'t>(text: &'t str, op: &ValueOp) -> Result<Escaped<'t>, Fa
         );
         return Err(Fault::new(Reason::BadJob, cause));
     }
-    let plain = match op.escape {
-        Escape::PlainMarkup => Some(Stands::InText),
-        Escape::PlainRows => Some(Stands::InTable),
-        _ => None,
-    };
+    let plain = if let Escape::Plain(stands) = op.escape { Some(stands) } else { None };
     if plain.is_some() && !is_plain(&escaped) {
         let cause = format!(
             "{} stands in one text with values of the person and has more than text and plain elements (p, table, a, img \
@@ -243,8 +239,9 @@ pub(super) fn escaped<'t>(text: &'t str, op: &ValueOp) -> Result<Escaped<'t>, Fa
     }
     if plain.is_some_and(|stands| !is_whole(&escaped, stands)) {
         let cause = format!(
-            "{} stands in one text with values of the person, and leaves a table open, ends an element that it did not begin, or \
-             puts something into a table outside of its cells; send each element with its end",
+            "{} stands in one text with values of the person, and leaves a table or list open, ends an element that it did not \
+             begin, or puts something where it cannot stand (into a table outside of its cells, an item into an item, a tag into \
+             svg, select or template); send each element with its end",
             printable(&op.origin.name)
         );
         return Err(Fault::new(Reason::BadJob, cause));

@@ -122,6 +122,7 @@ impl Word {
             // the name.
             self.is_url |= personal && self.host.is_named();
             self.is_url |= !personal && self.is_in_host && self.host.is_open();
+            self.is_url |= self.is_in_host && self.host.is_ended();
             self.is_in_host |= personal;
         }
         self.host = self.host.behind_value();
@@ -267,6 +268,9 @@ mod tests {
             "@@.third.example",
             "@@.third.example/x",
             "@@.com",
+            "@@.example.x",
+            "@@.example.-->",
+            "@@.example.www.@@",
             "a.@@.example",
             "@@@third.example",
             "@@@third.example.",

@@ -3,10 +3,12 @@
 use super::comments;
 use super::nodes::Flaw;
 use super::parser::Stand;
+use super::ways::address;
+use crate::render::html::Name;
 use crate::render::lines::At;
 use crate::render::lint::Lint;
 use crate::render::program::Block;
-use crate::render::tree::Tree;
+use crate::render::tree::{Stands, TagEnd, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was found over all ways.
@@ -16,13 +18,23 @@ pub(super) struct Found<'a> {
     /// Of the first value about a person.
     pub(super) at: At,
     pub(super) lints: BTreeSet<Lint>,
-    /// The elements that are open behind each block, by where the block stands in memory.
-    behind: BTreeMap<usize, Stand>,
+    /// The elements that are open behind each block, by where the block stands in memory, and by those open before it.
+    behind: BTreeMap<(usize, u64), u64>,
+    lines_behind: BTreeMap<(usize, u64), u64>,
     /// The first block behind which they differ.
     uneven: Option<At>,
     /// All behind which there are other lines or fields.
     pub(super) uneven_lines: BTreeMap<usize, At>,
+    /// Turns of loops behind their first that were walked.
+    pub(super) later_turns: usize,
+    /// Lines with a value about a person, and those into which text was put that stands elsewhere, by the tag with which they
+    /// begin.
+    pub(super) personal_lines: BTreeSet<Option<TagEnd>>,
+    pub(super) moved_lines: BTreeSet<Option<TagEnd>>,
+    /// An element of which parsers do not agree where it ends.
+    pub(super) broken: Option<Name>,
     pub(super) tree: Tree,
+    stands: BTreeMap<At, Stands>,
     /// An element that changes how what stands around it is read.
     pub(super) other_ground: Option<String>,
     /// An element that is read as text by some, and holds what others take for a tag.
@@ -39,25 +51,57 @@ impl<'a> Found<'a> {
     }
 
     pub(super) fn into_judgement(self) -> (Vec<Lint>, Tree) {
-        (self.lints.into_iter().collect(), self.tree)
+        let mut tree = self.tree;
+        tree.markup = self.stands.into_iter().filter(|(_, stands)| *stands != Stands::Text).collect();
+        (self.lints.into_iter().collect(), tree)
     }
 
-    pub(super) fn meet(&mut self, block: &Block, stand: Stand) {
-        let other = *self.behind.entry(address(block)).or_insert(stand);
-        self.compare(block, other, stand);
-    }
-
-    pub(super) fn compare(&mut self, block: &Block, one: Stand, other: Stand) {
-        if one != other {
+    /// Holds the elements that are open behind a block against those of other ways that came to it alike.
+    pub(super) fn meet(&mut self, block: &Block, before: Stand, behind: Stand) {
+        let block_address = address(block);
+        if *self.behind.entry((block_address, before.all)).or_insert(behind.all) != behind.all {
             self.uneven.get_or_insert(block.at);
         }
-        if one.blocks != other.blocks {
-            self.uneven_lines.insert(address(block), block.at);
+        let lines = self.lines_behind.entry((block_address, before.blocks)).or_insert(behind.blocks);
+        if *lines != behind.blocks {
+            self.uneven_lines.insert(block_address, block.at);
+        }
+    }
+
+    /// Where markup of the job stands, on one more way.
+    pub(super) fn markup(&mut self, at: At, stands: Stands) {
+        let known = *self.stands.entry(at).or_insert(stands);
+        let worst = match (known, stands) {
+            (one, other) if one == other => one,
+            (Stands::Table, Stands::Text | Stands::Item | Stands::Heading)
+            | (Stands::Text | Stands::Item | Stands::Heading, Stands::Table) => {
+                let cause = "{{{…}}} stands in a table, outside of its cells, or elsewhere, as blocks tell, beside {{person.…}}";
+                return self.lint(at, cause, "open and close the table on the same side of the blocks");
+            }
+            (Stands::OtherGround, _) | (_, Stands::OtherGround) => Stands::OtherGround,
+            (Stands::Heading, _) | (_, Stands::Heading) => Stands::Heading,
+            _ => Stands::Item,
+        };
+        self.stands.insert(at, worst);
+    }
+
+    /// What was put beside a value about a person on any way, though it stands elsewhere.
+    pub(super) fn judge_moves(&mut self) {
+        if !self.personal_lines.is_disjoint(&self.moved_lines) {
+            self.flaw(Flaw::Moved);
         }
     }
 
     /// Ways that were not walked are the same to a parser only where this holds.
     pub(super) fn judge_grounds(&mut self) {
+        if let Some(element) = self.broken {
+            let cause = format!(
+                "the {} element is not closed where it stands, or an element in it is not: parsers of different age read what \
+                 follows in ways of their own, in one part with {{{{person.…}}}}",
+                element.as_str()
+            );
+            self.lint(self.at, cause, "close each element within it and then itself, or take it out");
+        }
         let Some(element) = self.other_ground.take() else { return };
         if let Some(at) = self.uneven {
             let cause = format!(
@@ -111,9 +155,4 @@ impl<'a> Found<'a> {
         };
         self.lint(self.at, cause, fix);
     }
-}
-
-/// Where a block stands in memory: what it is told by.
-pub(super) fn address(block: &Block) -> usize {
-    std::ptr::from_ref(block).addr()
 }

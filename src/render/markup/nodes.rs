@@ -8,6 +8,7 @@ use super::places::hides_text;
 use super::styles;
 use crate::render::elements::breaks_text;
 use crate::render::html::is_shown;
+use crate::render::tree::Stands;
 use crate::render::word::{Linking, Word};
 use html5ever::tree_builder::NodeOrText;
 use html5ever::{Attribute, LocalName, QualName, ns};
@@ -50,7 +51,10 @@ pub(super) struct Nodes {
     word: RefCell<Word>,
     /// The line or field that it stands in.
     block: Cell<Option<usize>>,
-    lines: Lines,
+    pub(super) tagged: Cell<Tagged>,
+    /// Lines with a value about a person, and those into which text was put that stands elsewhere.
+    personal: RefCell<Lines>,
+    moved: RefCell<Lines>,
     last_value: Cell<usize>,
     /// Values that are part of what clients make a link of.
     pub(super) linked: RefCell<Vec<usize>>,
@@ -90,23 +94,27 @@ impl Default for Ground {
     }
 }
 
-/// Which tags ended a line or field of the text, and which lines hold what.
-#[derive(Default)]
-struct Lines {
-    /// Since the last text one has ended.
-    is_ended: Cell<bool>,
-    /// Tags since the last text, as long as none has ended a line.
-    tags: RefCell<Vec<usize>>,
-    passed_over: RefCell<Vec<usize>>,
-    /// Lines with a value about a person, and those into which text was put that stands elsewhere.
-    personal: RefCell<BTreeSet<Option<usize>>>,
-    moved: RefCell<BTreeSet<Option<usize>>>,
+/// Lines by the tag with which they begin; none for what stands in no line of its own.
+pub(super) type Lines = BTreeSet<Option<usize>>;
+
+/// What the tag did that the parser is at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tagged {
+    pub(super) number: usize,
+    /// Elements that a reader sees as lines or fields were begun.
+    pub(super) lines_begun: usize,
+    /// Likewise, elements whose text is hidden.
+    pub(super) hiding_begun: usize,
 }
 
 struct Node {
     name: Option<Rc<QualName>>,
     /// Whether a reader sees a new line or another field where it begins and ends.
     breaks: bool,
+    /// Whether its text is not shown, or not beside the text around it.
+    hides: bool,
+    /// The tag with which it came.
+    tag: usize,
     /// It stood in a table, outside of its cells.
     is_moved: bool,
     /// The slot in which it stands.
@@ -127,7 +135,9 @@ impl Nodes {
             run: RefCell::default(),
             word: RefCell::default(),
             block: Cell::new(None),
-            lines: Lines::default(),
+            tagged: Cell::default(),
+            personal: RefCell::default(),
+            moved: RefCell::default(),
             last_value: Cell::new(0),
             linked: RefCell::default(),
             css: RefCell::default(),
@@ -149,8 +159,16 @@ impl Nodes {
         let (mut list, mut slots) = (self.list.borrow_mut(), self.slots.borrow_mut());
         let node = list.len();
         slots.push(node);
+        let mut tagged = self.tagged.get();
+        let is = |kind: fn(&QualName) -> bool| name.as_ref().is_some_and(kind);
+        let (breaks, hides) = (is(breaks_line), is(hides_around));
+        tagged.lines_begun += usize::from(breaks);
+        tagged.hiding_begun += usize::from(hides);
+        self.tagged.set(tagged);
         list.push(Node {
-            breaks: name.as_ref().is_some_and(|name| breaks_text(&name.local)),
+            breaks,
+            hides,
+            tag: tagged.number,
             name: name.map(Rc::new),
             is_moved: false,
             parent: None,
@@ -190,26 +208,25 @@ impl Nodes {
             self.end_run();
             self.end_word();
             self.block.set(block);
-            self.lines.is_ended.set(true);
         }
-        let mut tags = self.lines.tags.borrow_mut();
-        if !self.lines.is_ended.replace(false) {
-            self.lines.passed_over.borrow_mut().extend(tags.iter());
-        }
-        tags.clear();
         self.run.borrow_mut().text.push_str(text);
     }
 
-    /// The tags of which this is the number came to an end.
-    pub(super) fn behind_tag(&self, number: usize) {
-        if !self.lines.is_ended.get() {
-            self.lines.tags.borrow_mut().push(number);
-        }
+    pub(super) fn begin_tag(&self, number: usize) {
+        self.tagged.set(Tagged { number, ..Tagged::default() });
     }
 
-    /// Tags between two texts that stand in one line or field.
-    pub(super) fn passed_over(&self) -> Vec<usize> {
-        self.lines.passed_over.take()
+    pub(super) fn breaks(&self, node: usize) -> bool {
+        self.list.borrow()[node].breaks
+    }
+
+    pub(super) fn hides(&self, node: usize) -> bool {
+        self.list.borrow()[node].hides
+    }
+
+    /// Lines with a value about a person, and those into which text was put that stands elsewhere.
+    pub(super) fn lines(&self) -> (Lines, Lines) {
+        (self.personal.take(), self.moved.take())
     }
 
     pub(super) fn end_run(&self) {
@@ -228,13 +245,13 @@ impl Nodes {
         }
         if is_moved && holds == Holds::Nothing {
             // Rows, which stay in the table.
-            self.end_word();
-            return self.lines.is_ended.set(true);
+            return self.end_word();
         }
         self.read(&text);
+        let line = || self.block_of(ground).map(|node| self.list.borrow()[node].tag);
         match (is_moved, holds) {
-            (true, _) => self.lines.moved.borrow_mut().insert(self.block_of(ground)),
-            (false, Holds::Person) => self.lines.personal.borrow_mut().insert(self.block_of(ground)),
+            (true, _) => self.moved.borrow_mut().insert(line()),
+            (false, Holds::Person) => self.personal.borrow_mut().insert(line()),
             (false, _) => false,
         };
         let Ground::In(parent) = ground else { return };
@@ -297,7 +314,7 @@ impl Nodes {
 
     /// What was put beside a value about a person, though it stands elsewhere.
     pub(super) fn judge_moves(&self) {
-        if !self.lines.personal.borrow().is_disjoint(&self.lines.moved.borrow()) {
+        if !self.personal.borrow().is_disjoint(&self.moved.borrow()) {
             self.flaws.borrow_mut().push(Flaw::Moved);
         }
     }
@@ -306,8 +323,6 @@ impl Nodes {
     pub(super) fn break_text(&self) {
         self.end_run();
         self.end_word();
-        self.lines.is_ended.set(true);
-        self.lines.tags.borrow_mut().clear();
     }
 
     fn end_word(&self) {
@@ -346,6 +361,24 @@ impl Nodes {
         None
     }
 
+    /// Where markup of the job stands whose text is in this node.
+    pub(super) fn stands(&self, node: usize) -> Stands {
+        if self.hidden_in(node).is_some() {
+            return Stands::OtherGround;
+        }
+        let stands_in = |node: usize| {
+            let name = self.name(node)?;
+            match &*name.local {
+                "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => Some(Stands::Heading),
+                "li" | "dd" | "dt" => Some(Stands::Item),
+                _ => None,
+            }
+        };
+        let mut found = self.ancestors(node).filter_map(stands_in);
+        let first = found.next().unwrap_or(Stands::Text);
+        if found.any(|stands| stands == Stands::Heading) { Stands::Heading } else { first }
+    }
+
     /// What is wrong with the style sheets beside values about a person.
     pub(super) fn judge_styles(&self) {
         let shown = self.shown_names.borrow();
@@ -354,4 +387,14 @@ impl Nodes {
             self.flaws.borrow_mut().push(Flaw::Style(what));
         }
     }
+}
+
+fn breaks_line(name: &QualName) -> bool {
+    name.ns == ns!(html) && breaks_text(&name.local)
+}
+
+/// Whether the text around the element may be shown without its own. The title stands in the head, wherever it is written.
+fn hides_around(name: &QualName) -> bool {
+    let is_root = matches!(&*name.local, "svg" | "math");
+    if name.ns == ns!(html) { hides_text(&name.local) || &*name.local == "title" } else { is_root }
 }

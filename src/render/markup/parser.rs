@@ -1,11 +1,14 @@
 //! The parser, fed piece by piece: what it has read so far, and which elements are open.
 
 use super::mark::Mark;
-use super::nodes::Nodes;
+use super::nodes::{Nodes, Tagged};
+use super::places::shapes_lines;
 use crate::render::elements::breaks_text;
 use crate::render::html::{Name, Tag};
+use crate::render::tree::Hiding;
 use html5ever::TokenizerResult;
 use html5ever::buffer_queue::BufferQueue;
+use html5ever::ns;
 use html5ever::tendril::StrTendril;
 use html5ever::tokenizer::{TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts};
 use html5ever::tree_builder::{Tracer, TreeBuilder, TreeBuilderOpts};
@@ -36,8 +39,8 @@ impl Trail {
 /// The elements that are open, and what the parser keeps in mind beside them: what decides how the rest is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stand {
-    all: u64,
-    /// Of those that a reader sees as lines or fields.
+    pub(super) all: u64,
+    /// Of those that decide how tags of lines and fields are read.
     pub(super) blocks: u64,
 }
 
@@ -53,33 +56,36 @@ pub(super) struct Parser {
 struct Watch {
     builder: TreeBuilder<usize, Nodes>,
     trail: Cell<Trail>,
-    /// How many came so far.
-    tags: Cell<usize>,
+    tags: RefCell<Tags>,
+}
+
+/// What came of the tags.
+#[derive(Default)]
+struct Tags {
+    /// Behind each of them: how many elements are open whose text is hidden.
+    depths: Vec<usize>,
+    /// Those that ended no line or field, though they are of one.
+    passed_over: Vec<usize>,
+    hiding: Vec<(usize, Hiding)>,
 }
 
 impl TokenSink for Watch {
     type Handle = usize;
 
     fn process_token(&self, token: Token, line_number: u64) -> TokenSinkResult<usize> {
-        let item = match &token {
+        match &token {
             Token::TagToken(tag) => {
                 let name = tag.name.bytes().fold(Name::EMPTY, Name::with);
-                Some(Some(Tag { end: tag.kind == TagKind::EndTag, name }))
+                let tag = Tag { end: tag.kind == TagKind::EndTag, name };
+                self.follow(Some(tag));
+                self.tag(tag, token, line_number)
             }
-            Token::CommentToken(_) | Token::DoctypeToken(_) => Some(None),
-            _ => None,
-        };
-        if let Some(item) = item {
-            let mut trail = self.trail.get();
-            trail.add(item);
-            self.trail.set(trail);
+            Token::CommentToken(_) | Token::DoctypeToken(_) => {
+                self.follow(None);
+                self.builder.process_token(token, line_number)
+            }
+            _ => self.builder.process_token(token, line_number),
         }
-        let done = self.builder.process_token(token, line_number);
-        if let Some(Some(_)) = item {
-            self.builder.sink.behind_tag(self.tags.get());
-            self.tags.set(self.tags.get() + 1);
-        }
-        done
     }
 
     fn end(&self) {
@@ -91,11 +97,67 @@ impl TokenSink for Watch {
     }
 }
 
+impl Watch {
+    fn follow(&self, item: Option<Tag>) {
+        let mut trail = self.trail.get();
+        trail.add(item);
+        self.trail.set(trail);
+    }
+
+    fn tag(&self, tag: Tag, token: Token, line_number: u64) -> TokenSinkResult<usize> {
+        let nodes = &self.builder.sink;
+        let mut tags = self.tags.borrow_mut();
+        let number = tags.depths.len();
+        let depth = tags.depths.last().copied().unwrap_or(0);
+        let breaks = breaks_text(tag.name.as_str());
+        let line = if breaks && tag.end { self.line() } else { None };
+        nodes.begin_tag(number);
+        let done = self.builder.process_token(token, line_number);
+        let Tagged { lines_begun, hiding_begun, .. } = nodes.tagged.get();
+        if breaks && lines_begun == 0 && !(tag.end && self.line() != line) {
+            tags.passed_over.push(number);
+        }
+        let behind = if depth + hiding_begun > 0 { self.depth() } else { 0 };
+        tags.depths.push(behind);
+        let mut hiding = Hiding::default();
+        if behind > depth || hiding_begun > 0 {
+            hiding = hiding.and(Hiding::BEGINS);
+        }
+        if behind < depth + hiding_begun {
+            hiding = hiding.and(Hiding::ENDS);
+        }
+        if behind > 0 {
+            hiding = hiding.and(Hiding::GOES_ON);
+        }
+        if hiding != Hiding::default() {
+            tags.hiding.push((number, hiding));
+        }
+        done
+    }
+
+    /// The innermost element that is open as a line or field of its own.
+    fn line(&self) -> Option<usize> {
+        self.open().into_iter().rfind(|node| self.builder.sink.breaks(*node))
+    }
+
+    /// How many elements are open whose text is hidden.
+    fn depth(&self) -> usize {
+        self.open().into_iter().filter(|node| self.builder.sink.hides(*node)).count()
+    }
+
+    /// Open elements, and what the parser keeps in mind beside them.
+    fn open(&self) -> Vec<usize> {
+        let open = Open(RefCell::default());
+        self.builder.trace_handles(&open);
+        open.0.into_inner()
+    }
+}
+
 impl Parser {
     pub(super) fn new(mark: Mark, scripting_enabled: bool) -> Self {
         let options = TreeBuilderOpts { scripting_enabled, ..TreeBuilderOpts::default() };
         let builder = TreeBuilder::new(Nodes::new(mark), options);
-        let watch = Watch { builder, trail: Cell::default(), tags: Cell::default() };
+        let watch = Watch { builder, trail: Cell::default(), tags: RefCell::default() };
         Self { tokenizer: Tokenizer::new(watch, TokenizerOpts::default()) }
     }
 
@@ -109,7 +171,7 @@ impl Parser {
             let input = BufferQueue::default();
             input.push_back(StrTendril::from_slice(now));
             while !matches!(self.tokenizer.feed(&input), TokenizerResult::Done) {}
-            if self.nodes().count() > NODES_MAX || self.open().len() > DEPTH_MAX {
+            if self.nodes().count() > NODES_MAX || self.tokenizer.sink.open().len() > DEPTH_MAX {
                 return Err(TooComplex);
             }
             rest = later;
@@ -127,25 +189,33 @@ impl Parser {
 
     pub(super) fn stand(&self) -> Stand {
         let (mut all, mut blocks) = (DefaultHasher::new(), DefaultHasher::new());
-        for node in self.open() {
+        for node in self.tokenizer.sink.open() {
             let Some(name) = self.nodes().name(node) else { continue };
             // They are there in every document, sooner or later.
             if matches!(&*name.local, "html" | "head" | "body") {
                 continue;
             }
             (&name.ns, &name.local).hash(&mut all);
-            if breaks_text(&name.local) {
+            if name.ns != ns!(html) || shapes_lines(&name.local) {
                 name.local.hash(&mut blocks);
             }
         }
         Stand { all: all.finish(), blocks: blocks.finish() }
     }
 
-    /// Open elements, and what the parser keeps in mind beside them.
-    fn open(&self) -> Vec<usize> {
-        let open = Open(RefCell::default());
-        self.tokenizer.sink.builder.trace_handles(&open);
-        open.0.into_inner()
+    /// Behind each tag: how many elements are open whose text is hidden.
+    pub(super) fn depths(&self) -> Vec<usize> {
+        std::mem::take(&mut self.tokenizer.sink.tags.borrow_mut().depths)
+    }
+
+    /// Tags of lines and fields that ended none.
+    pub(super) fn passed_over(&self) -> Vec<usize> {
+        std::mem::take(&mut self.tokenizer.sink.tags.borrow_mut().passed_over)
+    }
+
+    /// Tags with which text begins or ends to be hidden.
+    pub(super) fn hiding(&self) -> Vec<(usize, Hiding)> {
+        std::mem::take(&mut self.tokenizer.sink.tags.borrow_mut().hiding)
     }
 
     pub(super) fn end(&self) {

@@ -1,5 +1,7 @@
 //! Which elements may hold a person's value, and which change how parsers read what stands around them.
 
+use crate::render::elements::breaks_text;
+
 /// What is not of HTML itself, or is read in a way of its own, or differently by parsers of different age.
 pub(super) fn is_other_ground(element: &str) -> bool {
     matches!(
@@ -34,4 +36,12 @@ pub(super) fn hides_text(element: &str) -> bool {
             | "audio"
             | "canvas"
     ) || is_other_ground(element)
+}
+
+/// Whether it decides how a parser reads the tags of lines and fields in and behind it, or what is shown of them: all elements
+/// do but those within a line.
+pub(super) fn shapes_lines(element: &str) -> bool {
+    breaks_text(element)
+        || hides_text(element)
+        || matches!(element, "button" | "form" | "marquee" | "ruby" | "rb" | "rtc" | "title")
 }

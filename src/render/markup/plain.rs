@@ -3,6 +3,7 @@
 
 use crate::render::elements::{self, breaks_text};
 use crate::render::html::{Name, State, Tag};
+use crate::render::tree::Stands;
 
 /// Whether the markup is that.
 pub(in crate::render) fn is_plain(markup: &str) -> bool {
@@ -40,17 +41,12 @@ fn may_come_with_a_job(name: &str) -> bool {
     elements::is_plain(name) || OTHERS.contains(&name)
 }
 
-/// Where the markup is put.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::render) enum Stands {
-    InText,
-    /// In a table, outside of its cells.
-    InTable,
-}
-
-/// Whether plain markup ends no line, field or cell but those that it begins, leaves no table open, and puts nothing into a
-/// table but cells: so the text around it is read as it would be without it (HTML §13.2.6.4.9).
+/// Whether plain markup ends no line, field or cell but those that it begins, leaves no table or list open, and puts nothing
+/// into a table but cells: so the text around it is read as it would be without it (HTML §13.2.6.4.7 and 9).
 pub(in crate::render) fn is_whole(markup: &str, stands: Stands) -> bool {
+    if stands == Stands::OtherGround {
+        return memchr::memchr(b'<', markup.as_bytes()).is_none();
+    }
     let mut open = Open { names: Vec::new(), stands };
     let (mut state, mut at) = (State::Text, 0);
     while at < markup.len() {
@@ -90,6 +86,10 @@ fn rank(name: &str) -> Option<u8> {
     }
 }
 
+fn is_heading(name: &str) -> bool {
+    matches!(name, "h1" | "h2" | "h3" | "h4" | "h5" | "h6")
+}
+
 fn is_of_table(name: &str) -> bool {
     rank(name) > Some(0)
 }
@@ -101,7 +101,7 @@ impl Open {
 
     fn is_in_table(&self) -> bool {
         match self.top() {
-            None => self.stands == Stands::InTable,
+            None => self.stands == Stands::Table,
             Some(name) => name == "table" || rank(name) > Some(1),
         }
     }
@@ -121,7 +121,7 @@ impl Open {
             }
             return fits;
         }
-        if self.is_in_table() {
+        if self.is_in_table() || self.ends_around(name) {
             return false;
         }
         if breaks_text(name) && !matches!(name, "br" | "hr") {
@@ -131,6 +131,21 @@ impl Open {
             self.names.push(tag.name);
         }
         true
+    }
+
+    /// Whether the tag ends an element around the markup, whose own end tag would then end nothing.
+    fn ends_around(&self, name: &str) -> bool {
+        let is_item = |name: &str| matches!(name, "li" | "dd" | "dt");
+        let stops =
+            |open: &Name| !matches!(open.as_str(), "address" | "div" | "p") && !is_item(open.as_str());
+        match self.stands {
+            // A tag of ruby ends items too (HTML §13.2.6.4.7, `rt`).
+            Stands::Item | Stands::Heading if is_item(name) || matches!(name, "rp" | "rt") => {
+                !self.names.iter().any(stops)
+            }
+            Stands::Heading if is_heading(name) => self.names.is_empty(),
+            _ => false,
+        }
     }
 
     fn ends(&mut self, name: &str) -> bool {
@@ -149,11 +164,15 @@ impl Open {
         }
     }
 
+    /// What is left open would be ended by tags behind the markup that ended nothing before, or keep others from ending
+    /// something (HTML §13.2.4.2).
     fn is_closed(&self) -> bool {
-        let is_left = |name: &Name| {
-            name.as_str() == "table" || self.stands == Stands::InText && is_of_table(name.as_str())
+        let may_be_left = |name: &Name| match rank(name.as_str()) {
+            Some(0) => true,
+            Some(_) => self.stands == Stands::Table,
+            None => false,
         };
-        !self.names.iter().any(is_left)
+        self.names.iter().all(may_be_left)
     }
 }
 
@@ -171,9 +190,9 @@ mod tests {
             "<table><thead><tr><th>a</thead><tbody><tr><td><table><tr><td>x</td></tr></table></td></tr></tbody></table>",
             "<div><b>x</div></b></p>",
             "a < b",
-            "<div>",
+            "<li>one<li>two",
         ] {
-            assert!(is_whole(markup, Stands::InText), "{markup}");
+            assert!(is_whole(markup, Stands::Text), "{markup}");
         }
         for markup in [
             "</div>",
@@ -188,8 +207,10 @@ mod tests {
             "<div></p></table></div>",
             "<ul></div></ul>",
             "<table><tr><</tr></table>",
+            "<div>",
+            "<ul>",
         ] {
-            assert!(!is_whole(markup, Stands::InText), "{markup}");
+            assert!(!is_whole(markup, Stands::Text), "{markup}");
         }
         for markup in [
             " ",
@@ -198,10 +219,22 @@ mod tests {
             "<tbody><tr><td><p>x</td></tr></tbody>",
             "<col>",
         ] {
-            assert!(is_whole(markup, Stands::InTable), "{markup}");
+            assert!(is_whole(markup, Stands::Table), "{markup}");
         }
         for markup in ["x", "<p>x", "</tr>", "<tr><td><table>", "<tr>x</tr>", "</p>", "<table></table>"] {
-            assert!(!is_whole(markup, Stands::InTable), "{markup}");
+            assert!(!is_whole(markup, Stands::Table), "{markup}");
+        }
+        for (markup, stands, taken) in [
+            ("<li>x</li>", Stands::Text, true),
+            ("<li>x</li>", Stands::Item, false),
+            ("<div><dd>x</dd></div>", Stands::Item, false),
+            ("<ul><li>x</li></ul><h2>x</h2>", Stands::Item, true),
+            ("<b>x</b><h2>x</h2>", Stands::Heading, false),
+            ("<div><h2>x</h2></div>", Stands::Heading, true),
+            ("x &amp; y", Stands::OtherGround, true),
+            ("<b>x</b>", Stands::OtherGround, false),
+        ] {
+            assert_eq!(is_whole(markup, stands), taken, "{markup} {stands:?}");
         }
     }
 

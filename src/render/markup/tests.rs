@@ -242,12 +242,21 @@ fn p3_what_a_job_sends_makes_no_link_of_a_person() {
         ("{{person.email}}<p><table><tr><td>{{{data.x}}}</td></tr></table>", "<tr>@third.example"),
         ("<table><tr><td>{{{data.x}}}</td><td>{{person.email}}", "</td></tr></table>https://third.example/"),
         ("<div>{{{data.x}}}</div>{{person.email}}", "</div>third.example/"),
+        ("<li>{{{data.x}}}shop.example</li>{{person.email}}", "<li>b</li>"),
+        ("<li>{{{data.x}}}shop.example</li>{{person.email}}", "<ul>"),
+        ("<h1>{{{data.x}}}shop.example</h1>{{person.email}}", "<h2>b</h2>"),
+        ("<ruby><li>{{{data.x}}}shop.example</li>{{person.email}}", "<rt>"),
+        ("{{person.email}}<svg>{{{data.x}}}</svg>", "<b>@third.example</b>"),
+        ("<video>{{{data.x}}}</video> {{person.email}}", "<p>x"),
     ] {
         assert!(run(source, value).is_err(), "{source} {value}");
     }
     for (source, value) in [
         ("<table>{{{data.x}}}</table>{{person.email}}", "<tr><td>shop.example<td>x</tr>"),
         ("{{person.email}}<div>{{{data.x}}}</div>", "<p>shop.example<p>https://shop.example/"),
+        ("<ul>{{{data.x}}}</ul>{{person.email}}", "<li>shop.example</li><li>x"),
+        ("<li>{{{data.x}}}</li>{{person.email}}", "<h2>x</h2><ul><li>shop.example</ul>"),
+        ("<select>{{{data.x}}}</select> {{person.email}}", "x"),
         ("{{person.email}}{{{data.x}}}", "<p>shop.example</p>"),
         ("{{person.email}}{{{data.x}}}", ", see <b>shop.example</b>"),
         (
@@ -257,4 +266,100 @@ fn p3_what_a_job_sends_makes_no_link_of_a_person() {
     ] {
         assert!(run(source, value).is_ok(), "{source} {value}: {:?}", run(source, value));
     }
+}
+
+/// Hidden text ends no word for whoever is shown none of it.
+#[test]
+fn p3_text_that_is_not_shown_joins_what_is_around_it() {
+    check(
+        &[
+            "{{person.email}}<svg> </svg>shop.example",
+            "{{person.email}}<noembed>x </noembed>shop.example",
+            "{{person.email}}<select><option>x </select>shop.example",
+            "{{person.email}}<video>x </video>shop.example",
+            "{{person.email}}<video><b>x </b></video>shop.example",
+            "shop.example/<style>p {}</style>{{person.email}}",
+            "shop.example/<title>x </title>{{person.email}}",
+            "shop.example/<object><video> </video> </object>{{person.email}}",
+            "{{person.email}}<noscript><p>x </noscript>shop.example",
+            "{{person.email}}{{#if data.a}}<math> </math>{{else}} {{/if}}shop.example",
+            "{{#if (eq person.email \"a\")}}shop{{/if}}<svg> </svg>.example",
+        ],
+        &[
+            "{{person.first_name}}<svg><path/></svg> shop.example",
+            "{{person.first_name}}<svg> </svg>, hello",
+            "<div>{{person.first_name}}</div><video>shop.example </video><p>shop.example</p>",
+            "<title>Hello {{person.first_name}}</title><style>p{}</style><p>{{person.first_name}}",
+            "<head><title>shop.example</title></head>{{person.first_name}}",
+        ],
+    );
+}
+
+/// A tag ends a line where it does so whatever stands around it.
+#[test]
+fn p3_tags_are_judged_one_by_one() {
+    check(
+        &[
+            "{{person.email}}{{#if data.a}}<center>x</center>{{/if}}<td>{{#unless data.a}}shop.example{{/unless}}</td>",
+            "{{#if data.a}}{{person.email}}{{/if}}<html>{{#if data.b}}{{else}}shop.example{{/if}}",
+            "{{#if data.a}}{{person.email}}{{/if}}{{#if data.b}}{{else}}<body>{{/if}}shop.example",
+            "{{#if data.a}}{{person.email}}{{/if}}{{#if data.b}}{{else}}<table>shop.example</table>{{/if}}",
+            "<form><div>shop.example/</form>{{person.email}}",
+            "{{#if data.a}}<video>{{/if}}x {{#if data.b}}</video>{{else}} {{person.email}}{{/if}}",
+            "<svg><title>shop.example/</title></svg>{{person.email}}",
+            "{{#each data.l}}<div>{{/each}}{{person.email}}",
+        ],
+        &[
+            "<table>{{#if data.a}}<tr><td>{{data.a}}</td></tr>{{/if}}<tr><td>{{person.first_name}}</td></tr></table>",
+            "<table>{{#each data.l}}<tr><td>{{this}}</td></tr>{{/each}}</table>{{person.first_name}}",
+            "<table>{{#each data.l}}{{#if @first}}<tr>{{/if}}<td>x</td>{{#if @last}}</tr>{{/if}}{{/each}}</table>{{person.first_name}}",
+            "<ul>{{#each data.l}}<li>{{this}}{{/each}}</ul>{{person.first_name}}",
+            "{{#each data.l}}{{#if @first}}<div>{{/if}}{{this}}{{#if @last}}</div>{{/if}}{{/each}} {{person.first_name}}",
+        ],
+    );
+}
+
+/// Words differ by the branch that was taken, and all of them are followed.
+#[test]
+fn p3_each_branch_begins_a_word_of_its_own() {
+    check(
+        &[
+            "https:{{#if data.a}}{{data.b}}{{/if}}//third/{{person.email}}",
+            "https:{{#if data.a}} {{/if}}//third/{{person.email}}",
+            "w{{#if data.a}}ww.{{else}}x {{/if}}third/{{person.email}}",
+            "{{person.email}}.example.x",
+            "{{person.email}}.example.-->",
+            "<title>shop.example/<p>{{person.email}}</title>",
+            "<title>{{data.url}}\"><b>{{person.email}}</title>",
+        ],
+        &[
+            "{{#if data.a}}Mr.{{else}}Mrs.{{/if}}{{person.first_name}}",
+            "{{#each data.l}}&#9733;{{/each}} {{person.first_name}}",
+            "{{person.first_name}}{{#if data.a}}!{{/if}}{{#if data.b}}?{{/if}}{{#if data.c}}.{{/if}}",
+            "<title>{{person.first_name}}{{data.x}}</title>",
+        ],
+    );
+}
+
+/// An old parser knows no `template`, and ends `svg` and `select` elsewhere.
+#[test]
+fn p3_elements_that_old_parsers_end_elsewhere_are_closed() {
+    check(
+        &[
+            "<template><button></template>{{person.email}}",
+            "<template><li>x</template>{{person.email}}",
+            "<svg>x</p>{{person.email}}",
+            "<svg><p>x</p></svg>{{person.email}}",
+            "<select><p></select>{{person.email}}",
+            "<select><input></select>{{person.email}}",
+            "<frameset></frameset>{{person.email}}",
+            "<math><mi>x</math>{{person.email}}",
+        ],
+        &[
+            "<template><ul><li>x</li></ul></template>{{person.first_name}}",
+            "<select><optgroup><option>x<option>y</select> {{person.first_name}}",
+            "<svg><g><path d=\"M0\"></g><title>x</title><a/></svg> {{person.first_name}}",
+            "</select></svg></template>{{person.first_name}}",
+        ],
+    );
 }

@@ -1,114 +1,29 @@
 //! Walks a program once for each way through its blocks that has a piece of its own, with marks in place of values.
 
 use super::comments;
-use super::found::{Found, address};
+use super::found::Found;
 use super::mark::{Mark, Marked, Of};
 use super::nodes::{Flaw, Landing};
 use super::parser::{DEPTH_MAX, NODES_MAX, Parser, TooComplex, Trail};
 use super::places::is_other_ground;
-use crate::render::elements::breaks_text;
-use crate::render::html::State;
-use crate::render::lines::At;
-use crate::render::lint::Lint;
+use super::regions::{Regions, Written};
+use super::ways::{Branch, Taken, Turn, block_width, width};
+use crate::render::html::{Quote, State};
 use crate::render::program::{Block, Op, ValueOp};
-use crate::render::tree::Tree;
-use std::collections::BTreeMap;
-
-/// Bytes that are read at most over all ways, where there is more than one.
-const BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// Blocks that open or close lines or fields in one branch only: each of their combinations is read.
-const UNEVEN_BLOCKS_MAX: usize = 6;
-
-/// What is wrong with the places of a person's values, to a parser of HTML, and what it makes of the text otherwise; nothing
-/// where nothing depends on a person.
-pub(in crate::render) fn judge(ops: &[Op], fixed: &[Box<str>], place: &str) -> (Vec<Lint>, Tree) {
-    let Some(first) = first_person(ops) else { return (Vec::new(), Tree::default()) };
-    let mut found = Found::new(place, first);
-    let bytes = fixed.iter().map(|text| text.len()).sum::<usize>().max(1);
-    let ways = width(ops);
-    if ways > 1 && ways.saturating_mul(bytes) > BYTES_MAX {
-        let cause = format!(
-            "its blocks have {ways} ways, which are more than can be read one by one beside {{{{person.…}}}}"
-        );
-        found.lint(first, cause, "make it shorter, choose among texts before sending, or split the template");
-        return found.into_judgement();
-    }
-    let is_for_both = fixed
-        .iter()
-        .any(|text| memchr::memmem::find(text.to_ascii_lowercase().as_bytes(), b"noscript").is_some());
-    let readers = if is_for_both { &[Scripting::Off, Scripting::On][..] } else { &[Scripting::Off][..] };
-    let read = |found: &mut Found<'_>, taken: &BTreeMap<usize, Branch>| {
-        for way in 0..ways {
-            for scripting in readers {
-                if found.lints.is_empty() {
-                    Walk::new(fixed, *scripting, taken, found).run(ops, way);
-                }
-            }
-        }
-    };
-    read(&mut found, &BTreeMap::new());
-    let uneven: Vec<(usize, At)> = found.uneven_lines.iter().map(|(block, at)| (*block, *at)).collect();
-    let combinations = 1_usize << uneven.len().min(UNEVEN_BLOCKS_MAX);
-    if uneven.len() > UNEVEN_BLOCKS_MAX || (combinations * ways).saturating_mul(bytes) > BYTES_MAX {
-        let cause = format!(
-            "its blocks open or close elements (p, td, table and the like) in {} places: that gives more texts than can be \
-             read one by one beside {{{{person.…}}}}",
-            uneven.len()
-        );
-        found.lint(uneven[0].1, cause, "open and close elements on the same side of a block");
-    } else if !uneven.is_empty() {
-        for combination in 0..combinations {
-            let branch =
-                |place: usize| if combination >> place & 1 == 1 { Branch::Other } else { Branch::Body };
-            let taken = uneven.iter().enumerate().map(|(place, (block, _))| (*block, branch(place)));
-            read(&mut found, &taken.collect());
-        }
-    }
-    found.judge_grounds();
-    found.into_judgement()
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Branch {
-    Body,
-    Other,
-}
+use crate::render::tree::{Hiding, Stands, TagEnd};
 
 /// What a reader makes of `noscript`: elements, or text that is not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scripting {
+pub(super) enum Scripting {
     Off,
     On,
 }
 
-/// Where something depends on a person first.
-fn first_person(ops: &[Op]) -> Option<At> {
-    let in_block = |block: &Block| {
-        let itself = block.origin.person.is_some().then_some(block.at);
-        itself.or_else(|| first_person(&block.body)).or_else(|| first_person(&block.other))
-    };
-    ops.iter().find_map(|op| match op {
-        Op::Fixed(_) => None,
-        Op::Value(value) => value.origin.person.is_some().then_some(value.at),
-        Op::If(branch) => in_block(&branch.block),
-        Op::Each(each) | Op::With(each) => in_block(&each.block),
-    })
-}
-
-/// Ways that are needed to walk every branch once.
-fn width(ops: &[Op]) -> usize {
-    ops.iter()
-        .map(|op| match op {
-            Op::Fixed(_) | Op::Value(_) => 1,
-            Op::If(branch) => block_width(&branch.block),
-            Op::Each(each) | Op::With(each) => block_width(&each.block),
-        })
-        .fold(1, usize::max)
-}
-
-fn block_width(block: &Block) -> usize {
-    width(&block.body).saturating_add(width(&block.other))
+/// How often a block may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turns {
+    Once,
+    Any,
 }
 
 /// Whether white space stands here, be it behind the ends of elements: no word goes on over it.
@@ -122,7 +37,7 @@ fn is_before_space(text: &str) -> bool {
     rest.starts_with(|c: char| c.is_ascii_whitespace())
 }
 
-struct Walk<'a, 'f, 'p> {
+pub(super) struct Walk<'a, 'f, 'p> {
     fixed: &'a [Box<str>],
     scripting: Scripting,
     found: &'f mut Found<'p>,
@@ -130,21 +45,23 @@ struct Walk<'a, 'f, 'p> {
     mark: Mark,
     /// The values that came, by the number of their marks.
     marked: Vec<&'a ValueOp>,
-    /// Which branch is taken of blocks that are uneven; of the others, as many ways tell.
-    taken: &'f BTreeMap<usize, Branch>,
+    /// Which branch is taken of blocks that are uneven.
+    taken: &'f Taken,
+    turn: Turn,
     state: State,
     trail: Trail,
-    /// Where the tags end that came: their piece and byte, if they end a line or field.
-    tags: Vec<Option<(usize, usize)>>,
+    /// Where the tags end that came.
+    tags: Vec<TagEnd>,
+    regions: Regions,
     /// What the comment that the text is in holds so far.
     comment: String,
 }
 
 impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
-    fn new(
+    pub(super) fn new(
         fixed: &'a [Box<str>],
         scripting: Scripting,
-        taken: &'f BTreeMap<usize, Branch>,
+        taken: &'f Taken,
         found: &'f mut Found<'p>,
     ) -> Self {
         let mark = Mark::random();
@@ -156,14 +73,16 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
             mark,
             marked: Vec::new(),
             taken,
+            turn: Turn::First,
             state: State::Text,
             trail: Trail::default(),
             tags: Vec::new(),
+            regions: Regions::default(),
             comment: String::new(),
         }
     }
 
-    fn run(mut self, ops: &'a [Op], way: usize) {
+    pub(super) fn run(mut self, ops: &'a [Op], way: usize) {
         if let Err(TooComplex) = self.ops(ops, way) {
             let cause = format!(
                 "more than {DEPTH_MAX} elements within each other, or {NODES_MAX} in all: browsers read such HTML in ways of \
@@ -173,8 +92,32 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
         }
         self.parser.end();
         self.judge_landings();
-        let passed_over = self.parser.nodes().passed_over().into_iter();
-        self.found.tree.passed_over.extend(passed_over.filter_map(|tag| *self.tags.get(tag)?));
+        // With scripts, what stands in noscript is text: there are other tags than in our own reading.
+        if self.scripting == Scripting::Off {
+            self.judge_tags();
+        }
+    }
+
+    fn judge_tags(&mut self) {
+        if let Some(element) = self.regions.broken(&self.parser.depths()) {
+            self.found.broken.get_or_insert(element);
+        }
+        let tree = &mut self.found.tree;
+        for tag in self.parser.passed_over() {
+            let Some(at) = self.tags.get(tag) else { continue };
+            if !is_before_space(&self.fixed[at.0][at.1 + 1..]) {
+                tree.passed_over.insert(*at);
+            }
+        }
+        for (tag, hiding) in self.parser.hiding() {
+            let Some(at) = self.tags.get(tag) else { continue };
+            let known = tree.hiding.entry(*at).or_default();
+            *known = known.and(hiding);
+        }
+        let (personal, moved) = self.parser.nodes().lines();
+        let place = |line: Option<usize>| line.and_then(|tag| self.tags.get(tag).copied());
+        self.found.personal_lines.extend(personal.into_iter().map(place));
+        self.found.moved_lines.extend(moved.into_iter().map(place));
     }
 
     fn ops(&mut self, ops: &'a [Op], way: usize) -> Result<(), TooComplex> {
@@ -182,9 +125,9 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
             match op {
                 Op::Fixed(index) => self.fixed(*index)?,
                 Op::Value(value) => self.value(value)?,
-                Op::If(branch) => self.block(&branch.block, way)?,
-                Op::With(with) => self.block(&with.block, way)?,
-                Op::Each(each) => self.block(&each.block, way)?,
+                Op::If(branch) => self.block(&branch.block, way, Turns::Once)?,
+                Op::With(with) => self.block(&with.block, way, Turns::Once)?,
+                Op::Each(each) => self.block(&each.block, way, Turns::Any)?,
             }
         }
         Ok(())
@@ -233,13 +176,20 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
         }
         let tag = before.tag();
         self.trail.add(tag);
-        let text = &self.fixed[at.0][at.1 + 1..];
-        self.tags
-            .extend(tag.map(|tag| (breaks_text(tag.name.as_str()) && !is_before_space(text)).then_some(at)));
-        if let Some(tag) = tag
-            && is_other_ground(tag.name.as_str())
-        {
+        let Some(tag) = tag else { return };
+        let is_unquoted = matches!(before, State::Value(_, _, Quote::None, _));
+        let is_self_closing = !is_unquoted && self.fixed[at.0][..at.1].ends_with('/');
+        let written = if is_self_closing { Written::SelfClosing } else { Written::Plain };
+        self.regions.tag(self.tags.len(), tag, written);
+        self.tags.push(at);
+        if is_other_ground(tag.name.as_str()) {
             self.found.other_ground.get_or_insert_with(|| tag.name.as_str().to_owned());
+        }
+        if tag.name.as_str() == "noscript" {
+            // With scripts, it ends here whatever stands in it.
+            let hiding = if tag.end { Hiding::ENDS } else { Hiding::BEGINS.and(Hiding::GOES_ON) };
+            let known = self.found.tree.hiding.entry(at).or_default();
+            *known = known.and(hiding);
         }
     }
 
@@ -258,26 +208,43 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
         self.parser.feed(&mark)
     }
 
-    fn block(&mut self, block: &'a Block, way: usize) -> Result<(), TooComplex> {
+    fn block(&mut self, block: &'a Block, way: usize, turns: Turns) -> Result<(), TooComplex> {
         self.edge(block);
         let body = width(&block.body);
         let way = way % block_width(block);
-        let (branch, way) = match self.taken.get(&address(block)) {
-            Some(branch) => (*branch, way),
+        let (branch, way) = match self.taken.of(block, self.turn) {
+            Some(branch) => (branch, way),
             None if way < body => (Branch::Body, way),
             None => (Branch::Other, way - body),
         };
+        let before = self.parser.stand();
         match branch {
             Branch::Body => {
-                let before = self.parser.stand();
                 self.ops(&block.body, way)?;
-                // The first turn of a loop, and the one behind it.
-                self.found.compare(block, before, self.parser.stand());
+                if turns == Turns::Any && self.parser.stand().blocks != before.blocks {
+                    self.again(block, way)?;
+                }
             }
             Branch::Other => self.ops(&block.other, way)?,
         }
         self.edge(block);
-        self.found.meet(block, self.parser.stand());
+        self.found.meet(block, before, self.parser.stand());
+        Ok(())
+    }
+
+    /// A loop that opens or closes something begins its later turns elsewhere: with the first of them it must have come to
+    /// where it stays.
+    fn again(&mut self, block: &'a Block, way: usize) -> Result<(), TooComplex> {
+        let once = self.parser.stand();
+        let turn = std::mem::replace(&mut self.turn, Turn::Later);
+        self.found.later_turns += 1;
+        self.ops(&block.body, way)?;
+        self.turn = turn;
+        if self.taken.branches.is_empty() && self.parser.stand().blocks != once.blocks {
+            let cause = "each turn of the loop opens or closes one more element (div, table and the like), and {{person.…}} stands \
+                         in the same part";
+            self.found.lint(block.at, cause, "open and close elements on the same side of the loop");
+        }
         Ok(())
     }
 
@@ -313,9 +280,12 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
         }
         for (value, landing) in self.marked.iter().zip(seen) {
             if value.origin.person.is_none() {
-                if landing == Some(Landing::BeforeTable) {
-                    self.found.tree.rows.insert(value.at);
-                }
+                let stands = match landing {
+                    Some(Landing::BeforeTable) => Stands::Table,
+                    Some(Landing::Text(node)) => nodes.stands(node),
+                    Some(Landing::Shown | Landing::Bad(_)) | None => Stands::OtherGround,
+                };
+                self.found.markup(value.at, stands);
                 continue;
             }
             let place = match landing {

@@ -1,8 +1,7 @@
 //! What the parser tells while it builds the tree.
 
 use super::super::comments;
-use super::{Flaw, Ground, Nodes};
-use crate::render::elements::breaks_text;
+use super::{Flaw, Ground, Nodes, breaks_line};
 use html5ever::tendril::StrTendril;
 use html5ever::tree_builder::{ElemName, ElementFlags, NodeOrText, QuirksMode, TreeSink};
 use html5ever::{Attribute, LocalName, Namespace, QualName};
@@ -49,7 +48,7 @@ impl TreeSink for Nodes {
     fn create_element(&self, name: QualName, attrs: Vec<Attribute>, _flags: ElementFlags) -> usize {
         self.bad(&name.local, "the name of a tag");
         self.attributes(&name, &attrs);
-        if breaks_text(&name.local) {
+        if breaks_line(&name) {
             self.break_text();
         }
         let is_template = &*name.local == "template";
