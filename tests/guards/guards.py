@@ -25,9 +25,9 @@ GUARDS = [
     Guard("branches", "src/render/compile.rs", "lints = verdict.lints;", "", "--lib p2_"),
     Guard("values-in-branches", "src/render/compile.rs", "program.watched = verdict.watched;", "drop(verdict.watched);", "--lib p2_"),
     # Parsers differ.
-    Guard("tree", "src/render/compile.rs", "lints = markup::judge(&program.ops, &program.fixed, place);", "", "--lib p3_"),
-    Guard("places", "src/render/compile.rs", "let mut lints = place_values(&mut program.ops, &program.fixed, syntax, place);",
-          "let mut lints = place_values(&mut program.ops, &program.fixed, syntax, place);\n    lints.clear();", "--lib p3_"),
+    Guard("tree", "src/render/compile.rs", "lints = unfit;", "", "--lib p3_"),
+    Guard("places", "src/render/compile.rs", "let mut lints = place_values(&mut program.ops, &text, &tree);",
+          "let mut lints = place_values(&mut program.ops, &text, &tree);\n    lints.clear();", "--lib p3_"),
     # Memory.
     Guard("sweep", "src/resolve/mod.rs", "runtime.spawn(cache::sweep_while_filled(&cache));", "drop((runtime, &cache));", "--lib p4_"),
     # A template's purpose binds.

@@ -21,7 +21,11 @@ RAW = ["", "plain", "<b>x</b>", "<p>x", "</td></tr></table>", "<form action=//th
        "<style>p{}</style>", "<img alt=", "<select>", "@third.example", "https://third.example/", "<a href=\"https://third.example/\">",
        "<b>@third.example</b>", "&commat;third.example", ".example", "<tr><td>third.example/</td></tr>", "<td>third.example/",
        "</td></tr></table>third.example/", "<table>third.example/", "<tr>@third.example", "</div>third.example/", "third.example/</p>",
-       "<table><tr><td>x</td></tr></table>third.example/"]
+       "<table><tr><td>x</td></tr></table>third.example/", "<li>x</li>", "<li>third.example/", "<ul>", "<ul><li>x</li></ul>", "<h2>x</h2>",
+       "<div>", "<dd>x</dd>", "<ruby>x<rt>y</rt></ruby>", "<rt>x", "<tr><td>x</td></tr>", "<h1>third.example/"]
+# Parts of tables, lists and forms, whole and in halves: where they do not stand, parsers move what they hold, or pass over them.
+PARTS = ["table", "tbody", "tr", "td", "th", "caption", "colgroup", "ul", "li", "dl", "dd", "h1", "h2", "form", "p", "div", "button", "ruby", "rt",
+         "video", "svg", "select", "option", "template", "noscript", "object", "a", "b", "title", "body", "html", "head", "style"]
 
 
 class Grammar:
@@ -31,6 +35,8 @@ class Grammar:
         self.oddity = self.dice.choice([0.01, 0.05, 0.15, 0.4])
 
     def template(self):
+        if self.dice.random() < 0.25:
+            self.part = self.moving
         values = [self.dice.choice(["{{person.email}}", "{{person.first_name}}"])]
         parts = [self.part(3) for _ in range(self.dice.randint(1, 5))]
         parts.insert(self.dice.randint(0, len(parts)), values[0])
@@ -53,6 +59,25 @@ class Grammar:
         name = self.dice.choice(ODD if self.dice.random() < self.oddity * 2 else PLAIN)
         end = "" if self.dice.random() < self.oddity else f"</{name}>"
         return f"<{name}{self.attributes()}>{inner}{end}"
+
+    def moving(self, depth):
+        """What parsers move or pass over, in blocks of which each may be left out: tags stand without their ends, and ends without them."""
+        roll = self.dice.random()
+        if depth == 0 or roll < 0.4:
+            return self.dice.choice([self.text(), "shop.example", "shop.example ", self.dice.choice(VALUES), ".example", "third"])
+        inner = "".join(self.moving(depth - 1) for _ in range(self.dice.randint(1, 3)))
+        name = self.dice.choice(PARTS[:8] if roll < 0.6 else PARTS)
+        begin, end = f"<{name}>", f"</{name}>"
+        kind = self.dice.random()
+        if kind < 0.5:
+            return begin + inner + end
+        if kind < 0.6:
+            return self.block(begin, self.dice.choice(["", end, self.text()])) + inner + self.block(end, self.dice.choice(["", begin, self.text()]))
+        if kind < 0.8:
+            return self.block(begin + inner + end, self.moving(depth - 1))
+        if kind < 0.9:
+            return self.dice.choice([begin, end]) + inner
+        return self.block(inner, self.dice.choice([begin, end, inner]))
 
     def text(self):
         if self.dice.random() < 0.35:
