@@ -19,6 +19,7 @@ use tokenrelay::load::people::{self, InventedPerson};
 use tokenrelay::load::sink::{Script, Sink, SinkHandle, SinkSettings, SinkTls};
 use tokenrelay::secret::SecretRef;
 use tokenrelay::tls::{ClientTls, ServerFiles, ServerTls, Trust};
+use tokenrelay::vault::value::Words;
 use tokenrelay::vault::{AddressChange, Draft, Vault};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
@@ -372,7 +373,10 @@ fn fill_vault(config: &Config, rows: Vec<Vec<(&'static str, String)>>) -> Result
     let vault = Vault::open_or_create(&vault_settings(config)?).unwrap();
     let mut writer = vault.writer().unwrap();
     let draft = |row: &Vec<(&'static str, String)>| {
-        let mut draft = Draft::default();
+        // What looks like a placeholder is what somebody is called.
+        let words =
+            Words { literal: row.iter().map(|(_, value)| value.clone()).collect(), ..Words::default() };
+        let mut draft = Draft::of_list(&words);
         row.iter().for_each(|(column, value)| draft.set_named(column, value).unwrap());
         draft.checked().unwrap()
     };
