@@ -4,6 +4,7 @@
 mod defects;
 mod doors;
 mod ledger;
+mod orphans;
 mod pages;
 mod people;
 mod reload;
@@ -29,8 +30,10 @@ use crate::ticket::Board;
 use crate::tls::ClientTls;
 use crate::vault::{Vault, Watch};
 use defects::Defects;
+use orphans::Orphans;
 use people::VaultHealth;
 use reload::TlsFiles;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -66,6 +69,7 @@ struct Parts {
     http_counts: Arc<crate::accept::http::Counts>,
     vault: Arc<VaultHealth>,
     defects: Defects,
+    orphans: Orphans,
     /// Set once the doors are open.
     tls: OnceLock<TlsFiles>,
 }
@@ -106,17 +110,21 @@ impl App {
             http_counts: Arc::default(),
             vault: health,
             defects: Defects::default(),
+            orphans: Orphans::default(),
             tls: OnceLock::new(),
         });
         let dispatch = Dispatch::new(&parts.custody, engines_seen.clone());
-        let house = house(&parts, engines_seen, &vault);
+        let house = house(&parts, engines_seen.clone(), &vault);
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let doors = doors::open(&config, &house, &parts, (&shutdown, &tasks)).await?;
         tls.doors = doors.iter().filter_map(|(_, tls)| tls.clone()).collect();
         let _ = parts.tls.set(tls);
         let doors = doors.into_iter().map(|(door, _)| door).collect();
         let dispatch = dispatch.map(|dispatch| deliver_held(dispatch, &parts, &shutdown));
-        let background = AbortOnDropHandle::new(tokio::spawn(background(parts.clone(), watch, vault)));
+        let orphans = look_for_orphans(parts.clone(), config.journal_dir(), engines_seen);
+        let background = background(parts.clone(), watch, vault);
+        let background = async { _ = tokio::join!(background, orphans) };
+        let background = AbortOnDropHandle::new(tokio::spawn(background));
         Ok(Self { config, parts, rules, engines, doors, shutdown, tasks, dispatch, _background: background })
     }
 
@@ -174,6 +182,12 @@ async fn background(parts: Arc<Parts>, watch: Watch, vault: Vault) {
     let watch = people::watch_vault(watch, parts.custody.clone(), parts.vault.clone());
     let audit = people::audit_vault(vault, parts.vault.clone());
     tokio::join!(beat(), audit, parts.defects.watch("the watch over the vault", watch));
+}
+
+async fn look_for_orphans(parts: Arc<Parts>, journal_dir: PathBuf, engines: watch::Receiver<Arc<Engines>>) {
+    let Some(journal) = parts.custody.journal.clone() else { return };
+    let watch = parts.orphans.watch(journal_dir, journal, engines);
+    parts.defects.watch("the watch over jobs of engines that are gone", watch).await;
 }
 
 /// A timer that is due before all others calls the thread that waits for the network, and the deadline of a job would be

@@ -33,6 +33,7 @@ impl Parts {
         let ok = delivers_or_holds && obstacles.is_empty();
         let waits = self.custody.journal.as_ref().and_then(|journal| journal.warning());
         problems.extend(waits.map(|warning| format!("journal: {warning}")));
+        problems.extend(self.orphans.told());
         problems.extend(self.vault.altered().map(|how| format!("vault: {how}")));
         obstacles.extend(problems);
         Ready { ok, problems: obstacles }

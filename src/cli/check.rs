@@ -7,8 +7,9 @@ mod targets;
 
 use super::{CliError, Exit, WithConfig, context, private, screen};
 use crate::config::{Config, ConfigError, Problem};
+use crate::counted::counted;
 use crate::render::Renderer;
-use crate::vault::Vault;
+use crate::vault::{Surveyed, Vault};
 use clap::Args;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -119,6 +120,7 @@ async fn steps(config: &Config, args: &CheckArgs) -> Vec<Step> {
     steps.push(vault(config));
     let (journal, owner) = journal::journal(config);
     steps.push(journal);
+    steps.extend(journal::orphans(config));
     steps.extend(doors::listeners(config, owner).await);
     if !args.offline {
         let asked = targets::Asked { from: args.probe_from.as_deref(), to: args.probe_to.as_deref() };
@@ -140,21 +142,42 @@ fn templates(renderer: &Renderer) -> Vec<Step> {
     vec![Step::good("templates", format!("{} loaded", renderer.templates().count()))]
 }
 
+/// People whose consents are looked at: opening a million would take as long as an import.
+const SURVEYED_MAX: u64 = 20_000;
+
+/// Consent to what nobody mails for is no fault of the set-up, and most often a slip of the list it came from. The words may be
+/// anything that a column held, so they are not told.
+fn strays(config: &Config, Surveyed { people, strays }: Surveyed) -> String {
+    if strays == 0 {
+        return String::new();
+    }
+    let known = context::purposes(config);
+    let names = known.names().collect::<Vec<_>>().join(", ");
+    format!(
+        "; of the latest {people} the consent of {strays} names a purpose that no engine and no template names (they name {names}): nobody \
+         can mail for it; import them once more with the right one, or name it in purposes of an [[engine]]"
+    )
+}
+
 fn vault(config: &Config) -> Step {
     const NAME: &str = "vault";
     let opened = context::vault_settings(config).and_then(|settings| {
         let vault = Vault::open(&settings)?;
         vault.is_latest()?;
         vault.audit()?;
-        Ok(vault.stats()?)
+        let surveyed = vault.survey_purposes(&context::purposes(config), SURVEYED_MAX)?;
+        Ok((vault.stats()?, surveyed))
     });
     match opened {
-        Ok(stats) if stats.people == 0 => Step::bad(
+        Ok((stats, _)) if stats.people == 0 => Step::bad(
             NAME,
             "there is nobody in it: every job would be refused as unknown-token",
             "tokenrelay vault import PEOPLE.csv --tokens-out tokens.csv",
         ),
-        Ok(stats) => Step::good(NAME, format!("{} people", stats.people)),
+        Ok((stats, surveyed)) => {
+            let people = counted(stats.people, "person");
+            Step::good(NAME, format!("{people}{}", strays(config, surveyed)))
+        }
         Err(error) => Step::failed(NAME, error),
     }
 }

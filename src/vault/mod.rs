@@ -20,6 +20,7 @@ mod named;
 mod person_row;
 mod place;
 mod progress;
+mod purposes;
 mod reader;
 mod reindex;
 mod roll;
@@ -39,6 +40,7 @@ mod tests;
 pub use cause::{Cause, Refusal};
 pub use draft::{Cleared, Column, Draft, Unclearable};
 pub use error::{Damaged, DamagedPart, Trouble, VaultError, Withheld};
+pub use purposes::Surveyed;
 pub use reader::{Found, Reader};
 pub use root_key::{BadRootKey, ROOT_KEY_BYTES, RootKey};
 pub use stats::Stats;
@@ -46,6 +48,7 @@ pub use verify::Verified;
 pub use watch::Watch;
 pub use writer::{AddressChange, Change, Put, Stored, Writer};
 
+use crate::purpose::Known;
 use error::{io_error, store_error};
 use keyring::Keyring;
 use mark::Mark;
@@ -184,6 +187,15 @@ impl Vault {
     /// [`VaultError`] when the file cannot be read.
     pub fn stats(&self) -> Result<Stats, VaultError> {
         stats::read(self.path(), &self.keys, self.created)
+    }
+
+    /// Looks at the consents of so many people, the latest first.
+    ///
+    /// # Errors
+    /// [`VaultError`] when the file cannot be read.
+    pub fn survey_purposes(&self, known: &Known, people_max: u64) -> Result<Surveyed, VaultError> {
+        let db = store::connect(self.path(), store::Use::Read)?;
+        purposes::survey(&db, &self.keys, known, people_max).map_err(store_error(self.path()))
     }
 
     /// Holds every record and every index row against what tells which are the latest, without opening them.

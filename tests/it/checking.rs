@@ -450,3 +450,24 @@ fn d_what_people_would_read_as_it_stands_is_a_mistake_in_a_template() {
     let said = told(&run(dir.path(), &["template", "lint"]));
     assert!(said.contains("did you mean allow_literal?"), "{said}");
 }
+
+/// Most often a slip of the list that it came from; the word may be anything that a column held.
+#[test]
+fn b11_consent_to_what_nobody_mails_for_is_said() {
+    let dir = apart();
+    let of_vault = |steps: Vec<Json>| steps.into_iter().find(|step| step["check"] == "vault").unwrap();
+    let (_, before) = steps(dir.path());
+    assert!(!of_vault(before)["detail"].as_str().unwrap().contains("purpose"));
+    fs::write(dir.path().join("stray.csv"), "email,consent\na@x.test,katzenbilder\nb@x.test,marketing\n")
+        .unwrap();
+    run(dir.path(), &["vault", "import", "stray.csv"]);
+    let (code, after) = steps(dir.path());
+    let told = of_vault(after);
+    let detail = told["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("the consent of 1 names a purpose that no engine and no template names"),
+        "{detail}"
+    );
+    assert!(detail.contains("marketing, service") && !detail.contains("katzenbilder"), "{detail}");
+    assert_eq!((code, &told["ok"]), (Some(0), &Json::Bool(true)));
+}

@@ -141,8 +141,18 @@ async fn b11_held_jobs_of_an_engine_that_is_gone_wait_until_it_is_back() {
         })
         .await;
     }
+    let mut beat = tokio::time::interval(std::time::Duration::from_millis(20));
+    let ready = async || world.http().await.get("/readyz").await;
+    let told = "engine campaigns: 2 held jobs of it, and it is not configured any more";
+    while !ready().await.text.contains(told) {
+        beat.tick().await;
+    }
+    assert_eq!(ready().await.status, 200, "others' jobs go on");
     fs::write(&world.config.file, before).unwrap();
     world.app().reload(Config::load(&world.config.file).unwrap()).await.unwrap();
     go_out(&world, 2).await;
+    while ready().await.text.contains("not configured") {
+        beat.tick().await;
+    }
     world.finish().await;
 }

@@ -5,8 +5,11 @@ use super::doors::Owner;
 use crate::app;
 use crate::config::Config;
 use crate::config::units::size;
+use crate::counted::counted;
 use crate::journal::Settings;
 use crate::journal::inspect::{Copy, Found, Inspected, inspect};
+use crate::journal::ledger::Ledger;
+use std::path::Path;
 
 const NAME: &str = "journal";
 
@@ -22,6 +25,31 @@ pub(super) fn journal(config: &Config) -> (Step, Owner) {
         Err(_) => Owner::Unknown,
     };
     (judge(&settings), owner)
+}
+
+/// Jobs that wait for an engine that is gone from the configuration.
+pub(super) fn orphans(config: &Config) -> Vec<Step> {
+    if !config.needs_journal() {
+        return Vec::new();
+    }
+    let is_configured = |engine: &str| config.engines.iter().any(|configured| configured.name == engine);
+    orphans_in(&config.journal_dir(), is_configured)
+}
+
+fn orphans_in(journal_dir: &Path, is_configured: impl Fn(&str) -> bool) -> Vec<Step> {
+    let held = Ledger::open(journal_dir).and_then(|ledger| ledger.held_by_engine());
+    // Why it cannot be read is told of the journal.
+    let orphans = held.unwrap_or_default().into_iter().filter(|(engine, _)| !is_configured(engine));
+    let step = |(engine, jobs)| {
+        let jobs = counted(jobs, "held job");
+        let cause =
+            format!("{jobs} of the engine {engine}, which is not configured any more: they wait for it");
+        let fix = format!(
+            "put its [[engine]] back and reload, or call them off: tokenrelay jobs cancel --engine {engine} --yes"
+        );
+        Step::bad(NAME, cause, fix)
+    };
+    orphans.map(step).collect()
 }
 
 fn judge(settings: &Settings) -> Step {
@@ -58,13 +86,15 @@ fn held_back(copy: &Copy, settings: &Settings) -> Step {
     let Copy { sign, jobs, is_parked } = copy;
     let dir = settings.dir.display();
     if *is_parked {
-        let cause = format!("{dir}: {jobs} jobs are held and not sent, since {sign}");
+        let cause = format!("{dir}: {} held and not sent, since {sign}", counted(*jobs, "job"));
         let fix =
             "tokenrelay jobs release --all --yes sends them, tokenrelay jobs cancel --yes calls them off";
         return Step::bad(NAME, cause, fix);
     }
-    let cause =
-        format!("{dir}: {sign}; serve holds the {jobs} jobs in it back, as they may have been sent since");
+    let cause = format!(
+        "{dir}: {sign}; serve holds back what is in it ({}), as it may have been sent since",
+        counted(*jobs, "job")
+    );
     Step::bad(NAME, cause, "start it; then tokenrelay jobs release --all, or jobs cancel, as you decide")
 }
 
@@ -94,8 +124,9 @@ fn rounded(bytes: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::State;
+    use crate::journal::ledger::tests::{Book, Stand};
     use crate::journal::{Journal, KeepRefused, WhenUnknown};
-    use std::path::Path;
     use std::time::Duration;
 
     fn settings(dir: &Path) -> Settings {
@@ -140,6 +171,21 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let step = judge(&settings(&file));
         assert!(!step.ok && step.detail.contains("file") && !step.fix.unwrap().is_empty());
+    }
+
+    #[test]
+    fn b11_jobs_that_wait_for_an_engine_that_is_gone_are_said() {
+        let mut book = Book::new();
+        for engine in ["shop", "news", "gone"] {
+            book.add(engine, None, Stand::Retry { at: 9_000 });
+        }
+        book.add("gone", Some("c"), Stand::Fresh);
+        book.add("other", None, Stand::Ended(State::Relayed, None));
+        let steps = orphans_in(book.dir.path(), |engine| ["shop", "news"].contains(&engine));
+        assert_eq!(steps.len(), 1, "{steps:?}");
+        assert!(!steps[0].ok && steps[0].detail.starts_with("2 held jobs of the engine gone"), "{steps:?}");
+        assert!(steps[0].fix.as_ref().unwrap().ends_with("jobs cancel --engine gone --yes"), "{steps:?}");
+        assert!(orphans_in(Path::new("/nowhere"), |_| false).is_empty());
     }
 
     #[test]

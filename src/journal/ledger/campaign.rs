@@ -81,6 +81,18 @@ impl Ledger {
         }
     }
 
+    /// Engines that have jobs which are still to be delivered, and how many.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the file cannot be read.
+    pub fn held_by_engine(&self) -> Result<Vec<(String, u64)>, LedgerError> {
+        let sql = "SELECT engine, sum(jobs) FROM tally WHERE state = 'journaled' GROUP BY engine HAVING sum(jobs) > 0 ORDER BY engine";
+        self.read(|db| {
+            let held = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()));
+            db.prepare_cached(sql)?.query_map([], held)?.collect()
+        })
+    }
+
     /// Names of engines that have jobs, at most so many.
     ///
     /// # Errors
