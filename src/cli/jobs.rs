@@ -8,6 +8,7 @@ mod list;
 mod show;
 mod summary;
 
+use super::screen::Width;
 use super::{CliError, Exit};
 use crate::job::{SendNumber, SendNumbers};
 use crate::journal::ledger::{Entry, Filter, Ledger, LedgerError};
@@ -81,11 +82,26 @@ pub struct Output<'a> {
     pub errors: &'a mut dyn Write,
 }
 
+/// What is told of jobs fits it, also in a file.
+const WIDTH: Width = Width::Chars(80);
+/// Of what is said below a line.
+const INDENT: usize = 4;
+
 impl Output<'_> {
+    /// In as many lines as it takes; all behind the first are indented.
+    fn say(&mut self, text: &str) -> io::Result<()> {
+        self.out.write_all(WIDTH.wrap(text, INDENT).as_bytes())
+    }
+
+    /// As [`Output::say`], to whoever looks at the terminal.
+    fn note(&mut self, text: &str) -> io::Result<()> {
+        self.errors.write_all(WIDTH.wrap(text, INDENT).as_bytes())
+    }
+
     /// Where no job is meant: whether that is for a name that was mistyped.
     fn tell_strangers(&mut self, filter: &Filter, ledger: &Ledger) -> Result<(), Ended> {
         for stranger in filter::strangers(filter, ledger)? {
-            writeln!(self.errors, "{stranger}")?;
+            self.note(&stranger)?;
         }
         Ok(())
     }

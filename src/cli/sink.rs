@@ -5,6 +5,7 @@ use super::stop::Stop;
 use super::{CliError, Exit, screen};
 use crate::app::bind_fix;
 use crate::config::Bind;
+use crate::counted::counted;
 use crate::load::sink::{
     Number, PROFILES, Profile, Proofs, Record, Script, Sink, SinkHandle, SinkSettings, SinkStats, SinkTls,
     UnknownProfile,
@@ -297,13 +298,13 @@ fn summarise(stats: &SinkStats, elapsed: Duration, args: &SinkArgs) -> Result<()
         say("")?;
     }
     say(&format!(
-        "{} messages to {} recipients, {} bytes, {:.0} messages/s\n\
-         {} sessions ({} in TLS, {} of them resumed), {} contents not accepted",
-        stats.messages,
-        stats.recipients,
+        "{} to {}, {} bytes, {:.0} messages/s\n\
+         {} ({} in TLS, {} of them resumed), {} contents not accepted",
+        counted(stats.messages, "message"),
+        counted(stats.recipients, "recipient"),
         stats.octets,
         per_second(stats, elapsed),
-        stats.sessions,
+        counted(stats.sessions, "session"),
         stats.tls_sessions,
         stats.tls_resumed,
         stats.contents - stats.messages,

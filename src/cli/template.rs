@@ -3,6 +3,7 @@
 use super::files::unreadable;
 use super::{CliError, Exit, screen};
 use crate::accept::data;
+use crate::counted::counted;
 use crate::fault::{Fault, Reason};
 use crate::job::{Content, Data, SendNumber, Token};
 use crate::load::reading::Reading;
@@ -110,8 +111,8 @@ fn lint(loaded: Result<Renderer, Vec<Lint>>, json: bool, out: &mut dyn Write) ->
     let lints = match loaded {
         Ok(renderer) => {
             if !json {
-                let count = renderer.templates().count();
-                write(out, format!("{count} templates, no mistakes\n").as_bytes())?;
+                let count = counted(renderer.templates().count() as u64, "template");
+                write(out, format!("{count}, no mistakes\n").as_bytes())?;
             }
             return Ok(Exit::Ok);
         }

@@ -2,6 +2,7 @@
 
 use super::origin::Provenance;
 use super::salvaged::Salvaged;
+use crate::counted::counted;
 use std::fmt;
 
 /// What the start has found.
@@ -29,7 +30,7 @@ pub struct Recovered {
 
 impl fmt::Display for Recovered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {} jobs held", self.provenance, self.held)?;
+        write!(f, "{}; {} held", self.provenance, counted(self.held, "job"))?;
         for (count, what) in [
             (self.in_doubt, "in doubt"),
             (self.relayed, "relayed when it stopped"),

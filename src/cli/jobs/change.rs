@@ -4,13 +4,13 @@ use super::filter::FilterArgs;
 use super::list::row_of;
 use super::{Ended, Output, Place, line, send_number};
 use crate::cli::{CliError, Exit};
+use crate::counted::counted;
 use crate::fault::State;
 use crate::job::SendNumber;
 use crate::journal::Number;
 use crate::journal::ledger::{Ask, Desk, Done, Entry, Filter, Ledger, Scope, Standing};
 use clap::Args;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Jobs changed at a time; a list is never held as a whole.
@@ -65,15 +65,15 @@ pub fn release(
         let value = serde_json::json!({"parked": parked.saturating_sub(released), "released": released});
         line(output.out, &value)?;
     } else if args.yes || parked == 0 {
-        writeln!(output.out, "{released} jobs released")?;
+        output.say(&format!("{} released", counted(released, "job")))?;
     }
     if !args.yes && parked > 0 {
         let why = sign.map_or_else(String::new, |sign| format!(", since {sign}"));
-        writeln!(
-            output.errors,
-            "{parked} jobs are held{why}. They may have been sent by the relay that went on meanwhile, and would then \
-             arrive twice, under one Message-ID. Nothing was changed: add --yes, or call them off with jobs cancel"
-        )?;
+        output.note(&format!(
+            "{} held{why}. What the relay that went on meanwhile has sent would arrive twice, under one Message-ID. Nothing was changed: \
+             add --yes, or call them off with jobs cancel",
+            counted(parked, "job")
+        ))?;
     }
     Ok(Exit::Ok)
 }
@@ -155,8 +155,9 @@ fn tell(send: &SendNumber, done: Done, (json, output): Show<'_, '_>) -> Result<(
             "detail": sentence(done)});
         return Ok(line(output.out, &value)?);
     }
-    let out: &mut dyn Write = if done.is_changed() { output.out } else { output.errors };
-    Ok(writeln!(out, "{send}  {}", sentence(done))?)
+    let text = format!("{send}  {}", sentence(done));
+    let told = if done.is_changed() { output.say(&text) } else { output.note(&text) };
+    Ok(told?)
 }
 
 fn by_filter(filter: Filter, ask: Ask, place: &Place, (json, output): Show<'_, '_>) -> Result<Exit, Ended> {
@@ -178,7 +179,7 @@ fn by_filter(filter: Filter, ask: Ask, place: &Place, (json, output): Show<'_, '
         output.tell_strangers(&filter, &ledger)?;
     }
     if counts.asked == 0 && matches!(ask, Ask::Retry { .. }) {
-        writeln!(output.errors, "{NONE}")?;
+        output.note(NONE)?;
     }
     Ok(counts.exit())
 }
@@ -210,15 +211,15 @@ fn preview(filter: &Filter, ask: Ask, place: &Place, (json, output): Show<'_, '_
             "would be attempted now: those that were refused are judged anew, those in doubt may arrive twice, under one Message-ID"
         }
     };
-    writeln!(output.errors, "{count} jobs {what}. Nothing was changed: add --yes")?;
+    output.note(&format!("{} {what}. Nothing was changed: add --yes", counted(count, "job")))?;
     if not_kept > 0 {
-        writeln!(output.errors, "{not_kept} refused jobs would be left: {NOT_KEPT}")?;
+        output.note(&format!("{} would be left: {NOT_KEPT}", counted(not_kept, "refused job")))?;
     }
     if count + not_kept == 0 {
         output.tell_strangers(filter, &ledger)?;
     }
     if count + not_kept == 0 && matches!(ask, Ask::Retry { .. }) {
-        writeln!(output.errors, "{NONE}")?;
+        output.note(NONE)?;
     }
     Ok(Exit::Ok)
 }
@@ -301,13 +302,11 @@ impl Counts {
             writeln!(output.out, "{word:<12}{count}")?;
         }
         if self.done.contains_key(word(Done::InFlight)) {
-            writeln!(
-                output.errors,
-                "what is in flight was left: an attempt is under way; ask again when it has ended"
-            )?;
+            output
+                .note("what is in flight was left: an attempt is under way; ask again when it has ended")?;
         }
         if let Some(count) = self.done.get(NOT_KEPT_WORD) {
-            writeln!(output.errors, "{count} refused jobs were left: {NOT_KEPT}")?;
+            output.note(&format!("left: {}: {NOT_KEPT}", counted(*count, "refused job")))?;
         }
         Ok(())
     }

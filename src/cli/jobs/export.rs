@@ -4,6 +4,7 @@ use super::filter::{FilterArgs, SpanArgs};
 use super::{Ended, Output, Place, line};
 use crate::cli::Exit;
 use crate::cli::files::unwritable;
+use crate::counted::counted;
 use crate::journal::ledger::Entry;
 use crate::table;
 use clap::{Args, ValueEnum};
@@ -77,7 +78,7 @@ pub fn export(args: &ExportArgs, place: &Place, output: &mut Output<'_>) -> Resu
     if count == 0 {
         output.tell_strangers(&filter, &ledger)?;
     }
-    writeln!(output.errors, "{count} jobs written to {}", path.display())?;
+    writeln!(output.errors, "{} written to {}", counted(count, "job"), path.display())?;
     Ok(Exit::Ok)
 }
 

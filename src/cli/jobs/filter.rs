@@ -1,6 +1,6 @@
 //! Filters as a person writes them on the command line.
 
-use super::plain;
+use super::{WIDTH, plain};
 use crate::cli::{CliError, Exit};
 use crate::fault::{Reason, State};
 use crate::journal::Number;
@@ -148,7 +148,10 @@ fn reason(text: &str) -> Result<Reason, String> {
 fn one_of<const N: usize>(text: &str, words: [&str; N]) -> String {
     match nearest(text, words) {
         Some(near) => format!("did you mean {near}?"),
-        None => format!("it is one of {}", words.join(", ")),
+        None => {
+            let list = WIDTH.wrap(&format!("  {}", words.join(", ")), 2);
+            format!("it is one of\n{}", list.trim_end())
+        }
     }
 }
 

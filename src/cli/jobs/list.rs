@@ -2,9 +2,9 @@
 
 use super::filter::FilterArgs;
 use super::show::verdict;
-use super::{Ended, Output, Place, line, plain};
+use super::{Ended, INDENT, Output, Place, WIDTH, line, plain};
 use crate::cli::Exit;
-use crate::cli::screen::{Width, aligned};
+use crate::cli::screen::aligned;
 use crate::journal::Number;
 use crate::journal::ledger::{At, Entry};
 use clap::Args;
@@ -16,9 +16,6 @@ const LIMIT_DEFAULT: u64 = 50;
 const PAGE_JOBS: u64 = 1000;
 /// Jobs that are not told are counted no further than this.
 const COUNTED_MAX: u64 = 100_000;
-const WIDTH: Width = Width::Chars(80);
-/// Of what is said below a row.
-const INDENT: usize = 4;
 
 #[derive(Debug, Args)]
 pub struct ListArgs {

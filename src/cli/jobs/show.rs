@@ -1,6 +1,6 @@
 //! `jobs show`: what the ledger says of one job, for people or as JSON for programs.
 
-use super::{Ended, Place, line, plain, send_number};
+use super::{Ended, Place, WIDTH, line, plain, send_number};
 use crate::cli::{CliError, Exit};
 use crate::job::SendNumber;
 use crate::journal::ledger::{Attempt, Entry, Event, Ledger, Standing, Verdict, Whereabouts};
@@ -87,11 +87,13 @@ fn one(entry: &Entry, ledger: &Ledger, (json, out): Out<'_>) -> Result<(), Ended
         ("changed", entry.changed.to_string()),
         ("attempts", entry.attempt.to_string()),
     ];
+    let mut told = |line: &str, indent| out.write_all(WIDTH.wrap(line, indent).as_bytes());
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
-        writeln!(out, "{name:<9} {value}")?;
+        told(&format!("{name:<9} {value}"), 10)?;
     }
     for attempt in &attempts {
-        writeln!(out, "  {:>3}  {}  {}", attempt.attempt, attempt.at, verdict(&attempt.verdict))?;
+        let line = format!("  {:>3}  {}  {}", attempt.attempt, attempt.at, verdict(&attempt.verdict));
+        told(&line, 7)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::filter::{NAMES_MAX, meant};
 use super::show::Out;
 use super::{Ended, Place, line, plain};
 use crate::cli::{CliError, Exit};
+use crate::counted::counted;
 use crate::fault::{Reason, State};
 use crate::journal::ledger::{Counts, Ledger, Span};
 use clap::Args;
@@ -98,7 +99,7 @@ fn per_second(span: Span) -> Option<f64> {
 
 fn words(out: &mut dyn Write, args: &SummaryArgs, counts: &Counts, span: Option<Span>) -> Result<(), Ended> {
     let of = args.engine.as_deref().map_or_else(String::new, |engine| format!(" of {}", plain(engine)));
-    writeln!(out, "campaign {}{of}: {} jobs", plain(&args.campaign), counts.jobs())?;
+    writeln!(out, "campaign {}{of}: {}", plain(&args.campaign), counted(counts.jobs(), "job"))?;
     for count in &counts.0 {
         let reason = count.reason.map_or_else(String::new, |reason| format!(" ({})", reason.as_str()));
         writeln!(out, "{:>12}  {}{reason}", count.jobs, count.state.as_str())?;
@@ -109,10 +110,10 @@ fn words(out: &mut dyn Write, args: &SummaryArgs, counts: &Counts, span: Option<
         writeln!(out, "from {} to {} ({} s{told})", span.first, span.last, seconds(span))?;
         let again = span.jobs - span.at_once.map_or(0, |at_once| at_once.jobs);
         if rate.is_some() && again > 0 {
-            writeln!(out, "the rate leaves out {again} jobs that took several attempts")?;
+            writeln!(out, "the rate leaves out {} with several attempts", counted(again, "job"))?;
         }
         if span.jobs < counts.jobs() {
-            writeln!(out, "these times are of {} jobs that the ledger still keeps", span.jobs)?;
+            writeln!(out, "these times are of what the ledger still keeps: {}", counted(span.jobs, "job"))?;
         }
     }
     for sentence in sentences(counts) {
@@ -125,7 +126,7 @@ fn words(out: &mut dyn Write, args: &SummaryArgs, counts: &Counts, span: Option<
 fn sentences(counts: &Counts) -> Vec<String> {
     let first = match counts.of(State::Journaled) {
         0 => "finished: nothing is still to be delivered".to_owned(),
-        held => format!("not finished: {held} are still to be delivered"),
+        held => format!("not finished: {} still to be delivered", counted(held, "job")),
     };
     let doubt = "unknown ones may have arrived: tokenrelay jobs list --state unknown --detail";
     let is_doubtful = counts.of(State::Unknown) > 0;

@@ -6,6 +6,7 @@ use super::context::engine_key;
 use super::files::unreadable;
 use super::{CliError, Exit, progress, screen};
 use crate::config::units;
+use crate::counted::counted;
 use crate::load::client::{ClientError, Endpoint};
 use crate::load::generator::{self, Door, GeneratorError, Jobs, Plan, Rate, SmtpDoor, SmtpTrouble, Source};
 use crate::load::handshake::HandshakeFault;
@@ -143,7 +144,7 @@ pub async fn run(args: LoadArgs, defaults: LoadDefaults) -> Result<Exit, CliErro
 
 fn going_on(plan: &Plan) -> String {
     match plan.jobs_max {
-        Some(jobs) => format!("sending {jobs} jobs"),
+        Some(jobs) => format!("sending {}", counted(jobs, "job")),
         None => format!("sending for {} s", plan.lasting.as_secs_f64()),
     }
 }

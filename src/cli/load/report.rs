@@ -1,6 +1,7 @@
 //! What the load generator found, for a person or as JSON, and whether it is good enough.
 
 use crate::cli::screen;
+use crate::counted::counted;
 use crate::load::generator::{Count, Rate, Report};
 use serde_json::{Value as Json, json};
 use std::fmt::Write as _;
@@ -28,7 +29,7 @@ pub fn broken(report: &Report, p99_max: Option<Duration>, failed_max: Option<u64
     if let Some(max) = failed_max
         && report.failed() > max
     {
-        broken.push(format!("{} jobs failed, more than {max}", report.failed()));
+        broken.push(format!("{} failed, more than {max}", counted(report.failed(), "job")));
     }
     broken
 }
@@ -38,7 +39,7 @@ pub fn none_taken(report: &Report) -> Option<String> {
     let ((state, reason), Count { jobs, detail }) = report.futile()?;
     let why = [state, reason, detail].map(String::as_str);
     let why: Vec<&str> = why.into_iter().filter(|word| !word.is_empty()).collect();
-    Some(format!("none of {} jobs was taken; {jobs} of them {}", report.planned, why.join(": ")))
+    Some(format!("of {} none was taken; {jobs} {}", counted(report.planned, "job"), why.join(": ")))
 }
 
 fn asked_rate(report: &Report) -> String {
@@ -59,7 +60,7 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
         Rate::PerSecond(rate) => format!("{rate} jobs/s asked for, open loop"),
         Rate::Max => String::from("closed loop"),
     };
-    writeln!(out, "{} jobs in {:.1} s, {asked}", report.planned, report.lasting.as_secs_f64())?;
+    writeln!(out, "{} in {:.1} s, {asked}", counted(report.planned, "job"), report.lasting.as_secs_f64())?;
     writeln!(out, "sent      {:>10}", report.sent)?;
     writeln!(out, "relayed   {:>10}   {:.0}/s answered", report.relayed, report.achieved)?;
     for ((state, reason), count) in report.outcomes.iter().filter(|((state, _), _)| state != "relayed") {
@@ -80,7 +81,8 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
         let unanswered = report.sent.saturating_sub(report.answered);
         writeln!(
             out,
-            "the rate was not kept: {behind} jobs went out late, by up to {longest}, {unsent} not at all,"
+            "the rate was not kept: {} went out late, by up to {longest}, {unsent} not at all,",
+            counted(behind, "job")
         )?;
         writeln!(
             out,
