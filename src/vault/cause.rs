@@ -69,7 +69,9 @@ pub enum Cause {
     ColumnCount { found: usize, expected: usize },
     #[error("not valid JSON at character {0} of the line")]
     Json(usize),
-    #[error("not a JSON object; each line is one object like {{\"email\":\"...\",\"first_name\":\"...\"}}")]
+    #[error(
+        "not a JSON object; each line is one object like {{\"email\":\"...\",\"first_name\":\"...\"}} (jq -c '.[]' makes them of a list)"
+    )]
     NotAnObject,
     #[error("a list or object; values are text, numbers, true, false or null")]
     Nested,

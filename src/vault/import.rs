@@ -2,6 +2,7 @@
 //! good ones are kept.
 
 mod csv_rows;
+mod naming;
 mod ndjson_rows;
 mod storage;
 mod tokens_out;
@@ -17,7 +18,8 @@ use crate::nearest::did_you_mean;
 use crate::purpose::Known;
 use crate::table::{self, TableFault};
 use csv_rows::CsvRows;
-pub use csv_rows::meant_for_address;
+pub use naming::as_name;
+use naming::reads_like_consent;
 use ndjson_rows::NdjsonRows;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -92,6 +94,9 @@ pub trait Observer {
 
     /// A row was refused.
     fn refused(&mut self, line: u64, refusal: &Refusal);
+
+    /// A column that is kept as a field says by its name who may be mailed, and what it holds keeps nobody from being mailed.
+    fn reads_like_consent(&mut self, _column: &str) {}
 
     /// A row that is taken may be wrong.
     fn noticed(&mut self, _line: u64, _notice: Notice) {}
@@ -212,7 +217,7 @@ pub enum HeaderFault {
     #[error(
         "column {at} is {name:?}, which is not a name; names are 1 to 64 letters, digits and _, not starting with a digit"
     )]
-    NotAName { at: usize, name: String },
+    NotAName { at: usize, name: String, all: Option<Vec<String>> },
     #[error(
         "columns {first} and {second} both hold the {meant} by their names, and column {second} is {name:?}, which is not a name"
     )]
@@ -263,7 +268,7 @@ fn store(
     observer: &mut dyn Observer,
 ) -> Result<Summary, ImportError> {
     let mut rows = match options.format {
-        Format::Csv => Rows::Csv(CsvRows::open(input, options)?),
+        Format::Csv => Rows::Csv(told_of_consent(CsvRows::open(input, options)?, observer)),
         Format::Ndjson => Rows::Ndjson(NdjsonRows::open(input, options)),
     };
     let mut unchecked = options.cleared.as_ref();
@@ -293,6 +298,16 @@ fn store(
     observer.progress(rows.position(), &summary);
     storage.settle()?;
     ended.map(|()| summary)
+}
+
+/// Where one column says what people consent to, others may say what they like.
+fn told_of_consent<R: Read>(rows: CsvRows<R>, observer: &mut dyn Observer) -> CsvRows<R> {
+    let is_said = rows.columns().any(|column| matches!(column, Column::Consent | Column::Answer(_)));
+    let alike = |column: &&Column| matches!(column, Column::Field(name) if reads_like_consent(name));
+    for column in rows.columns().filter(|_| !is_said).filter(alike) {
+        observer.reads_like_consent(column.name());
+    }
+    rows
 }
 
 /// A field that is nowhere is a slip, and would go on being known under its right name. Told before the first row is stored; in NDJSON,

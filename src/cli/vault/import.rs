@@ -156,6 +156,9 @@ fn format_of(args: &ImportArgs) -> Result<Format, CliError> {
         Some(FormatName::Ndjson) => Ok(Format::Ndjson),
         Some(FormatName::Xml) => Err(no_xml()),
         None if args.file.extension().is_some_and(|end| end.eq_ignore_ascii_case("xml")) => Err(no_xml()),
+        None if args.file.extension().is_some_and(|end| end.eq_ignore_ascii_case("json")) => {
+            Err(CliError::failed("a list in JSON is not read").fix(Form::Json.fix()))
+        }
         None if is_packed(&args.file) => {
             Err(CliError::failed("the file is compressed").fix(Form::Compressed.fix()))
         }

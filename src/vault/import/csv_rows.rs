@@ -1,5 +1,6 @@
 //! Rows of a table of people: each column is a field, or means what its name says.
 
+use super::naming::{better_names, meant_for_address};
 use super::{HeaderFault, ImportError, Options, ROW_BYTES_MAX, Row};
 use crate::table::{Cells, Key, RowFlaw, Table, TableFault};
 use crate::vault::address::{Phone, PhoneFault};
@@ -107,8 +108,11 @@ fn columns_of(header: &[String]) -> Result<Vec<Column>, HeaderFault> {
         let second = at + 1;
         let Ok(column) = Column::named(name) else {
             return Err(match is_header {
-                true => beside(header, at)
-                    .unwrap_or_else(|| HeaderFault::NotAName { at: second, name: name.clone() }),
+                true => beside(header, at).unwrap_or_else(|| HeaderFault::NotAName {
+                    at: second,
+                    name: name.clone(),
+                    all: better_names(header),
+                }),
                 false => HeaderFault::Name(second),
             });
         };
@@ -138,43 +142,6 @@ fn beside(header: &[String], at: usize) -> Option<HeaderFault> {
     let first =
         header.iter().position(|other| Column::named(other).is_ok_and(|column| column.name() == meant))?;
     Some(HeaderFault::Beside { first: first + 1, second: at + 1, name: header[at].clone(), meant })
-}
-
-/// What the column of addresses is called in lists of other programs: it means what the name given means here.
-pub fn meant_for_address(name: &str) -> Option<&'static str> {
-    const EMAIL: [&str; 13] = [
-        "email",
-        "emailaddress",
-        "emailaddr",
-        "mail",
-        "mailaddress",
-        "emailid",
-        "emailadresse",
-        "mailadresse",
-        "adressemail",
-        "courriel",
-        "correo",
-        "correoelectronico",
-        "subscriberemail",
-    ];
-    const PHONE: [&str; 9] = [
-        "phone",
-        "phonenumber",
-        "mobile",
-        "mobilephone",
-        "mobilenumber",
-        "telephone",
-        "telefon",
-        "handy",
-        "cellphone",
-    ];
-    let letters: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-    let word = letters.to_ascii_lowercase();
-    match () {
-        () if EMAIL.contains(&word.as_str()) => Some("email"),
-        () if PHONE.contains(&word.as_str()) => Some("phone"),
-        () => None,
-    }
 }
 
 /// A name that reaches into the rows, as where lines end in a sign that ends none, holds what is a person's.

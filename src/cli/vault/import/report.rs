@@ -6,9 +6,7 @@ use crate::cli::{CliError, Exit};
 use crate::counted::counted;
 use crate::purpose::Known;
 use crate::table::TableFault;
-use crate::vault::import::{
-    Amiss, HeaderFault, ImportError, Observer, Summary, TokensOut, meant_for_address,
-};
+use crate::vault::import::{Amiss, HeaderFault, ImportError, Observer, Summary, TokensOut, as_name};
 use crate::vault::value::Notice;
 use crate::vault::{Refusal, Stored};
 use indicatif::ProgressBar;
@@ -21,17 +19,17 @@ pub fn told_of(notice: Notice, known: &Known) -> String {
         Notice::NobodysPurpose => {
             let names = known.names().collect::<Vec<_>>().join(", ");
             format!(
-                "consent names a purpose that no engine and no template names (they name {names}); it was stored, and counts \
+                "consent names a purpose that no engine and no template names (they name {names}); it is kept, and counts \
                  once one of them does"
             )
         }
         Notice::Apostrophe => String::from(
-            "a value begins with an apostrophe; it was stored, and unless it is part of a name, as in 't Hart, is a spreadsheet's \
-             mark of a text: import the file again without it",
+            "a value begins with an apostrophe and is kept so: unless it is part of a name, as in 't Hart, it is a spreadsheet's mark of a \
+             text, and belongs out of the file",
         ),
         Notice::Backslash => String::from(
-            "a value holds \\n, \\t or \\r with a backslash; it was stored, and people see it so: where mysql -B or COPY has written a \
-             line end or a tab so, write the file as CSV and import it again",
+            "a value holds \\n, \\t or \\r with a backslash and is kept so, as people will see it: where mysql -B or COPY has written a line end \
+             or a tab so, write the file as CSV",
         ),
     }
 }
@@ -52,6 +50,7 @@ pub struct Report<'a> {
     bar: Option<ProgressBar>,
     summary: Summary,
     noticed: BTreeMap<Notice, Noticed>,
+    like_consent: Vec<String>,
 }
 
 /// Rows about which the same was noticed.
@@ -69,6 +68,7 @@ impl<'a> Report<'a> {
             bar,
             summary: Summary::default(),
             noticed: BTreeMap::new(),
+            like_consent: Vec::new(),
         }
     }
 
@@ -86,6 +86,14 @@ impl<'a> Report<'a> {
 
     /// The words themselves may be anything that a column holds, so they are not told.
     pub fn warn(&self, known: &Known, errors: &mut dyn Write) {
+        for column in &self.like_consent {
+            let _ = writeln!(
+                errors,
+                "warning: the column {column} reads as if it said who may be mailed; it is kept as a field and keeps nobody from being mailed: where \
+                 it says yes or no to a purpose, name it consent and import with --consent-for PURPOSE (one that says yes to no mail has to be \
+                 turned round first)"
+            );
+        }
         for (notice, Noticed { first, rows }) in &self.noticed {
             let (rows, what) = (counted(*rows, "row"), told_of(*notice, known));
             let _ = writeln!(errors, "warning: {rows}, the first in line {first}: {what}");
@@ -136,6 +144,10 @@ impl Observer for Report<'_> {
         if self.listed.len() < self.errors_max {
             self.listed.push((line, refusal.clone()));
         }
+    }
+
+    fn reads_like_consent(&mut self, column: &str) {
+        self.like_consent.push(column.to_owned());
     }
 
     fn noticed(&mut self, line: u64, notice: Notice) {
@@ -243,6 +255,7 @@ fn kept_rows(kept: u64) -> String {
 
 fn header_fix(fault: &HeaderFault) -> String {
     match fault {
+        HeaderFault::NotAName { all: Some(all), .. } => format!("name the columns {}", all.join(", ")),
         HeaderFault::NotAName { name, .. } | HeaderFault::LikeAddress { name, .. } => match as_name(name) {
             Some(better) => format!("name it {better}"),
             None => String::from("give it a name such as first_name"),
@@ -256,16 +269,4 @@ fn header_fix(fault: &HeaderFault) -> String {
             String::from("name the columns in the first line, such as: email,first_name,last_name")
         }
     }
-}
-
-/// What may be a name and is most like the text: `First Name` becomes `first_name`.
-fn as_name(text: &str) -> Option<String> {
-    if let Some(address) = meant_for_address(text) {
-        return Some(address.into());
-    }
-    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    let name = words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("_");
-    // Letters that a name cannot have are not left out without a word.
-    let is_whole = text.chars().all(|c| c.is_ascii() || !c.is_alphanumeric());
-    (is_whole && name.starts_with(|c: char| c.is_ascii_alphabetic())).then_some(name)
 }
