@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 
 /// An encoding of one byte a letter.
 struct Page {
-    /// What its upper half stands for.
-    letters: [char; 128],
+    /// What its upper half stands for, in the order of the letters.
+    letters: [(char, u8); 128],
     /// Besides western letters: what was there where people use it.
     scripts: Range<char>,
 }
@@ -41,11 +41,12 @@ pub fn is_in(text: &str) -> bool {
 impl Page {
     fn of(encoding: &'static Encoding, scripts: Range<char>) -> Self {
         let mut byte = 0x7f_u8;
-        let letters = [(); 128].map(|()| {
+        let mut letters = [(); 128].map(|()| {
             byte += 1;
             let (text, _) = encoding.decode_without_bom_handling(std::slice::from_ref(&byte));
-            text.chars().next().unwrap_or('\u{fffd}')
+            (text.chars().next().unwrap_or('\u{fffd}'), byte)
         });
+        letters.sort_unstable();
         Self { letters, scripts }
     }
 
@@ -53,7 +54,10 @@ impl Page {
     fn byte_of(&self, c: char) -> Option<u8> {
         match u8::try_from(c) {
             Ok(byte) if byte < 0xa0 => Some(byte),
-            _ => self.letters.iter().position(|known| *known == c).map(|at| 0x80 + at as u8),
+            _ => {
+                let at = self.letters.binary_search_by_key(&c, |(letter, _)| *letter).ok()?;
+                Some(self.letters[at].1)
+            }
         }
     }
 
@@ -80,6 +84,11 @@ impl Page {
 
     /// Whether the text as a whole is a reading, of words that somebody may have written.
     fn may_be_whole(&self, text: &str) -> bool {
+        // Of nearly every text the first letter tells.
+        let first = text.find(|c: char| !c.is_ascii()).and_then(|at| self.read(&text[at..]));
+        if first.is_none() {
+            return false;
+        }
         let mut was = Zeroizing::new(String::with_capacity(text.len()));
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
@@ -171,8 +180,9 @@ fn holds_sure(text: &str) -> bool {
         reading.is_sure
             && (is_western(reading.letter) || reading.letter > '\u{ffff}' || reading.letter == '\u{fffd}')
     };
-    text.char_indices()
-        .any(|(at, c)| !c.is_ascii() && WESTERN.read(&text[at..]).as_ref().is_some_and(is_sure))
+    // Others are no first bytes there.
+    let leads = text.char_indices().filter(|(_, c)| ('\u{c2}'..='\u{f4}').contains(c));
+    leads.filter_map(|(at, _)| WESTERN.read(&text[at..])).any(|reading| is_sure(&reading))
 }
 
 /// As Macs and DOS show the first byte of a western letter: the sign of the root, a piece of a frame.

@@ -46,8 +46,8 @@ pub struct Words {
     pub literal: Arc<[String]>,
 }
 
-/// As programs write them where there is nothing: databases, pandas, JavaScript. Nobody is called so.
-const NOBODYS: [&str; 15] = [
+/// As programs write them where there is nothing: databases, pandas, JavaScript, HubSpot, Salesforce, pivot tables. Nobody is called so.
+const NOBODYS: [&str; 21] = [
     "NULL",
     "[NULL]",
     "[null]",
@@ -63,6 +63,12 @@ const NOBODYS: [&str; 15] = [
     "<NA>",
     "undefined",
     "UNDEFINED",
+    "(No value)",
+    "[not provided]",
+    "(blank)",
+    "(empty)",
+    "(none)",
+    "(unknown)",
 ];
 /// In this case somebody is called so, or it is a word of a language; in a list it most likely means nothing all the same.
 const SOMEBODYS: [&str; 9] = ["Null", "NAN", "NA", "N/A", "n/a", "None", "none", "NONE", "nil"];
@@ -198,7 +204,20 @@ mod tests {
 
     #[test]
     fn b11_what_programs_write_for_nothing_is_no_value() {
-        for word in ["NULL", "null", "\\N", "nan", "NaN", "None", "N/A", "undefined", "<NA>", "NaT"] {
+        for word in [
+            "NULL",
+            "null",
+            "\\N",
+            "nan",
+            "NaN",
+            "None",
+            "N/A",
+            "undefined",
+            "<NA>",
+            "NaT",
+            "(No value)",
+            "(blank)",
+        ] {
             assert!(matches!(told(word), Some(NoValue::Word(_))), "{word}");
         }
         for name in ["Nan", "Noneth", "Nulla", "Nil", "Na", "N", "-", "NULL Anna", "undefined behaviour"] {
