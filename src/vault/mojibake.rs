@@ -137,18 +137,16 @@ impl Word {
     fn of(word: &str, scripts: &Range<char>) -> Self {
         let foreign = || word.chars().filter(|c| !c.is_ascii() && !is_western(*c));
         let is_foreign = foreign().next().is_some();
-        let holds_ascii = word.bytes().any(|byte| byte.is_ascii_alphanumeric());
+        let holds_letters = word.bytes().any(|byte| byte.is_ascii_alphabetic());
+        let holds_digits = word.bytes().any(|byte| byte.is_ascii_digit());
+        // One letter of two bytes may be chance, two beside a number as well (`10×½`).
+        let by_chance = if holds_digits { 4 } else { 2 };
         match () {
-            () if word.is_ascii() || !is_foreign && !holds_ascii => Self::Open,
+            () if word.is_ascii() || !is_foreign && !holds_letters && !holds_digits => Self::Open,
             () if !is_foreign && fits_its_case(word) => Self::Plausible,
-            () if !is_foreign || holds_ascii => Self::Absurd,
-            // One letter of two bytes may be chance.
-            () if foreign().all(|c| scripts.contains(&c))
-                && foreign().map(char::len_utf8).sum::<usize>() > 2 =>
-            {
-                Self::Plausible
-            }
-            () => Self::Absurd,
+            () if !is_foreign || holds_letters || !foreign().all(|c| scripts.contains(&c)) => Self::Absurd,
+            () if foreign().map(char::len_utf8).sum::<usize>() > by_chance => Self::Plausible,
+            () => Self::Open,
         }
     }
 }
@@ -170,7 +168,7 @@ fn fits_its_case(word: &str) -> bool {
 /// Letters of Latin alphabets that people write names in, and signs of text.
 fn is_western(c: char) -> bool {
     matches!(c,
-        '\u{a0}'..='\u{17f}' | '\u{1a0}' | '\u{1a1}' | '\u{1af}' | '\u{1b0}' | '\u{218}'..='\u{21b}'
+        '\u{a0}'..='\u{17f}' | '\u{18f}' | '\u{259}' | '\u{1a0}' | '\u{1a1}' | '\u{1af}' | '\u{1b0}' | '\u{218}'..='\u{21b}'
         | '\u{1e00}'..='\u{1eff}' | '\u{2010}'..='\u{2026}' | '\u{2030}'..='\u{203a}' | '\u{20ac}' | '\u{2122}')
 }
 
@@ -216,7 +214,7 @@ mod tests {
         "İLKNUR ŞAĞ", "IŞIK", "ÇİĞDEM", "ŁÓDŹ", "ŻÓŁĆ", "ÞÓRÐUR", "SIGRÚN ÆGISDÓTTIR", "ÆRØ", "SØRENSEN", "ŠIMŮNEK", "ŽIŽKA", "ĐORĐE",
         "рай", "сад", "дії", "Сірі", "СІЧ", "РІЄ", "Ріо", "ЛОВ®", "«ГАЗПРОМ»", "Марія", "ЇЖАК", "Јовановић", "Ђорђе",
         "ΟΊΚΟΣ", "Γή", "ΜΑΡΊΑ", "Νίκος", "שלום", "ג׳ורג׳", "צה״ל", "محمد", "李", "王小明", "はる", "김", "สมชาย", "अनिल", "Զ", "ქეთი",
-        "Xæ", "Nguyễn Thị Hằng", "’t Hart", "d’Été", "50 °C", "10×½", "a²", "€uro", "Müller® GmbH", "ÉCLAIR™ PARIS", "Ñandú…",
+        "Xæ", "Nguyễn Thị Hằng", "’t Hart", "d’Été", "50 °C", "10×½", "2×¼×½", "CAFÉ™ 1", "SPORTÉ™", "a²", "€uro", "Müller® GmbH", "ÉCLAIR™ PARIS", "Ñandú…",
     ];
 
     #[test]
@@ -257,6 +255,10 @@ mod tests {
             ("WEIß", WINDOWS_1252),
             ("Hằng", WINDOWS_1252),
             ("Anna\u{a0}Maria", WINDOWS_1252),
+            ("Rəhimli", WINDOWS_1252),
+            ("復興巷4號", WINDOWS_1252),
+            ("تولیدی و صنعتی", WINDOWS_1252),
+            ("Андоновски и Симоновски", WINDOWS_1252),
         ] {
             let read = Latin(encoding).read(name);
             assert!(is_in(&read), "{name} by {}: {read}", encoding.name());
