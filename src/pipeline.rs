@@ -4,6 +4,7 @@ mod accept;
 mod clock;
 mod guesses;
 mod literals;
+mod meant;
 mod unknown_tokens;
 
 pub use clock::Clock;
@@ -247,7 +248,8 @@ impl Pipeline {
             None => plan.render(&request),
         };
         times.render = started.elapsed();
-        let finished = finished?;
+        let finished =
+            finished.map_err(|fault| meant::with_meant_field(fault, job, plan, &self.rules.borrow()))?;
         let size = finished.size;
         let delivery = Delivery {
             message: finished.message,

@@ -1,6 +1,6 @@
 //! What can be said of a job before its person is looked up.
 
-use super::{Pipeline, Rules, literals};
+use super::{Pipeline, Rules, literals, meant};
 use crate::engine::Terms;
 use crate::fault::{Fault, Reason};
 use crate::job::{Content, Job, TokenKind};
@@ -69,6 +69,7 @@ impl Pipeline {
         let judged = plan.depends_on_person().then(|| {
             let now = self.clock.now();
             plan.judge(&self.facts(job, &now))
+                .map_err(|fault| meant::with_meant_field(fault, job, &plan, rules))
         });
         Ok(Accepted { judged: judged.transpose()?, plan })
     }

@@ -4,6 +4,7 @@
 use crate::fault::{Fault, Reason};
 use crate::job::Job;
 use crate::render::Plan;
+use crate::render::our_path;
 use crate::render::unfilled::{Literal, Why, own, placeholders};
 use serde_json::Value;
 
@@ -72,8 +73,11 @@ fn unmeant(Literal { text, why }: &Literal) -> Fault {
     const ALLOW: &str = "allow it by allow_literal of this [[engine]]";
     let detail = match why {
         Why::Foreign => format!(
-            "{text} is a placeholder of another product, or one of ours in wrong braces: people would read it as it stands; write {{{{person.NAME}}}} or \
-             {{{{data.NAME}}}}, or {ALLOW}"
+            "{text} is a placeholder of another product, or one of ours in wrong signs: people would read it as it stands; write {}, or {ALLOW}",
+            our_path(text).map_or_else(
+                || String::from("{{person.NAME}} or {{data.NAME}}"),
+                |path| format!("{{{{{path}}}}}")
+            )
         ),
         Why::Unfilled { place } => format!(
             "{place}: nothing is filled in there, and people would read {text} as it stands; put it into a text part that is not \

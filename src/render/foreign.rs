@@ -1,9 +1,13 @@
 //! Placeholders of other mailing products: nobody fills them in here, so people would read them as they stand.
 
 mod names;
+mod ours;
 
 use super::tags::tags;
-use names::is_field_of_a_person;
+use names::{is_field_of_a_person, is_of_systems};
+pub(super) use ours::is_half_braced;
+pub use ours::our_path;
+use ours::{is_our_path, ours_in_code, unbraced, wrong_braces};
 use std::ops::Range;
 
 /// Longest placeholder that is looked for, in bytes.
@@ -13,7 +17,7 @@ const CODE_BYTES_MAX: usize = 400;
 
 /// What those begin with that nobody writes by chance: `*|FNAME|*`, `%%first_name%%`, `{!Contact.Name}`, and our own with
 /// wrong braces. Any other may be a quotation or a piece of code in a message that somebody wrote.
-pub(super) const SURE: [&str; 9] = [
+pub(super) const SURE: [&str; 12] = [
     "*|",
     "%%",
     "{!",
@@ -23,6 +27,9 @@ pub(super) const SURE: [&str; 9] = [
     "{{ person.",
     "\u{ff5b}person.",
     "\u{ff5b} person.",
+    "$person",
+    "$!person",
+    "${person.",
 ];
 
 /// The whole of one that begins with one of [`SURE`], written as its product writes it. A message is refused for it, so what
@@ -39,23 +46,10 @@ pub(super) fn sure(text: &str, at: usize) -> Option<Range<usize>> {
             within(window(rest), "{!", "}", is_salesforce)
         }
         [b'{', ..] | [0xef, 0xbd, 0x9b, ..] => wrong_braces(text, at),
+        [b'$', ..] => ours_in_code(rest, text[..at].chars().next_back()),
         _ => None,
     };
     length.map(|length| at..at + length)
-}
-
-/// Length of `{person.name}`, `{{ person.name }`, `｛person.name｝` at this place; not of `{{person.name}}`, nor of
-/// `${person.name}` in a piece of code.
-fn wrong_braces(text: &str, at: usize) -> Option<usize> {
-    if text[..at].ends_with(['{', '$', '#', '\\']) {
-        return None;
-    }
-    let rest = window(&text[at..]);
-    let is_of_person = |inner: &str| inner.trim_start().starts_with("person.") && is_our_path(inner);
-    let halved = within(rest, "{{", "}", is_of_person).filter(|length| !rest[*length..].starts_with('}'));
-    halved
-        .or_else(|| within(rest, "{", "}", is_of_person))
-        .or_else(|| within(rest, "\u{ff5b}", "\u{ff5d}", is_of_person))
 }
 
 /// Whether neither a letter of code nor one of `signs` touches it. Letters of other scripts may: there, prefixes are
@@ -108,7 +102,10 @@ const WIDE_BRACE: u8 = 0xef;
 /// The next byte that one may begin with.
 fn next_sign(text: &[u8], from: usize) -> Option<usize> {
     let is_sign = |byte: &u8| {
-        matches!(*byte, b'*' | b'%' | b'{' | b'[' | b'<' | b'$' | b'#' | b'~' | b'&' | GUILLEMET | WIDE_BRACE)
+        matches!(
+            *byte,
+            b'*' | b'%' | b'{' | b'[' | b'<' | b'$' | b'#' | b'~' | b'&' | b'@' | GUILLEMET | WIDE_BRACE
+        )
     };
     text[from..].iter().position(is_sign).map(|at| from + at)
 }
@@ -150,7 +147,8 @@ fn at_sign(text: &str, at: usize) -> Option<Range<usize>> {
         within(rest, "{%", "%}", |inner| inner.starts_with([' ', '-']) || begins_name(inner)),
         within(rest, "{#", "#}", |inner| inner.starts_with(' ') || begins_name(inner)),
         within(rest, "{", "}", is_our_path),
-        within(rest, "${", "}", is_expression),
+        within(rest, "${", "}", |inner| is_expression(inner) && !is_of_systems(inner)),
+        unbraced(rest, before),
         within(rest, "#{", "}", is_expression),
         within(rest, "{$", "}", |inner| is_expression(&inner.replace("&gt;", ">"))),
         within(rest, "[", "]", |inner| {
@@ -295,7 +293,11 @@ fn percent(rest: &str, before: Option<char>) -> Option<usize> {
         // `%SPRING25%`: what a shop takes for a discount.
         let is_code = inner.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
             && inner.bytes().rev().take_while(u8::is_ascii_digit).count() >= 2;
-        inner.len() >= 2 && inner.split(['.', '-']).all(is_word) && !(is_octet && in_url) && !is_code
+        inner.len() >= 2
+            && inner.split(['.', '-']).all(is_word)
+            && !(is_octet && in_url)
+            && !is_code
+            && !is_of_systems(inner)
     })?;
     let goes_on = rest[length..].starts_with(|c: char| c.is_alphanumeric() || c == '%');
     (!goes_on).then_some(length)
@@ -326,18 +328,6 @@ fn hashed(rest: &str, before: Option<char>) -> Option<usize> {
     let length =
         within(rest, "##", "##", is_placed).or_else(|| within(rest, "#", "#", is_field_of_a_person))?;
     (!rest[length..].starts_with(|c: char| c.is_alphanumeric() || c == '#' || c == '_')).then_some(length)
-}
-
-/// Whether it is one of ours, but for its braces: `{person.first_name}`.
-pub(super) fn is_half_braced(text: &str) -> bool {
-    within(text, "{", "}", is_our_path).is_some()
-}
-
-fn is_our_path(inner: &str) -> bool {
-    let path = inner.trim().split_once('.');
-    path.is_some_and(|(root, rest)| {
-        matches!(root, "person" | "data" | "send") && rest.split('.').all(is_word)
-    })
 }
 
 /// `name`, `data:first_name:"you"`, `FIRSTNAME OR "you"`
@@ -404,6 +394,13 @@ mod tests {
         ("<% if vip %>", false),
         ("${name}", false),
         ("${person.name}", false),
+        ("$person.first_name", true),
+        ("$!person.first_name", true),
+        ("$person->first_name", true),
+        ("${person.first_name}", true),
+        ("$person.vip", false),
+        ("@person.first_name", false),
+        ("$data.shop", false),
         ("#{name}", false),
         ("#{@user.name}", false),
         ("{% if vip %}", false),
@@ -571,6 +568,7 @@ mod tests {
             "@media (max-width: 600px) { .w100 { width: 100% !important } } .a{width:50%}.b{width:50%}",
             "@keyframes x { 0%{opacity:0} 50%{opacity:1} 100%{opacity:0} }",
             "costs $5, $ 10, $20{sic}; C#, #1, #abc{color:#fff}",
+            "echo $PATH ${HOME} %PATH% %APPDATA%; $persons $person; jane@person.example, @data.science @personal.x $data-x",
             "see [1], [2] and [[1]]; [sic]; [name]; matrix [[1,2],[3,4]]; [[\"a\"]]",
             "a * | b | * c; 2 ** 3; *bold* |x|; *||*; 5 * |x| * y",
             "{color:red} {a} { $5 } {! wow} {!} {!important}",

@@ -2,7 +2,7 @@
 //! client can load.
 
 use super::escape::printable;
-use super::foreign::{SURE, is_half_braced, placeholders, sure};
+use super::foreign::{SURE, is_half_braced, our_path, placeholders, sure};
 use super::html::comment_end;
 use super::joined::Joined;
 use super::links;
@@ -43,8 +43,12 @@ pub(super) fn lints(source: &str, syntax: Syntax, place: &str, allowed: &[String
                 false => "is a placeholder of another product",
             };
             let cause = format!("{} {what}: people would read it as it stands", printable(text));
+            let right = match our_path(text) {
+                Some(path) => format!("{{{{{path}}}}}"),
+                None => String::from("{{person.NAME}} or {{data.NAME}}"),
+            };
             let fix = format!(
-                "write {{{{person.NAME}}}} or {{{{data.NAME}}}}; if it is meant as it stands, allow_literal = [{}] in template.toml",
+                "write {right}; if it is meant as it stands, allow_literal = [{}] in template.toml",
                 toml_string(text)
             );
             Lint::new(place, at(&range), cause, fix)
@@ -152,11 +156,18 @@ fn all_sure(text: &str) -> Vec<Range<usize>> {
     begun(text).filter_map(|at| sure(text, at)).collect()
 }
 
+/// Whether a field may hold one of [`SURE`], but for a wide brace, which is encoded there.
+pub(super) fn may_begin_in(field: &[u8]) -> bool {
+    memchr::memchr3(b'*', b'%', b'{', field).is_some() || memchr::memchr(b'$', field).is_some()
+}
+
 /// Where one of [`SURE`] begins, for as many as are looked at.
 fn begun(text: &str) -> impl Iterator<Item = usize> {
     let text = text.as_bytes();
     let mut looks = [0; SURE.len()];
-    let may_begin = memchr::memchr3_iter(b'*', b'%', b'{', text).chain(memchr::memchr_iter(WIDE_BRACE, text));
+    // `${person.` begins before its brace.
+    let may_begin =
+        memchr::memchr2_iter(WIDE_BRACE, b'$', text).chain(memchr::memchr3_iter(b'*', b'%', b'{', text));
     may_begin.filter(move |at| {
         let begins = |begin: &&str| text[*at..].starts_with(begin.as_bytes());
         let Some(kind) = SURE.iter().position(begins) else { return false };

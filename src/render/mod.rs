@@ -69,6 +69,7 @@ mod value;
 mod weight;
 mod word;
 
+pub use foreign::our_path;
 pub use info::TemplateInfo;
 pub use lint::Lint;
 pub use plan::{Finished, Fit, JobFacts, Judged, Moment, Pace, Plan, RenderRequest, Size, Transfer};

@@ -12,7 +12,8 @@ use super::mjml;
 use super::plan::{Plan, PlanBuilder};
 use super::program::{Program, Syntax};
 use super::scope::FieldRules;
-use crate::nearest::{did_you_mean, nearest};
+use crate::nearest::nearest;
+use crate::person::{EMAIL, PHONE};
 use std::collections::BTreeSet;
 
 /// A loaded template, of which at least one variant can be used.
@@ -315,14 +316,17 @@ impl Loading<'_> {
         at: Option<(usize, usize)>,
     ) {
         for (field, first) in program.first_uses().filter(|(field, _)| !rules.declares(field)) {
-            let declared = || rules.declared().map(|(declared, _)| declared);
-            let near = did_you_mean(field, declared());
-            let cause = format!("person.{field} is not declared in template.toml{near}");
+            // Everybody has an address.
+            let names = rules.declared().map(|(declared, _)| declared).chain([EMAIL, PHONE]);
+            let near = nearest(field, names.filter(|name| *name != field));
+            let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            let cause = format!("person.{field} is not declared in template.toml{hint}");
             let declare = format!(
                 "add [field.{field}] with one of required = true, optional = true, default = \"…\" to template.toml"
             );
-            let fix = match nearest(field, declared()) {
-                Some(near) => format!("write person.{near}, or {declare}"),
+            let fix = match near {
+                Some(near) if rules.declares(near) => format!("write person.{near}, or {declare}"),
+                Some(near) => format!("write person.{near}, with a [field.{near}] for it, or {declare}"),
                 None => declare,
             };
             self.lints.push(Lint::new(place, at.unwrap_or(first), cause, fix));

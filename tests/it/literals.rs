@@ -18,7 +18,7 @@ fn message(world: &World, subject: &str, kind: &str, body: &str) -> String {
     )
 }
 
-const FOREIGN: [&str; 3] = ["*|FNAME|*", "%%first_name%%", "{!Contact.Name}"];
+const FOREIGN: [&str; 4] = ["*|FNAME|*", "%%first_name%%", "{!Contact.Name}", "$person.first_name"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d_placeholders_of_other_products_are_not_mailed_as_they_stand() {
@@ -122,6 +122,9 @@ async fn d_a_refusal_names_what_was_meant_of_what_the_engine_may_use() {
     let stage = Stage::new().engine("narrow", narrow).engine("none", none);
     let stage = stage.file("small/only/template.toml", "from = \"a@shop.example\"\n");
     let stage = stage.file("small/only/he/subject.hbs", "x").file("small/only/he/body.txt.hbs", "x");
+    let greets = "from = \"a@shop.example\"\n[field.first_name]\noptional = true\n";
+    let stage = stage.file("small/greet/template.toml", greets).file("small/greet/subject.hbs", "x");
+    let stage = stage.file("small/greet/body.txt.hbs", "x");
     let world = stage.up().await;
     let mut narrow = world.http_as(&key_of("narrow")).await;
     let mut none = world.http_as(&key_of("none")).await;
@@ -149,6 +152,20 @@ async fn d_a_refusal_names_what_was_meant_of_what_the_engine_may_use() {
         json!({"job_id": "e", "to": world.people[0].address(), "purpose": "service", "content": content});
     let answer = narrow.post(&job).await.text;
     assert!(answer.contains("did you mean first_name?"), "{answer}");
+    // Granted everything, so that only the person has no such field.
+    for (number, text) in
+        ["{{person.firstname}}", "{{person.Email}}", "{{person.zodiac}}"].into_iter().enumerate()
+    {
+        let job = self::content(&world, &format!("f-{number}"), "text", text);
+        let answer = world.http().await.post(&job).await;
+        assert_result(&answer.json(), "rejected", "missing-field");
+        let told = answer.text.split_once("did you mean ").map(|(_, told)| told);
+        let meant = ["person.first_name for person.firstname?", "person.email for person.Email?"];
+        match meant.get(number) {
+            Some(meant) => assert!(told.is_some_and(|told| told.starts_with(meant)), "{}", answer.text),
+            None => assert_eq!(told, None, "{}", answer.text),
+        }
+    }
     world.finish().await;
 }
 

@@ -17,6 +17,7 @@ mod literals;
 mod lmtp;
 mod log;
 mod markers;
+mod newsletters;
 mod oracle;
 mod outcomes;
 mod process;

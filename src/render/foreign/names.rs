@@ -1,4 +1,4 @@
-//! What other products call the things that a person has.
+//! What other products call the things that a person has, and systems their own.
 
 use super::begins_name;
 
@@ -49,4 +49,27 @@ pub(super) fn is_field_of_a_person(name: &str) -> bool {
         KNOWN.contains(&joined.to_ascii_lowercase().as_str())
     };
     begins && (IN_CAPITALS.contains(&name) || is_known())
+}
+
+/// `%PATH%`, `${HOME}`: what systems call their own, as people write about it.
+pub(super) fn is_of_systems(name: &str) -> bool {
+    const VARIABLES: [&str; 14] = [
+        "PATH",
+        "HOME",
+        "TEMP",
+        "TMP",
+        "TMPDIR",
+        "APPDATA",
+        "LOCALAPPDATA",
+        "PROGRAMDATA",
+        "PROGRAMFILES",
+        "USERPROFILE",
+        "SYSTEMROOT",
+        "WINDIR",
+        "SHELL",
+        "PWD",
+    ];
+    VARIABLES
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known) && !name.bytes().all(|byte| byte.is_ascii_lowercase()))
 }

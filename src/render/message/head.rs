@@ -7,6 +7,7 @@ use super::{Reader, bad_job, has_placeholder, misplaced, word};
 use crate::fault::Fault;
 use crate::job::Token;
 use crate::render::encode::Address;
+use crate::render::literals::may_begin_in;
 use crate::render::plan::mailbox::{self, Mailbox, Mailboxes, Name, Who, Written};
 use crate::render::plan::piece::Piece;
 use crate::render::program::Syntax;
@@ -84,7 +85,7 @@ impl HeadReader<'_> {
     /// What cannot be decoded is judged where it is read.
     fn look_at(&mut self, field: &Field<'_>) {
         let may_hold_word = field.may_hold_word();
-        if !may_hold_word && memchr::memchr3(b'*', b'%', b'{', field.value).is_none() {
+        if !may_hold_word && !may_begin_in(field.value) {
             return;
         }
         if let Ok(text) = field.text(self.reader.declared) {

@@ -8,6 +8,7 @@ use super::transfer::TransferEncoding;
 use super::{bad_job, word};
 use crate::fault::Fault;
 use crate::render::encode::Output;
+use crate::render::literals::may_begin_in;
 use crate::render::program::Syntax;
 use std::borrow::Cow;
 
@@ -245,7 +246,7 @@ pub fn shows_placeholder(field: &Field<'_>, shows: impl Fn(&str) -> bool) -> boo
 /// The names of a file that a field gives, as far as they may hold a placeholder of another product.
 pub fn file_names(field: &Field<'_>) -> Vec<String> {
     let may_give = field.is("content-type") || field.is("content-disposition");
-    let may_hold = || memchr::memchr3(b'*', b'%', b'{', field.value).is_some() || field.may_hold_word();
+    let may_hold = || may_begin_in(field.value) || field.may_hold_word();
     if !may_give || !may_hold() {
         return Vec::new();
     }
