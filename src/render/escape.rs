@@ -21,6 +21,10 @@ pub enum Escape {
     UrlWhole,
     /// A part of a URL behind its scheme and host, in a quoted attribute value.
     UrlPart,
+    /// As [`Escape::Html`], [`Escape::UrlWhole`] and [`Escape::UrlPart`] in a comment that Outlook reads: nothing in it ends the comment.
+    CommentHtml,
+    CommentUrl,
+    CommentUrlPart,
     Text,
     Header,
     /// Text of a calendar or card (RFC 5545 §3.3.11, RFC 6350 §3.4).
@@ -74,7 +78,7 @@ pub enum BadUrl {
 /// Escapes a value for its place.
 ///
 /// # Errors
-/// [`BadUrl`] for [`Escape::UrlWhole`] and [`Escape::UrlInText`] only.
+/// [`BadUrl`] for [`Escape::UrlWhole`], [`Escape::CommentUrl`] and [`Escape::UrlInText`] only.
 pub fn escape(value: &str, how: Escape) -> Result<Escaped<'_>, BadUrl> {
     Ok(match how {
         Escape::Html => rewrite(value, &HTML_BYTES, html_change),
@@ -82,6 +86,9 @@ pub fn escape(value: &str, how: Escape) -> Result<Escaped<'_>, BadUrl> {
         Escape::Header => rewrite(value, &HEADER_BYTES, header_change),
         Escape::UrlPart => percent(value, unreserved),
         Escape::UrlWhole => in_attribute(whole_url(value)?),
+        Escape::CommentHtml => without_dashes(escape(value, Escape::Html)?),
+        Escape::CommentUrl => without_dashes(escape(value, Escape::UrlWhole)?),
+        Escape::CommentUrlPart => without_dashes(escape(value, Escape::UrlPart)?),
         Escape::UrlInText => whole_url(value)?,
         Escape::Address => percent(value, |byte| unreserved(byte) || b"@+!$'*".contains(&byte)),
         Escape::LineText => rewrite(value, &LINE_TEXT_BYTES, line_text_change),
@@ -317,6 +324,19 @@ fn whole_url(value: &str) -> Result<Escaped<'_>, BadUrl> {
         _ => return Err(BadUrl::Scheme),
     }
     Ok(percent(value, url_char))
+}
+
+/// Two of them end a comment for all who do not read it (WHATWG HTML §13.2.5.50).
+fn without_dashes(escaped: Escaped<'_>) -> Escaped<'_> {
+    if !escaped.contains('-') {
+        return escaped;
+    }
+    let mut out = Zeroizing::new(String::with_capacity(escaped.len() * 5));
+    for (number, part) in escaped.split('-').enumerate() {
+        out.push_str(if number > 0 { "&#45;" } else { "" });
+        out.push_str(part);
+    }
+    Escaped::Changed(out)
 }
 
 fn in_attribute(url: Escaped<'_>) -> Escaped<'_> {

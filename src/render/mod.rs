@@ -38,6 +38,7 @@ pub mod message;
 mod mjml;
 mod name;
 mod outline;
+mod outlook;
 mod path;
 mod place;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::expression::Expr;
 use super::ground::{self, Ground, named};
 use super::html::{Attribute, Quote, State, Url};
 use super::lint::Lint;
+use super::outlook;
 use super::program::{Block, Op, Origin, Syntax, ValueOp, holds_person};
 use super::reading::Line;
 use super::readings::{Joined, Readings};
@@ -29,6 +30,7 @@ pub(super) fn place_values(ops: &mut [Op], text: &Text<'_>, tree: &Tree) -> Vec<
         lints: Vec::new(),
         holds_person,
         person_at: None,
+        in_comment: None,
         last: Default::default(),
         turns: TURNS_MAX,
     };
@@ -66,6 +68,8 @@ struct Walk<'a> {
     holds_person: bool,
     /// The last value about the person, for a URL that begins behind it.
     person_at: Option<((usize, usize), String)>,
+    /// How the value is escaped that comes next, where it stands in a comment that Outlook reads.
+    in_comment: Option<Escape>,
     /// The last value: where it stands and what it is called.
     last: ((usize, usize), String),
     /// Those of loops that may still be read.
@@ -74,8 +78,9 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn ops(&mut self, ops: &mut [Op], mut spot: Spot) -> Spot {
-        for op in ops {
-            spot = match op {
+        for index in 0..ops.len() {
+            self.in_comment = outlook::escape_of(ops, index, spot.ground, self.text.fixed);
+            spot = match &mut ops[index] {
                 Op::Fixed(index) => self.fixed(*index, spot),
                 Op::Value(value) => self.value(value, spot),
                 Op::If(branch) => self.block(&mut branch.block, spot, false),
@@ -193,6 +198,9 @@ impl Walk<'_> {
             State::Comment { .. } if matches!(value.expr, Expr::SendNumber) => {
                 return (Some(Escape::Html), State::Comment { dashes: 0 });
             }
+            State::Comment { .. } if self.in_comment.is_some() => {
+                return (self.in_comment, State::Comment { dashes: 0 });
+            }
             State::Value(_, Attribute::Plain, Quote::Double | Quote::Single, _)
                 if value.origin.person.is_some() =>
             {
@@ -222,7 +230,7 @@ impl Walk<'_> {
             State::Raw(_) | State::Value(_, Attribute::Closed(_), ..) => {
                 "choose between fixed styles with {{#if}}, or show the value as text"
             }
-            State::Comment { .. } => "use send.number here, or take the value out of the comment",
+            State::Comment { .. } => outlook::FIX,
             State::Bogus | State::Declaration { .. } => "take it out of the comment",
             _ => "write names of tags and attributes out; choose between them with {{#if}}",
         };

@@ -171,22 +171,23 @@ fn p3_lines_of_calendars_are_read_unfolded() {
 }
 
 #[test]
-fn b_the_button_of_outlook_may_hold_the_send_number() {
+fn b_the_button_of_outlook_may_hold_what_the_job_says() {
     let button = |value: &str| {
         format!(
             "{{{{person.first_name}}}}<!--[if mso]><v:roundrect href=\"https://shop.example/?c={value}\">x</v:roundrect>\
              <![endif]--><!--[if !mso]><!--><a href=\"https://shop.example/?c={{{{send.number}}}}\">x</a><!--<![endif]-->"
         )
     };
-    let taken = button("{{send.number}}");
-    let refused = ["{{person.email}}", "{{data.x}}", "{{send.campaign}}", "{{{send.number}}}"].map(button);
+    let taken = ["{{send.number}}", "{{data.x}}", "{{send.campaign}}"].map(button);
+    let refused = ["{{person.email}}", "{{{send.number}}}", "{{{data.x}}}"].map(button);
     let mut refused: Vec<&str> = refused.iter().map(String::as_str).collect();
     // Behind it Outlook would read on.
     refused.extend([
         "{{person.email}}<!--[if mso]><a href=\"https://shop.example/?c={{send.number}}<![endif]-->",
+        "{{person.email}}<!--[if mso]><a href=\"https://shop.example/?c={{data.x}}<![endif]-->",
         "<!--{{send.number}}>",
         "<!--{{send.number}}--!><a href=\"{{person.email}}\">",
         "<!{{send.number}}>",
     ]);
-    check(Syntax::Html, &refused, &[taken.as_str()]);
+    check(Syntax::Html, &refused, &taken.each_ref().map(String::as_str));
 }
