@@ -5,6 +5,7 @@
 mod dispatch;
 mod recent;
 mod repeat;
+mod several;
 mod wake;
 mod window;
 
@@ -61,29 +62,6 @@ impl Custody {
         log(&job, &outcome);
         ticket.settle(outcome.clone());
         (send, outcome)
-    }
-
-    /// Takes on several jobs that have one answer between them: all are on disk, or none is.
-    ///
-    /// # Errors
-    /// Why none of them is held.
-    pub async fn hold_all(&self, jobs: Vec<Job>) -> Result<Vec<(SendNumber, Outcome)>, Fault> {
-        let Some(journal) = &self.journal else { return Err(nothing_kept()) };
-        let flagged = |job: Job| Arc::new(Job { repeat: self.repeat(&job, Acceptance::Journal), ..job });
-        let jobs: Vec<Arc<Job>> = jobs.into_iter().map(flagged).collect();
-        let hows: Vec<How> = jobs.iter().map(|job| self.how_to_hold(job)).collect::<Result<_, _>>()?;
-        let tickets: Vec<_> = jobs.iter().map(|job| self.board.issue(job.send.clone()).0).collect();
-        let entries = jobs.iter().zip(hows).map(|(job, how)| (job.clone(), Body::of(job), how)).collect();
-        let held = journal.hold(entries).await;
-        let outcomes: Vec<Outcome> = match &held {
-            Ok(held) => held.iter().zip(&jobs).map(|(held, job)| outcome_of(held.clone(), job)).collect(),
-            Err(fault) => jobs.iter().map(|_| Outcome::Failed(fault.clone())).collect(),
-        };
-        for (ticket, outcome) in tickets.into_iter().zip(&outcomes) {
-            ticket.settle(outcome.clone());
-        }
-        held?;
-        Ok(jobs.iter().map(|job| job.send.clone()).zip(outcomes).collect())
     }
 
     /// One without an id of its engine's is never known again, and so never a repeat.
@@ -252,10 +230,6 @@ fn outcome_of(held: Held, job: &Job) -> Outcome {
         Held::Before(outcome) => outcome,
         Held::Other => Outcome::Failed(Fault::other_body()),
     }
-}
-
-fn nothing_kept() -> Fault {
-    Fault::new(Reason::TargetUnavailable, "this relay keeps no jobs; submit one recipient at a time")
 }
 
 /// One line a job. A success is worth a line only when somebody looks closely.

@@ -19,11 +19,16 @@ const APART_MAX: Duration = Duration::from_secs(10);
 const AT_ONCE_MAX: f64 = 16.0;
 const ROUND_FIRST: Duration = Duration::from_secs(1);
 const ROUND_MAX: Duration = Duration::from_secs(30);
+/// How long it is known whom the target refused before it took others.
+const KEPT: Duration = Duration::from_secs(3600);
+/// Not asked about in any.
+const NO_ROUND: u32 = u32::MAX;
 /// People remembered. What is asked about further ones is bounded by how far apart questions are.
 const PEOPLE_MAX: usize = 4096;
-/// People whom the target may refuse so for good, if it refuses no more than these...
+/// People whom the target may refuse so for good, if it refuses no more than these, or has taken somebody since it refused them
+/// first...
 const FEW_MAX: usize = 6;
-/// ...and still does after this time: a table of recipients that is not there is seldom away for so few.
+/// ...and still does after this time: a table of recipients that is not there is seldom away for so few, or for so long.
 const CONFIRMED_AFTER: Duration = Duration::from_secs(60);
 
 /// Whom a message is for, as far as asking again is concerned. Says nothing of the person.
@@ -77,6 +82,8 @@ struct State {
     /// Questions that may be asked at once, as of then.
     saved: f64,
     at: Instant,
+    /// When it took somebody last.
+    taken_at: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +103,24 @@ impl State {
             asked: 0,
             saved: AT_ONCE_MAX,
             at: now,
+            taken_at: None,
         }
+    }
+
+    /// It took somebody: all begins anew, but for whom it refused before.
+    fn over(self, now: Instant) -> Self {
+        let people = self
+            .people
+            .into_iter()
+            .filter(|(_, it)| it.refused_since.is_some_and(|since| now < since + KEPT));
+        let people = people.map(|(whom, it)| (whom, Answered { round: NO_ROUND, ..it })).collect();
+        Self { people, taken_at: Some(now), ..Self::new(now) }
+    }
+
+    /// Whom it has refused since it took somebody.
+    fn refused(&self) -> usize {
+        let is_since = |since: Instant| self.taken_at.is_none_or(|taken| since >= taken);
+        self.people.values().filter(|it| it.refused_since.is_some_and(is_since)).count()
     }
 
     fn go_on(&mut self, now: Instant) {
@@ -170,15 +194,18 @@ impl Inquiry {
     /// Whether they are few whom the target refuses, and it refuses this one as it did a while ago.
     pub fn confirms(&self, whom: Whom) -> bool {
         self.with(|state| {
-            let since = state.people.get(&whom).and_then(|it| it.refused_since);
-            state.people.len() <= FEW_MAX && since.is_some_and(|since| state.at >= since + CONFIRMED_AFTER)
+            let Some(since) = state.people.get(&whom).and_then(|it| it.refused_since) else { return false };
+            let has_taken_others = state.taken_at.is_some_and(|taken| taken > since);
+            state.at >= since + CONFIRMED_AFTER && (has_taken_others || state.refused() <= FEW_MAX)
         })
     }
 
     /// It took somebody.
     pub fn end(&self) {
         if self.is_begun.load(Relaxed) {
-            *self.lock() = None;
+            let now = Instant::now();
+            let mut state = self.lock();
+            *state = state.take().map(|state| state.over(now));
             self.is_begun.store(false, Relaxed);
         }
     }
@@ -258,7 +285,9 @@ mod tests {
             assert_eq!(inquiry.confirms(Whom::of(0usize)), expected, "{people}");
             assert!(!inquiry.confirms(Whom::of("another")));
             inquiry.end();
-            assert!(!inquiry.confirms(Whom::of(0usize)), "it took somebody");
+            assert!(inquiry.confirms(Whom::of(0usize)), "it takes others, and still not this one");
+            inquiry.refused(Whom::of("new"));
+            assert!(!inquiry.confirms(Whom::of("new")));
         }
     }
 

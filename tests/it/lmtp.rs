@@ -2,7 +2,7 @@
 
 use crate::set_up::{Mta, Stage, list};
 use crate::transcript::Transcript;
-use crate::world::World;
+use crate::world::{World, eventually};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use tokenrelay::fault::State;
@@ -142,5 +142,33 @@ async fn a_refusal_is_the_answer_for_its_recipient_only() {
     let numbers: BTreeSet<String> = first.iter().map(|answer| number(answer)).collect();
     assert_eq!(numbers.len(), 3, "{first:?}");
     assert_eq!((world.settled(State::Relayed), world.settled(State::Suppressed)), (3, 1));
+    world.finish().await;
+}
+
+/// A message for several is held as a whole where its door keeps jobs. What another door carries just now is not held beside.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b10_a_message_for_several_is_not_held_while_another_door_carries_it() {
+    let stage = Stage::new().accept("journal").mta(Mta::behaving("slow=200"));
+    let world = stage.edit(|file| add_door(file, "127.0.0.1:0")).up().await;
+    let mut lmtp = Lmtp::greeted(TcpStream::connect(world.door("lmtp")).await.unwrap(), &world).await;
+    let to: Vec<String> = [0, 1].map(|person| world.people[person].address()).into();
+    let message = format!("X-TokenRelay-Job-Id: c42-18\r\n{}", world.message(0));
+    let mut smtp = world.smtp().await;
+    smtp.say("MAIL FROM:<bounces@shop.example>").await.unwrap();
+    for address in &to {
+        assert_eq!(smtp.say(&format!("RCPT TO:<{address}>")).await.unwrap().code, 250);
+    }
+    assert_eq!(smtp.say("DATA").await.unwrap().code, 354);
+    let carried = lmtp.send(&to, &message);
+    let held = async {
+        eventually("the target is asked", || world.sink().stats().sessions > 0).await;
+        smtp.tell(format!("{message}\r\n.\r\n").as_bytes()).await.unwrap();
+        smtp.hear().await.unwrap()
+    };
+    let (carried, held) = tokio::join!(carried, held);
+    assert!(carried.iter().all(|answer| answer.starts_with("250 2.0.0")), "{carried:?}");
+    assert_eq!(held.codes(), "250 2.0.0", "{held:?}");
+    eventually("nothing is held", || world.rows("payload") == 0).await;
+    assert_eq!(world.sink().stats().messages, 2, "{held:?}");
     world.finish().await;
 }
