@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What is left in the relay's memory of those it has mailed: 2,000 people, whose cache entries live for a second, over both doors
 into a first MTA that repeats addresses and subjects; then nothing for a minute; then the process is read from end to end. Nobody
-is in it, and no secret but what it needs: the first MTA's password, once.
+is in it, and no secret but what it needs: the first MTA's password, once. And while messages wait for that MTA's answers, each is
+there twice at most.
 
     residue.py BINARY [--idle SECONDS] [--show]
 
@@ -21,6 +22,7 @@ import string
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -33,6 +35,9 @@ FIELDS = ("email", "phone", "first_name", "last_name", "street", "city", "balanc
 IDLE_SECONDS = 60
 # It names whom it refuses, and repeats subjects.
 PROFILE = "refuse-rcpt=7,refuse-content=11"
+# For those that are looked at on their way: late enough for a look at the whole process.
+SLOW = "slow=1500"
+IN_FLIGHT, COPIES_MAX = 200, 2
 LETTERS = string.ascii_lowercase
 MESSAGE = """\
 From: Brand <news@brand.example>\r
@@ -73,10 +78,42 @@ class Stage(Lab):
 
     def start_sink(self):
         certs = self.folder / "certs"
+        self.behaviour.write_text("accept")
         sink = self.spawn("sink", "sink", "--listen", "127.0.0.1:0", "--tls", "starttls", "--cert", certs / "mta1.pem", "--key",
-                          certs / "mta1.key", "--auth", f"mta:{self.password}", "--profile", PROFILE, "--json")
+                          certs / "mta1.key", "--auth", f"mta:{self.password}", "--profile-from", self.behaviour, "--json")
         line = first_line(self.folder / "sink.log", sink)
         return {"port": int(json.loads(line)["listening"].rsplit(":", 1)[1]), "ca": "certs/ca.pem", "user": "mta", "password": self.password}
+
+    @property
+    def behaviour(self):
+        return self.folder / "behaviour"
+
+    def post(self, key, jobs):
+        talk = http.client.HTTPSConnection("127.0.0.1", self.http_port, timeout=120, context=self.tls())
+        head = {"Authorization": f"Bearer {key}", "Content-Type": "application/x-ndjson"}
+        talk.request("POST", "/v1/jobs", "".join(json.dumps(job) + "\n" for job in jobs), head)
+        answers = [json.loads(line) for line in talk.getresponse().read().splitlines()]
+        talk.close()
+        return answers
+
+    def copies_in_flight(self):
+        """How often each message that is on its way stands in memory."""
+        people = self.people[-IN_FLIGHT:]
+        jobs = [{"job_id": f"f{number}", "to": self.address(person), "campaign": "residue",
+                 "content": {"from": "news@brand.example", "subject": "In flight", "text": "Wing {{person.first_name}} {{person.last_name}}"}}
+                for number, person in enumerate(people)]
+        # Sessions that stand already: a slow MTA's greeting would keep all of them waiting.
+        self.post(self.secret, [{**job, "job_id": "w" + job["job_id"]} for job in jobs])
+        self.behaviour.write_text(SLOW)
+        time.sleep(1)
+        begun = threading.Thread(target=self.post, args=(self.secret, jobs))
+        begun.start()
+        time.sleep(3)
+        found = [match for _, content in contents(self.relay.pid) for match in re.findall(rb"Wing (\w+ \w+)", content)]
+        counts = [found.count(f"{person['first_name']} {person['last_name']}".encode()) for person in people]
+        self.behaviour.write_text("accept")
+        begun.join()
+        return counts
 
     def over_http(self):
         """A result for each, and two requests with a wrong key."""
@@ -85,13 +122,8 @@ class Stage(Lab):
                              "text": "{{person.last_name}}, {{person.street}}, {{person.city}}: {{person.balance}} {{person.phone}}",
                              "html": "<p>{{person.first_name}} {{person.email}}</p>"}}
                 for number, person in enumerate(self.people)]
-        for key in (self.wrong_key, self.secret):
-            talk = http.client.HTTPSConnection("127.0.0.1", self.http_port, timeout=120, context=self.tls())
-            head = {"Authorization": f"Bearer {key}", "Content-Type": "application/x-ndjson"}
-            talk.request("POST", "/v1/jobs", "".join(json.dumps(job) + "\n" for job in jobs), head)
-            answers = [json.loads(line) for line in talk.getresponse().read().splitlines()]
-            talk.close()
-        return answers
+        self.post(self.wrong_key, jobs)
+        return self.post(self.secret, jobs)
 
     wrong_key = "wrongkey" + "".join(random.choice(LETTERS) for _ in range(20))
 
@@ -122,15 +154,19 @@ def regions(pid):
             yield begins, ends, name or "heap"
 
 
-def dump(pid, folder):
+def contents(pid):
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
         for begins, ends, name in regions(pid):
             memory.seek(begins)
             try:
-                content = memory.read(ends - begins)
+                yield f"{begins:x}-{re.sub('[^a-z0-9]', '', name)}", memory.read(ends - begins)
             except OSError:
                 continue
-            (folder / f"{begins:x}-{re.sub('[^a-z0-9]', '', name)}").write_bytes(content)
+
+
+def dump(pid, folder):
+    for name, content in contents(pid):
+        (folder / name).write_bytes(content)
 
 
 def search(lab, values, show):
@@ -182,6 +218,8 @@ def main():
     with Stage(args.binary, marks) as lab:
         values = {"values": marks.word, "phones": marks.digits, "secret of the engine": lab.secret, "wrong key": lab.wrong_key,
                   "password of the first MTA": lab.password, "root key": (lab.folder / "keys/vault.key").read_text().strip()}
+        copies = lab.copies_in_flight()
+        lab.behaviour.write_text(PROFILE)
         answers = lab.over_http()
         talks = lab.over_smtp()
         seen = search(lab, values, False)
@@ -191,7 +229,10 @@ def main():
             talk.quit()
     states = {state: sum(answer["state"] == state for answer in answers) for state in {answer["state"] for answer in answers}}
     print(f"{len(answers)} answers {states}; right behind them in memory: {seen}; after {args.idle:g} s: {left}")
+    print(f"of {len(copies)} messages that were taken, {sum(map(bool, copies))} stood in memory when it was read, {max(copies)} times at most")
     failures = findings(left)
+    if max(copies) > COPIES_MAX or sum(map(bool, copies)) < IN_FLIGHT / 4:
+        failures.append(f"in flight: {sorted(copies)}")
     if len(answers) != PEOPLE or states.get("relayed", 0) + states.get("journaled", 0) < PEOPLE / 2 or not states.get("rejected"):
         failures.append("the messages did not go their ways")
     for failure in failures:
