@@ -83,9 +83,10 @@ impl Host {
         Self(next | self.0 & (Self::TOP | Self::OTHER | Self::WIDE | Self::TOP_ENDED))
     }
 
-    /// A value may be a label, and nobody knows of how many letters.
+    /// A value may be a label, and nobody knows of how many letters: with one before it, it may be a top-level domain.
     pub(super) fn behind_value(self) -> Self {
-        Self(Self::LABEL | self.0 & (Self::TOP | Self::OTHER | Self::WIDE))
+        let top = if self.has(Self::ONE) { Self::TOP } else { 0 };
+        Self(Self::LABEL | top | self.0 & (Self::TOP | Self::OTHER | Self::WIDE))
     }
 
     pub(super) fn join(self, other: Self) -> Self {

@@ -269,6 +269,7 @@ mod tests {
             "@@.third.example/x",
             "@@.com",
             "@@.example.x",
+            "@@.x@@",
             "@@.example.-->",
             "@@.example.www.@@",
             "a.@@.example",
