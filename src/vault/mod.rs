@@ -85,6 +85,16 @@ impl Vault {
         store::file_in(dir).exists()
     }
 
+    /// Whether [`Vault::open`] would bring the one in a folder up to date, which writes and cannot be undone.
+    ///
+    /// # Errors
+    /// [`VaultError`]: damaged, or of a newer format.
+    pub fn is_of_older_format(dir: &Path) -> Result<bool, VaultError> {
+        let path = store::file_in(dir);
+        let db = store::connect(&path, store::Use::Read)?;
+        Ok(store::format_of(&db).map_err(store_error(&path))? < store::FORMAT)
+    }
+
     /// Opens the vault that is there. One of an older format is brought up to date first.
     ///
     /// # Errors

@@ -84,7 +84,7 @@ impl Words {
         if self.literal.iter().any(|word| word.trim() == cell) {
             return Ok(());
         }
-        match SOMEBODYS.into_iter().find(|word| *word == cell) {
+        match one_of(&SOMEBODYS, cell) {
             Some(word) => Err(NoValue::Word(word)),
             None => broken(cell),
         }
@@ -94,23 +94,41 @@ impl Words {
 /// # Errors
 /// What the text is that nobody can have meant, whoever wrote it.
 pub fn broken(text: &str) -> Result<(), NoValue> {
-    if let Some(word) = NOBODYS.into_iter().find(|word| *word == text) {
+    if let Some(word) = one_of(&NOBODYS, text) {
         return Err(NoValue::Word(word));
     }
     if text.contains(' ') && text.split_whitespace().all(|word| NOBODYS.contains(&word) || word == "None") {
         return Err(NoValue::Joined);
     }
-    let is_worth_a_look = |byte: u8| byte >= 0x80 || b"&{*%[$<\x1b".contains(&byte);
+    let holds = |signs: &[u8]| text.bytes().any(|byte| signs.contains(&byte));
     match () {
-        () if !text.bytes().any(is_worth_a_look) => Ok(()),
+        () if text.is_ascii() && !holds(b"&{*%[$<\x1b") => Ok(()),
         () if text.starts_with("[object ") && text.ends_with(']') => Err(NoValue::Object),
         () if text.contains('\u{fffd}') => Err(NoValue::Lost),
         () if text.contains('\u{1b}') => Err(NoValue::Escape),
-        () if holds_placeholder(text) => Err(NoValue::Placeholder),
-        () if holds_entity(text) => Err(NoValue::Entity),
+        () if holds(b"{*%[$<") && holds_placeholder(text) => Err(NoValue::Placeholder),
+        () if holds(b"&") && holds_entity(text) => Err(NoValue::Entity),
         () if mojibake::is_in(text) => Err(NoValue::Mojibake),
         () => Ok(()),
     }
+}
+
+/// Each cell is compared with each of them: by its first letter, which is another one nearly always.
+fn one_of(words: &[&'static str], text: &str) -> Option<&'static str> {
+    let first = text.bytes().next()?;
+    words.iter().find(|word| word.as_bytes()[0] == first && **word == text).copied()
+}
+
+/// As Windows and its databases write it: `{` 8 digits, three times 4, and 12, with hyphens between, `}`.
+fn is_guid(text: &str) -> bool {
+    let inner = text.strip_prefix('{').and_then(|behind| behind.strip_suffix('}'));
+    inner.is_some_and(|inner| {
+        let groups = inner.split('-').map(|group| {
+            let is_hex = group.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if is_hex { group.len() } else { 0 }
+        });
+        groups.eq([8, 4, 4, 4, 12])
+    })
 }
 
 fn holds_placeholder(text: &str) -> bool {
@@ -127,7 +145,7 @@ fn holds_placeholder(text: &str) -> bool {
         let name = text.strip_prefix(open).and_then(|behind| behind.strip_suffix(close));
         name.is_some_and(is_name)
     });
-    is_whole
+    is_whole && !is_guid(text)
         || WITHIN.into_iter().any(|(open, close)| {
             let behind = text.split_once(open).and_then(|(_, behind)| behind.split_once(close));
             // `5%% to 10%%` is what somebody has written.
@@ -227,6 +245,16 @@ mod tests {
         assert!(words.is_empty_word("-") && !words.is_empty_word("NULL"));
         assert_eq!(words.look("Null"), Ok(()));
         assert_eq!(words.look("NULL"), Err(NoValue::Word("NULL")));
+    }
+
+    #[test]
+    fn b11_a_guid_in_braces_is_a_value() {
+        assert_eq!(told("{A1B2C3D4-0000-4abc-9def-0123456789ab}"), None);
+        for name in
+            ["{first-name}", "{A1B2C3D4-0000-4abc-9def-0123456789}", "{abcdefgh-0000-4abc-9def-0123456789ab}"]
+        {
+            assert_eq!(told(name), Some(NoValue::Placeholder), "{name}");
+        }
     }
 
     #[test]

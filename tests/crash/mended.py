@@ -156,7 +156,8 @@ def case_gone(args):
             done = subprocess.run([lab.binary, *RETRY, "--yes", "-c", lab.config], capture_output=True, text=True)
             problems += until(lambda: not waiting(lab), 60, "what was kept is judged anew")
             lost = len(refused(lab))
-            is_said = f"{lost} refused jobs were left: " in done.stderr and "the same job_id" in done.stderr
+            told = " ".join(done.stderr.split())
+            is_said = f"left: {lost} refused jobs: " in told and "under the same job_id" in told
             if done.returncode != 1 or not is_said or not 0 < lost <= before:
                 problems.append(f"{lost} of {before} are not kept, and retry ({done.returncode}) said {done.stdout}{done.stderr}")
             engine = Engine(lab, JOBS).start()

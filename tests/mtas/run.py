@@ -106,7 +106,10 @@ SETUPS = [
     Setup("postfix-one-recipient", lambda: PostfixMta("smtpd_recipient_limit = 1\nsmtpd_recipient_overshoot_limit = 1\n")),
     Setup("postfix-hard-errors", lambda: PostfixMta("smtpd_hard_error_limit = 3\n"), unknown_every=5),
     Setup("postfix-unknown", PostfixMta, unknown_every=2),
-    Setup("postfix-soft-errors", lambda: PostfixMta("smtpd_soft_error_limit = 1\nsmtpd_error_sleep_time = 1s\n"), unknown_every=20),
+    # It answers for those it does not know a second late, so towards the end several in a row, like an MTA whose table is gone: here
+    # and there the engine is told to come again.
+    Setup("postfix-soft-errors", lambda: PostfixMta("smtpd_soft_error_limit = 1\nsmtpd_error_sleep_time = 1s\n"), unknown_every=20,
+          unknown=Fate.REFUSED_OR_WAITS),
     Setup("postfix-no-chunking", lambda: PostfixMta("smtpd_discard_ehlo_keywords = chunking\nsmtpd_hard_error_limit = 3\n"), unknown_every=5),
     Setup("postfix-bare", lambda: PostfixMta(
         "smtpd_discard_ehlo_keywords = chunking, pipelining, 8bitmime, smtputf8, dsn, size\nsmtputf8_enable = no\n", utf8=False)),

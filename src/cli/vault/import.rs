@@ -88,6 +88,9 @@ pub fn import(
         address_change: if args.change_addresses { AddressChange::Allowed } else { AddressChange::Refused },
         cleared: Cleared::of(&args.clear).map_err(unclearable)?,
     };
+    if args.dry_run && Vault::is_in(&settings.dir) && Vault::is_of_older_format(&settings.dir)? {
+        return Err(older_format());
+    }
     let (mut input, bytes) = open_input(&args.file, &mut *streams.input)?;
     let mut writer = match args.dry_run && !Vault::is_in(&settings.dir) {
         true => None,
@@ -120,6 +123,11 @@ fn consent_for(purpose: Option<&str>, known: &Known) -> Result<Option<Arc<str>>,
             .fix(format!("write {meant}, or name the purpose in purposes of an [[engine]] first")));
     }
     Ok(Some(purpose.into()))
+}
+
+fn older_format() -> CliError {
+    CliError::failed("--dry-run: the vault has an older format, and would be brought up to date, which writes")
+        .fix("run it on a copy of the vault's folder and key; or take up this version first, with a copy to go back to")
 }
 
 fn unclearable(why: Unclearable) -> CliError {

@@ -314,6 +314,20 @@ fn b11_what_is_no_value_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn b11_a_dry_run_brings_no_vault_up_to_date() {
+    let desk = Desk::new();
+    let file = desk.file("p.csv", "email,city\na@x.test,Haifa\n");
+    let path = file.to_str().unwrap();
+    assert_eq!(exit(&desk.run(&["import", path], b"")), Exit::Ok);
+    let db = rusqlite::Connection::open(desk.settings.dir.join("vault.db")).unwrap();
+    db.pragma_update(None, "user_version", 2).unwrap();
+    let error = desk.run(&["import", path, "--dry-run"], b"").result.unwrap_err().to_string();
+    assert!(error.contains("has an older format"), "{error}");
+    let format: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(format, 2);
+}
+
+#[test]
 fn b11_a_dry_run_counts_and_stores_nothing() {
     let desk = Desk::new();
     let file = desk.file("p.csv", "email,city\na@x.test,Haifa\nb@x.test,Akko\nsecret@@x.test,Akko\n");

@@ -6,6 +6,8 @@ pub(super) struct Comment {
     text: Vec<u8>,
     /// It began in a block that depends on a person.
     is_whole: bool,
+    /// It depends on a person, and not as a whole.
+    is_partly: bool,
 }
 
 /// What is read in it, as far as it has come.
@@ -25,15 +27,32 @@ pub(super) enum Read {
 impl Comment {
     pub fn begin(&mut self, depends: bool) {
         self.text.clear();
-        self.is_whole = depends;
+        (self.is_whole, self.is_partly) = (depends, false);
     }
 
-    pub fn byte(&mut self, byte: u8, is_last: bool) -> Read {
+    /// Takes a byte that stands in a block that depends on a person, or does not.
+    pub fn byte(&mut self, byte: u8, is_last: bool, depends: bool) -> Read {
         self.text.push(byte);
-        if !self.is_whole {
-            return if matches!(byte, b'<' | b'[') { Read::Unclear } else { Read::Nothing };
+        self.is_partly |= depends != self.is_whole;
+        match (is_last, self.is_whole) {
+            (true, _) if self.is_partly => self.read_partly(),
+            (true, true) => self.read(),
+            (false, false) if depends && matches!(byte, b'<' | b'[') => Read::Unclear,
+            _ => Read::Nothing,
         }
-        if is_last { self.read() } else { Read::Nothing }
+    }
+
+    /// What stands here or there, from person to person.
+    pub fn join(&mut self, other: &Self) {
+        self.is_partly |= other.is_partly || self.text != other.text;
+        if self.text != other.text {
+            self.text.extend_from_slice(&other.text);
+        }
+    }
+
+    fn read_partly(&self) -> Read {
+        let is_read = self.text.iter().any(|byte| matches!(byte, b'<' | b'['));
+        if is_read { Read::Unclear } else { Read::Nothing }
     }
 
     fn read(&self) -> Read {
@@ -65,8 +84,32 @@ mod tests {
     fn read(text: &str) -> Read {
         let mut comment = Comment::default();
         comment.begin(true);
-        text.bytes().for_each(|byte| assert_eq!(comment.byte(byte, false), Read::Nothing));
-        comment.byte(b'>', true)
+        text.bytes().for_each(|byte| assert_eq!(comment.byte(byte, false, true), Read::Nothing));
+        comment.byte(b'>', true, true)
+    }
+
+    fn partly(common: &str, one: &str, other: &str, behind: &str) -> Read {
+        let mut comment = Comment::default();
+        comment.begin(false);
+        common.bytes().for_each(|byte| assert_eq!(comment.byte(byte, false, false), Read::Nothing));
+        let mut beside = comment.clone();
+        one.bytes().for_each(|byte| assert_eq!(comment.byte(byte, false, true), Read::Nothing));
+        other.bytes().for_each(|byte| assert_eq!(beside.byte(byte, false, true), Read::Nothing));
+        comment.join(&beside);
+        behind.bytes().for_each(|byte| assert_eq!(comment.byte(byte, false, false), Read::Nothing));
+        comment.byte(b'>', true, false)
+    }
+
+    #[test]
+    fn p2_what_outlook_reads_depends_on_nobody_in_part() {
+        assert_eq!(partly("-- a ", "gold", "silver", " --"), Read::Nothing);
+        assert_eq!(partly("--[if ", "mso", "!mso", "]><p><![endif]--"), Read::Unclear);
+        assert_eq!(partly("--[if mso]>a", "b", "", "c<![endif]--"), Read::Unclear);
+        let mut begun = Comment::default();
+        begun.begin(true);
+        "--[if mso]>".bytes().for_each(|byte| assert_eq!(begun.byte(byte, false, true), Read::Nothing));
+        "<p><![endif]--".bytes().for_each(|byte| assert_eq!(begun.byte(byte, false, false), Read::Nothing));
+        assert_eq!(begun.byte(b'>', true, false), Read::Unclear);
     }
 
     #[test]
@@ -80,6 +123,7 @@ mod tests {
         assert_eq!(read("-- x [if mso]><p><![endif]--"), Read::Unclear);
         let mut part = Comment::default();
         part.begin(false);
-        assert_eq!((part.byte(b'x', false), part.byte(b'<', false)), (Read::Nothing, Read::Unclear));
+        let read = (part.byte(b'x', false, true), part.byte(b'<', false, true));
+        assert_eq!(read, (Read::Nothing, Read::Unclear));
     }
 }

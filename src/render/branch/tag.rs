@@ -144,8 +144,9 @@ impl Markup {
         cause: Option<Cause<'a>>,
     ) {
         let is_whole = matches!(before, State::Comment { .. }) && after == State::Text;
-        let read = self.comment.byte(byte, is_whole);
-        let Some(cause) = cause else { return };
+        let read = self.comment.byte(byte, is_whole, cause.is_some());
+        let before = report.depends.map(|(_, cause)| cause).filter(|_| read == Read::Unclear);
+        let Some(cause) = cause.or(before) else { return };
         match read {
             Read::Nothing if after != State::Bogus => {}
             Read::Nothing | Read::Unclear => report.refuse("a comment that some clients read", cause),
@@ -347,6 +348,7 @@ impl Markup {
     /// in which they differ is no longer a literal one.
     pub fn join(&mut self, start: &Self, other: &Self) {
         self.sheet.add(&other.sheet, start.sheet.text.len());
+        self.comment.join(&other.comment);
         if self.attribute == "style" {
             self.value.add(&other.value, start.value.text.len());
         } else if self.value.text != other.value.text {

@@ -41,6 +41,13 @@ pub(super) const ATTACKS: &[&str] = &[
     r#"{{#if person.vip}}<svg><image href="https://t/a"/></svg>{{/if}}"#,
     r#"{{#if person.vip}}<!--[if mso]><img src="https://t/a"><![endif]-->{{/if}}"#,
     r#"<!--[if mso]>{{#if person.vip}}<img src="https://t/a">{{/if}}<![endif]-->"#,
+    r#"{{#if person.vip}}<!--[if mso]>{{else}}<!--[if !mso]>{{/if}}<img src="https://t/a"><![endif]-->"#,
+    r#"{{#if person.vip}}<!--[if mso]>{{else}}<!-- {{/if}}<a href="https://t/a">x</a><![endif]-->"#,
+    r#"{{#if person.vip}}<!-- {{else}}<!--[if mso]>{{/if}}<img src="https://t/a"><![endif]-->"#,
+    r#"<!--[if {{#if person.vip}}mso{{else}}!mso{{/if}}]><img src="https://t/a"><![endif]-->"#,
+    r#"<!--[if gte mso {{#if person.vip}}9{{else}}99{{/if}}]><img src="https://t/a"><![endif]-->"#,
+    r#"{{#each data.l}}{{#if (gte person.email "m")}}<!--[if mso]>{{else}}<!--[if !mso]>{{/if}}<img src="https://t/a"><![endif]-->{{/each}}"#,
+    r#"<!--[if mso]>https://t/?{{#if person.vip}}a{{/if}}<![endif]-->"#,
     r#"<style>.a{background:url(https://t/a)}</style><p {{#if person.vip}}class="a"{{/if}}>x</p>"#,
     r#"<style>.a{background:url(https://t/a)}</style><p class="{{#if person.vip}}a{{else}}b{{/if}}">x</p>"#,
     r#"<p id="{{#if person.vip}}a{{/if}}">x</p><style>#a{background:url(https://t/a)}</style>"#,
@@ -119,6 +126,7 @@ pub(super) const LEGITIMATE: &[&str] = &[
     "{{#if person.vip}}<!--[if mso | IE]><table align=\"center\" border=\"0\" style=\"width:600px;\" width=\"600\"><tr><td \
      style=\"font-size:0px;mso-line-height-rule:exactly\"><![endif]--><div style=\"max-width:600px;margin:0 auto\"><p>Hello</p></div>\
      <!--[if mso | IE]></td></tr></table><![endif]-->{{/if}}",
+    r#"<!-- {{#if person.vip}}gold{{else}}silver{{/if}} --><p>x</p><!--[if mso]><p>y</p><![endif]-->"#,
     "{{#if person.vip}}<!-- only for some --><p>x</p><!--[if !mso]><!--><p>y</p><!--<![endif]-->{{/if}}",
     r#"{{#if person.vip}}<td style="color:gold">{{else}}<td>{{/if}}Hello</td>"#,
     r#"<p>{{lookup data.greetings person.lang}} {{person.first_name}}</p>"#,
