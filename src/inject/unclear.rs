@@ -234,7 +234,7 @@ impl Unclear {
         doubt.add(witness, taken);
         let judged = match doubt.looks.len() {
             _ if is_among_others => Clearer::Persons,
-            _ if !self.takes_people() && asked.inquiry.confirms(asked.whom) => Clearer::Persons,
+            _ if asked.inquiry.confirms(asked.whom) => Clearer::Persons,
             _ if alike.is_everybody(taken) => Clearer::Targets,
             1 => Clearer::LookAgain,
             _ if self.do_agree(doubt, &alike, taken) => Clearer::Persons,

@@ -1,6 +1,7 @@
 //! Who else could take a message that one target does not.
 
 use super::{Injector, TargetHandle};
+use crate::inject::breaker::Kind;
 use crate::inject::delivery::Elsewhere;
 use crate::inject::inquiry::Company;
 use crate::inject::target::Target;
@@ -25,10 +26,15 @@ impl Injector {
         if handle.is_named || self.targets.len() == 1 {
             return Elsewhere::Nowhere;
         }
-        let is_new = |other: &Arc<Target>| !passed.iter().any(|passed| Arc::ptr_eq(passed, other));
-        match self.company(handle.target(), is_new) {
-            Company::Others => Elsewhere::AnotherTarget,
-            Company::Alone => Elsewhere::Nowhere,
+        let is_new = |other: &Arc<Target>| {
+            !Arc::ptr_eq(other, handle.target()) && !passed.iter().any(|passed| Arc::ptr_eq(passed, other))
+        };
+        // One that has refused everybody until now may be the one that has them.
+        let can_be_asked =
+            |other: &Arc<Target>| other.breaker.shut().is_none_or(|(kind, _)| kind == Kind::Refusing);
+        match self.targets.iter().any(|other| is_new(other) && can_be_asked(other)) {
+            true => Elsewhere::AnotherTarget,
+            false => Elsewhere::Nowhere,
         }
     }
 }

@@ -232,6 +232,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             || (parcel.errand == Errand::Attempt && !self.witness.is_proven() && !is_asking);
         let is_lost = clearer == Clearer::Targets && has_refused_all;
         let stop = (is_lost || self.is_useless(target)).then(|| self.leave(target, &refused));
+        if is_for_good && clearer == Clearer::Targets {
+            target.inquiry.refused(parcel.delivery.whom);
+        }
         match clearer {
             Clearer::Persons => self.refuse(target, parcel, refused),
             Clearer::LookAgain if !parcel.is_overdue() && !is_asking => self.look_again(target, parcel),

@@ -86,6 +86,33 @@ async fn a6_nobody_is_refused_by_a_target_that_knows_nobody_while_another_can_be
     }
 }
 
+/// Whom the better target is asked about first is not there: it is left to be asked about others, and those may not be refused
+/// by the other one meanwhile.
+#[tokio::test]
+async fn a6_nor_while_the_other_has_refused_everybody_until_now() {
+    let is_dead = |number: usize| number < 2 || number % 10 == 3;
+    let empty = |ask: &Ask<'_>| if ask.verb == "RCPT" { text(UNKNOWN) } else { Say::Usual };
+    let well = move |ask: &Ask<'_>| match ask.verb {
+        "RCPT" if is_dead(number(ask)) => text(UNKNOWN),
+        _ => Say::Usual,
+    };
+    for (first, second) in [(10, 10), (10, 20), (20, 10)] {
+        let (empty, well) =
+            (Peer::start(|_| PIPELINING, empty).await, Peer::start(|_| PIPELINING, well).await);
+        let injector = Injector::start(vec![
+            TargetSettings { priority: first, ..empty.settings("mta1") },
+            TargetSettings { priority: second, ..well.settings("mta2") },
+        ]);
+        let mut alive = Vec::new();
+        for people in [0..2, 2..12, 12..60] {
+            let states = send(&injector, people.clone()).await;
+            alive.extend(people.zip(states).filter(|(number, _)| !is_dead(*number)));
+        }
+        let rejected = alive.iter().filter(|(_, state)| *state == State::Rejected).count();
+        assert_eq!(rejected, 0, "{first}, {second}: {alive:?}");
+    }
+}
+
 /// The table of recipients is gone from some moment on. However many sessions there are, no more are refused than may well be
 /// dead in a row.
 #[tokio::test]
