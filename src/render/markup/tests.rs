@@ -134,6 +134,17 @@ fn p3_what_outlook_alone_reads() {
 }
 
 #[test]
+fn p3_letters_of_several_bytes_stand_anywhere_in_comments() {
+    for comment in
+        ["<!-- Kopf-Überschrift -->", "<!--[if mso]>a-é<![endif]-->", "<!---Ü-->", "<!-é>", "<!--<é-->"]
+    {
+        let html = format!("{comment}<p>{{{{person.first_name}}}}</p>");
+        let told = Program::compile(&html, Syntax::Html, "t").err();
+        assert_eq!(told.map(|lints| lints[0].to_string()), None, "{html}");
+    }
+}
+
+#[test]
 fn p3_hostile_html_is_bounded() {
     for (source, is_taken) in [
         ("<div>".repeat(200_000), false),

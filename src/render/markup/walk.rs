@@ -139,7 +139,8 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
         while at < text.len() {
             let (passed, behind) = self.state.pass(&text.as_bytes()[at..]);
             if matches!(self.state, State::Comment { .. }) {
-                self.comment.push_str(&text[at..at + passed]);
+                // A byte that was taken by itself may have been the first one of a letter.
+                self.comment.push_str(&String::from_utf8_lossy(&text.as_bytes()[at..at + passed]));
             }
             (self.state, at) = (behind, at + passed);
             let Some(byte) = text.as_bytes().get(at) else { break };
