@@ -153,6 +153,7 @@ fn strays(config: &Config, Surveyed { people, strays }: Surveyed) -> String {
     }
     let known = context::purposes(config);
     let names = known.names().collect::<Vec<_>>().join(", ");
+    let names = if names.is_empty() { "none" } else { &names };
     format!(
         "; of the latest {people} the consent of {strays} names a purpose that no engine and no template names (they name {names}): nobody \
          can mail for it; import them once more with the right one, or name it in purposes of an [[engine]]"

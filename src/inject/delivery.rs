@@ -156,7 +156,7 @@ impl From<Fault> for DeliverError {
 /// Who else could take a message that this target does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Elsewhere {
-    /// A target that is up and has not seen it yet.
+    /// A target that has not seen it yet, and is up or has only refused everybody until now.
     AnotherTarget,
     Nowhere,
 }

@@ -108,13 +108,18 @@ impl State {
     }
 
     /// It took somebody: all begins anew, but for whom it refused before.
-    fn over(self, now: Instant) -> Self {
-        let people = self
-            .people
-            .into_iter()
-            .filter(|(_, it)| it.refused_since.is_some_and(|since| now < since + KEPT));
-        let people = people.map(|(whom, it)| (whom, Answered { round: NO_ROUND, ..it })).collect();
-        Self { people, taken_at: Some(now), ..Self::new(now) }
+    fn over(mut self, now: Instant) -> Self {
+        self.people.retain(|_, it| {
+            it.round = NO_ROUND;
+            it.refused_since.is_some_and(|since| now < since + KEPT)
+        });
+        Self { people: self.people, taken_at: Some(now), ..Self::new(now) }
+    }
+
+    fn confirms(&self, whom: Whom, now: Instant) -> bool {
+        let Some(since) = self.people.get(&whom).and_then(|it| it.refused_since) else { return false };
+        let has_taken_others = self.taken_at.is_some_and(|taken| taken > since);
+        now >= since + CONFIRMED_AFTER && (has_taken_others || self.refused() <= FEW_MAX)
     }
 
     /// Whom it has refused since it took somebody.
@@ -193,11 +198,8 @@ impl Inquiry {
 
     /// Whether they are few whom the target refuses, and it refuses this one as it did a while ago.
     pub fn confirms(&self, whom: Whom) -> bool {
-        self.with(|state| {
-            let Some(since) = state.people.get(&whom).and_then(|it| it.refused_since) else { return false };
-            let has_taken_others = state.taken_at.is_some_and(|taken| taken > since);
-            state.at >= since + CONFIRMED_AFTER && (has_taken_others || state.refused() <= FEW_MAX)
-        })
+        // To look begins nothing: else the next message that is taken would have something to forget.
+        self.lock().as_ref().is_some_and(|state| state.confirms(whom, Instant::now()))
     }
 
     /// It took somebody.
@@ -289,6 +291,8 @@ mod tests {
             inquiry.refused(Whom::of("new"));
             assert!(!inquiry.confirms(Whom::of("new")));
         }
+        let unasked = Inquiry::default();
+        assert!(!unasked.confirms(Whom::of(0usize)) && !unasked.is_begun.load(Relaxed));
     }
 
     #[tokio::test(start_paused = true)]

@@ -145,6 +145,9 @@ impl Markup {
     ) {
         let is_whole = matches!(before, State::Comment { .. }) && after == State::Text;
         let read = self.comment.byte(byte, is_whole, cause.is_some());
+        if !matches!(after, State::Declaration { .. } | State::Comment { .. } | State::Bogus) {
+            self.comment.begin(false);
+        }
         let before = report.depends.map(|(_, cause)| cause).filter(|_| read == Read::Unclear);
         let Some(cause) = cause.or(before) else { return };
         match read {
