@@ -132,7 +132,7 @@ impl Row {
             && self.commands.contains(&heard.command)
             && self.basic.contains(&heard.code.basic)
             && self.detail.fits(heard.code)
-            && (self.words.is_empty() || self.words.iter().any(|word| heard.own_text().contains(word)))
+            && (self.words.is_empty() || self.words.iter().any(|word| says(heard.own_text(), word)))
     }
 
     const fn ahead(self) -> Self {
@@ -198,13 +198,19 @@ static TABLE: &[Row] = &[
     row(EVERY, TRANSIENT, Subject(7), TOO_MUCH, Whose::Throttle),
     row(ENVELOPE, REFUSED, Of(5, &[3..=3]), &[], Whose::SessionFull).on_a_used_session(),
     row(ENVELOPE, REFUSED, Any, TOO_MANY_MESSAGES, Whose::SessionFull).on_a_used_session(),
+    row(ALL_BUT_RESET, PERMANENT, Any, TAKES_NONE_OF_OURS, Whose::Target),
     // Rules of the recipient's own, which name authentication and senders too.
     row(&[Rcpt], REFUSED, Any, RULES_OF_THE_RECIPIENT, Whose::Recipient),
     row(&[Content], REFUSED, Any, RULES_OF_THE_RECIPIENT, Whose::Recipient),
+    row(ALL_BUT_RESET, PERMANENT, Any, SENDER_LISTED, Whose::Sender),
     // What it says of our account, also with a mailbox's code.
     row(ALL_BUT_RESET, REFUSED, Any, OUR_ACCOUNT, Whose::Target),
-    // The reputation of the machine we send from, which names the sending domain too.
+    // Links that are on a list are of this content, whoever sends it.
+    row(&[Content], PERMANENT, Any, LISTED_LINKS, Whose::Unclear),
+    // The machine we send from: its reputation, which names the sending domain too, and its name.
     row(ALL_BUT_RESET, REFUSED, Any, REPUTATION, Whose::Target),
+    row(ALL_BUT_RESET, PERMANENT, Any, LISTED, Whose::Target),
+    row(ALL_BUT_RESET, REFUSED, Any, NAME_OF_THE_CLIENT, Whose::Target),
     // Relaying refused in so many words, also with a recipient's code: some MTAs give it to every address that is not theirs.
     row(&[Rcpt], REFUSED, Any, RELAY_REFUSED_OUTRIGHT, Whose::Target),
     // The account that logged in (RFC 5248 §2.4), not the recipient's, whatever the enhanced code.
@@ -246,6 +252,8 @@ static TABLE: &[Row] = &[
     row(&[Content], REFUSED, Subject(6), &[], Whose::Message),
     row(ALL_BUT_RESET, REFUSED, Of(7, &[30..=30]), &[], Whose::Message),
     row(ALL_BUT_RCPT, PERMANENT, Any, SIZE, Whose::Message),
+    row(&[Content], PERMANENT, Of(7, &[512..=512]), &[], Whose::Message),
+    row(&[Content], PERMANENT, Any, FORM, Whose::Message),
     // "Exceeded storage allocation" (RFC 5321 §4.2.3): the message's size, or the target's own disk.
     row(ALL_BUT_RCPT, 552..=552, Detail::Absent, &[], Whose::Unclear),
     // The recipient.
@@ -253,6 +261,10 @@ static TABLE: &[Row] = &[
     row(&[Rcpt], REFUSED, Of(2, &[3..=999]), &[], Whose::Recipient),
     row(&[Rcpt], REFUSED, Of(7, &[13..=13, 17..=19, 124..=136, 504..=505, 513..=513]), &[], Whose::Recipient),
     row(&[Rcpt], REFUSED, Any, OF_THE_RECIPIENT, Whose::Recipient),
+    row(&[Rcpt], PERMANENT, Of(4, &[1..=1]), DENIED_AT_THE_EDGE, Whose::Recipient),
+    // Put off: one that means it says so with a code that is for now, and one that does not is asked again all the same.
+    row(&[Rcpt], TRANSIENT, Any, GREYLISTED, Whose::Recipient),
+    row(ALL_BUT_RESET, PERMANENT, Any, GREYLISTED, Whose::Target),
     row(&[Rcpt], 501..=501, Any, SYNTAX_OF_AN_ADDRESS, Whose::Recipient),
     row(&[Rcpt], 504..=504, Any, SYNTAX_OF_AN_ADDRESS, Whose::Recipient),
     // Too much of us.
@@ -261,6 +273,10 @@ static TABLE: &[Row] = &[
     // Exchange Online: the sender's share of the day.
     row(EVERY, REFUSED, Of(1, &[90..=90]), &[], Whose::Throttle),
     row(EVERY, PERMANENT, Any, SENDING_QUOTA, Whose::Throttle),
+    // The target's own state, whatever the code: a loop is in its routes (RFC 3463 §3.5).
+    row(ALL_BUT_RESET, PERMANENT, Of(4, &[6..=6, 14..=14]), &[], Whose::Target),
+    row(ALL_BUT_RESET, PERMANENT, Any, STATE_OF_THE_TARGET, Whose::Target),
+    row(&[Rcpt], PERMANENT, Any, NOT_NOW, Whose::Target),
     // How we and the target stand to each other.
     row(ALL_BUT_RESET, REFUSED, Of(7, &[25..=25, 50..=99, 500..=799]), &[], Whose::Target),
     row(ENVELOPE, REFUSED, Any, RELAYING, Whose::Target),
@@ -290,6 +306,9 @@ static TABLE: &[Row] = &[
     row(&[Rcpt], TRANSIENT, Subject(4), &[], Whose::Unclear),
     row(&[Rcpt], TRANSIENT, Any, &[], Whose::Recipient),
     row(&[Content], TRANSIENT, Of(7, &[0..=1]), &[], Whose::Message),
+    // What a restriction on recipients says without telling why may be its rule for everybody.
+    row(&[Rcpt], PERMANENT, Any, DENIED_AT_THE_EDGE, Whose::Unclear),
+    row(&[Rcpt], PERMANENT, Any, RECIPIENT_REJECTED, Whose::Recipient),
     row(&[Rcpt], PERMANENT, Any, &[], Whose::Unclear),
     // Nothing but the envelope was seen, and its recipient was taken: never the end of a job.
     row(&[Data], PERMANENT, Any, &[], Whose::Target),

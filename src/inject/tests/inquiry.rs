@@ -142,8 +142,8 @@ async fn a3_one_alone_whom_a_new_target_refuses_is_tried_a_few_times_and_then_re
         (".", "554 5.7.1 Spam message rejected"),
         (".", "550 5.1.1 User does not exist"),
         ("RCPT", "550 Invalid recipient: <x>"),
-        ("RCPT", "550 5.4.1 Recipient address rejected: Access denied"),
-        ("RCPT", "550 I cannot deliver mail for {x}"),
+        ("RCPT", "554 5.7.1 Recipient address rejected: Access denied"),
+        ("RCPT", "550 5.4.1 Access denied"),
     ] {
         let manners = move |ask: &Ask<'_>| if ask.verb == at { text(said) } else { Say::Usual };
         let peer = Peer::start(|_| PIPELINING, manners).await;

@@ -1,6 +1,7 @@
 //! One reply of a real MTA for each row of the table, and the replies whose neighbours lead astray.
 
 mod gateways;
+mod sayings;
 
 use super::*;
 use crate::wire::reply::Reply;
@@ -20,6 +21,7 @@ const EXAMPLES: &[Example] = &[
     Example(Mail, InTurn, 0, "450 4.7.1 Error: too much mail from 192.0.2.1", Whose::Throttle),
     Example(Mail, InTurn, 100, "452 4.5.3 Command refused: enough for now", Whose::SessionFull),
     Example(Mail, InTurn, 100, "452 too many messages", Whose::SessionFull),
+    Example(Rcpt, Ahead, 0, "550 We do not accept mail from dynamic IPs", Whose::Target),
     Example(Rcpt, Ahead, 0, "550 5.7.1 RESOLVER.RST.AuthRequired; authentication required", Whose::Recipient),
     Example(
         Content,
@@ -28,7 +30,15 @@ const EXAMPLES: &[Example] = &[
         "550 5.7.1 RESOLVER.RST.AuthRequired; authentication required",
         Whose::Recipient,
     ),
+    Example(
+        Rcpt,
+        Ahead,
+        0,
+        "550 5.7.1 Service unavailable, MailFrom domain is listed in Spamhaus. (S8002)",
+        Whose::Sender,
+    ),
     Example(Rcpt, Ahead, 0, "550 5.2.0 Your account has been blocked, contact us", Whose::Target),
+    Example(Content, InTurn, 0, "554 5.7.1 Blocked, a link in it is on uribl.com", Whose::Unclear),
     Example(
         Content,
         InTurn,
@@ -36,6 +46,14 @@ const EXAMPLES: &[Example] = &[
         "550-5.7.1 [192.0.2.1] This message is likely suspicious due to the very low\r\n550 5.7.1 reputation of the sending domain.",
         Whose::Target,
     ),
+    Example(
+        Rcpt,
+        Ahead,
+        0,
+        "550 5.2.1 Mailbox unavailable. Your IP address 192.0.2.1 is blacklisted using SPAMHAUS-XBL.",
+        Whose::Target,
+    ),
+    Example(Rcpt, Ahead, 0, "550 5.7.1 Fix reverse DNS for 192.0.2.1", Whose::Target),
     Example(Rcpt, Ahead, 0, "550 5.1.2 Relay not allowed.", Whose::Target),
     Example(Rcpt, Ahead, 9, "525 5.7.13 User account disabled", Whose::Target),
     Example(
@@ -75,11 +93,28 @@ const EXAMPLES: &[Example] = &[
     Example(Content, InTurn, 1, "554 5.6.0 a part of it is not MIME", Whose::Message),
     Example(Content, InTurn, 1, "550 5.7.30 REQUIRETLS needed", Whose::Message),
     Example(Mail, InTurn, 1, "552 Message size exceeds maximum permitted", Whose::Message),
+    Example(
+        Content,
+        InTurn,
+        1,
+        "550 5.7.512 Access denied, message must be RFC 5322 section 3.6.2 compliant",
+        Whose::Message,
+    ),
+    Example(Content, InTurn, 1, "550 5.7.1 Messages missing a valid Message-ID header", Whose::Message),
     Example(Mail, InTurn, 1, "552 exceeded storage allocation", Whose::Unclear),
     Example(Rcpt, Ahead, 0, "550 5.1.10 <[address]>: not found in the relay's table", Whose::Recipient),
     Example(Rcpt, Ahead, 0, "452 4.2.4 busy, limit exceeded", Whose::Recipient),
     Example(Rcpt, Ahead, 0, "550 5.7.133 Sender not in the group's list", Whose::Recipient),
+    Example(Rcpt, Ahead, 0, "550 no mailbox here by that name", Whose::Recipient),
+    Example(
+        Rcpt,
+        Ahead,
+        0,
+        "550 5.4.1 Recipient address rejected: Access denied. [AS(201806281)]",
+        Whose::Recipient,
+    ),
     Example(Rcpt, Ahead, 0, "451 4.7.1 <[address]>: greylisted, try again later", Whose::Recipient),
+    Example(Rcpt, Ahead, 0, "550 5.7.1 Greylisted, come back in five minutes", Whose::Target),
     Example(Rcpt, Ahead, 0, "501 <[address]>: malformed address", Whose::Recipient),
     Example(
         Rcpt,
@@ -92,6 +127,9 @@ const EXAMPLES: &[Example] = &[
     Example(Mail, InTurn, 9, "550 5.7.28 please wait", Whose::Throttle),
     Example(Content, InTurn, 9, "550 5.1.90 Your message can't be sent", Whose::Throttle),
     Example(Content, InTurn, 9, "550 5.4.5 Daily user sending quota exceeded", Whose::Throttle),
+    Example(Rcpt, Ahead, 9, "554 5.4.6 enough", Whose::Target),
+    Example(Rcpt, Ahead, 9, "550 5.7.1 License exceeded", Whose::Target),
+    Example(Rcpt, Ahead, 9, "550 5.7.1 Administrative prohibition", Whose::Target),
     Example(Rcpt, Ahead, 9, "550 5.7.64 TenantAttribution", Whose::Target),
     Example(Rcpt, Ahead, 9, "550 5.7.1 this host is not a gateway", Whose::Target),
     Example(Content, InTurn, 9, "554 5.7.1 Relay access denied", Whose::Target),
@@ -99,12 +137,12 @@ const EXAMPLES: &[Example] = &[
         Rcpt,
         Ahead,
         9,
-        "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org",
+        "554 5.7.1 <host.test[192.0.2.1]>: Client host rejected: Access denied",
         Whose::Target,
     ),
     Example(Content, InTurn, 9, "554 5.7.1 Client host rejected: access denied", Whose::Target),
     Example(Content, InTurn, 9, "554 This account is suspended", Whose::Target),
-    Example(Rcpt, Ahead, 9, "550 5.3.2 system not accepting network messages", Whose::Target),
+    Example(Rcpt, Ahead, 9, "550 5.3.2 not today", Whose::Target),
     Example(Rcpt, Ahead, 9, "503 MAIL required first", Whose::Order),
     Example(Reset, InTurn, 9, "503 5.5.2 Need mail command", Whose::Order),
     Example(Rcpt, InTurn, 9, "501 Syntax error in parameters", Whose::Recipient),
@@ -120,6 +158,20 @@ const EXAMPLES: &[Example] = &[
     Example(Rcpt, InTurn, 0, "451 4.4.3 Name service error, try again", Whose::Unclear),
     Example(Rcpt, InTurn, 0, "451 Temporary local problem - please try later", Whose::Recipient),
     Example(Content, InTurn, 0, "451 4.7.1 Try again later", Whose::Message),
+    Example(
+        Rcpt,
+        Ahead,
+        9,
+        "554 5.7.1 <[address]>: Recipient address rejected: Access denied",
+        Whose::Unclear,
+    ),
+    Example(
+        Rcpt,
+        Ahead,
+        9,
+        "554 5.7.1 <[address]>: Recipient address rejected: BLOCK-RCPT.",
+        Whose::Recipient,
+    ),
     Example(Rcpt, Ahead, 9, "550 5.7.1 Access denied", Whose::Unclear),
     Example(Data, Ahead, 9, "554 5.7.0 no data today", Whose::Target),
     Example(Data, Ahead, 9, "451 4.3.0 filter not ready", Whose::Unclear),
@@ -149,7 +201,7 @@ const NEIGHBOURS: &[Example] = &[
         Ahead,
         9,
         "550-Requested action not taken: mailbox unavailable\r\n550 Failure sending mail. Try again later",
-        Whose::Unclear,
+        Whose::Target,
     ),
     Example(
         Rcpt,
@@ -203,7 +255,7 @@ const NEIGHBOURS: &[Example] = &[
     // Without enhanced codes.
     Example(Rcpt, Ahead, 0, "550 No such user here", Whose::Recipient),
     Example(Rcpt, Ahead, 0, "550 relay not permitted", Whose::Target),
-    Example(Rcpt, Ahead, 0, "550 Administrative prohibition", Whose::Unclear),
+    Example(Rcpt, Ahead, 0, "550 Administrative prohibition", Whose::Target),
     Example(Rcpt, Ahead, 0, "550 Invalid recipient", Whose::Unclear),
     Example(Rcpt, Ahead, 0, "550-Verification failed\r\n550 Sender verify failed", Whose::Sender),
     Example(

@@ -16,7 +16,7 @@ const GATEWAYS: &[Example] = &[
         Ahead,
         9,
         "550 5.4.1 Recipient address rejected: Access denied. [AS(201806281)]",
-        Whose::Unclear,
+        Whose::Recipient,
     ),
     Example(Rcpt, Ahead, 9, "550 5.7.124 Sender not in allowed-senders list", Whose::Recipient),
     Example(Rcpt, Ahead, 9, "550 5.7.606 Access denied, banned sending IP [192.0.2.1]", Whose::Target),
@@ -207,7 +207,7 @@ const GATEWAYS: &[Example] = &[
         Ahead,
         5,
         "550 Administrative prohibition envelope blocked - https://community.mimecast.com/docs/DOC-1369#550 [x]",
-        Whose::Unclear,
+        Whose::Sender,
     ),
     Example(
         Rcpt,
@@ -279,7 +279,7 @@ const GATEWAYS: &[Example] = &[
         InTurn,
         5,
         "550 permanent failure for one or more recipients ([address]:blocked)",
-        Whose::Unclear,
+        Whose::Target,
     ),
     Example(Content, InTurn, 5, "554 rejected due to spam content", Whose::Unclear),
     // Cisco ESA.
