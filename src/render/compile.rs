@@ -8,6 +8,7 @@ use super::lines::At;
 use super::lint::Lint;
 use super::markup;
 use super::outline::{Outline, Places};
+use super::outlook_words;
 use super::place::{Text, place_values};
 use super::program::{Block, IfOp, LoopOp, Op, Origin, Program, Syntax, ValueOp};
 use super::resolve::{Level, Names, Read};
@@ -61,6 +62,9 @@ pub(super) fn compile(
     };
     let mut lints = place_values(&mut program.ops, &text, &tree);
     lints.extend(joined_braces(&program.fixed, place));
+    if syntax == Syntax::Html {
+        lints.extend(outlook_words::joined(&program.ops, &program.fixed, place));
+    }
     if lints.is_empty() {
         lints = unfit;
     }

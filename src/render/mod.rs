@@ -39,6 +39,7 @@ mod mjml;
 mod name;
 mod outline;
 mod outlook;
+mod outlook_words;
 mod path;
 mod place;
 #[cfg(test)]

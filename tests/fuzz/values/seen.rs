@@ -232,7 +232,8 @@ fn plain(text: &str) -> String {
     plain
 }
 
-/// As common makers of links have it: a scheme or `www.` and all behind it, or a name of a host with what goes with it.
+/// As common makers of links have it: a scheme or `www.` and all behind it, or a name of a host with what goes with it. A
+/// top-level domain that begins with a value is one for people with such a name only (`Dr.{{person.last_name}}`).
 fn links(word: &str) -> Vec<&str> {
     let started =
         ["://", "www.", "mailto:", "tel:", "sms:"].iter().filter_map(|start| word.find(start)).min();
@@ -252,7 +253,7 @@ fn links(word: &str) -> Vec<&str> {
         let is_host = host.contains('.')
             && last.len() >= 2
             && last.chars().all(|char| char.is_ascii_alphabetic())
-            && last != MARK;
+            && !last.starts_with(MARK);
         if is_host {
             let tail = &run[host.len()..];
             let whole = if tail.starts_with(['/', '?', '#', ':', '@']) { run } else { host };
