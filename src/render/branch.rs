@@ -21,7 +21,7 @@ use super::place::Text;
 use super::program::{Block, Op, Syntax, ValueOp};
 use super::reading::Line;
 use super::structured;
-use super::tree::{Hiding, Tree};
+use super::tree::{Hiding, TagEnd, Tree};
 use frame::Frame;
 use load::{Extent, Load};
 use report::{Cause, Report};
@@ -153,12 +153,19 @@ impl<'a> Walk<'a> {
             }
             (self.cursor.ground, at) = (behind, at + passed);
             let Some(byte) = text.get(at) else { break };
-            let line = if self.tree.is_passed_over((piece, at)) { Line::GoesOn } else { Line::AsTagged };
-            match self.tree.hiding((piece, at)) {
-                Some(hiding) => self.hiding_tag(*byte, line, hiding),
-                None => self.byte(*byte, line),
+            match *byte {
+                b'>' => self.tag_end((piece, at)),
+                byte => self.byte(byte, Line::AsTagged),
             }
             at += 1;
+        }
+    }
+
+    fn tag_end(&mut self, at: TagEnd) {
+        let line = if self.tree.is_passed_over(at) { Line::GoesOn } else { Line::AsTagged };
+        match self.tree.hiding(at) {
+            Some(hiding) => self.hiding_tag(line, hiding),
+            None => self.byte(b'>', line),
         }
     }
 
@@ -191,9 +198,9 @@ impl<'a> Walk<'a> {
     }
 
     /// A tag with which text begins or ends to be hidden: behind it, words go on as if that text were shown, or not.
-    fn hiding_tag(&mut self, byte: u8, line: Line, hiding: Hiding) {
+    fn hiding_tag(&mut self, line: Line, hiding: Hiding) {
         let before = hiding.has(Hiding::BEGINS).then(|| self.cursor.words.clone());
-        self.byte(byte, line);
+        self.byte(b'>', line);
         let without = self.cursor.without.take();
         if let Some(words) = without.clone().filter(|_| hiding.has(Hiding::ENDS)) {
             self.cursor.words.join(words, false);

@@ -110,7 +110,19 @@ fn next_sign(text: &[u8], from: usize) -> Option<usize> {
     text[from..].iter().position(is_sign).map(|at| from + at)
 }
 
+/// Whether what follows a sign leaves it one: most are of tags and character references.
+fn may_begin(rest: &[u8]) -> bool {
+    match rest {
+        [b'<', next, ..] => matches!(next, b'%' | b'?' | b'#' | b'<'),
+        [b'&', next, ..] => *next == b'l',
+        _ => true,
+    }
+}
+
 fn at_sign(text: &str, at: usize) -> Option<Range<usize>> {
+    if !may_begin(&text.as_bytes()[at..]) {
+        return None;
+    }
     if let Some(range) = sure(text, at) {
         return Some(range);
     }

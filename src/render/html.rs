@@ -342,7 +342,10 @@ pub(super) fn attribute(tag: Tag, name: Name) -> Attribute {
         | "usemap" | "codebase" | "classid" | "archive" | "profile" | "manifest" | "icon" | "ping"
         | "lowsrc" | "dynsrc" | "base" | "xmlns" => Attribute::Url,
         // Names nobody listed: data-lazy-src, data-url, imageuri.
-        _ if ["src", "uri", "url", "href"].iter().any(|part| name.contains(part)) => Attribute::Url,
+        _ if name.as_bytes().windows(3).any(|part| matches!(part, b"src" | b"uri" | b"url")) => {
+            Attribute::Url
+        }
+        _ if name.as_bytes().windows(4).any(|part| part == b"href") => Attribute::Url,
         _ => Attribute::Plain,
     }
 }

@@ -2,15 +2,19 @@
 //! the relay's fault and gets mended, so its jobs are put off; only a name that never was one is refused for good.
 
 use super::compiled::Compiled;
-use super::folder::{Broken, read_folders};
+use super::folder::{Broken, Folder, read_folders};
 use super::info::TemplateInfo;
 use super::lint::Lint;
 use super::plan::Plan;
 use super::template::Template;
 use crate::fault::{Fault, Reason, State};
 use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 #[derive(Debug, Default)]
 pub struct Shelf {
@@ -35,20 +39,26 @@ impl Shelf {
             Err(lint) => return Self { unreadable: Some(lint), ..Self::default() },
         };
         let mut shelf = Self::default();
+        let mut whole = Vec::new();
         for folder in folders {
-            let loaded = folder.and_then(|folder| {
-                Template::load(&folder).map_err(|lints| Broken { name: folder.name.clone(), lints })
-            });
+            match folder {
+                Ok(folder) => whole.push(folder),
+                Err(Broken { name, lints }) => shelf.put_off(name, lints),
+            }
+        }
+        for (name, loaded) in load(&whole) {
             match loaded {
                 Ok(template) => {
-                    shelf.good.insert(template.info.name.clone(), template);
+                    shelf.good.insert(name.to_owned(), template);
                 }
-                Err(Broken { name, lints }) => {
-                    shelf.unready.insert(name, Unready::Mistakes(lints));
-                }
+                Err(lints) => shelf.put_off(name.to_owned(), lints),
             }
         }
         shelf
+    }
+
+    fn put_off(&mut self, name: String, lints: Vec<Lint>) {
+        self.unready.insert(name, Unready::Mistakes(lints));
     }
 
     /// What this one does not hold any more and `before` did is kept in mind.
@@ -173,4 +183,24 @@ impl Shelf {
             }
         }
     }
+}
+
+/// Compiles templates on all processors: a body of HTML is read several times, and a large folder would keep one busy for
+/// seconds.
+fn load(folders: &[Folder]) -> Vec<(&str, Result<Template, Vec<Lint>>)> {
+    let next = AtomicUsize::new(0);
+    let work = || -> Vec<_> {
+        let mine = std::iter::from_fn(|| folders.get(next.fetch_add(1, Ordering::Relaxed)));
+        mine.map(|folder| (folder.name.as_str(), Template::load(folder))).collect()
+    };
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        let helper = |_| thread::Builder::new().name("templates".into()).spawn_scoped(scope, work).ok();
+        let helpers: Vec<_> = (1..processors.min(folders.len())).filter_map(helper).collect();
+        let mut loaded = work();
+        for helper in helpers {
+            loaded.extend(helper.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        loaded
+    })
 }
