@@ -23,13 +23,13 @@ pub fn add_door(file: &mut DocumentMut, bind: &str) {
     file["listener"].as_array_of_tables_mut().unwrap().push(door);
 }
 
-struct Lmtp<S> {
+pub struct Lmtp<S> {
     stream: BufReader<S>,
     transcript: Transcript,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Lmtp<S> {
-    async fn greeted(stream: S, world: &World) -> Self {
+    pub async fn greeted(stream: S, world: &World) -> Self {
         let mut lmtp = Self { stream: BufReader::new(stream), transcript: world.transcript.clone() };
         assert!(lmtp.reply().await.contains(" LMTP "));
         lmtp.say("LHLO engine.example").await;
@@ -53,7 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lmtp<S> {
     }
 
     /// The answers to one message for some people, in their order.
-    async fn send(&mut self, to: &[String], message: &str) -> Vec<String> {
+    pub async fn send(&mut self, to: &[String], message: &str) -> Vec<String> {
         self.say("MAIL FROM:<bounces@shop.example>").await;
         for address in to {
             assert!(self.say(&format!("RCPT TO:<{address}>")).await.starts_with("250"));
@@ -67,7 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lmtp<S> {
     }
 }
 
-fn socket_path(world: &World) -> PathBuf {
+pub fn socket_path(world: &World) -> PathBuf {
     world.dir.path().join("lmtp.sock")
 }
 

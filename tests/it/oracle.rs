@@ -1,8 +1,10 @@
 //! An engine that asks about people by what it is told of its jobs. Two people, one question: the answers are equal.
 
+use crate::lmtp::{self, Lmtp};
 use crate::set_up::{Mta, Stage};
 use crate::world::{World, eventually};
 use serde_json::{Value, json};
+use tokio::net::UnixStream;
 use toml_edit::value;
 
 /// What is asked: true of the first person, false of the second.
@@ -140,27 +142,50 @@ async fn p1_nor_at_a_door_that_holds_jobs() {
 async fn p1_nor_over_smtp() {
     let world = stage().up().await;
     let mut smtp = world.smtp().await;
-    let data = data_encoding::BASE64
-        .encode(json!({"len": LEN, "yes": true, "known": [1], "list": [{}]}).to_string().as_bytes());
-    for (part, body) in questions() {
+    for question in questions() {
         let mut told = Vec::new();
         for person in 0..2 {
             let to = world.people[person].address();
-            let message = format!(
-                "From: a@shop.example\r\nTo: {to}\r\nSubject: {{{{#unless person.nick}}}}Hello{{{{/unless}}}}\r\n\
-                 X-TokenRelay-Purpose: service\r\nX-TokenRelay-Data: base64:{data}\r\nMIME-Version: 1.0\r\n\
-                 Content-Type: text/{}\r\n\r\n{body}",
-                if part == "text" { "plain" } else { part }
-            );
-            let reply = smtp.send(&to, &message).await;
-            let text: Vec<String> =
-                reply.text.split(' ').map(|word| word.trim_matches(['(', ')']).to_owned()).collect();
-            let text: Vec<String> = text.into_iter().filter(|word| !word.starts_with("s_")).collect();
-            told.push((reply.code, text));
+            let reply = smtp.send(&to, &message(&question, &to)).await;
+            told.push((reply.code, without_send_number(&reply.text)));
         }
-        assert_eq!(told[0], told[1], "{body}");
+        assert_eq!(told[0], told[1], "{}", question.1);
     }
     world.finish().await;
+}
+
+/// One message for both: an answer for each, side by side.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_nor_over_lmtp() {
+    let world = stage().edit(|file| lmtp::add_door(file, "unix:lmtp.sock")).up().await;
+    let stream = UnixStream::connect(lmtp::socket_path(&world)).await.unwrap();
+    let mut lmtp = Lmtp::greeted(stream, &world).await;
+    let to = [0, 1].map(|person| world.people[person].address());
+    let mut refused = 0;
+    for question in questions() {
+        let told = lmtp.send(&to, &message(&question, &to[0])).await;
+        assert_eq!(without_send_number(&told[0]), without_send_number(&told[1]), "{}", question.1);
+        refused += usize::from(!told[0].starts_with("250"));
+    }
+    assert!(refused > 40, "{refused}");
+    world.finish().await;
+}
+
+fn message((part, body): &(&str, String), to: &str) -> String {
+    let data = json!({"len": LEN, "yes": true, "known": [1], "list": [{}]}).to_string();
+    let data = data_encoding::BASE64.encode(data.as_bytes());
+    let subtype = if *part == "text" { "plain" } else { part };
+    format!(
+        "From: a@shop.example\r\nTo: {to}\r\nSubject: {{{{#unless person.nick}}}}Hello{{{{/unless}}}}\r\n\
+         X-TokenRelay-Purpose: service\r\nX-TokenRelay-Data: base64:{data}\r\nMIME-Version: 1.0\r\n\
+         Content-Type: text/{subtype}\r\n\r\n{body}"
+    )
+}
+
+/// The words of an answer that are not each job's own.
+fn without_send_number(answer: &str) -> Vec<String> {
+    let words = answer.split(' ').map(|word| word.trim_matches(['(', ')']));
+    words.filter(|word| !word.starts_with("s_")).map(str::to_owned).collect()
 }
 
 /// Around every limit that a message's size can come to: the relay's own, and the target's.
