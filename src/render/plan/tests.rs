@@ -64,9 +64,18 @@ fn plan() -> Plan {
 }
 
 fn render_with(plan: &Plan, person: &Person, transfer: Transfer, order: &str) -> Finished {
+    with_request(person, transfer, order, |request| plan.render(request)).unwrap()
+}
+
+fn with_request<T>(
+    person: &Person,
+    transfer: Transfer,
+    order: &str,
+    ask: impl FnOnce(&RenderRequest<'_>) -> T,
+) -> T {
     let mut data = Data::new();
     data.insert("order".into(), order.into());
-    plan.render(&RenderRequest {
+    ask(&RenderRequest {
         person,
         token: &Token::from_local("e_0123456789").unwrap(),
         data: &data,
@@ -78,7 +87,17 @@ fn render_with(plan: &Plan, person: &Person, transfer: Transfer, order: &str) ->
         size_max: 1 << 20,
         now: &Moment::at(SystemTime::UNIX_EPOCH),
     })
-    .unwrap()
+}
+
+/// What the judge let pass and the filling does not, whatever it was.
+#[test]
+fn p1_a_fault_of_the_filling_is_told_as_one_of_values() {
+    let plan = plan();
+    let told = with_request(&person("Zoë"), Transfer::EightBit, "A-17", |request| {
+        let filled = Err(Fault::new(Reason::MissingField, "note is 17 letters long"));
+        plan.looked_at_again(request, plan.ends(request).unwrap(), filled).unwrap_err()
+    });
+    assert_eq!(told, Fault::of_values());
 }
 
 fn text_of(message: &[u8]) -> String {
