@@ -11,6 +11,7 @@ const FILE_LINES_HARD_MAX: usize = 600;
 const FILES_OVER_BUDGET_MAX: usize = 6;
 const FUNCTION_LINES_MAX: usize = 70;
 const ARCHITECTURE_LINES_MAX: usize = 150;
+const README_BYTES_MAX: usize = 8 * 1024;
 
 const NOUNS: &[&str] = &[
     "address",
@@ -242,14 +243,47 @@ fn every_file_states_its_one_job() {
 }
 
 #[test]
-fn the_example_configuration_and_the_readme_list_every_key() {
+fn the_example_configuration_and_its_page_list_every_key() {
     let example = fs::read_to_string(root().join("deploy/tokenrelay.toml")).unwrap();
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let page = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
     for key in tokenrelay::config::Config::keys() {
         let leaf = key.rsplit('.').next().unwrap();
         assert!(example.contains(leaf), "deploy/tokenrelay.toml does not show {key}");
-        assert!(readme.contains(leaf), "README.md does not explain {key}");
+        assert!(page.contains(leaf), "docs/configuration.md does not explain {key}");
     }
+}
+
+#[test]
+fn the_readme_stays_short_and_what_pages_refer_to_is_there() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(readme.len() <= README_BYTES_MAX, "README.md has {} bytes", readme.len());
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    for page in docs.chain(["README.md", "CHANGELOG.md", "ARCHITECTURE.md"].map(|name| root().join(name))) {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            if !link.contains("://") {
+                let there = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+                assert!(has_heading(&there, heading), "{}: {link} leads nowhere", page.display());
+            }
+        }
+    }
+}
+
+/// Whether the page is there, with a heading that is found by this name.
+fn has_heading(page: &Path, name: &str) -> bool {
+    let Ok(text) = fs::read_to_string(page) else { return false };
+    let named = |line: &str| {
+        let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+        line.trim_start_matches('#')
+            .trim()
+            .to_lowercase()
+            .chars()
+            .filter(kept)
+            .collect::<String>()
+            .replace(' ', "-")
+    };
+    name.is_empty() || text.lines().any(|line| line.starts_with('#') && named(line) == name)
 }
 
 #[test]
