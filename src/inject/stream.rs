@@ -188,7 +188,12 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Underneath<T> {
         if let Some(error) = self.failed.take() {
             return Poll::Ready(Err(error));
         }
-        let written = Pin::new(&mut self.connection).poll_write_vectored(cx, bufs);
+        let connection = Pin::new(&mut self.connection);
+        // `send` costs the system less than `writev`.
+        let written = match bufs {
+            [one] => connection.poll_write(cx, one),
+            _ => connection.poll_write_vectored(cx, bufs),
+        };
         self.written(cx, written)
     }
 

@@ -1,21 +1,15 @@
 //! The octets a client sent that were not used yet. Bounded, and able to wipe what held a password.
 
-use std::cell::RefCell;
+use crate::accept::smtp::passage::{PASSAGE_OCTETS, Passage};
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use zeroize::Zeroize;
 
 /// Room while commands are awaited: most sessions of many idle clients hold only this.
 const COMMAND_OCTETS: usize = 1024;
-/// Room for a long line or for content; one TLS record fits.
-pub const CONTENT_OCTETS: usize = 16 * 1024;
-
-thread_local! {
-    /// Nothing in it is needed after a call. Content only, never a password; it is not wiped.
-    static PASSAGE: RefCell<Box<[u8]>> = RefCell::new(vec![0; CONTENT_OCTETS].into());
-}
+/// Room for a long line or for content.
+const CONTENT_OCTETS: usize = PASSAGE_OCTETS;
 
 #[derive(Debug, Default)]
 pub struct Inbox {
@@ -66,30 +60,33 @@ impl Inbox {
     }
 
     /// Reads once, as [`Inbox::fill`], and shows what came to `take`, which says how much of it is used; only the rest
-    /// is kept. A buffer that all connections of a thread share stays in the processor's cache, and content passes
-    /// through it.
-    pub fn poll_through<S: AsyncRead + Unpin>(
+    /// is kept.
+    pub fn poll_through(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut S,
-        take: impl FnOnce(&[u8]) -> usize,
+        stream: &mut impl Passage,
+        mut take: impl FnMut(&[u8]) -> usize,
     ) -> Poll<io::Result<usize>> {
         debug_assert!(self.is_empty());
-        PASSAGE.with_borrow_mut(|passage| {
-            let mut room = ReadBuf::new(passage);
-            ready!(Pin::new(stream).poll_read(cx, &mut room))?;
-            let read = room.filled();
-            self.received += read.len() as u64;
-            let rest = &read[take(read)..];
-            if self.octets.capacity() < rest.len() {
-                self.octets.zeroize();
-                self.octets = Vec::with_capacity(rest.len().max(COMMAND_OCTETS));
-            }
-            self.octets.clear();
-            self.used = 0;
-            self.octets.extend_from_slice(rest);
-            Poll::Ready(Ok(read.len()))
-        })
+        let mut read = 0;
+        let mut look = |came: &[u8]| {
+            read = came.len();
+            self.keep(&came[take(came)..]);
+        };
+        ready!(stream.poll_pass(cx, &mut look))?;
+        self.received += read as u64;
+        Poll::Ready(Ok(read))
+    }
+
+    /// Nothing but this is kept.
+    fn keep(&mut self, rest: &[u8]) {
+        if self.octets.capacity() < rest.len() {
+            self.octets.zeroize();
+            self.octets = Vec::with_capacity(rest.len().max(COMMAND_OCTETS));
+        }
+        self.octets.clear();
+        self.used = 0;
+        self.octets.extend_from_slice(rest);
     }
 
     fn make_room(&mut self) {

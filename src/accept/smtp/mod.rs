@@ -9,6 +9,7 @@ mod headers;
 mod inbox;
 mod incoming;
 mod merge;
+mod passage;
 pub mod reply;
 mod serve;
 pub mod session;

@@ -5,6 +5,7 @@ use crate::accept::notices::Notices;
 use crate::accept::quota::{Allowance, Spent};
 use crate::accept::smtp::connection;
 use crate::accept::smtp::guesses::Guesses;
+use crate::accept::smtp::passage::Passage;
 use crate::accept::smtp::session::{Notice, Policy, Protocol};
 use crate::accept::smtp::sources::{Admission, Source, Sources, TooMuch};
 use crate::accept::smtp::{DoorTls, Settings};
@@ -14,7 +15,7 @@ use std::io;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncWrite;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -114,7 +115,7 @@ fn let_in(door: &Arc<Door>, visitor: Visitor, source: Source) {
 
 fn attend<S>(door: &Arc<Door>, stream: S, (source, place): (Source, Place))
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Passage + AsyncWrite + Send + 'static,
 {
     // In a box of its own: a task is aligned to 128 octets, and the system's allocator does not use the hole that a
     // large aligned block leaves for the next one of its size, so connections that come and go would take ever

@@ -1,8 +1,8 @@
 //! Reading the content of a message, or passing over a refused chunk, within its time.
 
 use super::{Conversation, Ended};
-use crate::accept::smtp::inbox::CONTENT_OCTETS;
 use crate::accept::smtp::incoming::{Framing, Incoming};
+use crate::accept::smtp::passage::{PASSAGE_OCTETS, Passage};
 use crate::accept::smtp::session::{Event, Step, Unread};
 use crate::wire::data::{BadData, Taken};
 use std::future::poll_fn;
@@ -31,7 +31,7 @@ impl Conversation {
         stream: &mut S,
     ) -> Result<Step, Ended>
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: Passage + AsyncWrite,
     {
         let limits = &self.door.settings.limits;
         let mut content_end = Instant::now() + limits.content_max;
@@ -88,10 +88,10 @@ impl Conversation {
         stream: &mut S,
     ) -> io::Result<usize>
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: Passage + AsyncWrite,
     {
         let incoming = self.incoming.as_mut().expect("content is read into a message");
-        if !self.inbox.is_empty() || !incoming.has_room(CONTENT_OCTETS) {
+        if !self.inbox.is_empty() || !incoming.has_room(PASSAGE_OCTETS) {
             return self.inbox.fill(stream).await;
         }
         let mut take = |octets: &[u8]| {

@@ -7,6 +7,7 @@ mod submit;
 use crate::accept::smtp::DoorTls;
 use crate::accept::smtp::inbox::Inbox;
 use crate::accept::smtp::incoming::{Framing, Incoming, Received};
+use crate::accept::smtp::passage::Passage;
 use crate::accept::smtp::serve::{Door, Place};
 use crate::accept::smtp::session::{Act, Channel, Event, Login, Notice, Session, Step};
 use crate::accept::smtp::sources::Source;
@@ -46,7 +47,7 @@ impl From<io::Error> for Ended {
 /// One client, from its first octet to its last.
 pub(super) async fn run<S>(door: Arc<Door>, mut stream: S, (source, place): (Source, Place))
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: Passage + AsyncWrite,
 {
     let channel = match door.settings.tls {
         DoorTls::None => Channel::Local,
@@ -142,7 +143,7 @@ impl Conversation {
     /// Talks until the session ends or wants another stream.
     pub(super) async fn converse<S>(&mut self, stream: &mut S, first: Event<'_>) -> Ended
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: Passage + AsyncWrite,
     {
         let mut step = self.session.handle(first);
         let ended = loop {
@@ -160,7 +161,7 @@ impl Conversation {
     /// Sends the reply, does the one thing, and asks the session what follows from it.
     async fn carry_out<S>(&mut self, step: Step, stream: &mut S) -> Result<Step, Ended>
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: Passage + AsyncWrite,
     {
         if let Some(notice) = step.notice {
             self.tell(notice);
