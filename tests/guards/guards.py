@@ -20,7 +20,7 @@ GUARDS = [
     Guard("coarse-times", "src/pipeline.rs", "if accepted.pace() == Pace::Uneven {", "if false {", "--test it p1_"),
     Guard("size-for-everybody", "src/pipeline.rs", "match plan.fit(&self.facts(job, &now), size, octets_max)? {",
           "let _ = &now;\n        match if size.octets > octets_max { Fit::TooLarge } else { Fit::Fits } {", "--test it p1_"),
-    Guard("slowed-down", "src/pipeline.rs", "self.guesses.count(&job.engine.name);", "", "--lib --test it guess"),
+    Guard("slowed-down", "src/pipeline.rs", "self.guesses.count(&job.engine.name);", "", "--test it guesses"),
     # Control flow carries no value.
     Guard("branches", "src/render/compile.rs", "lints = verdict.lints;", "", "--lib p2_"),
     Guard("values-in-branches", "src/render/compile.rs", "program.watched = verdict.watched;", "drop(verdict.watched);", "--lib p2_"),

@@ -188,12 +188,33 @@ fn without_send_number(answer: &str) -> Vec<String> {
     words.filter(|word| !word.starts_with("s_")).map(str::to_owned).collect()
 }
 
+/// Each failure that only a person's values cause answers a question: an engine has some, and then has to wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_an_engine_that_guesses_by_what_is_too_long_is_slowed_down() {
+    let world = stage().column(0, "note", String::leak("z".repeat(16_000))).up().await;
+    let text = "{{#each data.list}}{{@root.person.note}}{{/each}}";
+    let content = json!({"from": "a@shop.example", "subject": "Hello", "text": text});
+    let mut http = world.http().await;
+    let mut told = Vec::new();
+    for number in 0..22 {
+        let job = json!({
+            "job_id": format!("long-{number}"), "to": world.people[0].address(), "purpose": "service",
+            "content": content, "data": {"list": vec![0; 100]}
+        });
+        told.push(http.post(&job).await.json()["reason"].as_str().unwrap_or_default().to_owned());
+    }
+    assert_eq!((&*told[19], &*told[20]), ("too-large", "over-quota"), "{told:?}");
+    let page = http.get("/metrics").await.text;
+    assert!(page.contains("tokenrelay_render_values_too_long_total 20\n"), "{page}");
+    world.finish().await;
+}
+
 /// Around every limit that a message's size can come to: the relay's own, and the target's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_nor_by_how_large_a_message_is() {
     // Where what everybody's message comes to passes the limit, and where each person's own does.
     let of_relay = (22_000..32_000).step_by(125).collect::<Vec<_>>();
-    let of_target = (8_000..22_000).step_by(350).chain((62_500..65_500).step_by(75)).collect();
+    let of_target = (8_000..22_000).step_by(350).chain((58_000..65_500).step_by(75)).collect();
     for (profile, limit, fills) in [("accept", "32KiB", of_relay), ("size=65536", "25MiB", of_target)] {
         let stage = stage().mta(Mta::behaving(profile));
         let world = stage.edit(move |file| file["limits"]["message_bytes_max"] = value(limit)).up().await;
