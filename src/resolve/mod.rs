@@ -131,3 +131,25 @@ impl Resolver {
         self.cache.bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::person::PersonBuilder;
+    use std::time::Instant;
+
+    #[tokio::test]
+    async fn p4_a_resolver_forgets_by_itself_who_is_asked_for_no_more() {
+        let somebody = || Known::Person(Arc::new(PersonBuilder::default().field("city", "Oslo").build()));
+        let read = move |tokens: &[Token]| Ok(tokens.iter().map(|_| somebody()).collect());
+        let settings = Settings { ttl: Duration::from_millis(20), ..Settings::default() };
+        let resolver = Resolver::start(&settings, vec![Box::new(read)]);
+        resolver.person(&Token::from_local("e_0123456789").unwrap()).await.unwrap();
+        assert!(resolver.cached_bytes() > 0);
+        let asked = Instant::now();
+        while resolver.cached_bytes() > 0 {
+            assert!(asked.elapsed() < Duration::from_secs(10), "still there");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
