@@ -273,13 +273,48 @@ fn root_path(text: &str, names: &[String]) -> Result<(Expr, Origin), Meaningless
         [] => return Err((format!("{text} means nothing outside #each and #with"), "name data.NAME".into())),
         [name, ..] => {
             let cause = format!("{name} is not known here");
-            let rest = &text[name.len().min(text.len())..];
-            let fix = match nearest(name, ["person", "data", "send"]).filter(|_| rest.starts_with('.')) {
-                Some(root) => format!("write {root}{rest}"),
-                None => format!("write data.{text} if the job sends it, person.{text} if the vault has it"),
+            let root = if text.starts_with("@root.") { "@root." } else { "" };
+            let fix = match nearest(name, ["person", "data", "send"]).filter(|_| names.len() > 1) {
+                Some(meant) => format!("write {root}{}", joined(meant, &names[1..])),
+                None => {
+                    let path = joined(name, &names[1..]);
+                    format!(
+                        "write {root}data.{path} if the job sends it, {root}person.{path} if the vault has it"
+                    )
+                }
             };
             return Err((cause, fix));
         }
     };
     Ok((expr, origin(None)))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::render::program::{Program, Syntax};
+
+    fn fix_of(source: &str) -> String {
+        Program::compile(source, Syntax::Text, "t").unwrap_err().remove(0).fix
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_is_told_with_a_path_that_is() {
+        let either = |root: &str, path: &str| {
+            format!("write {root}data.{path} if the job sends it, {root}person.{path} if the vault has it")
+        };
+        for (source, fix) in [
+            ("{{persn.city}}", "write person.city".to_owned()),
+            ("{{#each data.l}}{{@root.persn.city}}{{/each}}", "write @root.person.city".to_owned()),
+            ("{{city}}", either("", "city")),
+            ("{{#each data.l}}{{@root.city.name}}{{/each}}", either("@root.", "city.name")),
+            ("{{#each data.l}}{{@root.städte.ort}}{{/each}}", either("@root.", "städte.ort")),
+        ] {
+            assert_eq!(fix_of(source), fix, "{source}");
+        }
+        // As long as what stands before it, and of letters of several bytes.
+        for letters in 1..20 {
+            let name = "\u{fffd}".repeat(letters);
+            fix_of(&format!("{{{{#each data.l}}}}{{{{@root.p{name}erson.city}}}}{{{{/each}}}}"));
+        }
+    }
 }
