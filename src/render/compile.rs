@@ -2,6 +2,7 @@
 //! language here.
 
 use super::branch;
+use super::contained::contained;
 use super::content_lines;
 use super::expression::{Expr, Helper};
 use super::lines::At;
@@ -21,6 +22,15 @@ use serde_json::Value as Json;
 use std::borrow::Cow;
 
 pub(super) fn compile(
+    source: &str,
+    syntax: Syntax,
+    place: &str,
+    branch_urls: branch::Allowed<'_>,
+) -> Result<Program, Vec<Lint>> {
+    contained(place, || compile_source(source, syntax, place, branch_urls))
+}
+
+fn compile_source(
     source: &str,
     syntax: Syntax,
     place: &str,

@@ -9,6 +9,7 @@ mod branch_tests;
 mod cache;
 mod compile;
 mod compiled;
+mod contained;
 mod content_lines;
 mod elements;
 pub mod encode;
