@@ -3,6 +3,8 @@
 
 use crate::nearest::slip_of;
 use crate::person::Consent;
+use std::collections::HashSet;
+use std::sync::LazyLock;
 
 /// Longest name of a purpose, in bytes.
 const PURPOSE_BYTES_MAX: usize = 64;
@@ -93,15 +95,23 @@ pub fn answer(cell: &str) -> Option<Consent> {
 /// be a consent to nothing that anybody asks for, and the refusal would be lost.
 pub fn is_answer(word: &str) -> bool {
     let whole = letters(word);
-    let is_known = |word: &str| YES.contains(&word) || NO.contains(&word) || NEITHER.contains(&word);
-    let is_single = whole.chars().count() == 1;
-    let parts = word.split(|c: char| !c.is_alphanumeric());
+    let is_single = whole.chars().nth(1).is_none() && !whole.is_empty();
+    let mut parts = word.split(|c: char| !c.is_alphanumeric());
     is_single
-        || is_known(&whole)
-        || parts.map(str::to_lowercase).any(|part| IN_PARTS.contains(&part.as_str()))
+        || ANSWERS.contains(whole.as_str())
+        || parts.any(|part| IN_PARTS.iter().any(|known| known.eq_ignore_ascii_case(part)))
 }
 
+/// Each row of an import asks for its words.
+static ANSWERS: LazyLock<HashSet<&'static str>> =
+    LazyLock::new(|| [YES, NO, NEITHER].into_iter().flatten().copied().collect());
+
 fn letters(text: &str) -> String {
+    if text.is_ascii() {
+        let mut letters = text.to_ascii_lowercase();
+        letters.retain(|c| c.is_ascii_alphanumeric());
+        return letters;
+    }
     let letters = text.chars().filter(|c| c.is_alphanumeric());
     letters.flat_map(char::to_lowercase).filter(|c| *c != '\u{307}').collect()
 }
