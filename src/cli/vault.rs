@@ -6,6 +6,7 @@ mod show;
 use super::{CliError, Exit, Ignored, screen};
 use crate::job::Token;
 use crate::purpose::Known;
+use crate::vault::value::Words;
 use crate::vault::{Draft, Settings, Stored, Vault, VaultError, Writer};
 use clap::{Args, Subcommand};
 use show::Show;
@@ -66,6 +67,9 @@ struct PutArgs {
     /// `-`.
     #[arg(long, value_name = "NAME=VALUE")]
     field: Vec<String>,
+    /// Take the value of this field as it is, though it looks like what programs leave in place of one; may be repeated.
+    #[arg(long, value_name = "FIELD")]
+    as_is: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -245,9 +249,15 @@ fn put(
     streams: &mut Streams<'_>,
 ) -> Result<Exit, CliError> {
     if args.stdin.is_some() {
-        return import::put_lines(settings, purposes, show, streams);
+        return import::put_lines(&args.as_is, settings, purposes, show, streams);
     }
-    let mut draft = Draft::default();
+    let words = Words { as_is: import::fields_as_is(&args.as_is)?, ..Words::default() };
+    let mut draft = Draft::reading(&words);
+    let is_given = |name: &String| args.field.iter().any(|field| field.starts_with(&format!("{name}=")));
+    if let Some(name) = args.as_is.iter().find(|name| !is_given(name)) {
+        return Err(CliError::new(Exit::Usage, format_args!("--as-is: there is no --field {name}=..."))
+            .fix("correct the name, or leave --as-is out"));
+    }
     for field in args.field.into_iter().map(Zeroizing::new) {
         let (name, value) = field.split_once('=').ok_or_else(|| {
             CliError::new(Exit::Usage, "a --field has no =")
@@ -255,7 +265,7 @@ fn put(
         })?;
         draft.set_named(name, value).map_err(CliError::failed)?;
     }
-    let draft = draft.checked().and_then(|draft| draft.spelled(&purposes)).map_err(CliError::failed)?;
+    let draft = draft.spelled(&purposes).checked().map_err(CliError::failed)?;
     for notice in draft.notices() {
         let _ = writeln!(streams.errors, "warning: {}", import::told_of(notice, &purposes));
     }

@@ -3,7 +3,7 @@
 
 use super::keyring::LookupHash;
 use crate::job::TokenKind;
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashMap;
 
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +26,7 @@ pub struct BatchIndex(HashMap<LookupHash, Entry>);
 impl BatchIndex {
     /// Reads what the file knows about these hashes.
     pub fn read_ahead(
-        db: &Transaction<'_>,
+        db: &Connection,
         mut tokens: Vec<LookupHash>,
         mut addresses: Vec<LookupHash>,
     ) -> rusqlite::Result<Self> {
@@ -54,7 +54,7 @@ impl BatchIndex {
     /// Forgets an address of this person; somebody else's stays.
     pub fn remove_address(
         &mut self,
-        db: &Transaction<'_>,
+        db: &Connection,
         hash: &LookupHash,
         person: i64,
     ) -> rusqlite::Result<()> {
@@ -67,7 +67,7 @@ impl BatchIndex {
     }
 
     /// Writes what is not in the file yet.
-    pub fn write_back(self, db: &Transaction<'_>) -> rusqlite::Result<()> {
+    pub fn write_back(self, db: &Connection) -> rusqlite::Result<()> {
         let mut fresh: Vec<_> = self
             .0
             .into_iter()
@@ -85,7 +85,7 @@ impl BatchIndex {
         Ok(())
     }
 
-    fn look_up(&mut self, db: &Transaction<'_>, query: &str, hashes: &[LookupHash]) -> rusqlite::Result<()> {
+    fn look_up(&mut self, db: &Connection, query: &str, hashes: &[LookupHash]) -> rusqlite::Result<()> {
         let mut query = db.prepare_cached(query)?;
         for hash in hashes {
             if let Some(person) = query.query_row([hash], |row| row.get(0)).optional()? {

@@ -38,6 +38,9 @@ pub enum Cause {
     SheetError,
     #[error("{0}")]
     NoValue(NoValue),
+    /// Of a field, whose values may be taken as they are.
+    #[error("{0}")]
+    Unlikely(NoValue),
     #[error("begins with the apostrophe by which spreadsheets mark a text; save the column without it")]
     TextMark,
     #[error("not UTF-8; save the file as UTF-8")]
@@ -97,19 +100,31 @@ pub enum Cause {
 pub struct Refusal {
     pub column: Option<Arc<str>>,
     pub cause: Cause,
+    /// What the row withdraws of consent was stored all the same.
+    pub withdrew: bool,
+}
+
+impl Refusal {
+    pub fn of(column: &str, cause: Cause) -> Self {
+        Self { column: Some(column.into()), cause, withdrew: false }
+    }
 }
 
 impl From<Cause> for Refusal {
     fn from(cause: Cause) -> Self {
-        Self { column: None, cause }
+        Self { column: None, cause, withdrew: false }
     }
 }
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.column {
-            Some(column) => write!(f, "{column}: {}", self.cause),
-            None => write!(f, "{}", self.cause),
+        if let Some(column) = &self.column {
+            write!(f, "{column}: ")?;
         }
+        write!(f, "{}", self.cause)?;
+        if let (Some(column), Cause::Unlikely(_) | Cause::SheetError) = (&self.column, &self.cause) {
+            write!(f, "; where it is right as it stands, add --as-is {column}")?;
+        }
+        if self.withdrew { f.write_str(" (the consent that the row withdraws is withdrawn)") } else { Ok(()) }
     }
 }

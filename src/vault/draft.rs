@@ -3,9 +3,11 @@
 
 use super::address::{Address, Phone};
 use super::cause::{Cause, Refusal};
-use super::value::{self, Notice, Words};
+use super::cleared::Cleared;
+use super::column::Column;
+use super::value::{self, Notice, Signs, Words};
 use crate::job::{Token, TokenKind};
-use crate::person::{Consent, EMAIL, FIELD_NAME_BYTES_MAX, FIELD_VALUE_BYTES_MAX, PHONE};
+use crate::person::{Consent, EMAIL, FIELD_VALUE_BYTES_MAX, PHONE};
 use crate::purpose::{self, Known, Standing, is_purpose};
 use crate::table;
 use std::collections::BTreeSet;
@@ -17,71 +19,8 @@ const FIELDS_MAX: usize = 500;
 /// Largest sum of a person's values, in bytes.
 const RECORD_BYTES_MAX: usize = 512 * 1024;
 
-/// What a column, JSON key or `--field` holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Column {
-    Email,
-    Phone,
-    /// Of either kind; its prefix tells.
-    Token,
-    EmailToken,
-    MobileToken,
-    Consent,
-    /// A column of consent whose words say yes or no to this purpose.
-    Answer(Arc<str>),
-    Retention,
-    Field(Arc<str>),
-}
-
-impl Column {
-    /// Reads a name. The names with a meaning of their own are known in any case.
-    ///
-    /// # Errors
-    /// [`Cause::ColumnName`] for what cannot be written as `{{person.NAME}}`.
-    pub fn named(name: &str) -> Result<Self, Cause> {
-        let known = [
-            (EMAIL, Self::Email),
-            (PHONE, Self::Phone),
-            ("token", Self::Token),
-            ("email_token", Self::EmailToken),
-            ("mobile_token", Self::MobileToken),
-            ("consent", Self::Consent),
-            ("retention", Self::Retention),
-        ];
-        for (word, column) in known {
-            if name.eq_ignore_ascii_case(word) {
-                return Ok(column);
-            }
-        }
-        let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        let goes_well = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if starts_well && goes_well && name.len() <= FIELD_NAME_BYTES_MAX {
-            Ok(Self::Field(name.into()))
-        } else {
-            Err(Cause::ColumnName)
-        }
-    }
-
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Email => EMAIL,
-            Self::Phone => PHONE,
-            Self::Token => "token",
-            Self::EmailToken => "email_token",
-            Self::MobileToken => "mobile_token",
-            Self::Consent | Self::Answer(_) => "consent",
-            Self::Retention => "retention",
-            Self::Field(name) => name,
-        }
-    }
-
-    /// Whether the column tells who the person is.
-    pub fn identifies(&self) -> bool {
-        matches!(self, Self::Email | Self::Phone | Self::Token | Self::EmailToken | Self::MobileToken)
-    }
-}
-
-/// One person's checked values. Made by [`Draft::set`] column by column, then [`Draft::checked`].
+/// One person's checked values. Made by [`Draft::set`] column by column, then [`Draft::checked`]; of a row by [`Draft::read`], then
+/// [`Draft::finished`].
 #[derive(Default)]
 pub struct Draft {
     pub(super) email: Option<Address>,
@@ -93,67 +32,21 @@ pub struct Draft {
     pub(super) keep_until: Option<Box<str>>,
     /// Fields that go where the draft has no value for them.
     cleared: Option<Cleared>,
-    /// How cells are read; none for what a person has typed, which is what it says.
-    words: Option<Words>,
+    words: Words,
     notices: BTreeSet<Notice>,
     bytes: usize,
-}
-
-/// Names of fields of which nothing stays but what the new rows say. Never an address.
-#[derive(Debug, Clone)]
-pub struct Cleared(Arc<[Arc<str>]>);
-
-impl Cleared {
-    /// # Errors
-    /// Of the first name that is none of a person's own fields: why not.
-    pub fn of(names: &[String]) -> Result<Option<Self>, Unclearable> {
-        let fields = names.iter().map(|name| match Column::named(name) {
-            Ok(Column::Field(name)) => Ok(name),
-            Ok(Column::Consent | Column::Answer(_)) => Err(Unclearable::Consent),
-            Ok(Column::Retention) => Err(Unclearable::Retention),
-            Ok(_) => Err(Unclearable::Address),
-            Err(_) => Err(Unclearable::NoName),
-        });
-        let fields: Arc<[_]> = fields.collect::<Result<_, _>>()?;
-        Ok((!fields.is_empty()).then_some(Self(fields)))
-    }
-
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|field| &**field)
-    }
-}
-
-/// Why a column's values cannot be taken away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unclearable {
-    #[error("consent is said, not blanked")]
-    Consent,
-    #[error("the day until which a person is kept can be changed, not blanked")]
-    Retention,
-    #[error("addresses and tokens say who a person is")]
-    Address,
-    #[error("names of fields are letters, digits and _, as in {{{{person.first_name}}}}")]
-    NoName,
-}
-
-impl Unclearable {
-    /// What to do instead.
-    pub fn fix(self) -> &'static str {
-        match self {
-            Self::Consent => "give the purpose, or -purpose for refused, in the column consent",
-            Self::Retention => "give another one in the column retention",
-            Self::Address => {
-                "a new one goes in its column; taking one away without a new one is not available in this version"
-            }
-            Self::NoName => "name a person field, such as city",
-        }
-    }
+    /// Why it is not stored: then only what it withdraws is.
+    refusal: Option<Refusal>,
 }
 
 impl Draft {
-    /// One of a list, in which there is more than values.
-    pub fn of_list(words: &Words) -> Self {
-        Self { words: Some(words.clone()), ..Self::default() }
+    pub fn reading(words: &Words) -> Self {
+        Self { words: words.clone(), ..Self::default() }
+    }
+
+    /// A row of which no cell can be told from another.
+    pub fn unreadable(cause: Cause) -> Self {
+        Self { refusal: Some(cause.into()), ..Self::default() }
     }
 
     /// What may be wrong about it.
@@ -166,7 +59,7 @@ impl Draft {
     /// # Errors
     /// [`Refusal`] naming the column and the cause.
     pub fn set(&mut self, column: &Column, value: &str) -> Result<(), Refusal> {
-        self.take(column, value).map_err(|cause| Refusal { column: Some(column.name().into()), cause })
+        self.take(column, value).map_err(|cause| Refusal::of(column.name(), cause))
     }
 
     /// Sets a column by its name.
@@ -177,16 +70,43 @@ impl Draft {
         self.set(&Column::named(name)?, value)
     }
 
-    /// The draft, if it can be somebody.
+    /// As [`Draft::set`], of a row: where the cell is refused the row is, and the next ones are read all the same, for what they withdraw.
+    pub fn read(&mut self, column: &Column, value: &str) {
+        if let Err(refusal) = self.set(column, value) {
+            self.refuse(refusal);
+        }
+    }
+
+    pub fn refuse(&mut self, refusal: Refusal) {
+        self.refusal.get_or_insert(refusal);
+    }
+
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
+    }
+
+    fn says_who(&self) -> bool {
+        self.email.is_some()
+            || self.phone.is_some()
+            || self.email_token.is_some()
+            || self.mobile_token.is_some()
+    }
+
+    /// Refused where it says nothing about who it is.
+    pub fn finished(mut self) -> Self {
+        if !self.says_who() {
+            self.refuse(Cause::NoAddress.into());
+        }
+        self
+    }
+
+    /// The draft, if it can be somebody, and nothing of it was refused.
     ///
     /// # Errors
     /// [`Cause::NoAddress`] when it says nothing about who it is.
     pub fn checked(self) -> Result<Self, Refusal> {
-        let identified = self.email.is_some()
-            || self.phone.is_some()
-            || self.email_token.is_some()
-            || self.mobile_token.is_some();
-        if identified { Ok(self) } else { Err(Cause::NoAddress.into()) }
+        let mut finished = self.finished();
+        finished.refusal.take().map_or(Ok(finished), Err)
     }
 
     /// The value for a field of the record, the two addresses included.
@@ -210,26 +130,24 @@ impl Draft {
 
     /// Whether what is known of this field goes.
     pub(super) fn clears(&self, name: &str) -> bool {
-        let is_named = |cleared: &Cleared| cleared.0.iter().any(|field| **field == *name);
-        self.cleared.as_ref().is_some_and(is_named) && self.field(name).is_none()
+        self.cleared.as_ref().is_some_and(|cleared| cleared.has(name)) && self.field(name).is_none()
     }
 
-    /// The draft, if its purposes are spelled as the configuration spells them: a refusal of a misspelled one would be lost.
-    ///
-    /// # Errors
-    /// [`Cause::NearPurpose`].
-    pub fn spelled(mut self, known: &Known) -> Result<Self, Refusal> {
-        for (purpose, _) in &self.consents {
-            match known.standing(purpose) {
-                Standing::Named => {}
-                Standing::Nobodys => _ = self.notices.insert(Notice::NobodysPurpose),
-                Standing::SlipOf(meant) => {
-                    let cause = Cause::NearPurpose(meant.into());
-                    return Err(Refusal { column: Some("consent".into()), cause });
-                }
+    /// Refused where its purposes are not spelled as the configuration spells them: a refusal of a misspelled one would be lost.
+    pub fn spelled(mut self, known: &Known) -> Self {
+        let (notices, refusal) = (&mut self.notices, &mut self.refusal);
+        self.consents.retain(|(purpose, _)| match known.standing(purpose) {
+            Standing::Named => true,
+            Standing::Nobodys => {
+                notices.insert(Notice::NobodysPurpose);
+                true
             }
-        }
-        Ok(self)
+            Standing::SlipOf(meant) => {
+                refusal.get_or_insert(Refusal::of("consent", Cause::NearPurpose(meant.into())));
+                false
+            }
+        });
+        self
     }
 
     /// What it says of purposes, about nobody in particular.
@@ -237,17 +155,30 @@ impl Draft {
         Self { consents: self.consents.clone(), ..Self::default() }
     }
 
+    /// What it refuses of purposes, about nobody in particular, where it does and says who it is about.
+    pub(super) fn withdrawal(&self) -> Option<Self> {
+        let refused = self.consents.iter().filter(|(_, said)| *said == Consent::Refused);
+        let withdrawal = Self { consents: refused.cloned().collect(), ..Self::default() };
+        (self.says_who() && !withdrawal.consents.is_empty()).then_some(withdrawal)
+    }
+
     fn take(&mut self, column: &Column, value: &str) -> Result<(), Cause> {
         let trimmed = value.trim();
-        if trimmed.is_empty() || self.words.as_ref().is_some_and(|words| words.is_empty_word(trimmed)) {
+        let signs = Signs::of(trimmed);
+        if trimmed.is_empty() || signs.has(Signs::NOT_ASCII) && value::is_unseen(trimmed) {
             return Ok(());
         }
-        if !matches!(column, Column::Consent | Column::Answer(_)) {
-            let looked = match &self.words {
-                Some(words) => words.look(trimmed),
-                None => value::broken(trimmed),
-            };
-            looked.map_err(Cause::NoValue)?;
+        match column {
+            Column::Field(name) if self.words.takes_as_is(name) => {
+                value::fit(trimmed, signs).map_err(Cause::NoValue)?;
+                return self.take_field(name, value, signs);
+            }
+            _ if self.words.is_empty_word(trimmed) => return Ok(()),
+            Column::Consent | Column::Answer(_) => {}
+            _ => self.words.look(trimmed, signs, column.name()).map_err(|cause| match column {
+                Column::Field(_) if cause.may_be_meant() => Cause::Unlikely(cause),
+                _ => Cause::NoValue(cause),
+            })?,
         }
         match column {
             Column::Email | Column::Phone if trimmed.starts_with('\'') => Err(Cause::TextMark),
@@ -259,7 +190,11 @@ impl Draft {
             Column::Consent => self.take_consent(trimmed),
             Column::Answer(purpose) => self.say(purpose, purpose::answer(trimmed).ok_or(Cause::NoAnswer)?),
             Column::Retention => put_once(&mut self.keep_until, day(trimmed).ok_or(Cause::Day)?),
-            Column::Field(name) => self.take_field(name, value),
+            Column::Field(name) => {
+                no_mark_of_a_sheet(trimmed, signs)?;
+                self.notices.extend(value::oddity(value, signs).filter(|_| self.words.of_list));
+                self.take_field(name, value, signs)
+            }
         }
     }
 
@@ -275,7 +210,7 @@ impl Draft {
         put_once(place, token)
     }
 
-    fn take_field(&mut self, name: &Arc<str>, value: &str) -> Result<(), Cause> {
+    fn take_field(&mut self, name: &Arc<str>, value: &str, signs: Signs) -> Result<(), Cause> {
         self.bytes += name.len() + value.len();
         if value.len() > FIELD_VALUE_BYTES_MAX {
             return Err(Cause::ValueLength);
@@ -283,16 +218,9 @@ impl Draft {
         if self.bytes > RECORD_BYTES_MAX || self.fields.len() >= FIELDS_MAX {
             return Err(Cause::RecordLength);
         }
-        if memchr::memchr(0, value.as_bytes()).is_some() {
+        if signs.has(Signs::CONTROL) && value.contains('\0') {
             return Err(Cause::Nul);
         }
-        if table::is_failed_formula(value.trim()) {
-            return Err(Cause::SheetError);
-        }
-        if value::is_marked_as_text(value.trim()) {
-            return Err(Cause::TextMark);
-        }
-        self.notices.extend(value::oddity(value).filter(|_| self.words.is_some()));
         if self.fields.iter().any(|(known, _)| known == name) {
             return Err(Cause::Twice);
         }
@@ -301,27 +229,49 @@ impl Draft {
     }
 
     fn take_consent(&mut self, value: &str) -> Result<(), Cause> {
+        let mut taken = Ok(());
         for word in value.split_ascii_whitespace() {
-            let (purpose, said) = match word.strip_prefix('-') {
-                Some(purpose) => (purpose, Consent::Refused),
-                None => (word, Consent::Given),
-            };
-            match () {
-                () if purpose::is_answer(purpose) => return Err(Cause::Answer),
-                () if !is_purpose(purpose) => return Err(Cause::Purpose),
-                () => self.say(purpose, said)?,
-            }
+            taken = taken.and(self.take_purpose(word));
         }
-        Ok(())
+        taken
     }
 
+    fn take_purpose(&mut self, word: &str) -> Result<(), Cause> {
+        let (purpose, said) = match word.strip_prefix('-') {
+            Some(purpose) => (purpose, Consent::Refused),
+            None => (word, Consent::Given),
+        };
+        match () {
+            () if is_purpose(purpose) => self.say(purpose, said),
+            () if purpose::is_answer(purpose) => Err(Cause::Answer),
+            () => Err(Cause::Purpose),
+        }
+    }
+
+    /// Of what is said both ways the refusal stays.
     fn say(&mut self, purpose: &str, said: Consent) -> Result<(), Cause> {
         match self.consent(purpose) {
             Consent::Unstated => self.consents.push((purpose::normal(purpose).into(), said)),
             stated if stated == said => {}
-            _ => return Err(Cause::Contradiction),
+            _ => {
+                let is_it = |(known, _): &&mut (Box<str>, Consent)| purpose::is_same(known, purpose);
+                self.consents.iter_mut().filter(is_it).for_each(|(_, said)| *said = Consent::Refused);
+                return Err(Cause::Contradiction);
+            }
         }
         Ok(())
+    }
+}
+
+/// # Errors
+/// What a spreadsheet has made of a value, or written in front of it.
+fn no_mark_of_a_sheet(trimmed: &str, signs: Signs) -> Result<(), Cause> {
+    match () {
+        () if (signs.has(Signs::HASH) || trimmed.starts_with('E')) && table::is_failed_formula(trimmed) => {
+            Err(Cause::SheetError)
+        }
+        () if signs.has(Signs::APOSTROPHE) && value::is_marked_as_text(trimmed) => Err(Cause::TextMark),
+        () => Ok(()),
     }
 }
 
@@ -358,16 +308,6 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_known_in_any_case_and_fields_keep_theirs() {
-        assert_eq!(Column::named("E-Mail"), Err(Cause::ColumnName));
-        assert_eq!(Column::named("EMAIL"), Ok(Column::Email));
-        assert_eq!(Column::named("First_Name").unwrap().name(), "First_Name");
-        for bad in ["", "1st", "first name", "vorname:", "שם", "{{x}}", "a.b", &"a".repeat(65)] {
-            assert_eq!(Column::named(bad), Err(Cause::ColumnName), "{bad}");
-        }
-    }
-
-    #[test]
     fn values_are_checked_and_the_refusal_names_the_column_only() {
         assert!(matches!(refusal("email", "dana@@example.test"), Cause::Email(_)));
         assert!(matches!(refusal("phone", "call me"), Cause::Phone(_)));
@@ -399,7 +339,8 @@ mod tests {
             Draft::default().set_named("first_name", fine).unwrap();
         }
         for none in ["NULL", "null", " NaN", "nan", "(null)", "\\N", "undefined", "[object Object]"] {
-            assert!(matches!(refusal("first_name", none), Cause::NoValue(_)), "{none}");
+            assert!(matches!(refusal("first_name", none), Cause::Unlikely(_)), "{none}");
+            assert!(matches!(refusal("email", none), Cause::NoValue(_)), "{none}");
         }
         for fine in ["Null", "Nan", "None", "Undefined Ltd", "NULL & Sons", "N"] {
             Draft::default().set_named("first_name", fine).unwrap();
@@ -408,7 +349,7 @@ mod tests {
         assert_eq!(refusal("consent", "service,marketing"), Cause::Purpose);
         assert_eq!(refusal("consent", "--service"), Cause::Purpose);
         assert_eq!(refusal("consent", "service -service"), Cause::Contradiction);
-        for bad in ["2030-02-30", "2030-1-1", "30-01-2030", "0000-00-00", "2030-01-0x", "2030-13-01"] {
+        for bad in ["2030-02-30", "2030-1-1", "30-01-2030", "0000-00-01", "2030-01-0x", "2030-13-01"] {
             assert_eq!(refusal("retention", bad), Cause::Day, "{bad}");
         }
         let text = Draft::default().set_named("email", "dana@@example.test").unwrap_err().to_string();
@@ -416,10 +357,47 @@ mod tests {
     }
 
     #[test]
+    fn b11_what_is_taken_as_it_is_is_no_less_safe() {
+        let as_is: Arc<[String]> = [String::from("code")].into();
+        let words = Words { as_is, of_list: true, empty: ["None".into()].into(), ..Words::default() };
+        for value in [
+            "None",
+            "{vip}",
+            "%vip%",
+            "[[vip]]",
+            "<<Sale>>",
+            "/a/${b}",
+            "JIRA ${PROJ-12}",
+            "#N/A",
+            "'0049",
+            "J%C3%B6rg",
+            "&amp;",
+        ] {
+            let mut draft = Draft::reading(&words);
+            draft.set_named("code", value).unwrap();
+            assert_eq!(draft.field("code"), Some(value));
+        }
+        for (value, cause) in [
+            ("a\u{1b}[31m", Cause::NoValue(value::NoValue::Escape)),
+            ("a\u{9b}b", Cause::NoValue(value::NoValue::Control)),
+            ("a\0b", Cause::Nul),
+        ] {
+            assert_eq!(Draft::reading(&words).set_named("code", value).unwrap_err().cause, cause);
+        }
+        let long = "a".repeat(FIELD_VALUE_BYTES_MAX + 1);
+        assert_eq!(Draft::reading(&words).set_named("code", &long).unwrap_err().cause, Cause::ValueLength);
+        let told = Draft::reading(&words).set_named("first_name", "{vip}").unwrap_err().to_string();
+        assert!(told.ends_with("; where it is right as it stands, add --as-is first_name"), "{told}");
+        let told = Draft::reading(&words).set_named("email", "{vip}").unwrap_err().to_string();
+        assert!(!told.contains("--as-is"), "{told}");
+    }
+
+    #[test]
     fn empty_values_are_absent_and_nothing_is_taken_twice() {
         let mut draft = Draft::default();
         draft.set_named("email", "  ").unwrap();
         draft.set_named("first_name", "").unwrap();
+        draft.set_named("first_name", "\u{200b}\u{feff} ").unwrap();
         assert_eq!(draft.field("first_name"), None);
         draft.set_named("email", "\u{a0}dana@example.test\u{202f} ").unwrap();
         assert_eq!(draft.field("email"), Some("dana@example.test"));

@@ -2,31 +2,35 @@
 //! good ones are kept.
 
 mod csv_rows;
+mod header_fault;
 mod naming;
 mod ndjson_rows;
 mod storage;
 mod tokens_out;
 
+pub use header_fault::HeaderFault;
 pub use tokens_out::{Amiss, TokensOut};
 
 use super::cause::Refusal;
-use super::draft::{Cleared, Column, Draft};
+use super::cleared::Cleared;
+use super::column::Column;
+use super::draft::Draft;
 use super::error::VaultError;
 use super::value::{Notice, Words};
-use super::writer::{AddressChange, Change, Put, Stored, Writer};
+use super::writer::{AddressChange, Change, Put, Rehearsal, Stored, Writer};
 use crate::nearest::did_you_mean;
 use crate::purpose::Known;
 use crate::table::{self, TableFault};
 use csv_rows::CsvRows;
-pub use naming::as_name;
 use naming::reads_like_consent;
+pub use naming::{as_name, reads_like_address};
 use ndjson_rows::NdjsonRows;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
-use storage::{Storage, Trial};
+use storage::Storage;
 use zeroize::Zeroizing;
 
 /// Longest row, in bytes.
@@ -57,7 +61,7 @@ impl Format {
     }
 }
 
-/// Counts of an import. `read` is the sum of the others.
+/// Counts of an import. `read` is the sum of the next four.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     pub read: u64,
@@ -65,6 +69,8 @@ pub struct Summary {
     pub updated: u64,
     pub unchanged: u64,
     pub failed: u64,
+    /// Rows among those that failed of which the consent that they withdraw is withdrawn.
+    pub withdrew: u64,
 }
 
 impl Summary {
@@ -79,7 +85,10 @@ impl Summary {
             Ok(Change::Created) => self.created += 1,
             Ok(Change::Updated) => self.updated += 1,
             Ok(Change::Unchanged) => self.unchanged += 1,
-            Err(_) => self.failed += 1,
+            Err(refusal) => {
+                self.failed += 1;
+                self.withdrew += u64::from(refusal.withdrew);
+            }
         }
     }
 }
@@ -116,16 +125,17 @@ pub enum ImportError {
     Table(#[from] TableFault),
     #[error("--clear: there is no field {name}, neither in the file nor of anybody in the vault{near}")]
     NoSuchField { name: String, near: String },
+    #[error("--as-is: there is no column {name} in the file{near}")]
+    NoSuchColumn { name: String, near: String },
     #[error("the list of tokens cannot be written: {}", .0.kind())]
     TokensOut(io::Error),
     #[error(transparent)]
     Vault(#[from] VaultError),
 }
 
-/// One row that could be read.
 pub(super) struct Row {
     pub line: u64,
-    pub draft: Result<Draft, Refusal>,
+    pub draft: Draft,
     pub matched: Option<Zeroizing<String>>,
 }
 
@@ -156,7 +166,7 @@ impl Options {
             cleared: None,
             consent_for: None,
             purposes: Known::default(),
-            words: Words::default(),
+            words: Words { of_list: true, ..Words::default() },
         }
     }
 
@@ -169,7 +179,7 @@ impl Options {
 }
 
 enum Rows<'a, R: Read> {
-    Csv(CsvRows<R>),
+    Csv(Box<CsvRows<R>>),
     Ndjson(NdjsonRows<'a, R>),
 }
 
@@ -203,37 +213,6 @@ impl<R: Read> Rows<'_, R> {
     }
 }
 
-/// What is wrong with a CSV header. Columns are told by position: a file without a header has a person there. Where one of
-/// them is named as an address or token is, it is a header, and what is written in it is told too.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum HeaderFault {
-    #[error("the file is empty; the first line names the columns")]
-    Empty,
-    #[error(
-        "column {0} is not a name; names are 1 to 64 letters, digits and _, not starting with a digit (is the \
-         first line missing that names the columns?)"
-    )]
-    Name(usize),
-    #[error(
-        "column {at} is {name:?}, which is not a name; names are 1 to 64 letters, digits and _, not starting with a digit"
-    )]
-    NotAName { at: usize, name: String, all: Option<Vec<String>> },
-    #[error(
-        "columns {first} and {second} both hold the {meant} by their names, and column {second} is {name:?}, which is not a name"
-    )]
-    Beside { first: usize, second: usize, name: String, meant: &'static str },
-    #[error("columns {0} and {1} have the same name")]
-    Twice(usize, usize),
-    #[error("columns {first} and {second} have the same name, {name}")]
-    NamedTwice { first: usize, second: usize, name: String },
-    #[error("there is no column email, phone or token (is the first line missing that names the columns?)")]
-    NoAddress,
-    #[error("there is no column email, phone or token; column {at} is {name:?}")]
-    LikeAddress { at: usize, name: String },
-    #[error("there is no column with the name that was asked for to tell the rows apart")]
-    NoMatchColumn,
-}
-
 /// Stores every good row of `input`.
 ///
 /// # Errors
@@ -247,18 +226,17 @@ pub fn import(
     store(Storage::Vault(writer), input, options, observer)
 }
 
-/// What [`import`] would come to, with nothing stored. Without a writer, as into a new vault. A person's second row may be told as a
-/// change where it says the same.
+/// What [`import`] would come to, with nothing stored.
 ///
 /// # Errors
 /// As [`import`].
 pub fn rehearse(
-    writer: Option<&mut Writer>,
+    rehearsal: Rehearsal,
     input: impl Read,
     options: &Options,
     observer: &mut dyn Observer,
 ) -> Result<Summary, ImportError> {
-    store(Storage::Trial(Trial::on(writer)), input, options, observer)
+    store(Storage::Nowhere(rehearsal), input, options, observer)
 }
 
 fn store(
@@ -268,9 +246,12 @@ fn store(
     observer: &mut dyn Observer,
 ) -> Result<Summary, ImportError> {
     let mut rows = match options.format {
-        Format::Csv => Rows::Csv(told_of_consent(CsvRows::open(input, options)?, observer)),
+        Format::Csv => Rows::Csv(Box::new(CsvRows::open(input, options)?)),
         Format::Ndjson => Rows::Ndjson(NdjsonRows::open(input, options)),
     };
+    if rows.are_all_named() {
+        check_as_is(&options.words.as_is, &rows.names())?;
+    }
     let mut unchecked = options.cleared.as_ref();
     let mut summary = Summary::default();
     let mut batch = Batch { drafts: Vec::new(), of: Vec::new(), from: 0, options };
@@ -290,24 +271,37 @@ fn store(
             observer.progress(rows.position(), &summary);
         }
     };
+    check_as_is(&options.words.as_is, &rows.names())?;
     if let Some(cleared) = unchecked {
         check_cleared(cleared, &rows.names(), &storage)?;
     }
     // The good rows before an unreadable place are kept.
     batch.store(&mut storage, &mut summary, observer)?;
     observer.progress(rows.position(), &summary);
+    tell_of_consent(&rows.names(), observer);
     storage.settle()?;
     ended.map(|()| summary)
 }
 
 /// Where one column says what people consent to, others may say what they like.
-fn told_of_consent<R: Read>(rows: CsvRows<R>, observer: &mut dyn Observer) -> CsvRows<R> {
-    let is_said = rows.columns().any(|column| matches!(column, Column::Consent | Column::Answer(_)));
-    let alike = |column: &&Column| matches!(column, Column::Field(name) if reads_like_consent(name));
-    for column in rows.columns().filter(|_| !is_said).filter(alike) {
-        observer.reads_like_consent(column.name());
+fn tell_of_consent(names: &BTreeSet<&str>, observer: &mut dyn Observer) {
+    let named = |name: &&&str| Column::named(name);
+    if names.iter().any(|name| named(&name).is_ok_and(|column| column.is_of_consent())) {
+        return;
     }
-    rows
+    let alike = |name: &&&str| matches!(named(name), Ok(Column::Field(_))) && reads_like_consent(name);
+    names.iter().filter(alike).for_each(|name| observer.reads_like_consent(name));
+}
+
+/// A column that is not there is a slip, and the one that was meant would go on being refused.
+fn check_as_is(columns: &[String], in_file: &BTreeSet<&str>) -> Result<(), ImportError> {
+    match columns.iter().find(|name| !in_file.contains(name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let near = did_you_mean(name, in_file.iter().copied());
+            Err(ImportError::NoSuchColumn { name: name.clone(), near })
+        }
+    }
 }
 
 /// A field that is nowhere is a slip, and would go on being known under its right name. Told before the first row is stored; in NDJSON,
@@ -339,23 +333,19 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     fn add(&mut self, row: Row, summary: &mut Summary, observer: &mut dyn Observer) {
-        match row.draft.and_then(|draft| self.judged(draft, row.line, observer)) {
-            Ok(draft) => {
+        let draft = row.draft.spelled(&self.options.purposes);
+        match draft.refusal().filter(|_| draft.withdrawal().is_none()) {
+            Some(refusal) => {
+                summary.count(&Err(refusal.clone()));
+                observer.refused(row.line, refusal);
+            }
+            None => {
+                let notices = draft.notices().filter(|_| draft.refusal().is_none());
+                notices.for_each(|notice| observer.noticed(row.line, notice));
                 self.drafts.push(draft.clearing(self.options.cleared.clone()));
                 self.of.push((row.line, row.matched));
             }
-            Err(refusal) => {
-                summary.read += 1;
-                summary.failed += 1;
-                observer.refused(row.line, &refusal);
-            }
         }
-    }
-
-    fn judged(&self, draft: Draft, line: u64, observer: &mut dyn Observer) -> Result<Draft, Refusal> {
-        let draft = draft.spelled(&self.options.purposes)?;
-        draft.notices().for_each(|notice| observer.noticed(line, notice));
-        Ok(draft)
     }
 
     fn store(

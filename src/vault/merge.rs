@@ -38,7 +38,7 @@ fn token_of(
     given: Option<&Token>,
     has_address: bool,
 ) -> Result<Option<Token>, Refusal> {
-    let refused = |cause| Err(Refusal { column: Some("token".into()), cause });
+    let refused = |cause| Err(Refusal::of("token", cause));
     match (known, given) {
         (Some(known), Some(given)) if known != given.as_str() => refused(Cause::OtherToken),
         (None, Some(_)) if !has_address => refused(Cause::TokenWithoutAddress),

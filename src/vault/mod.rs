@@ -6,6 +6,8 @@
 pub mod address;
 mod batch_index;
 mod cause;
+mod cleared;
+mod column;
 mod doubt;
 pub mod draft;
 mod envelope;
@@ -38,7 +40,9 @@ mod writer;
 mod tests;
 
 pub use cause::{Cause, Refusal};
-pub use draft::{Cleared, Column, Draft, Unclearable};
+pub use cleared::{Cleared, Unclearable};
+pub use column::Column;
+pub use draft::Draft;
 pub use error::{Damaged, DamagedPart, Trouble, VaultError, Withheld};
 pub use purposes::Surveyed;
 pub use reader::{Found, Reader};
@@ -46,7 +50,7 @@ pub use root_key::{BadRootKey, ROOT_KEY_BYTES, RootKey};
 pub use stats::Stats;
 pub use verify::Verified;
 pub use watch::Watch;
-pub use writer::{AddressChange, Change, Put, Stored, Writer};
+pub use writer::{AddressChange, Change, Put, Rehearsal, Stored, Writer};
 
 use crate::purpose::Known;
 use error::{io_error, store_error};

@@ -114,6 +114,21 @@ fn write_new(path: &Path, root: &RootKey, now: i64) -> rusqlite::Result<()> {
     let mut db = Connection::open_with_flags(path, flags())?;
     db.execute_batch("PRAGMA synchronous = OFF")?;
     db.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    fill_new(&mut db, root, now)?;
+    // Everything has to be in the one file that is linked.
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    db.close().map_err(|(_, error)| error)
+}
+
+/// A vault that goes with its connection, under a root key of its own: in memory, and in a file without a name where it is larger.
+pub fn scratch() -> rusqlite::Result<(Connection, VaultRow, Keyring)> {
+    let mut db = Connection::open("")?;
+    db.execute_batch(&format!("PRAGMA synchronous = OFF; PRAGMA cache_size = -{}", Use::Write.cache_kib()))?;
+    let (row, keys) = fill_new(&mut db, &RootKey::random(), 0)?;
+    Ok((db, row, keys))
+}
+
+fn fill_new(db: &mut Connection, root: &RootKey, now: i64) -> rusqlite::Result<(VaultRow, Keyring)> {
     let (vault, keys) = Keyring::create(root, now);
     let all = db.transaction()?;
     all.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -133,9 +148,7 @@ fn write_new(path: &Path, root: &RootKey, now: i64) -> rusqlite::Result<()> {
     let ring = Keyring::open(root, &vault, &keys).expect("the keys were made with this root key");
     roll::create(&all, &ring, FIRST_PERSON)?;
     all.commit()?;
-    // Everything has to be in the one file that is linked.
-    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    db.close().map_err(|(_, error)| error)
+    Ok((vault, ring))
 }
 
 /// A connection to a vault that is there, its format checked.

@@ -1,6 +1,9 @@
 //! What is no value though a cell holds it: what programs write where there is nothing, and what is left of a text that was read or
 //! written wrongly. People would be addressed by it.
 
+mod escaped;
+mod placeholder;
+
 use super::mojibake;
 use std::sync::Arc;
 
@@ -18,7 +21,9 @@ pub enum NoValue {
     Joined,
     #[error("what a script makes of an object where a text belongs ([object Object]); mend it there")]
     Object,
-    #[error("a placeholder instead of a value; fill it in, or leave the cell empty{}", AS_IT_STANDS)]
+    #[error("JSON where a text belongs (as in {{\"first\":\"Anna\"}}); write the text itself")]
+    Json,
+    #[error("a placeholder instead of a value; fill it in, or leave the cell empty")]
     Placeholder,
     #[error(
         "holds the sign U+FFFD, which stands for letters that were lost when the file was converted; make it anew as UTF-8"
@@ -27,23 +32,37 @@ pub enum NoValue {
     #[error("holds an escape sequence, as in ISO-2022-JP; save the file as UTF-8")]
     Escape,
     #[error(
-        "UTF-8 that was read in another encoding and saved again (as in J\u{c3}\u{b6}rg); make the file anew, as UTF-8 from end to end{}",
-        AS_IT_STANDS
+        "holds a control character (U+0080 to U+009F), as where a file was read in another encoding; make it anew, as UTF-8 from end to end"
+    )]
+    Control,
+    #[error(
+        "UTF-8 that was read in another encoding and saved again (as in J\u{c3}\u{b6}rg); make the file anew, as UTF-8 from end to end"
     )]
     Mojibake,
-    #[error("holds an HTML entity (as in J&ouml;rg); write the letter itself{}", AS_IT_STANDS)]
+    #[error("holds an HTML entity (as in J&ouml;rg); write the letter itself")]
     Entity,
+    #[error("holds letters as a program escapes them ({0}); write the letter itself")]
+    Escaped(&'static str),
 }
 
-const AS_IT_STANDS: &str = "; where it is right as it stands, import with --literal-word and this text";
+impl NoValue {
+    /// Whether a text that is right as it stands may look so. What is left of these two nobody has written.
+    pub fn may_be_meant(&self) -> bool {
+        !matches!(self, Self::Escape | Self::Control)
+    }
+}
 
-/// How the cells of a list are read.
+/// How values are read.
 #[derive(Debug, Clone, Default)]
 pub struct Words {
     /// Cells that are one of them are as if they were empty.
     pub empty: Arc<[String]>,
     /// Cells that are one of them are what they say.
     pub literal: Arc<[String]>,
+    /// Fields whose values are what they say.
+    pub as_is: Arc<[String]>,
+    /// They come from a list, in which there is more than values; else a person has typed them.
+    pub of_list: bool,
 }
 
 /// As programs write them where there is nothing: databases, pandas, JavaScript, HubSpot, Salesforce, pivot tables. Nobody is called so.
@@ -73,114 +92,195 @@ const NOBODYS: [&str; 21] = [
 /// In this case somebody is called so, or it is a word of a language; in a list it most likely means nothing all the same.
 const SOMEBODYS: [&str; 9] = ["Null", "NAN", "NA", "N/A", "n/a", "None", "none", "NONE", "nil"];
 
+/// MySQL's day where there is none.
+const NO_DAY: &str = "0000-00-00";
+
 impl Words {
     pub fn is_empty_word(&self, cell: &str) -> bool {
         self.empty.iter().any(|word| word.trim() == cell)
     }
 
+    pub fn takes_as_is(&self, field: &str) -> bool {
+        self.as_is.iter().any(|name| name == field)
+    }
+
     /// # Errors
-    /// What the cell holds in place of a value.
-    pub fn look(&self, cell: &str) -> Result<(), NoValue> {
-        if self.literal.iter().any(|word| word.trim() == cell) {
+    /// What the value holds in place of one.
+    pub fn look(&self, value: &str, signs: Signs, field: &str) -> Result<(), NoValue> {
+        if self.of_list && self.literal.iter().any(|word| word.trim() == value) {
             return Ok(());
         }
-        match one_of(&SOMEBODYS, cell) {
-            Some(word) => Err(NoValue::Word(word)),
-            None => broken(cell),
+        if let Some(word) = one_of(&SOMEBODYS, value).filter(|_| self.of_list) {
+            return Err(NoValue::Word(word));
         }
+        broken(value, signs, field)
+    }
+}
+
+/// What a text has to be looked at for, by the bytes in it: most have to be for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signs(u8);
+
+impl Signs {
+    pub const NOT_ASCII: Self = Self(1);
+    /// NUL and the escape of terminals.
+    pub const CONTROL: Self = Self(2);
+    /// What placeholders of programs begin with.
+    pub const BRACKET: Self = Self(4);
+    pub const AMPERSAND: Self = Self(8);
+    pub const BACKSLASH: Self = Self(16);
+    pub const APOSTROPHE: Self = Self(32);
+    pub const HASH: Self = Self(64);
+    pub const EQUALS: Self = Self(128);
+
+    const OF_BYTES: [u8; 256] = {
+        let mut signs = [0; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            signs[byte] = Self::of_byte(byte as u8).0;
+            byte += 1;
+        }
+        signs
+    };
+
+    const fn of_byte(byte: u8) -> Self {
+        match byte {
+            0x80.. => Self::NOT_ASCII,
+            0 | 0x1b => Self::CONTROL,
+            b'{' | b'*' | b'%' | b'[' | b'$' | b'<' => Self::BRACKET,
+            b'&' => Self::AMPERSAND,
+            b'\\' => Self::BACKSLASH,
+            b'\'' => Self::APOSTROPHE,
+            b'#' => Self::HASH,
+            b'=' => Self::EQUALS,
+            _ => Self(0),
+        }
+    }
+
+    pub fn of(text: &str) -> Self {
+        Self(text.bytes().fold(0, |signs, byte| signs | Self::OF_BYTES[usize::from(byte)]))
+    }
+
+    pub fn has(self, signs: Self) -> bool {
+        self.0 & signs.0 != 0
+    }
+
+    /// One byte decides, for what a long text is not read again.
+    fn is_plain(self) -> bool {
+        !self.has(Self(!Self::APOSTROPHE.0))
     }
 }
 
 /// # Errors
 /// What the text is that nobody can have meant, whoever wrote it.
-pub fn broken(text: &str) -> Result<(), NoValue> {
-    if let Some(word) = one_of(&NOBODYS, text) {
+fn broken(text: &str, signs: Signs, field: &str) -> Result<(), NoValue> {
+    if let Some(word) = one_of(&NOBODYS, text).or_else(|| no_day(text)) {
         return Err(NoValue::Word(word));
     }
-    if text.contains(' ') && text.split_whitespace().all(|word| NOBODYS.contains(&word) || word == "None") {
+    if may_begin_nobodys(text)
+        && text.contains(' ')
+        && text.split_whitespace().all(|word| NOBODYS.contains(&word) || word == "None")
+    {
         return Err(NoValue::Joined);
     }
-    let holds = |signs: &[u8]| text.bytes().any(|byte| signs.contains(&byte));
     match () {
-        () if text.is_ascii() && !holds(b"&{*%[$<\x1b") => Ok(()),
+        () if signs.is_plain() => Ok(()),
         () if text.starts_with("[object ") && text.ends_with(']') => Err(NoValue::Object),
+        () if signs.has(Signs::CONTROL) && text.contains('\u{1b}') => Err(NoValue::Escape),
+        () if placeholder::is_in(text, signs) => Err(NoValue::Placeholder),
+        () if signs.has(Signs::BRACKET) && is_name_of_text(field) && escaped::is_json(text) => {
+            Err(NoValue::Json)
+        }
+        () if signs.has(Signs::AMPERSAND) && escaped::holds_entity(text) => Err(NoValue::Entity),
+        () => match escaped::escapes_in(text, signs, field) {
+            Some(escape) => Err(NoValue::Escaped(escape)),
+            None if signs.has(Signs::NOT_ASCII) => misread(text),
+            None => Ok(()),
+        },
+    }
+}
+
+fn misread(text: &str) -> Result<(), NoValue> {
+    match () {
         () if text.contains('\u{fffd}') => Err(NoValue::Lost),
-        () if text.contains('\u{1b}') => Err(NoValue::Escape),
-        () if holds(b"{*%[$<") && holds_placeholder(text) => Err(NoValue::Placeholder),
-        () if holds(b"&") && holds_entity(text) => Err(NoValue::Entity),
         () if mojibake::is_in(text) => Err(NoValue::Mojibake),
+        () => fit(text, Signs::NOT_ASCII),
+    }
+}
+
+/// # Errors
+/// What no value holds, whatever it is meant to be.
+pub fn fit(text: &str, signs: Signs) -> Result<(), NoValue> {
+    let is_c1 = |c: char| ('\u{80}'..='\u{9f}').contains(&c);
+    match () {
+        () if signs.has(Signs::CONTROL) && text.contains('\u{1b}') => Err(NoValue::Escape),
+        () if signs.has(Signs::NOT_ASCII) && text.contains(is_c1) => Err(NoValue::Control),
         () => Ok(()),
     }
 }
 
 /// Each cell is compared with each of them: by its first letter, which is another one nearly always.
 fn one_of(words: &[&'static str], text: &str) -> Option<&'static str> {
-    let first = text.bytes().next()?;
+    let first = text.bytes().next().filter(|_| may_begin_nobodys(text))?;
     words.iter().find(|word| word.as_bytes()[0] == first && **word == text).copied()
 }
 
-/// As Windows and its databases write it: `{` 8 digits, three times 4, and 12, with hyphens between, `}`.
-fn is_guid(text: &str) -> bool {
-    let inner = text.strip_prefix('{').and_then(|behind| behind.strip_suffix('}'));
-    inner.is_some_and(|inner| {
-        let groups = inner.split('-').map(|group| {
-            let is_hex = group.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if is_hex { group.len() } else { 0 }
-        });
-        groups.eq([8, 4, 4, 4, 12])
+fn may_begin_nobodys(text: &str) -> bool {
+    text.starts_with(['N', 'n', '[', '(', '<', '\\', 'u', 'U'])
+}
+
+fn no_day(text: &str) -> Option<&'static str> {
+    let behind = text.strip_prefix(NO_DAY)?;
+    let is_time = |c: char| "0: T.".contains(c);
+    behind.chars().all(is_time).then_some(NO_DAY)
+}
+
+/// Whether nothing of the text is seen: it would blank a name without a word.
+pub fn is_unseen(text: &str) -> bool {
+    text.chars().all(|c| {
+        c.is_whitespace()
+            || matches!(c,
+                '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}')
     })
 }
 
-fn holds_placeholder(text: &str) -> bool {
-    const WITHIN: [(&str, &str); 6] =
-        [("{{", "}}"), ("*|", "|*"), ("%%", "%%"), ("[[", "]]"), ("{!", "}"), ("${", "}")];
-    /// Within a text they may be what somebody has written.
-    const WHOLE: [(&str, &str); 3] = [("{", "}"), ("%", "%"), ("<<", ">>")];
-    let is_name = |name: &str| {
-        let is_of_name = |c: char| c.is_alphanumeric() || " _.-:#/|".contains(c);
-        let begins = name.trim_start_matches(['#', '/', ' ']).starts_with(char::is_alphabetic);
-        begins && name.chars().count() <= 64 && name.chars().all(is_of_name)
-    };
-    let is_whole = WHOLE.into_iter().any(|(open, close)| {
-        let name = text.strip_prefix(open).and_then(|behind| behind.strip_suffix(close));
-        name.is_some_and(is_name)
-    });
-    is_whole && !is_guid(text)
-        || WITHIN.into_iter().any(|(open, close)| {
-            let behind = text.split_once(open).and_then(|(_, behind)| behind.split_once(close));
-            // `5%% to 10%%` is what somebody has written.
-            behind.is_some_and(|(name, _)| is_name(name) && !(open == "%%" && name.starts_with(' ')))
-        })
-}
-
-#[rustfmt::skip]
-const ENTITIES: [&str; 26] = [
-    "amp", "lt", "gt", "quot", "apos", "nbsp", "szlig", "aelig", "oelig", "euro", "ndash", "mdash", "hellip", "laquo", "raquo", "lsquo", "rsquo",
-    "ldquo", "rdquo", "bdquo", "copy", "reg", "trade", "shy", "thorn", "eth",
-];
-const ACCENTS: [&str; 9] = ["uml", "acute", "grave", "circ", "tilde", "cedil", "ring", "slash", "caron"];
-
-fn holds_entity(text: &str) -> bool {
-    text.split('&').skip(1).filter_map(|behind| behind.split_once(';')).any(|(name, _)| is_entity(name))
-}
-
-fn is_entity(name: &str) -> bool {
-    if let Some(number) = name.strip_prefix('#') {
-        let is_digits = |digits: &str, radix| {
-            (1..=7).contains(&digits.len()) && digits.chars().all(|c| c.is_digit(radix))
-        };
-        return match number.strip_prefix(['x', 'X']) {
-            Some(digits) => is_digits(digits, 16),
-            None => is_digits(number, 10),
-        };
-    }
-    let lower = name.to_ascii_lowercase();
-    let is_accented = ACCENTS.iter().any(|accent| {
-        lower
-            .strip_suffix(accent)
-            .is_some_and(|letter| letter.len() == 1 && letter.as_bytes()[0].is_ascii_alphabetic())
-    });
-    is_accented || ENTITIES.contains(&lower.as_str())
+/// Whether a field is one that people are called or addressed by, in which a structure has no place.
+fn is_name_of_text(field: &str) -> bool {
+    const PARTS: [&str; 27] = [
+        "name",
+        "nom",
+        "nome",
+        "nombre",
+        "apellido",
+        "voornaam",
+        "achternaam",
+        "imie",
+        "nazwisko",
+        "anrede",
+        "titel",
+        "title",
+        "salutation",
+        "greeting",
+        "city",
+        "town",
+        "ville",
+        "stadt",
+        "ort",
+        "ciudad",
+        "street",
+        "strasse",
+        "rue",
+        "company",
+        "firma",
+        "country",
+        "land",
+    ];
+    let words = field.split('_').map(str::to_ascii_lowercase);
+    words
+        .into_iter()
+        .any(|word| PARTS.iter().any(|part| *part == word || part.len() > 3 && word.contains(part)))
 }
 
 /// What is taken and may be a mistake nevertheless.
@@ -204,10 +304,15 @@ pub fn is_marked_as_text(value: &str) -> bool {
 }
 
 /// What is odd about a value.
-pub fn oddity(value: &str) -> Option<Notice> {
+pub fn oddity(value: &str, signs: Signs) -> Option<Notice> {
+    let marks = ["\\n", "\\t", "\\r"];
     match () {
-        () if value.trim_start().starts_with('\'') => Some(Notice::Apostrophe),
-        () if ["\\n", "\\t", "\\r"].iter().any(|mark| value.contains(mark)) => Some(Notice::Backslash),
+        () if signs.has(Signs::APOSTROPHE) && value.trim_start().starts_with('\'') => {
+            Some(Notice::Apostrophe)
+        }
+        () if signs.has(Signs::BACKSLASH) && marks.iter().any(|mark| value.contains(mark)) => {
+            Some(Notice::Backslash)
+        }
         () => None,
     }
 }
@@ -216,8 +321,12 @@ pub fn oddity(value: &str) -> Option<Notice> {
 mod tests {
     use super::*;
 
+    fn told_in(field: &str, cell: &str) -> Option<NoValue> {
+        Words { of_list: true, ..Words::default() }.look(cell, Signs::of(cell), field).err()
+    }
+
     fn told(cell: &str) -> Option<NoValue> {
-        Words::default().look(cell).err()
+        told_in("note", cell)
     }
 
     #[test]
@@ -241,10 +350,11 @@ mod tests {
         for name in ["Nan", "Noneth", "Nulla", "Nil", "Na", "N", "-", "NULL Anna", "undefined behaviour"] {
             assert_eq!(told(name), None, "{name}");
         }
-        let words = Words { empty: [String::from("-")].into(), literal: [String::from("Null")].into() };
+        let (empty, literal) = ([String::from("-")].into(), [String::from("Null")].into());
+        let words = Words { empty, literal, of_list: true, ..Words::default() };
         assert!(words.is_empty_word("-") && !words.is_empty_word("NULL"));
-        assert_eq!(words.look("Null"), Ok(()));
-        assert_eq!(words.look("NULL"), Err(NoValue::Word("NULL")));
+        let look = |word: &str| words.look(word, Signs::of(word), "last_name");
+        assert_eq!((look("Null"), look("NULL")), (Ok(()), Err(NoValue::Word("NULL"))));
     }
 
     #[test]
@@ -265,8 +375,78 @@ mod tests {
         for name in ["'t Hart", "'Abd al-Rahman", "'47 Brand", "'68", "'", "''", "'-", "O'Neil", "'N Sync"] {
             assert!(!is_marked_as_text(name), "{name}");
         }
+        let oddity = |value| oddity(value, Signs::of(value));
         assert_eq!(oddity("'t Hart"), Some(Notice::Apostrophe));
         assert_eq!((oddity("A\\nB"), oddity("A\\B")), (Some(Notice::Backslash), None));
+    }
+
+    #[test]
+    fn b11_what_is_written_for_other_programs_is_no_value() {
+        for (cell, cause) in [
+            ("=?utf-8?Q?J=C3=B6rg?=", NoValue::Escaped("=?utf-8?Q?J=C3=B6rg?=")),
+            ("=?ISO-8859-1?b?SvZyZw==?= Roth", NoValue::Escaped("=?utf-8?Q?J=C3=B6rg?=")),
+            ("J\\u00f6rg", NoValue::Escaped("J\\u00f6rg")),
+            ("O\\u0027Neil", NoValue::Escaped("J\\u00f6rg")),
+            ("J%C3%B6rg", NoValue::Escaped("J%C3%B6rg")),
+            ("%D7%A9%D7%9C%D7%95%D7%9D", NoValue::Escaped("J%C3%B6rg")),
+            ("{\"a\":1}", NoValue::Json),
+            ("[1,2]", NoValue::Json),
+            ("[\"Anna\"]", NoValue::Json),
+            ("{'first': 'Anna'}", NoValue::Json),
+            ("{% firstname %}", NoValue::Placeholder),
+            ("<%= user.name %>", NoValue::Placeholder),
+            ("«Vorname»", NoValue::Placeholder),
+            ("<First Name>", NoValue::Placeholder),
+            ("[LAST_NAME]", NoValue::Placeholder),
+            ("0000-00-00", NoValue::Word("0000-00-00")),
+            ("0000-00-00 00:00:00", NoValue::Word("0000-00-00")),
+            ("An\u{85}na", NoValue::Control),
+            ("\u{8a}imon", NoValue::Control),
+        ] {
+            assert_eq!(told_in("first_name", cell), Some(cause), "{cell}");
+        }
+        for fine in [
+            "C:\\users\\unity",
+            "\\u00zz",
+            "100%",
+            "5%C",
+            "100%C3",
+            "=?",
+            "a=?b?c",
+            "[1]st",
+            "{}",
+            "<Anna>",
+            "«Газпром»",
+            "[sic]",
+            "1970-01-01",
+            "0000-00-00x",
+            "{1} % x",
+            "a <% b",
+            "#1",
+            "$name",
+            "@name",
+        ] {
+            assert_eq!(told_in("first_name", fine), None, "{fine}");
+        }
+        // Where they belong they are values.
+        for (field, fine) in [
+            ("preferences", "{\"a\":1}"),
+            ("tags", "[1,2]"),
+            ("url", "J%C3%B6rg"),
+            ("note", "https://x.test/J%C3%B6rg"),
+        ] {
+            assert_eq!(told_in(field, fine), None, "{field}");
+        }
+    }
+
+    #[test]
+    fn b11_what_nobody_sees_is_nothing() {
+        for unseen in ["\u{200b}", "\u{feff}\u{a0}", "\u{200e}\u{202c}", "\u{3164}", "\u{2800} \u{ad}"] {
+            assert!(is_unseen(unseen), "{}", unseen.escape_unicode());
+        }
+        for seen in ["\u{200b}a", "\u{301}", "-", "\u{2709}\u{fe0f}"] {
+            assert!(!is_unseen(seen), "{}", seen.escape_unicode());
+        }
     }
 
     #[test]

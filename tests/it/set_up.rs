@@ -375,8 +375,8 @@ fn fill_vault(config: &Config, rows: Vec<Vec<(&'static str, String)>>) -> Result
     let draft = |row: &Vec<(&'static str, String)>| {
         // What looks like a placeholder is what somebody is called.
         let words =
-            Words { literal: row.iter().map(|(_, value)| value.clone()).collect(), ..Words::default() };
-        let mut draft = Draft::of_list(&words);
+            Words { as_is: row.iter().map(|(column, _)| column.to_string()).collect(), ..Words::default() };
+        let mut draft = Draft::reading(&words);
         row.iter().for_each(|(column, value)| draft.set_named(column, value).unwrap());
         draft.checked().unwrap()
     };

@@ -1,5 +1,6 @@
 //! `vault import FILE`, and the rows that `vault put -` takes from standard input.
 
+mod refusals;
 mod report;
 
 pub use report::told_of;
@@ -10,14 +11,15 @@ use crate::cli::progress;
 use crate::cli::{CliError, Exit};
 use crate::purpose::{Known, Standing, is_purpose};
 use crate::table::Form;
-use crate::vault::import::{Format, Options, TokensOut, import as import_rows, rehearse};
+use crate::vault::import::{Format, Options, TokensOut, import as import_rows, reads_like_address, rehearse};
 use crate::vault::value::Words;
-use crate::vault::{AddressChange, Cleared, Settings, Unclearable, Vault};
+use crate::vault::{AddressChange, Cleared, Column, Rehearsal, Settings, Unclearable, Vault};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
+use refusals::{ALIKE_MAX, Refusals};
 use report::{Report, Told};
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -53,15 +55,19 @@ pub struct ImportArgs {
     /// Cells that hold this text, such as Null, are what they say, though programs write it where there is no value; may be repeated.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     literal_word: Vec<String>,
+    /// Take the values of this column as they are, such as None in allergies or {{vip}} in a code; may be repeated. Without it, what
+    /// programs leave in place of a value is refused.
+    #[arg(long, value_name = "COLUMN")]
+    as_is: Vec<String>,
     /// Let a row that names a known token give it another address.
     #[arg(long)]
     change_addresses: bool,
     /// Read and check the file, and count what would be new, changed and refused, and store nothing.
     #[arg(long, conflicts_with = "tokens_out")]
     dry_run: bool,
-    /// Most refused rows to list one by one.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    errors_max: usize,
+    /// Refused rows to list one by one. Without it a hundred, of rows that are alike only the first three; with --json a hundred.
+    #[arg(long, value_name = "N")]
+    errors_max: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -84,7 +90,7 @@ pub fn import(
         match_column: match_column(args.tokens_with.as_deref())?,
         consent_for: consent_for(args.consent_for.as_deref(), &purposes)?,
         purposes,
-        words: Words { empty: args.empty_word.clone().into(), literal: args.literal_word.clone().into() },
+        words: words_of(&args)?,
         address_change: if args.change_addresses { AddressChange::Allowed } else { AddressChange::Refused },
         cleared: Cleared::of(&args.clear).map_err(unclearable)?,
     };
@@ -92,23 +98,54 @@ pub fn import(
         return Err(older_format());
     }
     let (mut input, bytes) = open_input(&args.file, &mut *streams.input)?;
-    let mut writer = match args.dry_run && !Vault::is_in(&settings.dir) {
-        true => None,
-        false => Some(writer(settings, streams.errors)?),
-    };
     let told = match &args.tokens_out {
         Some(path) => Told::List(Box::new(create_list(path, &options)?)),
         None if args.dry_run => Told::Rehearsal,
         None => Told::Nowhere,
     };
-    let mut report = Report::new(args.errors_max, told, progress_bar(bytes));
-    let outcome = match &mut writer {
-        Some(writer) if !args.dry_run => import_rows(writer, &mut input, &options, &mut report),
-        writer => rehearse(writer.as_mut(), &mut input, &options, &mut report),
+    let refusals = refusals(args.errors_max, show);
+    let mut report = Report::new(refusals, told, progress_bar(bytes));
+    let outcome = match args.dry_run {
+        false => import_rows(&mut writer(settings, streams.errors)?, &mut input, &options, &mut report),
+        true => rehearse(rehearsal(settings, streams.errors)?, &mut input, &options, &mut report),
     };
     drop(input);
     report.warn(&options.purposes, streams.errors);
     report.finish(outcome, show, streams)
+}
+
+fn refusals(errors_max: Option<usize>, show: Show) -> Refusals {
+    const LISTED_MAX: usize = 100;
+    let alike_max = if errors_max.is_some() || show.json { usize::MAX } else { ALIKE_MAX };
+    Refusals::new(errors_max.unwrap_or(LISTED_MAX), alike_max)
+}
+
+fn rehearsal(settings: &Settings, errors: &mut dyn Write) -> Result<Rehearsal, CliError> {
+    Ok(match Vault::is_in(&settings.dir) {
+        true => Rehearsal::on(writer(settings, errors)?)?,
+        false => Rehearsal::without_vault()?,
+    })
+}
+
+fn words_of(args: &ImportArgs) -> Result<Words, CliError> {
+    Ok(Words {
+        empty: args.empty_word.clone().into(),
+        literal: args.literal_word.clone().into(),
+        as_is: fields_as_is(&args.as_is)?,
+        of_list: true,
+    })
+}
+
+/// What is mailed to, and what keeps somebody from being mailed, is looked at whatever it holds.
+pub fn fields_as_is(names: &[String]) -> Result<Arc<[String]>, CliError> {
+    match names.iter().find(|name| !matches!(Column::named(name), Ok(Column::Field(_)))) {
+        None => Ok(names.into()),
+        Some(_) => Err(CliError::new(
+            Exit::Usage,
+            "--as-is: only the fields of a person can be taken as they are, not addresses, tokens, consent or retention",
+        )
+        .fix("name a person field, such as allergies")),
+    }
 }
 
 fn consent_for(purpose: Option<&str>, known: &Known) -> Result<Option<Arc<str>>, CliError> {
@@ -143,14 +180,18 @@ fn create_list(path: &Path, options: &Options) -> Result<TokensOut, CliError> {
 
 /// `vault put -`: each line's tokens are printed as soon as they are stored.
 pub fn put_lines(
+    as_is: &[String],
     settings: &Settings,
     purposes: Known,
     show: Show,
     streams: &mut Streams<'_>,
 ) -> Result<Exit, CliError> {
-    let options = Options { address_change: AddressChange::Allowed, purposes, ..Options::of(Format::Ndjson) };
+    let options = Options::of(Format::Ndjson);
+    let words = Words { as_is: fields_as_is(as_is)?, ..options.words };
+    let options = Options { address_change: AddressChange::Allowed, purposes, words, ..options };
     let mut writer = writer(settings, streams.errors)?;
-    let mut report = Report::new(usize::MAX, Told::Lines(show, &mut *streams.output), None);
+    let refusals = Refusals::new(usize::MAX, usize::MAX);
+    let mut report = Report::new(refusals, Told::Lines(show, &mut *streams.output), None);
     let outcome = import_rows(&mut writer, &mut *streams.input, &options, &mut report);
     report.warn(&options.purposes, streams.errors);
     report.end_lines(outcome, streams.errors)
@@ -185,7 +226,7 @@ fn is_packed(file: &Path) -> bool {
 /// The list of tokens lies in the clear, so it never holds what it is meant to replace.
 fn match_column(name: Option<&str>) -> Result<Option<String>, CliError> {
     match name {
-        Some(name) if ["email", "phone"].iter().any(|address| name.eq_ignore_ascii_case(address)) => {
+        Some(name) if reads_like_address(name) => {
             Err(CliError::new(Exit::Usage, "the list of tokens never holds addresses or phone numbers")
                 .fix("name another column with --tokens-with, such as a customer number"))
         }

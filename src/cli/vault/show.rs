@@ -134,7 +134,8 @@ impl Show {
         let errors: Vec<_> = listed
             .iter()
             .map(|(line, refusal)| {
-                json!({"line": line, "column": refusal.column, "cause": refusal.cause.to_string()})
+                let (column, cause) = (&refusal.column, refusal.cause.to_string());
+                json!({"line": line, "column": column, "cause": cause, "withdrew": refusal.withdrew})
             })
             .collect();
         let mut value = json!(summary);
@@ -145,6 +146,7 @@ impl Show {
             ("updated", summary.updated.to_string()),
             ("unchanged", summary.unchanged.to_string()),
             ("failed", summary.failed.to_string()),
+            ("withdrew", if summary.withdrew > 0 { summary.withdrew.to_string() } else { String::new() }),
         ];
         self.print(&value, &rows, out)
     }

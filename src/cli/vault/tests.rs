@@ -6,6 +6,8 @@ use clap::Parser;
 use std::fs;
 use std::path::PathBuf;
 
+mod refused;
+
 #[derive(Parser)]
 struct Line {
     #[command(flatten)]

@@ -5,7 +5,8 @@ use super::{HeaderFault, ImportError, Options, ROW_BYTES_MAX, Row};
 use crate::table::{Cells, Key, RowFlaw, Table, TableFault};
 use crate::vault::address::{Phone, PhoneFault};
 use crate::vault::cause::{Cause, Refusal};
-use crate::vault::draft::{Column, Draft};
+use crate::vault::column::Column;
+use crate::vault::draft::Draft;
 use crate::vault::value::Words;
 use std::io::Read;
 use zeroize::Zeroizing;
@@ -54,9 +55,10 @@ impl<R: Read> CsvRows<R> {
                 Row { line, draft: draft(&self.columns, &self.words, cells), matched }
             }
             Err(RowFlaw::ColumnCount { found, expected }) => {
-                Row { line, draft: Err(Cause::ColumnCount { found, expected }.into()), matched: None }
+                let draft = Draft::unreadable(Cause::ColumnCount { found, expected });
+                Row { line, draft, matched: None }
             }
-            Err(flaw) => Row { line, draft: Err(Cause::Row(flaw).into()), matched: None },
+            Err(flaw) => Row { line, draft: Draft::unreadable(Cause::Row(flaw)), matched: None },
         }))
     }
 }
@@ -85,14 +87,15 @@ fn is_like_phone(cell: &[u8]) -> bool {
     matches!(parsed, Ok(Ok(_) | Err(PhoneFault::Fraction | PhoneFault::Shortened)))
 }
 
-fn draft(columns: &[Column], words: &Words, cells: Cells<'_>) -> Result<Draft, Refusal> {
-    let mut draft = Draft::of_list(words);
+fn draft(columns: &[Column], words: &Words, cells: Cells<'_>) -> Draft {
+    let mut draft = Draft::reading(words);
     for (column, value) in columns.iter().zip(cells.iter()) {
-        let value = std::str::from_utf8(value)
-            .map_err(|_| Refusal { column: Some(column.name().into()), cause: Cause::Utf8 })?;
-        draft.set(column, value)?;
+        match std::str::from_utf8(value) {
+            Ok(value) => draft.read(column, value),
+            Err(_) => draft.refuse(Refusal::of(column.name(), Cause::Utf8)),
+        }
     }
-    draft.checked()
+    draft.finished()
 }
 
 fn matched(cells: Cells<'_>, at: usize) -> Option<Zeroizing<String>> {

@@ -1,11 +1,11 @@
 //! What columns are called in lists of other programs, and what they would be called here.
 
-use crate::vault::draft::Column;
+use crate::vault::column::Column;
 use std::collections::BTreeSet;
 
 /// What the column of addresses is called in lists of other programs: it means what the name given means here.
 pub fn meant_for_address(name: &str) -> Option<&'static str> {
-    const EMAIL: [&str; 17] = [
+    const EMAIL: [&str; 18] = [
         "email",
         "emailaddress",
         "emailaddr",
@@ -19,6 +19,7 @@ pub fn meant_for_address(name: &str) -> Option<&'static str> {
         "correo",
         "correoelectronico",
         "subscriberemail",
+        "email2",
         "email1value",
         "emailaddress1",
         "primaryemail",
@@ -67,31 +68,77 @@ pub fn better_names(header: &[String]) -> Option<Vec<String>> {
     (odd > 1 && different.len() == names.len()).then_some(names)
 }
 
+#[rustfmt::skip]
+const PARTS_OF_CONSENT: [&str; 32] = [
+    "optin", "optout", "optedin", "optedout", "consent", "unsubscribed", "subscribed", "blacklist", "blocklist", "donotcontact", "donotemail",
+    "donotmail", "donotbulk", "donotsend", "marketingstatus", "marketingcontactstatus", "subscriptionstatus", "acceptsemail", "acceptssms",
+    "acceptsmarketing", "suppress", "einwilligung", "werbesperre", "mailsperre", "widerspruch", "consentement", "consentimiento", "consenso",
+    "toestemming", "desinscrit", "desabonne", "zgoda",
+];
+/// Last words of names that tell when, where or how it was said.
+#[rustfmt::skip]
+const ASIDES: [&str; 27] = [
+    "time", "date", "at", "on", "ip", "source", "reason", "by", "url", "timestamp", "ts", "method", "text", "version", "id", "page", "form", "title",
+    "campaign", "link", "language", "datum", "zeit", "uhrzeit", "quelle", "grund", "history",
+];
+/// In lists of those who are gone.
+const OF_THE_GONE: [&str; 5] =
+    ["unsubtime", "unsubreason", "unsubcampaigntitle", "cleantime", "cleancampaigntitle"];
+
 /// Whether it is one of those in which programs say who must not be mailed, or may be: `HasOptedOutOfEmail`, `EMAIL_BLACKLIST`,
-/// `email_marketing_consent`; not when or where that was said.
+/// `accepts_email_marketing`, `UNSUB_TIME`.
 pub fn reads_like_consent(name: &str) -> bool {
-    const PARTS: [&str; 15] = [
-        "optin",
-        "optout",
-        "optedin",
-        "optedout",
-        "consent",
-        "unsubscribed",
-        "subscribed",
-        "blacklist",
-        "blocklist",
-        "donotcontact",
-        "donotemail",
-        "donotmail",
-        "marketingstatus",
-        "marketingcontactstatus",
-        "einwilligung",
+    let words = words(name);
+    let whole = words.concat();
+    let last = words.last().map_or("", String::as_str);
+    let is_newsletter = last == "newsletter" && words.first().is_none_or(|first| first != "last");
+    OF_THE_GONE.contains(&whole.as_str())
+        || !ASIDES.contains(&last)
+            && (is_newsletter || PARTS_OF_CONSENT.iter().any(|part| whole.contains(part)))
+}
+
+/// Whether a column of that name most likely holds addresses or numbers of phones.
+pub fn reads_like_address(name: &str) -> bool {
+    const WORDS: [&str; 16] = [
+        "email",
+        "emails",
+        "mail",
+        "phone",
+        "mobile",
+        "telephone",
+        "telefon",
+        "tel",
+        "handy",
+        "cell",
+        "cellphone",
+        "msisdn",
+        "whatsapp",
+        "fax",
+        "rufnummer",
+        "telefonnummer",
     ];
-    const ASIDES: [&str; 9] = ["time", "date", "at", "on", "ip", "source", "reason", "by", "url"];
-    let words: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-    let word = words.to_ascii_lowercase();
-    let last = name.rsplit('_').next().unwrap_or_default().to_ascii_lowercase();
-    PARTS.iter().any(|part| word.contains(part)) && !ASIDES.contains(&last.as_str())
+    let words = words(name);
+    let is_id = words.last().is_some_and(|last| last == "id");
+    meant_for_address(name).is_some() || !is_id && words.iter().any(|word| WORDS.contains(&word.as_str()))
+}
+
+/// The words of a name, in small letters: `has_opted_out` has three, `hasOptedOut` too, and `OPTIN_IP` two.
+fn words(name: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut before = '_';
+    for c in name.chars() {
+        let begins = !before.is_ascii_alphanumeric() || before.is_ascii_lowercase() && c.is_ascii_uppercase();
+        if c.is_ascii_alphanumeric() {
+            if begins {
+                words.push(String::new());
+            }
+            if let Some(word) = words.last_mut() {
+                word.push(c.to_ascii_lowercase());
+            }
+        }
+        before = c;
+    }
+    words
 }
 
 #[cfg(test)]
@@ -102,26 +149,89 @@ mod tests {
     fn b11_columns_that_say_who_may_be_mailed_are_known() {
         for name in [
             "HasOptedOutOfEmail",
+            "HasOptedOutOfFax",
             "EMAIL_BLACKLIST",
+            "SMS_BLACKLISTED",
             "email_marketing_consent",
+            "sms_marketing_consent",
             "Unsubscribed",
             "opt_in",
+            "OPT_IN",
             "do_not_contact",
             "marketing_contact_status",
+            "accepts_email_marketing",
+            "accepts_sms_marketing",
+            "AcceptsMarketing",
+            "donotbulkemail",
+            "donotemail",
+            "donotbulkpostalmail",
+            "donotsendmm",
+            "hs_email_optout",
+            "hs_email_optout_8675309",
+            "unsubscribed_from_all_email",
+            "opted_out_of_email_marketing_information",
+            "Newsletter",
+            "weekly_newsletter",
+            "Werbeeinwilligung",
+            "werbesperre",
+            "email_suppressions",
+            "UNSUB_TIME",
+            "CLEAN_TIME",
+            "consentement_marketing",
+            "double_opt_in",
         ] {
             assert!(reads_like_consent(name), "{name}");
         }
         for name in [
             "OPTIN_TIME",
+            "OPTIN_IP",
+            "CONFIRM_TIME",
+            "MEMBER_RATING",
+            "LAST_CHANGED",
             "optin_ip",
             "consent_date",
+            "consent_timestamp",
+            "consentTimestamp",
+            "consent_source",
+            "consent_ip",
+            "consent_text_version",
+            "email_marketing_consent_timestamp",
+            "einwilligung_datum",
             "options",
             "company",
             "subscription_fee",
             "unsubscribe_url",
             "list",
+            "newsletter_language",
+            "last_newsletter",
+            "subscribed_at",
+            "customer_id",
+            "clean",
+            "first_name",
         ] {
             assert!(!reads_like_consent(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a4_columns_of_addresses_are_known_by_their_names() {
+        for name in [
+            "E-Mail",
+            "EMAIL",
+            "work_email",
+            "email2",
+            "Phone",
+            "mobilePhone",
+            "mobile_number",
+            "Telefon",
+            "handy",
+            "contact_tel",
+            "msisdn",
+        ] {
+            assert!(reads_like_address(name), "{name}");
+        }
+        for name in ["customer_id", "mailing_list", "hotel", "Cellist", "phone_model_id", "number"] {
+            assert!(!reads_like_address(name), "{name}");
         }
     }
 

@@ -5,7 +5,8 @@ use super::{ImportError, Options, ROW_BYTES_MAX, Row};
 use crate::job::NUMBER_KEY;
 use crate::table::Decoded;
 use crate::vault::cause::{Cause, Refusal};
-use crate::vault::draft::{Column, Draft};
+use crate::vault::column::Column;
+use crate::vault::draft::Draft;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -59,8 +60,8 @@ impl<'a, R: Read> NdjsonRows<'a, R> {
             match ended {
                 Line::End if blank => return Ok(None),
                 Line::Whole if blank => {}
-                Line::TooLong => return Ok(Some(self.refused(Cause::LineLength.into()))),
-                Line::Whole | Line::End => return Ok(Some(self.row())),
+                Line::TooLong => return Ok(Some(self.row(Some(Cause::LineLength)))),
+                Line::Whole | Line::End => return Ok(Some(self.row(None))),
             }
         }
     }
@@ -94,7 +95,8 @@ impl<'a, R: Read> NdjsonRows<'a, R> {
         }
     }
 
-    fn row(&mut self) -> Row {
+    /// What is read up to a mistake counts for what it withdraws.
+    fn row(&mut self, flaw: Option<Cause>) -> Row {
         let text = self.line.as_slice();
         let mut reading = Reading::by(self.options);
         let mut json = serde_json::Deserializer::from_slice(text);
@@ -104,17 +106,12 @@ impl<'a, R: Read> NdjsonRows<'a, R> {
                 self.names.insert(name.into());
             }
         }
-        match (reading.refusal, parsed) {
-            (Some(refusal), _) => self.refused(refusal),
-            (None, Err(error)) => self.refused(json_cause(text, &error).into()),
-            (None, Ok(())) => {
-                Row { line: self.number, draft: reading.draft.checked(), matched: reading.matched }
-            }
+        let Reading { mut draft, matched, .. } = reading;
+        let flaw = flaw.or_else(|| parsed.err().map(|error| json_cause(text, &error)));
+        if let Some(flaw) = flaw {
+            draft.refuse(flaw.into());
         }
-    }
-
-    fn refused(&self, refusal: Refusal) -> Row {
-        Row { line: self.number, draft: Err(refusal), matched: None }
+        Row { line: self.number, draft: draft.finished(), matched }
     }
 }
 
@@ -134,45 +131,41 @@ struct Reading<'a> {
     draft: Draft,
     options: &'a Options,
     matched: Option<Zeroizing<String>>,
-    refusal: Option<Refusal>,
     seen: Vec<Column>,
 }
 
 impl<'a> Reading<'a> {
     fn by(options: &'a Options) -> Self {
-        Self {
-            draft: Draft::of_list(&options.words),
-            options,
-            matched: None,
-            refusal: None,
-            seen: Vec::new(),
-        }
+        Self { draft: Draft::reading(&options.words), options, matched: None, seen: Vec::new() }
     }
 
     fn set(&mut self, column: &Column, value: &str) {
-        if let Err(refusal) = self.draft.set(column, value) {
-            self.refusal.get_or_insert(refusal);
-        }
+        self.draft.read(column, value);
         if self.options.match_column.as_deref() == Some(column.name()) {
             self.matched = Some(Zeroizing::new(value.to_owned()));
         }
     }
 
     fn refuse(&mut self, column: &Column, cause: Cause) {
-        self.refusal.get_or_insert(Refusal { column: Some(column.name().into()), cause });
+        self.draft.refuse(Refusal::of(column.name(), cause));
     }
 
-    /// The column of a key that was not there before.
+    /// The column of a key. One that was there before refuses the row; what it says of consent is read nevertheless.
     fn column(&mut self, key: &str) -> Option<Column> {
         match Column::named(key).map(|column| self.options.column(column)) {
-            Ok(column) if self.seen.contains(&column) => self.refuse(&column, Cause::Twice),
+            Ok(column) if self.seen.contains(&column) => {
+                self.refuse(&column, Cause::Twice);
+                Some(column).filter(Column::is_of_consent)
+            }
             Ok(column) => {
                 self.seen.push(column.clone());
-                return Some(column);
+                Some(column)
             }
-            Err(cause) => _ = self.refusal.get_or_insert(cause.into()),
+            Err(cause) => {
+                self.draft.refuse(cause.into());
+                None
+            }
         }
-        None
     }
 }
 
@@ -246,7 +239,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
 
     /// Only `consent` may be a list of words.
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        if !matches!(self.column, Column::Consent | Column::Answer(_)) {
+        if !self.column.is_of_consent() {
             while list.next_element::<IgnoredAny>()?.is_some() {}
             self.reading.refuse(self.column, Cause::Nested);
             return Ok(());

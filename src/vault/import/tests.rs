@@ -6,6 +6,9 @@ use crate::vault::tests::Fixture;
 use crate::vault::{Cause, Refusal, Unclearable};
 use std::collections::BTreeMap;
 
+mod rehearsals;
+mod withdrawals;
+
 /// Keeps everything it is told.
 #[derive(Default)]
 struct Seen {
@@ -121,7 +124,7 @@ fn good_rows_are_kept_and_bad_ones_told_by_their_line() {
     assert_eq!(causes, expected);
     assert_eq!(seen.stored.keys().copied().collect::<Vec<_>>(), [2, 7, 15, 16, 17, 19]);
     let summary = summary.unwrap();
-    assert_eq!(summary, Summary { read: 14, created: 4, updated: 2, unchanged: 0, failed: 8 });
+    assert_eq!(summary, Summary { read: 14, created: 4, updated: 2, unchanged: 0, failed: 8, withdrew: 0 });
     assert_eq!(seen.bytes, input.len() as u64);
     let vault = fixture.vault();
     let token = seen.stored[&2].0.email_token.clone().unwrap();
@@ -327,7 +330,7 @@ proptest::proptest! {
         let options = Options { match_column: Some("n".into()), ..ndjson() };
         let mut rows = NdjsonRows::open(row.as_bytes(), &options);
         let row = rows.next().unwrap().unwrap();
-        let draft = row.draft.unwrap();
+        let draft = row.draft;
         proptest::prop_assert_eq!(draft.field("n"), Some(number.as_str()));
         proptest::prop_assert_eq!(row.matched.as_ref().map(|value| value.as_str()), Some(number.as_str()));
     }

@@ -6,14 +6,16 @@ use crate::table;
 use crate::vault::address::Phone;
 use crate::vault::writer::Stored;
 use std::borrow::Cow;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use tempfile::TempPath;
 
-/// A CSV file that only its owner may read.
+/// A CSV file that only its owner may read. It appears when it is whole: until then an older one stays.
 pub struct TokensOut {
     list: csv::Writer<BufWriter<File>>,
+    /// Where it is written until then, and where it belongs; nothing for what is no plain file, such as a pipe.
+    unfinished: Option<(TempPath, PathBuf)>,
     has_match_column: bool,
     amiss: Amiss,
 }
@@ -28,18 +30,28 @@ pub struct Amiss {
 }
 
 impl TokensOut {
-    /// Starts the list, in place of an older one.
+    /// Starts the list.
     ///
     /// # Errors
     /// When the file cannot be made.
     pub fn create(path: &Path, match_column: Option<&str>) -> io::Result<Self> {
-        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        // An older file keeps its mode when it is opened.
-        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+        // The file that a link leads to is replaced, not the link.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let (file, unfinished) = match fs::metadata(&path) {
+            Ok(found) if !found.is_file() => (File::options().write(true).open(&path)?, None),
+            _ => {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                let new = tempfile::Builder::new()
+                    .prefix(".tokens-")
+                    .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+                let (file, new) = new.into_parts();
+                (file, Some((new, path)))
+            }
+        };
         let mut list = csv::Writer::from_writer(BufWriter::new(file));
         let header = ["line", "email_token", "mobile_token"];
         list.write_record(header.into_iter().chain(match_column)).map_err(io::Error::from)?;
-        Ok(Self { list, has_match_column: match_column.is_some(), amiss: Amiss::default() })
+        Ok(Self { list, unfinished, has_match_column: match_column.is_some(), amiss: Amiss::default() })
     }
 
     /// One row's tokens. A value that is an address or a phone number is left out, and counted; what a spreadsheet would run as a
@@ -63,13 +75,20 @@ impl TokensOut {
         self.amiss
     }
 
-    /// Puts everything on disk.
+    /// Puts everything on disk, in place of an older list.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn finish(self) -> io::Result<()> {
         let file = self.list.into_inner().map_err(|error| error.into_error())?;
-        file.into_inner().map_err(|error| error.into_error())?.sync_all()
+        let file = file.into_inner().map_err(|error| error.into_error())?;
+        match self.unfinished {
+            Some((new, path)) => {
+                file.sync_all()?;
+                new.persist(path).map_err(|error| error.error)
+            }
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What an import tells while it runs and at its end.
 
+use super::refusals::Refusals;
 use crate::cli::vault::Streams;
 use crate::cli::vault::show::Show;
 use crate::cli::{CliError, Exit};
@@ -45,8 +46,7 @@ pub enum Told<'a> {
 
 pub struct Report<'a> {
     told: Told<'a>,
-    listed: Vec<(u64, Refusal)>,
-    errors_max: usize,
+    refusals: Refusals,
     bar: Option<ProgressBar>,
     summary: Summary,
     noticed: BTreeMap<Notice, Noticed>,
@@ -60,11 +60,10 @@ struct Noticed {
 }
 
 impl<'a> Report<'a> {
-    pub fn new(errors_max: usize, told: Told<'a>, bar: Option<ProgressBar>) -> Self {
+    pub fn new(refusals: Refusals, told: Told<'a>, bar: Option<ProgressBar>) -> Self {
         Self {
             told,
-            listed: Vec::new(),
-            errors_max,
+            refusals,
             bar,
             summary: Summary::default(),
             noticed: BTreeMap::new(),
@@ -78,8 +77,8 @@ impl<'a> Report<'a> {
         outcome: Result<Summary, ImportError>,
         errors: &mut dyn Write,
     ) -> Result<Exit, CliError> {
-        let Self { summary, listed, .. } = self;
-        say_refusals(&listed, &summary, errors);
+        let Self { summary, refusals, .. } = self;
+        refusals.say(summary.failed, errors);
         let summary = outcome.map_err(|error| failure(error, &summary))?;
         ended(&summary)
     }
@@ -91,7 +90,7 @@ impl<'a> Report<'a> {
                 errors,
                 "warning: the column {column} reads as if it said who may be mailed; it is kept as a field and keeps nobody from being mailed: where \
                  it says yes or no to a purpose, name it consent and import with --consent-for PURPOSE (one that says yes to no mail has to be \
-                 turned round first)"
+                 turned round first); in a list of people who are not to be mailed any more, write -PURPOSE into a column consent"
             );
         }
         for (notice, Noticed { first, rows }) in &self.noticed {
@@ -112,18 +111,24 @@ impl<'a> Report<'a> {
         let is_rehearsal = matches!(self.told, Told::Rehearsal);
         let kept = if is_rehearsal { Summary::default() } else { self.summary };
         let listed_to_disk = match self.told {
-            Told::List(list) => {
+            Told::List(list) if outcome.is_ok() => {
                 warn_of_amiss(list.amiss(), streams.errors);
                 list.finish()
+            }
+            Told::List(_) => {
+                let told = "warning: --tokens-out: no list is written of a file that was not read to its end; an older one is as it was";
+                // A closed stderr is no reason to fail.
+                let _ = writeln!(streams.errors, "{told}");
+                Ok(())
             }
             _ => Ok(()),
         };
         if !show.json {
-            say_refusals(&self.listed, &self.summary, streams.errors);
+            self.refusals.say(self.summary.failed, streams.errors);
         }
         let summary = outcome.map_err(|error| failure(error, &kept))?;
         listed_to_disk.map_err(|error| failure(ImportError::TokensOut(error), &summary))?;
-        show.summary(&summary, &self.listed, streams.output)?;
+        show.summary(&summary, self.refusals.listed(), streams.output)?;
         match is_rehearsal {
             true => rehearsed(&summary, streams.errors),
             false => ended(&summary),
@@ -141,9 +146,7 @@ impl Observer for Report<'_> {
     }
 
     fn refused(&mut self, line: u64, refusal: &Refusal) {
-        if self.listed.len() < self.errors_max {
-            self.listed.push((line, refusal.clone()));
-        }
+        self.refusals.add(line, refusal);
     }
 
     fn reads_like_consent(&mut self, column: &str) {
@@ -179,26 +182,16 @@ fn warn_of_amiss(amiss: Amiss, errors: &mut dyn Write) {
     );
 }
 
-/// A closed stderr is no reason to fail: the summary tells the same.
-fn say_refusals(listed: &[(u64, Refusal)], summary: &Summary, errors: &mut dyn Write) {
-    for (line, refusal) in listed {
-        let _ = writeln!(errors, "line {line}: {refusal}");
-    }
-    let left_out = summary.failed.saturating_sub(listed.len() as u64);
-    if left_out > 0 && !listed.is_empty() {
-        let _ = writeln!(errors, "... and {left_out} more (see --errors-max)");
-    }
-}
-
 fn rehearsed(summary: &Summary, errors: &mut dyn Write) -> Result<Exit, CliError> {
     if summary.failed == 0 {
         let _ = writeln!(errors, "nothing was stored: this was a dry run");
         return Ok(Exit::Ok);
     }
     let cause = format!(
-        "{} of {} would be refused; nothing was stored: this was a dry run",
+        "{} of {} would be refused{}; nothing was stored: this was a dry run",
         summary.failed,
-        counted(summary.read, "row")
+        counted(summary.read, "row"),
+        withdrawals(summary.withdrew, "would be"),
     );
     Err(CliError::failed(cause).fix("correct these lines, then import the file without --dry-run"))
 }
@@ -208,13 +201,22 @@ fn ended(summary: &Summary) -> Result<Exit, CliError> {
         return Ok(Exit::Ok);
     }
     let cause = format!(
-        "{} of {} failed; {}",
+        "{} of {} failed{}; {}",
         summary.failed,
         counted(summary.read, "row"),
+        withdrawals(summary.withdrew, "was"),
         kept_rows(summary.kept())
     );
     Err(CliError::failed(cause)
         .fix("correct these lines and import the file again: rows that are in stay as they are"))
+}
+
+/// Of rows that were refused.
+fn withdrawals(rows: u64, stored: &str) -> String {
+    match rows {
+        0 => String::new(),
+        _ => format!(" (of which {rows} withdrew a consent: the withdrawal {stored} stored)"),
+    }
 }
 
 fn failure(error: ImportError, so_far: &Summary) -> CliError {
@@ -234,6 +236,10 @@ fn failure(error: ImportError, so_far: &Summary) -> CliError {
         }
         ImportError::NoSuchField { .. } if kept == 0 => CliError::new(Exit::Usage, error)
             .fix("correct the name, or leave --clear out: nobody has such a field, and nothing was stored"),
+        ImportError::NoSuchColumn { .. } => {
+            CliError::new(Exit::Usage, format_args!("{error}; {}", kept_rows(kept)))
+                .fix("correct the name, or leave --as-is out, and import the file again")
+        }
         ImportError::NoSuchField { .. } => CliError::new(Exit::Usage, format_args!("{error}; {}", kept_rows(kept)))
             .fix("correct the name, or leave --clear out, and import the file again: rows that are in stay as they are"),
         ImportError::Header(fault) => {

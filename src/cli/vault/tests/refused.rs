@@ -1,0 +1,141 @@
+//! What is told of rows that are refused.
+
+use super::*;
+
+#[test]
+fn b6_a_withdrawal_in_a_row_that_is_refused_is_stored_and_told() {
+    let desk = Desk::new();
+    let people = desk.file("people.csv", "email,token,consent\na@x.test,e_aaaaaaaa,news\n");
+    assert_eq!(exit(&desk.run(&["import", people.to_str().unwrap()], b"")), Exit::Ok);
+    let file = desk.file("p.csv", "email,first_name,consent\na@x.test,NULL,-news\nb@x.test,NULL,-news\n");
+    let path = file.to_str().unwrap();
+    let rehearsed = desk.run(&["import", path, "--dry-run"], b"");
+    let told = "2 of 2 rows would be refused (of which 1 withdrew a consent: the withdrawal would be stored)";
+    assert!(rehearsed.result.unwrap_err().to_string().contains(told));
+    assert!(desk.run(&["get", "e_aaaaaaaa"], b"").out.contains("consent      news\n"));
+    let said = desk.run(&["import", path], b"");
+    let told = "2 of 2 rows failed (of which 1 withdrew a consent: the withdrawal was stored)";
+    assert!(said.result.unwrap_err().to_string().contains(told));
+    let refused = "(the consent that the row withdraws is withdrawn)";
+    let lines: Vec<bool> = said.errors.lines().map(|line| line.ends_with(refused)).collect();
+    assert_eq!((lines, said.out.contains("withdrew   1\n")), (vec![true, false], true), "{}", said.errors);
+    assert!(desk.run(&["get", "e_aaaaaaaa"], b"").out.contains("consent      -news\n"));
+    let json: serde_json::Value =
+        serde_json::from_str(&desk.run(&["import", path, "--json"], b"").out).unwrap();
+    assert_eq!((&json["withdrew"], &json["errors"][0]["withdrew"]), (&1.into(), &true.into()));
+}
+
+#[test]
+fn d_rows_that_are_alike_are_told_a_few_times_and_counted() {
+    let desk = Desk::new();
+    let rows: String = (0..1_000).map(|n| format!("a{n}@x.test,NULL\n")).collect();
+    let file = desk.file("p.csv", &format!("email,first_name\nno address,Ana\n{rows}b@x.test,J&ouml;rg\n"));
+    let said = desk.run(&["import", file.to_str().unwrap()], b"");
+    let told: Vec<&str> = said.errors.lines().map(|line| line.split([';', ',']).next().unwrap()).collect();
+    let null = "first_name: NULL is what programs write where there is no value";
+    assert_eq!(
+        told,
+        [
+            "line 2: email: not an e-mail address: it has no @",
+            &format!("line 3: {null}"),
+            &format!("line 4: {null}"),
+            &format!("line 5: {null}"),
+            "... and 997 more rows like this",
+            "line 1003: first_name: holds an HTML entity (as in J&ouml",
+        ]
+    );
+    let said = desk.run(&["import", file.to_str().unwrap(), "--errors-max", "50"], b"");
+    assert_eq!(
+        (said.errors.lines().count(), said.errors.contains("line 51: ")),
+        (52, true),
+        "{}",
+        said.errors
+    );
+    assert!(said.errors.ends_with("... and 951 more rows like this\n... and 1 more (see --errors-max)\n"));
+    let json: serde_json::Value =
+        serde_json::from_str(&desk.run(&["import", file.to_str().unwrap(), "--json"], b"").out).unwrap();
+    assert_eq!(json["errors"].as_array().unwrap().len(), 100);
+}
+
+#[test]
+fn b11_a_column_is_taken_as_it_is_where_that_is_asked_for() {
+    let desk = Desk::new();
+    let file = desk.file("p.csv", "email,token,allergy,code\na@x.test,e_aaaaaaaa,None,{vip}\n");
+    let path = file.to_str().unwrap();
+    let said = desk.run(&["import", path], b"");
+    assert!(said.errors.contains("where it is right as it stands, add --as-is allergy"), "{}", said.errors);
+    let asked = |names: &[&str]| {
+        let names = names.iter().flat_map(|name| ["--as-is", name]);
+        desk.run(&["import", path].into_iter().chain(names).collect::<Vec<_>>(), b"")
+    };
+    assert_eq!(exit(&asked(&["allergy"])), Exit::Failed);
+    let slip = asked(&["alergy", "code"]);
+    let error = slip.result.unwrap_err();
+    assert_eq!(
+        (error.exit, error.cause.contains("did you mean allergy?; nothing was stored")),
+        (Exit::Usage, true),
+        "{error}"
+    );
+    assert_eq!(exit(&asked(&["email"])), Exit::Usage);
+    assert_eq!(exit(&asked(&["allergy", "code"])), Exit::Ok);
+    assert!(desk.run(&["get", "e_aaaaaaaa"], b"").out.contains("{…"));
+    let put = |asked: &[&str]| {
+        desk.run(&[&["put", "--field", "token=e_aaaaaaaa", "--field", "code=%vip%"], asked].concat(), b"")
+    };
+    assert!(put(&[]).result.unwrap_err().to_string().contains("add --as-is code"));
+    assert!(put(&["--as-is", "cod"]).result.unwrap_err().to_string().contains("there is no --field cod="));
+    assert_eq!(exit(&put(&["--as-is", "code"])), Exit::Ok);
+    let line = b"{\"token\":\"e_aaaaaaaa\",\"code\":\"[[vip]]\"}\n";
+    assert_eq!(exit(&desk.run(&["put", "-", "--as-is", "code"], line)), Exit::Ok);
+    assert_eq!(exit(&desk.run(&["put", "-", "--as-is", "coed"], line)), Exit::Usage);
+}
+
+#[test]
+fn a4_an_older_list_of_tokens_stays_until_the_new_one_is_whole() {
+    let desk = Desk::new();
+    let list = desk.file("tokens.csv", "older\n");
+    let import = |text: &str| {
+        let file = desk.file("p.csv", text);
+        desk.run(&["import", file.to_str().unwrap(), "--tokens-out", list.to_str().unwrap()], b"")
+    };
+    for broken in ["", "name,city\nAna,Rom\n", "email,city\na@x.test,\"Rom\n", "email,email\na@x.test,a\n"] {
+        let said = import(broken);
+        assert!(
+            said.result.is_err() && said.errors.contains("an older one is as it was"),
+            "{broken}: {}",
+            said.errors
+        );
+        assert_eq!(fs::read_to_string(&list).unwrap(), "older\n", "{broken}");
+    }
+    assert_eq!(exit(&import("email,city\na@x.test,Rom\nb@x,NULL\n")), Exit::Failed);
+    assert_eq!(fs::read_to_string(&list).unwrap().lines().count(), 2, "of the rows that were kept");
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    assert_eq!(fs::metadata(&list).unwrap().permissions().mode() & 0o777, 0o600);
+    let left = fs::read_dir(desk.dir.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".tokens"));
+    assert_eq!(left.count(), 0);
+    // A link and a device are written to, not replaced.
+    let link = desk.dir.path().join("link.csv");
+    symlink(&list, &link).unwrap();
+    let people = desk.file("p.csv", "email\nc@x.test\nd@x.test\n");
+    let to = |out: &str| exit(&desk.run(&["import", people.to_str().unwrap(), "--tokens-out", out], b""));
+    assert_eq!((to(link.to_str().unwrap()), to("/dev/null")), (Exit::Ok, Exit::Ok));
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(fs::read_to_string(&list).unwrap().lines().count(), 3);
+    let phone = desk
+        .run(&["import", people.to_str().unwrap(), "--tokens-out", "t", "--tokens-with", "work_phone"], b"");
+    assert!(phone.result.unwrap_err().cause.contains("never holds addresses"));
+}
+
+#[test]
+fn b11_keys_of_objects_that_say_who_may_be_mailed_are_told_too() {
+    let desk = Desk::new();
+    let file = desk.file(
+        "p.ndjson",
+        "{\"email\":\"a@x.test\",\"accepts_email_marketing\":\"no\",\"consent_ip\":\"::1\"}\n",
+    );
+    let said = desk.run(&["import", file.to_str().unwrap()], b"");
+    assert_eq!(said.errors.matches("reads as if it said who may be mailed").count(), 1, "{}", said.errors);
+    assert!(said.errors.starts_with("warning: the column accepts_email_marketing reads"), "{}", said.errors);
+}

@@ -1,0 +1,130 @@
+//! Consent that is withdrawn in a row which is refused for something else.
+
+use super::*;
+use crate::job::Token;
+use crate::person::{Consent, FIELD_VALUE_BYTES_MAX};
+use crate::purpose::Known;
+
+const PEOPLE: &[u8] = b"email,phone,token,first_name,consent\n\
+    a@x.test,,e_aaaaaaaa,Ana,news service\n\
+    b@x.test,+4915112345678,e_bbbbbbbb,Ben,news service\n\
+    ,+4915187654321,m_cccccccc,Cem,news service\n";
+
+struct House(Fixture);
+
+impl House {
+    fn new() -> Self {
+        let fixture = Fixture::new();
+        assert_eq!(run(&fixture, PEOPLE, &csv()).0.unwrap().created, 3);
+        Self(fixture)
+    }
+
+    fn consent(&self, token: &str, purpose: &str) -> Consent {
+        let token = Token::from_local(token).unwrap();
+        let found = self.0.vault().reader().unwrap().read_batch(&[token]).unwrap().remove(0);
+        found.unwrap().unwrap().consent(purpose)
+    }
+
+    fn name(&self, token: &str) -> String {
+        let token = Token::from_local(token).unwrap();
+        let found = self.0.vault().reader().unwrap().read_batch(&[token]).unwrap().remove(0);
+        found.unwrap().unwrap().field("first_name").unwrap().to_owned()
+    }
+
+    /// The same figures without storing anything, and then with it.
+    fn import(&self, file: &[u8], options: &Options) -> Summary {
+        let mut seen = Seen::default();
+        let rehearsal = Rehearsal::on(self.0.vault().writer().unwrap()).unwrap();
+        let rehearsed = rehearse(rehearsal, file, options, &mut seen).unwrap();
+        let (summary, stored) = run(&self.0, file, options);
+        let summary = summary.unwrap();
+        assert_eq!((rehearsed, &seen.refused), (summary, &stored.refused));
+        summary
+    }
+
+    fn assert_withdrawn(&self, file: &[u8], options: &Options, token: &str) {
+        let summary = self.import(file, options);
+        let told = String::from_utf8_lossy(&file[..file.len().min(200)]);
+        assert_eq!((summary.failed, summary.withdrew), (1, 1), "{told}");
+        assert_eq!(self.consent(token, "news"), Consent::Refused, "{told}");
+        assert_eq!(self.consent(token, "service"), Consent::Given, "{told}");
+        assert!(["Ana", "Ben", "Cem"].contains(&self.name(token).as_str()), "{told}");
+        assert!(self.0.vault().verify().unwrap().is_whole());
+    }
+}
+
+#[test]
+fn b6_a_withdrawal_is_stored_whatever_else_is_wrong_in_its_row() {
+    let long = "x".repeat(FIELD_VALUE_BYTES_MAX + 1);
+    for row in [
+        "email,first_name,consent\na@x.test,NULL,-news\n",
+        "email,consent,first_name\na@x.test,-news,J\u{c3}\u{b6}rg\n",
+        "email,phone,consent\na@x.test,call me,-news\n",
+        "token,email,consent\ne_aaaaaaaa,not an address,-news\n",
+        "token,email,consent\ne_aaaaaaaa,other@x.test,-news\n",
+        "email,retention,consent\na@x.test,31.12.2030,-news service\n",
+        "email,consent\na@x.test,-news yes\n",
+        "email,consent\na@x.test,news -news\n",
+        &format!("email,note,consent\na@x.test,{long},-news\n"),
+    ] {
+        House::new().assert_withdrawn(row.as_bytes(), &csv(), "e_aaaaaaaa");
+    }
+    House::new().assert_withdrawn(
+        b"email,first_name,consent\na@x.test,\xff\xfe,-news\n",
+        &csv(),
+        "e_aaaaaaaa",
+    );
+    for row in [
+        "phone,first_name,consent\n+49 1511 2345678,None,-news\n",
+        "phone,email,consent\n+4915112345678,b@@x,-news\n",
+    ] {
+        House::new().assert_withdrawn(row.as_bytes(), &csv(), "e_bbbbbbbb");
+    }
+    let asked = Options { consent_for: Some("news".into()), ..csv() };
+    House::new().assert_withdrawn(b"token,city,consent\nm_cccccccc,None,nein\n", &asked, "m_cccccccc");
+}
+
+#[test]
+fn b6_a_withdrawal_in_an_object_that_is_refused_is_stored() {
+    let long = "x".repeat(ROW_BYTES_MAX);
+    for line in [
+        r#"{"email":"a@x.test","first_name":"undefined","consent":"-news"}"#,
+        r#"{"consent":["service","-news"],"city":{"a":1},"email":"a@x.test"}"#,
+        r#"{"email":"a@x.test","city":"Rom","city":"Bari","consent":"-news"}"#,
+        r#"{"email":"a@x.test","consent":"service","consent":"-news"}"#,
+        r#"{"email":"a@x.test","first name":"Ana","consent":"-news"}"#,
+        r#"{"email":"a@x.test","consent":"-news","city":"Rom"#,
+        &format!(r#"{{"email":"a@x.test","consent":"-news","city":"{long}"}}"#),
+    ] {
+        House::new().assert_withdrawn(line.as_bytes(), &ndjson(), "e_aaaaaaaa");
+    }
+}
+
+#[test]
+fn b6_a_row_that_is_refused_withdraws_nothing_else_and_gives_nothing() {
+    let house = House::new();
+    let known = Options { purposes: Known::of(["news", "service"].map(String::from)), ..csv() };
+    // Nobody who is there, nothing that is withdrawn, a purpose with a slip in it, a phone that somebody else's mail goes with.
+    let file = "email,phone,first_name,consent\nz@x.test,,NULL,-news\na@x.test,,NULL,polls\na@x.test,,NULL,-newss\n\
+        z@x.test,+4915112345678,NULL,-news\n";
+    let summary = house.import(file.as_bytes(), &known);
+    assert_eq!((summary.failed, summary.withdrew, summary.created), (4, 0, 0));
+    for token in ["e_aaaaaaaa", "e_bbbbbbbb"] {
+        assert_eq!(
+            [house.consent(token, "news"), house.consent(token, "polls")],
+            [Consent::Given, Consent::Unstated]
+        );
+    }
+}
+
+#[test]
+fn b6_what_a_person_says_last_counts_in_rows_that_are_refused_too() {
+    let house = House::new();
+    let file = "email,first_name,consent\na@x.test,NULL,-news\na@x.test,Anna,news\nb@x.test,Benno,news\nb@x.test,NULL,-news\n\
+        new@x.test,Nea,news\nnew@x.test,NULL,-news\n";
+    let summary = house.import(file.as_bytes(), &csv());
+    assert_eq!((summary.updated, summary.created, summary.failed, summary.withdrew), (2, 1, 3, 3));
+    assert_eq!(house.consent("e_aaaaaaaa", "news"), Consent::Given);
+    assert_eq!(house.consent("e_bbbbbbbb", "news"), Consent::Refused);
+    assert_eq!((house.name("e_aaaaaaaa"), house.name("e_bbbbbbbb")), ("Anna".into(), "Benno".into()));
+}
