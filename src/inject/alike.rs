@@ -22,6 +22,8 @@ pub(super) enum Clearer {
     LookAgain,
     /// The target takes nobody.
     Targets,
+    /// It takes some, and refuses so many that it is asked again later.
+    Waits,
 }
 
 /// Refusals in a row that are alike.

@@ -5,6 +5,7 @@
 //! there are asked about less and less, and questions come further apart the more were in vain: a target may take them for
 //! a search for addresses.
 
+use super::majority::Refuses;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -21,15 +22,25 @@ const ROUND_FIRST: Duration = Duration::from_secs(1);
 const ROUND_MAX: Duration = Duration::from_secs(30);
 /// How long it is known whom the target refused before it took others.
 const KEPT: Duration = Duration::from_secs(3600);
-/// Not asked about in any.
-const NO_ROUND: u32 = u32::MAX;
 /// People remembered. What is asked about further ones is bounded by how far apart questions are.
-const PEOPLE_MAX: usize = 4096;
+const PEOPLE_MAX: usize = 65_536;
+/// How often those are looked for who need not be remembered any more.
+const FORGETS_EVERY: Duration = Duration::from_secs(10);
 /// People whom the target may refuse so for good, if it refuses no more than these, or has taken somebody since it refused them
 /// first...
 const FEW_MAX: usize = 6;
-/// ...and still does after this time: a table of recipients that is not there is seldom away for so few, or for so long.
+/// ...and still does after this time: a table of recipients that is not there is seldom away for so few.
 const CONFIRMED_AFTER: Duration = Duration::from_secs(60);
+/// What it says so often and for so long it says for good, though it refuses most, or many: a list may be old.
+const SETTLED_TIMES: u32 = 3;
+const SETTLED_AFTER: Duration = Duration::from_secs(600);
+/// As often within this time counts once.
+const TIMES_APART: Duration = Duration::from_secs(60);
+/// More people than these, and nobody taken: rather than a list that is dead to the last one this is a table that is not there,
+/// which somebody has mended within...
+const MANY_MAX: usize = 100;
+/// ...this time.
+const SETTLED_FOR_MANY: Duration = Duration::from_secs(3600);
 
 /// Whom a message is for, as far as asking again is concerned. Says nothing of the person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +53,15 @@ impl Whom {
         token.hash(&mut hasher);
         Self(hasher.finish())
     }
+}
+
+/// In which words somebody is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Words {
+    /// Those of one who is not there.
+    OfTheRecipient,
+    /// They do not tell whose they are.
+    Unclear,
 }
 
 /// Whether another target could take the message meanwhile.
@@ -73,7 +93,12 @@ pub(super) struct Inquiry {
 #[derive(Debug)]
 struct State {
     people: HashMap<Whom, Answered>,
+    /// When it was looked last who need not be remembered.
+    forgot_at: Instant,
+    /// Each has a number of its own.
     round: u32,
+    /// How many there were since it took somebody.
+    rounds: u32,
     round_ends: Instant,
     asked_in_round: u32,
     /// Of whom it was no use asking in this round.
@@ -84,19 +109,45 @@ struct State {
     at: Instant,
     /// When it took somebody last.
     taken_at: Option<Instant>,
+    /// Whom it has refused since.
+    refused: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Answered {
     round: u32,
-    refused_since: Option<Instant>,
+    refused: Option<Refused>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Refused {
+    since: Instant,
+    last: Instant,
+    /// So often, and when that was counted last.
+    times: u32,
+    counted: Instant,
+}
+
+impl Refused {
+    fn first(now: Instant) -> Self {
+        Self { since: now, last: now, times: 1, counted: now }
+    }
+
+    fn again(self, now: Instant) -> Self {
+        match now >= self.counted + TIMES_APART {
+            true => Self { last: now, times: self.times.saturating_add(1), counted: now, ..self },
+            false => Self { last: now, ..self },
+        }
+    }
 }
 
 impl State {
     fn new(now: Instant) -> Self {
         Self {
             people: HashMap::new(),
+            forgot_at: now,
             round: 0,
+            rounds: 0,
             round_ends: now + ROUND_FIRST,
             asked_in_round: 0,
             known_in_round: 0,
@@ -104,34 +155,50 @@ impl State {
             saved: AT_ONCE_MAX,
             at: now,
             taken_at: None,
+            refused: 0,
         }
     }
 
-    /// It took somebody: all begins anew, but for whom it refused before.
-    fn over(mut self, now: Instant) -> Self {
-        self.people.retain(|_, it| {
-            it.round = NO_ROUND;
-            it.refused_since.is_some_and(|since| now < since + KEPT)
-        });
-        Self { people: self.people, taken_at: Some(now), ..Self::new(now) }
+    /// It took somebody: all begins anew, but for whom it refused before. What it costs is the same for few and many.
+    fn over(self, now: Instant) -> Self {
+        let Self { people, forgot_at, round, .. } = self;
+        Self { people, forgot_at, round: round.wrapping_add(1), taken_at: Some(now), ..Self::new(now) }
     }
 
-    fn confirms(&self, whom: Whom, now: Instant) -> bool {
-        let Some(since) = self.people.get(&whom).and_then(|it| it.refused_since) else { return false };
-        let has_taken_others = self.taken_at.is_some_and(|taken| taken > since);
-        now >= since + CONFIRMED_AFTER && (has_taken_others || self.refused() <= FEW_MAX)
+    fn confirms(&self, (whom, words): (Whom, Words), refuses: Refuses, now: Instant) -> bool {
+        let Some(refused) = self.refused(whom) else { return false };
+        let lasted = now.saturating_duration_since(refused.since);
+        let has_taken_others = self.taken_at.is_some_and(|taken| taken > refused.since);
+        let is_one_of_few = has_taken_others || (self.refused <= FEW_MAX && words == Words::OfTheRecipient);
+        if refuses == Refuses::Some && is_one_of_few && lasted >= CONFIRMED_AFTER {
+            return true;
+        }
+        let is_settled_by = match words {
+            _ if has_taken_others || self.refused <= FEW_MAX => SETTLED_AFTER,
+            Words::OfTheRecipient if self.refused <= MANY_MAX => SETTLED_AFTER,
+            Words::OfTheRecipient => SETTLED_FOR_MANY,
+            Words::Unclear => return false,
+        };
+        refused.times >= SETTLED_TIMES && lasted >= is_settled_by
     }
 
-    /// Whom it has refused since it took somebody.
-    fn refused(&self) -> usize {
-        let is_since = |since: Instant| self.taken_at.is_none_or(|taken| since >= taken);
-        self.people.values().filter(|it| it.refused_since.is_some_and(is_since)).count()
+    fn refused(&self, whom: Whom) -> Option<Refused> {
+        self.people.get(&whom)?.refused
+    }
+
+    /// It refused this one.
+    fn refuse(&mut self, whom: Whom) {
+        let (now, before) = (self.at, self.refused(whom));
+        let is_since = |refused: Refused| self.taken_at.is_none_or(|taken| refused.last >= taken);
+        self.refused += usize::from(!before.is_some_and(is_since));
+        let refused = before.map_or_else(|| Refused::first(now), |before| before.again(now));
+        self.remember(whom, Answered { round: self.round, refused: Some(refused) });
     }
 
     fn go_on(&mut self, now: Instant) {
         if now >= self.round_ends {
-            self.round += 1;
-            self.round_ends = now + ROUND_FIRST.saturating_mul(1 << self.round.min(10)).min(ROUND_MAX);
+            (self.round, self.rounds) = (self.round.wrapping_add(1), self.rounds + 1);
+            self.round_ends = now + ROUND_FIRST.saturating_mul(1 << self.rounds.min(10)).min(ROUND_MAX);
             (self.asked_in_round, self.known_in_round) = (0, 0);
         }
         let apart = APART_EACH.saturating_mul(self.asked.max(1)).min(APART_MAX);
@@ -155,17 +222,29 @@ impl State {
         self.asked += 1;
         self.asked_in_round += 1;
         if let Some(whom) = whom {
-            let refused_since = known.and_then(|known| known.refused_since);
-            self.remember(whom, Answered { round: self.round, refused_since });
+            let refused = known.and_then(|known| known.refused);
+            self.remember(whom, Answered { round: self.round, refused });
         }
         Leave::Given
     }
 
     fn remember(&mut self, whom: Whom, answered: Answered) {
-        if self.people.len() >= PEOPLE_MAX && !self.people.contains_key(&whom) {
+        if self.people.len() >= PEOPLE_MAX && !self.people.contains_key(&whom) && !self.forget() {
             return;
         }
         self.people.insert(whom, answered);
+    }
+
+    /// Those who were asked about and not refused, or long ago. Whether that made room.
+    fn forget(&mut self) -> bool {
+        let now = self.at;
+        if now >= self.forgot_at + FORGETS_EVERY {
+            self.forgot_at = now;
+            let is_kept = |it: &Answered| it.refused.is_some_and(|refused| now < refused.since + KEPT);
+            let round = self.round;
+            self.people.retain(|_, it| it.round == round || is_kept(it));
+        }
+        self.people.len() < PEOPLE_MAX
     }
 }
 
@@ -189,17 +268,22 @@ impl Inquiry {
 
     /// The target refused them, and that is not believed.
     pub fn refused(&self, whom: Whom) {
-        self.with(|state| {
-            let now = state.at;
-            let since = state.people.get(&whom).and_then(|it| it.refused_since).unwrap_or(now);
-            state.remember(whom, Answered { round: state.round, refused_since: Some(since) });
-        });
+        self.with(|state| state.refuse(whom));
     }
 
-    /// Whether they are few whom the target refuses, and it refuses this one as it did a while ago.
-    pub fn confirms(&self, whom: Whom) -> bool {
+    /// Whether it refuses this one as it did a while ago, and that is theirs: they are few, or it takes others, or has said it
+    /// often enough and for long enough.
+    pub fn confirms(&self, whom: Whom, words: Words, refuses: Refuses) -> bool {
         // To look begins nothing: else the next message that is taken would have something to forget.
-        self.lock().as_ref().is_some_and(|state| state.confirms(whom, Instant::now()))
+        let now = Instant::now();
+        self.lock().as_ref().is_some_and(|state| state.confirms((whom, words), refuses, now))
+    }
+
+    /// They have their outcome.
+    pub fn settled(&self, whom: Whom) {
+        if let Some(state) = self.lock().as_mut() {
+            state.people.remove(&whom);
+        }
     }
 
     /// It took somebody.
@@ -277,28 +361,80 @@ mod tests {
         assert_eq!([leave(2), leave(3)], [Leave::Given, Leave::NotInThisRound]);
     }
 
+    /// Whether the target's word of this person is taken for good by now.
+    fn confirmed(inquiry: &Inquiry, person: usize, words: Words, refuses: Refuses) -> bool {
+        inquiry.confirms(Whom::of(person), words, refuses)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a6_a_few_are_believed_after_a_while_and_many_are_not() {
         for (people, expected) in [(1, true), (FEW_MAX, true), (FEW_MAX + 1, false)] {
             let inquiry = Inquiry::default();
             (0..people).for_each(|person| inquiry.refused(Whom::of(person)));
-            assert!(!inquiry.confirms(Whom::of(0usize)));
+            let is_theirs = |words| confirmed(&inquiry, 0, words, Refuses::Some);
+            assert!(!is_theirs(Words::OfTheRecipient));
             advance(CONFIRMED_AFTER).await;
-            assert_eq!(inquiry.confirms(Whom::of(0usize)), expected, "{people}");
-            assert!(!inquiry.confirms(Whom::of("another")));
+            assert_eq!(is_theirs(Words::OfTheRecipient), expected, "{people}");
+            assert!(!is_theirs(Words::Unclear), "nothing shows that it is not the target's");
+            assert!(!confirmed(&inquiry, 1000, Words::OfTheRecipient, Refuses::Some));
             inquiry.end();
-            assert!(inquiry.confirms(Whom::of(0usize)), "it takes others, and still not this one");
-            inquiry.refused(Whom::of("new"));
-            assert!(!inquiry.confirms(Whom::of("new")));
+            assert!(is_theirs(Words::OfTheRecipient) && is_theirs(Words::Unclear), "it takes others");
+            assert!(!confirmed(&inquiry, 0, Words::OfTheRecipient, Refuses::Most));
         }
         let unasked = Inquiry::default();
-        assert!(!unasked.confirms(Whom::of(0usize)) && !unasked.is_begun.load(Relaxed));
+        assert!(!confirmed(&unasked, 0, Words::OfTheRecipient, Refuses::Some));
+        assert!(!unasked.is_begun.load(Relaxed));
+    }
+
+    /// When the first of so many is believed to be refused for good, who is asked about every minute.
+    async fn settled_after(people: usize, words: Words, takes_others: bool) -> Option<u64> {
+        let inquiry = Inquiry::default();
+        for minutes in 0..90 {
+            if confirmed(&inquiry, 0, words, Refuses::Most) {
+                return Some(minutes);
+            }
+            (0..people).for_each(|person| inquiry.refused(Whom::of(person)));
+            advance(Duration::from_secs(60)).await;
+            if takes_others {
+                inquiry.end();
+            }
+        }
+        None
+    }
+
+    /// A list that is old to its last address comes to its end; a target that refuses everybody in words of its own books nobody.
+    #[tokio::test(start_paused = true)]
+    async fn a6_what_is_said_three_times_in_ten_minutes_is_believed_of_most_too() {
+        assert_eq!(settled_after(1_000, Words::OfTheRecipient, true).await, Some(10));
+        assert_eq!(settled_after(1_000, Words::Unclear, true).await, Some(10));
+        assert_eq!(settled_after(MANY_MAX, Words::OfTheRecipient, false).await, Some(10));
+        assert_eq!(settled_after(MANY_MAX + 1, Words::OfTheRecipient, false).await, Some(60));
+        assert_eq!(settled_after(FEW_MAX, Words::Unclear, false).await, Some(10));
+        assert_eq!(settled_after(FEW_MAX + 1, Words::Unclear, false).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a6_what_is_said_thrice_at_once_was_said_once() {
+        let inquiry = Inquiry::default();
+        (0..MANY_MAX).for_each(|person| inquiry.refused(Whom::of(person)));
+        (0..9).for_each(|_| inquiry.refused(Whom::of(0usize)));
+        advance(SETTLED_AFTER).await;
+        inquiry.refused(Whom::of(0usize));
+        assert!(!confirmed(&inquiry, 0, Words::OfTheRecipient, Refuses::Most), "twice");
+        advance(TIMES_APART).await;
+        inquiry.refused(Whom::of(0usize));
+        assert!(confirmed(&inquiry, 0, Words::OfTheRecipient, Refuses::Most));
     }
 
     #[tokio::test(start_paused = true)]
     async fn memory_is_bounded() {
         let inquiry = Inquiry::default();
         (0..2 * PEOPLE_MAX).for_each(|person| inquiry.refused(Whom::of(person)));
-        assert_eq!(inquiry.lock().as_ref().unwrap().people.len(), PEOPLE_MAX);
+        let remembered = || inquiry.lock().as_ref().unwrap().people.len();
+        assert_eq!(remembered(), PEOPLE_MAX);
+        advance(KEPT).await;
+        inquiry.end();
+        inquiry.refused(Whom::of("new"));
+        assert_eq!(remembered(), 1, "who was refused long ago is not remembered");
     }
 }

@@ -16,6 +16,7 @@ mod health;
 mod inquiry;
 mod lessons;
 mod machines;
+mod majority;
 mod offers;
 mod pace;
 mod probe;

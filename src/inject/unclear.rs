@@ -6,8 +6,10 @@
 //! behind one name there may be several machines.
 
 use super::alike::{Alike, Clearer};
-use super::inquiry::{Inquiry, Whom};
+use super::inquiry::{Inquiry, Whom, Words};
+use super::majority::{Majority, Refuses};
 use super::unknown::{Said, Seen, Unasked, Unknown};
+use super::verdict::Command;
 use super::witness::{USELESS_MIN, Witness};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -156,6 +158,7 @@ impl Doubt {
 /// What was asked of whom.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
+    pub command: Command,
     pub whom: Whom,
     pub elsewhere: Unasked,
     pub inquiry: &'a Inquiry,
@@ -180,6 +183,9 @@ pub(super) struct Unclear {
     unknown: Unknown,
     /// As `alike`, for recipients of whom more was said behind the content.
     mailboxes: Mutex<Alike>,
+    /// Of recipients at RCPT, and of what came behind.
+    recipients: Majority,
+    contents: Majority,
 }
 
 impl Unclear {
@@ -194,6 +200,8 @@ impl Unclear {
             alike: Mutex::default(),
             unknown: Unknown::default(),
             mailboxes: Mutex::default(),
+            recipients: Majority::default(),
+            contents: Majority::default(),
         }
     }
 
@@ -223,6 +231,7 @@ impl Unclear {
     /// Whose a refusal is that ends a job if it is the person's. `taken`: the messages the target has taken until now.
     pub fn judge(&self, doubt: &mut Doubt, witness: &Arc<Witness>, asked: Asked<'_>) -> Clearer {
         let taken = asked.taken;
+        let refuses = self.refuses(asked, doubt);
         if !doubt.is_by(witness) {
             witness.refused();
         }
@@ -233,11 +242,11 @@ impl Unclear {
         let is_among_others = doubt.is_among_others();
         doubt.add(witness, taken);
         let judged = match doubt.looks.len() {
-            _ if is_among_others => Clearer::Persons,
-            _ if asked.inquiry.confirms(asked.whom) => Clearer::Persons,
+            _ if asked.inquiry.confirms(asked.whom, Words::Unclear, refuses) => Clearer::Persons,
+            _ if is_among_others => persons_where(refuses),
             _ if alike.is_everybody(taken) => Clearer::Targets,
             1 => Clearer::LookAgain,
-            _ if self.do_agree(doubt, &alike, taken) => Clearer::Persons,
+            _ if self.do_agree(doubt, &alike, taken) => persons_where(refuses),
             looks if looks < LOOKS_MIN => Clearer::LookAgain,
             _ if !self.takes_people() => Clearer::Targets,
             looks if looks < LOOKS_MAX => Clearer::LookAgain,
@@ -248,6 +257,7 @@ impl Unclear {
                 self.right.fetch_add(1, Relaxed);
                 doubt.acquit();
             }
+            Clearer::Waits => doubt.acquit(),
             Clearer::LookAgain | Clearer::Targets => {
                 let is_believed = doubt.looks.len() == 1 && self.right.load(Relaxed) >= BELIEVED_MIN;
                 doubt.next = if is_believed { Next::Any } else { Next::Another };
@@ -290,29 +300,53 @@ impl Unclear {
             elsewhere: asked.elsewhere,
         };
         let seen = Seen { taken: asked.taken, known: self.known.load(Relaxed) };
+        let refuses = self.refuses(asked, doubt);
         let judged = match self.unknown.judge(said, seen) {
-            Clearer::Persons => Clearer::Persons,
-            Clearer::LookAgain | Clearer::Targets if asked.inquiry.confirms(asked.whom) => Clearer::Persons,
+            Clearer::Persons if refuses == Refuses::Some => Clearer::Persons,
+            _ if asked.inquiry.confirms(asked.whom, Words::OfTheRecipient, refuses) => Clearer::Persons,
+            Clearer::Persons => Clearer::Waits,
             judged => judged,
         };
         match judged {
-            Clearer::Persons if said.looks_of_others > 0 => {
+            Clearer::Persons | Clearer::Waits if said.looks_of_others > 0 => {
                 witness.knows_people();
                 doubt.looks.iter().for_each(|look| look.witness.knows_people());
             }
             Clearer::LookAgain => doubt.add(witness, asked.taken),
-            Clearer::Persons | Clearer::Targets => {}
+            Clearer::Persons | Clearer::Targets | Clearer::Waits => {}
         }
         judged
     }
 
-    /// Behind the content a recipient was refused for good: a mailbox that is full, or closed. Whether so many were in a
-    /// row, and none taken between, that the target says it of everybody.
-    pub fn refuses_every_mailbox(&self, taken: u64) -> bool {
+    /// How many it refuses, this one among them.
+    fn refuses(&self, asked: Asked<'_>, doubt: &Doubt) -> Refuses {
+        let (majority, taken) = match asked.command {
+            Command::Recipient => (&self.recipients, self.known.load(Relaxed)),
+            _ => (&self.contents, asked.taken),
+        };
+        if doubt.is_none() {
+            majority.refused(taken);
+        }
+        majority.refuses(taken)
+    }
+
+    /// Whose it is that behind the content a recipient is refused for good, with a mailbox that is full, or closed: the target's,
+    /// if so many were in a row, and none taken between, that it says so of everybody.
+    pub fn judge_mailbox(&self, doubt: &Doubt, asked: Asked<'_>) -> Clearer {
+        let taken = asked.taken;
         let mut mailboxes = self.mailboxes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         mailboxes.note(taken);
-        mailboxes.is_nobody_known(taken)
-            || (self.is_cold() && !mailboxes.is_within(taken, MAILBOXES_AT_FIRST))
+        let is_everybody = mailboxes.is_nobody_known(taken)
+            || (self.is_cold() && !mailboxes.is_within(taken, MAILBOXES_AT_FIRST));
+        drop(mailboxes);
+        match (self.refuses(asked, doubt), is_everybody) {
+            (Refuses::Some, false) => Clearer::Persons,
+            (refuses, _) if asked.inquiry.confirms(asked.whom, Words::OfTheRecipient, refuses) => {
+                Clearer::Persons
+            }
+            (_, true) => Clearer::Targets,
+            (Refuses::Most, false) => Clearer::Waits,
+        }
     }
 
     /// Whether the target has taken somebody of late.
@@ -351,6 +385,11 @@ impl Unclear {
     }
 }
 
+/// Theirs, which is believed of a few where most are refused.
+fn persons_where(refuses: Refuses) -> Clearer {
+    if refuses == Refuses::Some { Clearer::Persons } else { Clearer::Waits }
+}
+
 /// Whether that was this recently. 0: never.
 fn within(born: Instant, at_ms: &AtomicU64, time: Duration) -> bool {
     let at_ms = at_ms.load(Relaxed);
@@ -370,8 +409,8 @@ mod tests {
     }
 
     fn look(unclear: &Unclear, doubt: &mut Doubt, witness: &Arc<Witness>, taken: u64) -> Clearer {
-        let (whom, inquiry) = (Whom::of("e_1"), &Inquiry::default());
-        unclear.judge(doubt, witness, Asked { whom, elsewhere: Unasked::None, inquiry, taken })
+        let (command, whom, inquiry) = (Command::Content, Whom::of("e_1"), &Inquiry::default());
+        unclear.judge(doubt, witness, Asked { command, whom, elsewhere: Unasked::None, inquiry, taken })
     }
 
     fn that_takes() -> Unclear {

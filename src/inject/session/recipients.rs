@@ -35,13 +35,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             return None;
         }
         let is_cold = target.unclear.is_cold();
-        let asked = self.asked_of(target, &parcel);
+        let asked = self.asked_of(target, &parcel, refused.command);
         let judged = target.unclear.judge_unknown(&mut parcel.doubt, &self.witness, asked);
-        let is_lost =
-            judged != Clearer::Persons && (asked.elsewhere == Unasked::Machine || self.is_useless(target));
+        let is_lost = !matches!(judged, Clearer::Persons | Clearer::Waits)
+            && (asked.elsewhere == Unasked::Machine || self.is_useless(target));
         let stop = is_lost.then(|| self.leave(target, &refused));
         match judged {
-            Clearer::Persons => self.refuse(target, parcel, refused),
+            Clearer::Persons => self.refuse_person(target, parcel, refused),
+            Clearer::Waits => self.keep_waiting(target, parcel, &refused),
             // That it answers does not show that a target is well which may know nobody.
             Clearer::LookAgain if is_asking(target, &parcel) || (is_cold && parcel.is_overdue()) => {
                 self.refuse_for_all(target, parcel, &refused);
@@ -63,26 +64,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         stop
     }
 
-    pub(super) fn asked_of<'a>(&self, target: &'a Target, parcel: &Parcel) -> unclear::Asked<'a> {
+    pub(super) fn asked_of<'a>(
+        &self,
+        target: &'a Target,
+        parcel: &Parcel,
+        command: Command,
+    ) -> unclear::Asked<'a> {
         let elsewhere = match parcel.elsewhere {
             Elsewhere::AnotherTarget => Unasked::Target,
             Elsewhere::Nowhere if target.machines.has_another(self.peer) => Unasked::Machine,
             Elsewhere::Nowhere => Unasked::None,
         };
         let (whom, inquiry, taken) = (parcel.delivery.whom, &target.inquiry, target.stats.relayed());
-        unclear::Asked { whom, elsewhere, inquiry, taken }
+        unclear::Asked { command, whom, elsewhere, inquiry, taken }
+    }
+
+    /// It is theirs.
+    pub(super) fn refuse_person(&mut self, target: &Target, parcel: Parcel, refused: Refused) {
+        target.inquiry.settled(parcel.delivery.whom);
+        self.refuse(target, parcel, refused);
+    }
+
+    /// It may be theirs. The target works, and refuses so many that it may not know all whom it has.
+    pub(super) fn keep_waiting(&mut self, target: &Target, parcel: Parcel, refused: &Refused) {
+        target.inquiry.refused(parcel.delivery.whom);
+        target.note(Sign::Answered);
+        self.pass_on(target, parcel, refused);
     }
 
     /// Of the recipient, though not at RCPT for good. A target that finds everybody's mailbox full or closed speaks of its own.
     fn refuse_behind_recipient(&mut self, target: &Target, parcel: Parcel, refused: Refused) {
-        let is_for_good = refused.command == Command::Content && !refused.fault.is_transient();
-        if is_for_good
-            && target.unclear.refuses_every_mailbox(target.stats.relayed())
-            && !target.inquiry.confirms(parcel.delivery.whom)
-        {
-            self.refuse_for_all(target, parcel, &refused);
-        } else {
-            self.refuse(target, parcel, refused);
+        if refused.command != Command::Content || refused.fault.is_transient() {
+            return self.refuse(target, parcel, refused);
+        }
+        let asked = self.asked_of(target, &parcel, refused.command);
+        match target.unclear.judge_mailbox(&parcel.doubt, asked) {
+            Clearer::Persons => self.refuse_person(target, parcel, refused),
+            Clearer::Waits => self.keep_waiting(target, parcel, &refused),
+            Clearer::LookAgain | Clearer::Targets => self.refuse_for_all(target, parcel, &refused),
         }
     }
 

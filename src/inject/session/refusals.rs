@@ -8,7 +8,7 @@ use crate::fault::{Fault, Reason, ReplyCode};
 use crate::inject::alike::Clearer;
 use crate::inject::connect::last_reply;
 use crate::inject::delivery::{Errand, Parcel};
-use crate::inject::health::Sign;
+use crate::inject::health::{Credit, Sign};
 use crate::inject::lessons::Ahead;
 use crate::inject::senders::Follows;
 use crate::inject::target::Target;
@@ -159,9 +159,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         parcel.fail(refused.fault);
     }
 
-    /// Nobody's messages are taken.
+    /// Nobody's messages are taken. What is said to recipients only, by a target that takes people, may be said to some of them.
     fn decline(&mut self, target: &Target, parcel: Parcel, refused: &Refused) {
-        target.note(Sign::Declined(refused.targets_fault()));
+        let is_to_some = refused.command == Command::Recipient
+            && !refused.fault.is_transient()
+            && target.unclear.takes_people();
+        target.note(match is_to_some {
+            true => Sign::Refused(refused.targets_fault(), Credit::Some),
+            false => Sign::Declined(refused.targets_fault()),
+        });
         self.pass_on(target, parcel, refused);
     }
 
@@ -221,7 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         let clearer = match is_for_good {
             false => target.unclear.judge_transient(&self.witness, taken),
             true => {
-                let asked = self.asked_of(target, &parcel);
+                let asked = self.asked_of(target, &parcel, refused.command);
                 target.unclear.judge(&mut parcel.doubt, &self.witness, asked)
             }
         };
@@ -236,13 +242,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             target.inquiry.refused(parcel.delivery.whom);
         }
         match clearer {
-            Clearer::Persons => self.refuse(target, parcel, refused),
+            Clearer::Persons => self.refuse_person(target, parcel, refused),
+            Clearer::Waits => self.keep_waiting(target, parcel, &refused),
             Clearer::LookAgain if !parcel.is_overdue() && !is_asking => self.look_again(target, parcel),
             // It takes others: whatever this one is about, the target is not down.
             _ if target.accepts_now() => self.pass_on(target, parcel, &refused),
-            _ if is_for_good && !target.unclear.takes_people() => {
-                self.refuse_for_all(target, parcel, &refused);
-            }
+            // Who is behind those whom it refuses may be taken: they are asked about.
+            _ if is_for_good => self.refuse_for_all(target, parcel, &refused),
             Clearer::LookAgain | Clearer::Targets => self.decline(target, parcel, &refused),
         }
         stop

@@ -10,6 +10,7 @@ mod health;
 mod inquiry;
 mod jobs;
 mod machines;
+mod majority;
 mod misbehaviour;
 mod outage;
 mod peer;

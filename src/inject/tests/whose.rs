@@ -260,8 +260,9 @@ async fn a3_a_list_that_is_mostly_dead_does_not_stop_the_target() {
         let injector = Injector::start(vec![peer.settings("mta1")]);
         let states = send(&injector, 0..300).await;
         let dead = (0..300).filter(|number| is_dead(&address(*number))).count();
-        assert_eq!((count(&states, State::Rejected), count(&states, State::Relayed)), (dead, 300 - dead));
-        assert!(dead > 150);
+        assert_eq!(count(&states, State::Relayed), 300 - dead, "whoever is there");
+        assert!(count(&states, State::Rejected) >= 5 && dead > 150);
+        assert!(injector.targets().next().unwrap().2.is_none(), "it is up");
     }
 }
 
