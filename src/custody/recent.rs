@@ -33,9 +33,10 @@ struct Known {
     ended: VecDeque<Key>,
 }
 
+/// Small: each job touches a place of the table that nobody has touched for long.
 enum Standing {
     Under(watch::Receiver<Option<Outcome>>),
-    Ended(Outcome),
+    Ended(Box<Outcome>),
 }
 
 /// What is known of a job that begins.
@@ -54,6 +55,8 @@ pub struct Guard {
     shard: Arc<Shard>,
     key: Key,
     told: watch::Sender<Option<Outcome>>,
+    /// Its end is remembered. From there on the same job may be judged anew, which is then another's to end.
+    has_ended: bool,
 }
 
 /// Somebody else carries the job.
@@ -80,7 +83,7 @@ impl Recent {
         let key = send.bits();
         let mut known = self.shard(key).lock();
         let is_as_seen = |(before, standing): &(Body, Standing)| {
-            *before == body && matches!(standing, Standing::Ended(outcome) if outcome == ended)
+            *before == body && matches!(standing, Standing::Ended(outcome) if **outcome == *ended)
         };
         if known.jobs.get(&key).is_some_and(is_as_seen) {
             known.jobs.remove(&key);
@@ -95,14 +98,16 @@ impl Recent {
 
 impl Guard {
     /// A job that may be submitted again is forgotten, any other is remembered for a while.
-    pub fn end(self, outcome: &Outcome) {
+    pub fn end(mut self, outcome: &Outcome) {
         self.told.send_replace(Some(outcome.clone()));
         if matches!(outcome.state(), State::Deferred | State::Lost) {
             return;
         }
+        self.has_ended = true;
+        let ended = Box::new(outcome.clone());
         let mut known = self.shard.lock();
         if let Some((_, standing)) = known.jobs.get_mut(&self.key) {
-            *standing = Standing::Ended(outcome.clone());
+            *standing = Standing::Ended(ended);
         }
         known.ended.push_back(self.key);
         if known.ended.len() > ENDED_MAX / SHARDS
@@ -117,6 +122,9 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        if self.has_ended {
+            return;
+        }
         let mut known = self.shard.lock();
         if matches!(known.jobs.get(&self.key), Some((_, Standing::Under(_)))) {
             known.jobs.remove(&self.key);
@@ -129,13 +137,13 @@ impl Shard {
         match known.jobs.entry(key) {
             Entry::Occupied(entry) => match entry.get() {
                 (before, _) if *before != body => Begun::Other,
-                (_, Standing::Ended(outcome)) => Begun::Before(outcome.clone()),
+                (_, Standing::Ended(outcome)) => Begun::Before(Outcome::clone(outcome)),
                 (_, Standing::Under(told)) => Begun::Under(Waiting(told.clone())),
             },
             Entry::Vacant(entry) => {
                 let (told, waiting) = watch::channel(None);
                 entry.insert((body, Standing::Under(waiting)));
-                Begun::First(Guard { shard: self.clone(), key, told })
+                Begun::First(Guard { shard: self.clone(), key, told, has_ended: false })
             }
         }
     }
