@@ -145,6 +145,14 @@ impl State {
             Self::Text | Self::Rcdata(_) | Self::Raw(_) => (to(b'<'), self),
             Self::Bogus => (to(b'>'), self),
             Self::Comment { dashes: 0 } => (to(b'-'), self),
+            Self::TagName { end, name } => {
+                let (passed, name) = name.with_all(bytes);
+                (passed, Self::TagName { end, name })
+            }
+            Self::AttributeName(tag, name) => {
+                let (passed, name) = name.with_all(bytes);
+                (passed, Self::AttributeName(tag, name))
+            }
             Self::Value(_, _, quote @ (Quote::Double | Quote::Single), _) => {
                 let passed = to(if quote == Quote::Double { b'"' } else { b'\'' });
                 let goes_on = passed == bytes.len();
@@ -396,10 +404,10 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_passed_at_once_leads_where_each_byte_would(picks in proptest::collection::vec(0..16_usize, 0..40)) {
-            const PIECES: [&str; 16] = [
+        fn what_is_passed_at_once_leads_where_each_byte_would(picks in proptest::collection::vec(0..17_usize, 0..40)) {
+            const PIECES: [&str; 17] = [
                 "<p ", "a=\"", "src='", "\"", "'", ">", "<!--", "--", "<style>", "</style>", "<?", "x y", "https://", "<title>",
-                "</title", "é",
+                "</title", "é", "data-a-name-past-the-longest_one ",
             ];
             let text: String = picks.iter().map(|pick| PIECES[*pick]).collect();
             let (mut state, mut rest) = (State::Text, text.as_bytes());

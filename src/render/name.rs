@@ -23,6 +23,13 @@ impl Name {
         self.with_as_written(byte.to_ascii_lowercase())
     }
 
+    /// Takes the letters, digits and hyphens that come first, which are of any name: how many, and the name with them.
+    pub(super) fn with_all(self, bytes: &[u8]) -> (usize, Self) {
+        let is_of_name = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'-';
+        let passed = bytes.iter().take_while(is_of_name).count();
+        (passed, bytes[..passed].iter().copied().fold(self, Self::with))
+    }
+
     /// Names of character references differ by case.
     pub(super) fn with_as_written(mut self, byte: u8) -> Self {
         if let Some(place) = self.bytes.get_mut(usize::from(self.length)) {

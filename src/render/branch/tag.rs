@@ -54,6 +54,10 @@ fn is_in_tag(state: State) -> bool {
     )
 }
 
+fn lower(byte: &u8) -> char {
+    char::from(byte.to_ascii_lowercase())
+}
+
 fn is_raw(state: State) -> bool {
     matches!(state, State::Raw(_) | State::RawLess { .. } | State::RawEnd { .. })
 }
@@ -65,6 +69,11 @@ impl Markup {
             State::Raw(_) => self.sheet.push(bytes, depends),
             State::Value(..) => {
                 self.value.push(bytes, depends);
+                self.part_of_attribute(depends && !bytes.is_empty());
+            }
+            State::TagName { .. } => self.tag.extend(bytes.iter().map(lower)),
+            State::AttributeName(..) => {
+                self.attribute.extend(bytes.iter().map(lower));
                 self.part_of_attribute(depends && !bytes.is_empty());
             }
             _ => return false,
@@ -95,23 +104,21 @@ impl Markup {
         match (before, after) {
             (State::TagOpen | State::EndTagOpen, State::TagName { end, .. }) => {
                 self.tag.clear();
-                self.tag.push(char::from(byte.to_ascii_lowercase()));
+                self.tag.push(lower(&byte));
                 self.is_end = end;
                 self.tag_share = if depends { Share::Whole } else { Share::Same };
                 (self.has_address, self.is_loud) = (false, false);
                 self.attribute.clear();
                 self.value.clear();
             }
-            (State::TagName { .. }, State::TagName { .. }) => {
-                self.tag.push(char::from(byte.to_ascii_lowercase()))
-            }
+            (State::TagName { .. }, State::TagName { .. }) => self.tag.push(lower(&byte)),
             (State::AttributeName(..), State::AttributeName(..)) => {
-                self.attribute.push(char::from(byte.to_ascii_lowercase()));
+                self.attribute.push(lower(&byte));
                 self.part_of_attribute(depends);
             }
             (_, State::AttributeName(..)) => {
                 self.end_attribute(report, cause);
-                self.attribute.push(char::from(byte.to_ascii_lowercase()));
+                self.attribute.push(lower(&byte));
                 self.attribute_share = if depends { Share::Whole } else { Share::Same };
             }
             (State::BeforeValue(..), State::Value(_, _, html::Quote::None, _))
