@@ -19,6 +19,7 @@ mod machines;
 mod majority;
 mod offers;
 mod pace;
+mod place;
 mod probe;
 mod queue;
 mod rate;

@@ -266,13 +266,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         Ok(())
     }
 
-    /// Says good-bye and closes; what the target answers no longer matters.
+    /// Says good-bye and closes; what the target answers no longer matters. Until it has closed too it counts the session.
     pub async fn quit(&mut self, limit: Duration) {
         let leave = async {
             self.stream.write_all(b"QUIT\r\n").await?;
             self.stream.flush().await?;
             let _ = self.stream.read(&mut self.incoming).await?;
-            self.stream.shutdown().await
+            self.stream.shutdown().await?;
+            while self.stream.read(&mut self.incoming).await? > 0 {}
+            Ok::<(), io::Error>(())
         };
         let _ = timeout(limit, leave).await;
     }

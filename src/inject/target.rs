@@ -15,6 +15,7 @@ use super::lessons::Lessons;
 use super::machines::Machines;
 use super::offers::Offers;
 use super::pace::Pace;
+use super::place::{Open, Places};
 use super::queue::Queue;
 use super::rate::Rate;
 use super::senders::Senders;
@@ -72,6 +73,7 @@ pub(super) struct Target {
     pub rate: Option<Rate>,
     workers: AtomicUsize,
     established: AtomicUsize,
+    places: Places,
     /// Milliseconds after `born` before which no further session is tried.
     growth_resumes_ms: AtomicU64,
     born: Instant,
@@ -92,6 +94,7 @@ struct Learned {
 impl Target {
     /// Beside so many others.
     pub fn new(settings: TargetSettings, others: usize) -> Arc<Self> {
+        let places = Places::new(settings.connections_max);
         Arc::new(Self {
             rate: settings.rate_per_second_max.map(Rate::new),
             flow: Flow::new(settings.connections_max.saturating_mul(IN_FLIGHT_MAX)),
@@ -115,6 +118,7 @@ impl Target {
             learned: watch::Sender::new(Learned::default()),
             workers: AtomicUsize::new(0),
             established: AtomicUsize::new(0),
+            places,
             growth_resumes_ms: AtomicU64::new(0),
             born: Instant::now(),
             gone: Notify::new(),
@@ -271,7 +275,7 @@ impl Contract {
             let established = tokio::select! {
                 biased;
                 () = target.halted.cancelled() => return,
-                established = target.watched(self.establish()) => established,
+                established = self.establish() => established,
             };
             let (session, is_resumed) = match established {
                 Ok(established) => established,
@@ -279,7 +283,9 @@ impl Contract {
                 Err(trouble) => return self.give_up(Kind::Unreachable, &trouble),
             };
             self.progress = Progress::Tried(0);
-            let open = Open::new(&target);
+            target.breaker.reached();
+            target.turned.notify_waiters();
+            let open = Open::new(&target.established, &target.stats);
             target.stats.tls_resumed.fetch_add(u64::from(is_resumed), Ordering::Relaxed);
             let offered = session.offered();
             target.offers.note(offered);
@@ -300,8 +306,12 @@ impl Contract {
     }
 
     async fn establish(&self) -> Result<(Session<Stream>, bool), Trouble> {
-        let Target { settings, unavailable_auth, pulse, machines, .. } = &*self.target;
-        establish(settings, unavailable_auth, pulse, machines).await
+        let Target { settings, unavailable_auth, pulse, machines, places, .. } = &*self.target;
+        // That those before it take their time to leave says nothing of how the target answers.
+        let place = places.take().await;
+        let established = self.target.watched(establish(settings, unavailable_auth, pulse, machines));
+        let (session, is_resumed) = established.await?;
+        Ok((session.at(place), is_resumed))
     }
 
     /// What one machine behind the name said says nothing of another. Once only, and not for a target that is down: a
@@ -373,26 +383,5 @@ impl Drop for Contract {
             target.ensure_worker();
         }
         target.gone.notify_waiters();
-    }
-}
-
-/// Counts a session while it is open.
-struct Open<'a>(&'a Target);
-
-impl<'a> Open<'a> {
-    fn new(target: &'a Target) -> Self {
-        target.breaker.reached();
-        target.turned.notify_waiters();
-        target.established.fetch_add(1, Ordering::SeqCst);
-        target.stats.sessions_made.fetch_add(1, Ordering::Relaxed);
-        target.stats.sessions_open.fetch_add(1, Ordering::Relaxed);
-        Self(target)
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.established.fetch_sub(1, Ordering::SeqCst);
-        self.0.stats.sessions_open.fetch_sub(1, Ordering::Relaxed);
     }
 }

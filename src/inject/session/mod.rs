@@ -21,6 +21,7 @@ use super::ehlo::Capabilities;
 use super::endurance::Errors;
 use super::envelope::Group;
 use super::lessons::Ahead;
+use super::place::Place;
 use super::talk::{Broken, Talk};
 use super::target::Target;
 use super::witness::Witness;
@@ -45,6 +46,8 @@ const STRIKES_MAX: u32 = 3;
 /// One session, used by one worker for many messages.
 pub(super) struct Session<S> {
     talk: Talk<S>,
+    /// Its target's. Dropped behind the connection.
+    place: Option<Place>,
     offered: Capabilities,
     is_tls: bool,
     group: Group,
@@ -103,6 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     pub fn new(talk: Talk<S>, offered: Capabilities, is_tls: bool, peer: SocketAddr) -> Self {
         Self {
             talk,
+            place: None,
             offered,
             is_tls,
             group: Group::new(),
@@ -122,6 +126,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             tells_apart: false,
             peer_left: false,
         }
+    }
+
+    pub fn at(self, place: Place) -> Self {
+        Self { place: Some(place), ..self }
     }
 
     pub fn offered(&self) -> Capabilities {
@@ -179,8 +187,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     }
 
     /// Beside the worker: nobody waits for it.
-    fn say_good_bye(mut self) {
-        tokio::spawn(async move { self.talk.quit(QUIT_LIMIT).await });
+    fn say_good_bye(self) {
+        let Self { mut talk, place, .. } = self;
+        tokio::spawn(async move {
+            talk.quit(QUIT_LIMIT).await;
+            drop((talk, place));
+        });
     }
 
     fn is_spent(&mut self, target: &Arc<Target>) -> bool {

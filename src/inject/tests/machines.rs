@@ -156,3 +156,22 @@ async fn a6_of_two_addresses_behind_one_name_the_one_that_works_is_taken() {
     drop(_other);
     assert!(matches!(open().await, Err(Trouble::ConnectRefused)));
 }
+
+/// A session that has had its share is followed by another when it is gone.
+#[tokio::test]
+async fn no_more_connections_are_open_than_may_be_while_sessions_say_good_bye() {
+    for (connections_max, pause) in [(1, 10), (4, 0), (4, 40)] {
+        let manners = move |ask: &Ask<'_>| match ask.verb {
+            "QUIT" => Say::After(std::time::Duration::from_millis(pause)),
+            _ => Say::Usual,
+        };
+        let peer = Peer::start(|_| PIPELINING, manners).await;
+        let settings =
+            TargetSettings { connections_max, messages_per_connection_max: 5, ..peer.settings("mta1") };
+        let states = send(&Injector::start(vec![settings]), 0..200).await;
+        assert_eq!(count(&states, State::Relayed), 200);
+        let seen = peer.seen();
+        let (most, sessions) = (seen.open_most, seen.sessions);
+        assert!(most <= connections_max && sessions >= 40, "{connections_max}, {pause} ms: {most} at once");
+    }
+}

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 pub(super) struct Ask<'a> {
     /// Counted from 0.
     pub session: usize,
-    /// CONNECT, AUTH, RSET, MAIL, RCPT, DATA, BDAT; `.` for the final dot and the last chunk.
+    /// CONNECT, AUTH, RSET, MAIL, RCPT, DATA, BDAT, QUIT; `.` for the final dot and the last chunk.
     pub verb: &'a str,
     /// The recipient of the transaction, or of this RCPT.
     pub recipient: &'a str,
@@ -36,6 +36,8 @@ pub(super) enum Say {
     Close,
     /// With input unread: the connection is reset, and what was not sent yet is lost.
     Reset,
+    /// The usual, to QUIT, after a while.
+    After(std::time::Duration),
     /// The usual, and whatever has come behind it is thrown away.
     Flush,
     /// This, to BDAT, and the chunk is taken for commands.
@@ -52,6 +54,9 @@ type Manners = dyn Fn(&Ask<'_>) -> Say + Send + Sync;
 #[derive(Default)]
 pub(super) struct Seen {
     pub sessions: usize,
+    /// Connections that are open, and the most that were at once.
+    pub open: usize,
+    pub open_most: usize,
     /// Recipient -> how often a message for them was answered 2xx.
     pub taken: BTreeMap<String, usize>,
     /// Recipient -> 5xx answers to RCPT or content.
@@ -89,9 +94,15 @@ impl Peer {
                 let mut seen = seen_there.lock().unwrap();
                 let session = seen.sessions;
                 seen.sessions += 1;
+                seen.open += 1;
+                seen.open_most = seen.open_most.max(seen.open);
                 drop(seen);
                 let talk = Talk::new(socket, session, (manners.clone(), seen_there.clone()));
-                tokio::spawn(talk.hold(offers(session)));
+                let (hold, seen_behind) = (talk.hold(offers(session)), seen_there.clone());
+                tokio::spawn(async move {
+                    hold.await;
+                    seen_behind.lock().unwrap().open -= 1;
+                });
             }
         });
         Self { port, seen, task }
@@ -194,7 +205,7 @@ impl Talk {
 
     fn say(&mut self, said: Say, usual: &str) -> (u16, Goes) {
         let (said, goes) = match said {
-            Say::Usual => (usual.to_owned(), Some(())),
+            Say::Usual | Say::After(_) => (usual.to_owned(), Some(())),
             Say::Flush => {
                 self.heard.clear();
                 self.early = 0;
@@ -251,6 +262,9 @@ impl Talk {
             "DATA" => self.step_data(&line).await,
             "BDAT" => self.step_chunk(&line).await,
             "QUIT" => {
+                if let Say::After(pause) = self.ask("QUIT", &line) {
+                    tokio::time::sleep(pause).await;
+                }
                 self.seen.lock().unwrap().quits += 1;
                 self.say(Say::TextAndClose("221 2.0.0 bye".into()), "").1
             }
