@@ -68,7 +68,7 @@ struct PutArgs {
     #[arg(long, value_name = "NAME=VALUE")]
     field: Vec<String>,
     /// Take the value of this field as it is, though it looks like what programs leave in place of one; may be repeated.
-    #[arg(long, value_name = "FIELD")]
+    #[arg(long, value_name = "FIELD", value_delimiter = ',')]
     as_is: Vec<String>,
 }
 

@@ -46,7 +46,7 @@ pub enum Cause {
     #[error("not UTF-8; save the file as UTF-8")]
     Utf8,
     #[error(
-        "purposes are words of letters, digits, - _ or dots that begin with a letter, separated by spaces; a leading - means refused"
+        "purposes are words of letters, digits, - _ or dots that begin with a letter, separated by spaces or commas; a leading - means refused"
     )]
     Purpose,
     #[error(
@@ -107,6 +107,10 @@ pub struct Refusal {
 impl Refusal {
     pub fn of(column: &str, cause: Cause) -> Self {
         Self { column: Some(column.into()), cause, withdrew: false }
+    }
+
+    pub(super) fn is_of_consent(&self) -> bool {
+        self.column.as_deref() == Some("consent")
     }
 }
 

@@ -5,6 +5,7 @@ use super::address::{Address, Phone};
 use super::cause::{Cause, Refusal};
 use super::cleared::Cleared;
 use super::column::Column;
+use super::consent_cell;
 use super::value::{self, Notice, Signs, Words};
 use crate::job::{Token, TokenKind};
 use crate::person::{Consent, EMAIL, FIELD_VALUE_BYTES_MAX, PHONE};
@@ -77,8 +78,13 @@ impl Draft {
         }
     }
 
+    /// Where more than one of its cells is refused, the first one is told; what it says about consent before all others, because it may be
+    /// a withdrawal that is not read.
     pub fn refuse(&mut self, refusal: Refusal) {
-        self.refusal.get_or_insert(refusal);
+        match &self.refusal {
+            Some(first) if first.is_of_consent() || !refusal.is_of_consent() => {}
+            _ => self.refusal = Some(refusal),
+        }
     }
 
     pub fn refusal(&self) -> Option<&Refusal> {
@@ -135,7 +141,7 @@ impl Draft {
 
     /// Refused where its purposes are not spelled as the configuration spells them: a refusal of a misspelled one would be lost.
     pub fn spelled(mut self, known: &Known) -> Self {
-        let (notices, refusal) = (&mut self.notices, &mut self.refusal);
+        let (notices, mut slip) = (&mut self.notices, None);
         self.consents.retain(|(purpose, _)| match known.standing(purpose) {
             Standing::Named => true,
             Standing::Nobodys => {
@@ -143,10 +149,11 @@ impl Draft {
                 true
             }
             Standing::SlipOf(meant) => {
-                refusal.get_or_insert(Refusal::of("consent", Cause::NearPurpose(meant.into())));
+                slip.get_or_insert(Refusal::of("consent", Cause::NearPurpose(meant.into())));
                 false
             }
         });
+        slip.into_iter().for_each(|slip| self.refuse(slip));
         self
     }
 
@@ -173,7 +180,7 @@ impl Draft {
                 value::fit(trimmed, signs).map_err(Cause::NoValue)?;
                 return self.take_field(name, value, signs);
             }
-            _ if self.words.is_empty_word(trimmed) => return Ok(()),
+            _ if self.is_silent(column, trimmed) => return Ok(()),
             Column::Consent | Column::Answer(_) => {}
             _ => self.words.look(trimmed, signs, column.name()).map_err(|cause| match column {
                 Column::Field(_) if cause.may_be_meant() => Cause::Unlikely(cause),
@@ -188,7 +195,7 @@ impl Draft {
             Column::EmailToken => self.take_token(trimmed, Some(TokenKind::Email)),
             Column::MobileToken => self.take_token(trimmed, Some(TokenKind::Mobile)),
             Column::Consent => self.take_consent(trimmed),
-            Column::Answer(purpose) => self.say(purpose, purpose::answer(trimmed).ok_or(Cause::NoAnswer)?),
+            Column::Answer(purpose) => self.take_answer(purpose, trimmed),
             Column::Retention => put_once(&mut self.keep_until, day(trimmed).ok_or(Cause::Day)?),
             Column::Field(name) => {
                 no_mark_of_a_sheet(trimmed, signs)?;
@@ -196,6 +203,17 @@ impl Draft {
                 self.take_field(name, value, signs)
             }
         }
+    }
+
+    /// Whether the cell is as if it were empty. A word that is an answer is one where an answer is asked for, whatever it is elsewhere.
+    fn is_silent(&mut self, column: &Column, value: &str) -> bool {
+        if !self.words.is_empty_word(value) {
+            return false;
+        }
+        if column.is_of_consent() && value == "-" {
+            self.notices.insert(Notice::SilentDash);
+        }
+        !column.is_of_consent() || purpose::answer(value).is_none()
     }
 
     fn take_token(&mut self, value: &str, kind: Option<TokenKind>) -> Result<(), Cause> {
@@ -230,17 +248,26 @@ impl Draft {
 
     fn take_consent(&mut self, value: &str) -> Result<(), Cause> {
         let mut taken = Ok(());
-        for word in value.split_ascii_whitespace() {
-            taken = taken.and(self.take_purpose(word));
+        for (purpose, said) in consent_cell::purposes(value) {
+            taken = taken.and(self.take_purpose(purpose, said));
         }
         taken
     }
 
-    fn take_purpose(&mut self, word: &str) -> Result<(), Cause> {
-        let (purpose, said) = match word.strip_prefix('-') {
-            Some(purpose) => (purpose, Consent::Refused),
-            None => (word, Consent::Given),
-        };
+    /// Beside what is no answer the purpose may be refused by its name all the same.
+    fn take_answer(&mut self, asked: &str, value: &str) -> Result<(), Cause> {
+        if let Some(said) = consent_cell::answer(value, asked) {
+            return self.say(asked, said);
+        }
+        let refuses =
+            |(purpose, said): (&str, Consent)| said == Consent::Refused && purpose::is_same(purpose, asked);
+        if consent_cell::purposes(value).any(refuses) {
+            self.say(asked, Consent::Refused)?;
+        }
+        Err(Cause::NoAnswer)
+    }
+
+    fn take_purpose(&mut self, purpose: &str, said: Consent) -> Result<(), Cause> {
         match () {
             () if is_purpose(purpose) => self.say(purpose, said),
             () if purpose::is_answer(purpose) => Err(Cause::Answer),
@@ -346,7 +373,7 @@ mod tests {
             Draft::default().set_named("first_name", fine).unwrap();
         }
         assert_eq!(refusal("first_name", &"a".repeat(64 * 1024 + 1)), Cause::ValueLength);
-        assert_eq!(refusal("consent", "service,marketing"), Cause::Purpose);
+        assert_eq!(refusal("consent", "service:marketing"), Cause::Purpose);
         assert_eq!(refusal("consent", "--service"), Cause::Purpose);
         assert_eq!(refusal("consent", "service -service"), Cause::Contradiction);
         for bad in ["2030-02-30", "2030-1-1", "30-01-2030", "0000-00-01", "2030-01-0x", "2030-13-01"] {

@@ -3,12 +3,14 @@
 
 mod csv_rows;
 mod header_fault;
+mod list_place;
 mod naming;
 mod ndjson_rows;
 mod storage;
 mod tokens_out;
 
 pub use header_fault::HeaderFault;
+pub use list_place::{UnfitPlace, check as check_list_place};
 pub use tokens_out::{Amiss, TokensOut};
 
 use super::cause::Refusal;

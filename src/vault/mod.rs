@@ -8,6 +8,7 @@ mod batch_index;
 mod cause;
 mod cleared;
 mod column;
+mod consent_cell;
 mod doubt;
 pub mod draft;
 mod envelope;

@@ -11,7 +11,10 @@ use crate::cli::progress;
 use crate::cli::{CliError, Exit};
 use crate::purpose::{Known, Standing, is_purpose};
 use crate::table::Form;
-use crate::vault::import::{Format, Options, TokensOut, import as import_rows, reads_like_address, rehearse};
+use crate::vault::import::{
+    Format, Options, TokensOut, UnfitPlace, check_list_place, import as import_rows, reads_like_address,
+    rehearse,
+};
 use crate::vault::value::Words;
 use crate::vault::{AddressChange, Cleared, Column, Rehearsal, Settings, Unclearable, Vault};
 use clap::{Args, ValueEnum};
@@ -56,8 +59,8 @@ pub struct ImportArgs {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     literal_word: Vec<String>,
     /// Take the values of this column as they are, such as None in allergies or {{vip}} in a code; may be repeated. Without it, what
-    /// programs leave in place of a value is refused.
-    #[arg(long, value_name = "COLUMN")]
+    /// programs leave in place of a value is refused. Several with commas.
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
     as_is: Vec<String>,
     /// Let a row that names a known token give it another address.
     #[arg(long)]
@@ -85,6 +88,11 @@ pub fn import(
     show: Show,
     streams: &mut Streams<'_>,
 ) -> Result<Exit, CliError> {
+    if let Some(list) = &args.tokens_out {
+        let own: Vec<&Path> =
+            [&settings.dir].into_iter().chain(settings.mark_dirs.first()).map(AsRef::as_ref).collect();
+        check_list_place(list, &args.file, &own).map_err(|why| unfit(list, why))?;
+    }
     let options = Options {
         format: format_of(&args)?,
         match_column: match_column(args.tokens_with.as_deref())?,
@@ -169,6 +177,11 @@ fn older_format() -> CliError {
 
 fn unclearable(why: Unclearable) -> CliError {
     CliError::new(Exit::Usage, format_args!("--clear: {why}")).fix(why.fix())
+}
+
+fn unfit(list: &Path, why: UnfitPlace) -> CliError {
+    CliError::new(Exit::Usage, format_args!("--tokens-out: {} {why}; nothing was read", list.display()))
+        .fix("give --tokens-out another name, such as tokens.csv, outside of state_dir; or move what lies there away")
 }
 
 fn create_list(path: &Path, options: &Options) -> Result<TokensOut, CliError> {

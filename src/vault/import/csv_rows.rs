@@ -2,6 +2,7 @@
 
 use super::naming::{better_names, meant_for_address};
 use super::{HeaderFault, ImportError, Options, ROW_BYTES_MAX, Row};
+use crate::nearest::did_you_mean;
 use crate::table::{Cells, Key, RowFlaw, Table, TableFault};
 use crate::vault::address::{Phone, PhoneFault};
 use crate::vault::cause::{Cause, Refusal};
@@ -32,7 +33,10 @@ impl<R: Read> CsvRows<R> {
         }
         let at = |name: &str| columns.iter().position(|column| column.name() == name);
         let match_column = match options.match_column.as_deref() {
-            Some(name) => Some(at(name).ok_or(ImportError::Header(HeaderFault::NoMatchColumn))?),
+            Some(name) => Some(at(name).ok_or_else(|| {
+                let near = did_you_mean(name, columns.iter().map(Column::name));
+                ImportError::Header(HeaderFault::NoMatchColumn { near })
+            })?),
             None => None,
         };
         Ok(Self { table, columns, match_column, words: options.words.clone() })

@@ -27,6 +27,8 @@ pub enum HeaderFault {
     NoAddress,
     #[error("there is no column email, phone or token; column {at} is {name:?}")]
     LikeAddress { at: usize, name: String },
-    #[error("there is no column with the name that was asked for to tell the rows apart")]
-    NoMatchColumn,
+    #[error(
+        "--tokens-with: there is no column with the name that was asked for to tell the rows apart{near}"
+    )]
+    NoMatchColumn { near: String },
 }

@@ -11,6 +11,9 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
+/// The columns that every list begins with.
+pub const HEADER: [&str; 3] = ["line", "email_token", "mobile_token"];
+
 /// A CSV file that only its owner may read. It appears when it is whole: until then an older one stays.
 pub struct TokensOut {
     list: csv::Writer<BufWriter<File>>,
@@ -49,8 +52,7 @@ impl TokensOut {
             }
         };
         let mut list = csv::Writer::from_writer(BufWriter::new(file));
-        let header = ["line", "email_token", "mobile_token"];
-        list.write_record(header.into_iter().chain(match_column)).map_err(io::Error::from)?;
+        list.write_record(HEADER.into_iter().chain(match_column)).map_err(io::Error::from)?;
         Ok(Self { list, unfinished, has_match_column: match_column.is_some(), amiss: Amiss::default() })
     }
 
@@ -69,6 +71,11 @@ impl TokensOut {
         self.amiss.marked += u64::from(matches!(matched, Some(Cow::Owned(_))));
         let row = [number.as_str(), &email, &mobile];
         self.list.write_record(row.into_iter().chain(matched.as_deref())).map_err(io::Error::from)
+    }
+
+    /// Whether there is an older list in its place.
+    pub fn replaces_another(&self) -> bool {
+        self.unfinished.as_ref().is_some_and(|(_, path)| path.exists())
     }
 
     pub fn amiss(&self) -> Amiss {

@@ -28,6 +28,9 @@ pub fn told_of(notice: Notice, known: &Known) -> String {
             "a value begins with an apostrophe and is kept so: unless it is part of a name, as in 't Hart, it is a spreadsheet's mark of a \
              text, and belongs out of the file",
         ),
+        Notice::SilentDash => String::from(
+            "consent holds a - and is taken as empty, as --empty-word says: where it stands for no, import with no in its place",
+        ),
         Notice::Backslash => String::from(
             "a value holds \\n, \\t or \\r with a backslash and is kept so, as people will see it: where mysql -B or COPY has written a line end \
              or a tab so, write the file as CSV",
@@ -85,6 +88,10 @@ impl<'a> Report<'a> {
 
     /// The words themselves may be anything that a column holds, so they are not told.
     pub fn warn(&self, known: &Known, errors: &mut dyn Write) {
+        // Else the first of them would stand behind the bar, in its line.
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
         for column in &self.like_consent {
             let _ = writeln!(
                 errors,
@@ -105,12 +112,14 @@ impl<'a> Report<'a> {
         show: Show,
         streams: &mut Streams<'_>,
     ) -> Result<Exit, CliError> {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
         let is_rehearsal = matches!(self.told, Told::Rehearsal);
         let kept = if is_rehearsal { Summary::default() } else { self.summary };
         let listed_to_disk = match self.told {
+            Told::List(list) if outcome.is_ok() && kept.kept() == 0 && list.replaces_another() => {
+                let told = "warning: --tokens-out: no row was stored, so the older list is as it was";
+                let _ = writeln!(streams.errors, "{told}");
+                Ok(())
+            }
             Told::List(list) if outcome.is_ok() => {
                 warn_of_amiss(list.amiss(), streams.errors);
                 list.finish()
@@ -205,7 +214,10 @@ fn ended(summary: &Summary) -> Result<Exit, CliError> {
         summary.failed,
         counted(summary.read, "row"),
         withdrawals(summary.withdrew, "was"),
-        kept_rows(summary.kept())
+        match (summary.kept(), summary.withdrew) {
+            (0, 1..) => String::from("no row was kept"),
+            (kept, _) => kept_rows(kept),
+        }
     );
     Err(CliError::failed(cause)
         .fix("correct these lines and import the file again: rows that are in stay as they are"))
@@ -270,7 +282,7 @@ fn header_fix(fault: &HeaderFault) -> String {
             "remove the one of the two that holds no address, or give it another name: {meant} for the address, other_{meant} for {name:?}"
         ),
         HeaderFault::NamedTwice { .. } => String::from("rename one of the two, or remove it"),
-        HeaderFault::NoMatchColumn => String::from("name a column of the file"),
+        HeaderFault::NoMatchColumn { .. } => String::from("name a column of the file"),
         HeaderFault::Empty | HeaderFault::Name(_) | HeaderFault::Twice(..) | HeaderFault::NoAddress => {
             String::from("name the columns in the first line, such as: email,first_name,last_name")
         }

@@ -93,7 +93,8 @@ fn b11_a_column_is_taken_as_it_is_where_that_is_asked_for() {
 #[test]
 fn a4_an_older_list_of_tokens_stays_until_the_new_one_is_whole() {
     let desk = Desk::new();
-    let list = desk.file("tokens.csv", "older\n");
+    let older = "line,email_token,mobile_token\n9,e_older000,\n";
+    let list = desk.file("tokens.csv", older);
     let import = |text: &str| {
         let file = desk.file("p.csv", text);
         desk.run(&["import", file.to_str().unwrap(), "--tokens-out", list.to_str().unwrap()], b"")
@@ -105,8 +106,11 @@ fn a4_an_older_list_of_tokens_stays_until_the_new_one_is_whole() {
             "{broken}: {}",
             said.errors
         );
-        assert_eq!(fs::read_to_string(&list).unwrap(), "older\n", "{broken}");
+        assert_eq!(fs::read_to_string(&list).unwrap(), older, "{broken}");
     }
+    let said = import("email,city\nno address,Rom\n");
+    assert!(said.errors.contains("no row was stored, so the older list is as it was"), "{}", said.errors);
+    assert_eq!(fs::read_to_string(&list).unwrap(), older);
     assert_eq!(exit(&import("email,city\na@x.test,Rom\nb@x,NULL\n")), Exit::Failed);
     assert_eq!(fs::read_to_string(&list).unwrap().lines().count(), 2, "of the rows that were kept");
     use std::os::unix::fs::{PermissionsExt, symlink};
@@ -138,4 +142,39 @@ fn b11_keys_of_objects_that_say_who_may_be_mailed_are_told_too() {
     let said = desk.run(&["import", file.to_str().unwrap()], b"");
     assert_eq!(said.errors.matches("reads as if it said who may be mailed").count(), 1, "{}", said.errors);
     assert!(said.errors.starts_with("warning: the column accepts_email_marketing reads"), "{}", said.errors);
+}
+
+#[test]
+fn b6_a_list_of_tokens_takes_the_place_of_nothing_but_an_older_one() {
+    let desk = Desk::new();
+    let file = desk.file("p.csv", "line,email_token,email\n1,e_aaaaaaaa,a@x.test\n");
+    let people = file.to_str().unwrap();
+    assert_eq!(exit(&desk.run(&["import", people], b"")), Exit::Ok);
+    fs::hard_link(&file, desk.dir.path().join("same.csv")).unwrap();
+    std::os::unix::fs::symlink(desk.dir.path().join("state"), desk.dir.path().join("link")).unwrap();
+    desk.file("key", "00112233");
+    desk.file("tokenrelay.toml", "state_dir = \"state\"\n");
+    for (name, cause) in [
+        ("vault/vault.db", "lies in the relay's own folder"),
+        ("vault/vault.db-wal", "lies in the relay's own folder"),
+        ("state/new.csv", "lies in the relay's own folder"),
+        ("link/new.csv", "lies in the relay's own folder"),
+        ("p.csv", "is the file that is imported"),
+        ("same.csv", "is the file that is imported"),
+        ("key", "is no list of tokens"),
+        ("tokenrelay.toml", "is no list of tokens"),
+    ] {
+        let place = desk.dir.path().join(name);
+        let before = fs::read(&place).ok();
+        let said = desk.run(&["import", people, "--tokens-out", place.to_str().unwrap()], b"");
+        let error = said.result.expect_err(name);
+        assert_eq!((error.exit, error.cause.contains(cause)), (Exit::Usage, true), "{name}: {error}");
+        assert_eq!((fs::read(&place).ok(), said.out.as_str()), (before, ""), "{name}");
+    }
+    assert!(desk.run(&["verify"], b"").result.is_ok());
+    let empty = desk.file("empty.csv", "");
+    assert_eq!(exit(&desk.run(&["import", people, "--tokens-out", empty.to_str().unwrap()], b"")), Exit::Ok);
+    let slip =
+        desk.run(&["import", people, "--tokens-out", empty.to_str().unwrap(), "--tokens-with", "lyne"], b"");
+    assert!(slip.result.unwrap_err().cause.contains("did you mean line?"));
 }

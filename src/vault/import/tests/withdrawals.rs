@@ -128,3 +128,76 @@ fn b6_what_a_person_says_last_counts_in_rows_that_are_refused_too() {
     assert_eq!(house.consent("e_bbbbbbbb", "news"), Consent::Refused);
     assert_eq!((house.name("e_aaaaaaaa"), house.name("e_bbbbbbbb")), ("Anna".into(), "Benno".into()));
 }
+
+#[test]
+fn b6_what_is_said_about_consent_is_read_as_it_was_set() {
+    for cell in [
+        "\u{2013}news",
+        "\u{2212}news",
+        "'-news",
+        "\u{a0}-news",
+        "service\u{a0}-news",
+        "\u{200b}-news",
+        "\"service,-news\"",
+        "service;-news",
+        "service|\u{2014}news",
+    ] {
+        let row = format!("email,first_name,consent\na@x.test,NULL,{cell}\n");
+        House::new().assert_withdrawn(row.as_bytes(), &csv(), "e_aaaaaaaa");
+    }
+    let asked = Options { consent_for: Some("news".into()), ..csv() };
+    for cell in ["-news", "'-News", "service -news", "\u{200b}no"] {
+        let row = format!("email,first_name,consent\na@x.test,NULL,{cell}\n");
+        House::new().assert_withdrawn(row.as_bytes(), &asked, "e_aaaaaaaa");
+    }
+    let house = House::new();
+    house.import(b"email,consent\na@x.test,-news\nb@x.test,news\n", &asked);
+    let found = [house.consent("e_aaaaaaaa", "news"), house.consent("e_bbbbbbbb", "news")];
+    assert_eq!(found, [Consent::Refused, Consent::Given]);
+}
+
+#[test]
+fn b6_what_cannot_be_read_about_consent_is_told_before_all_else() {
+    let known = Known::of(["news", "service"].map(String::from));
+    for (options, cell, cause) in [
+        (csv(), "no", Cause::Answer),
+        (csv(), "- news", Cause::Purpose),
+        (csv(), "news:mail", Cause::Purpose),
+        (Options { purposes: known, ..csv() }, "-newss", Cause::NearPurpose("news".into())),
+        (Options { consent_for: Some("news".into()), ..csv() }, "perhaps", Cause::NoAnswer),
+    ] {
+        for row in [
+            format!("email,first_name,consent\na@x.test,NULL,{cell}\n"),
+            format!("email,consent,first_name\na@x,{cell},NULL\n"),
+        ] {
+            let (_, seen) = run(&House::new().0, row.as_bytes(), &options);
+            assert_eq!(seen.refused[&2], Refusal::of("consent", cause.clone()), "{row}");
+        }
+    }
+    let latin = b"email,first_name,consent\na@x.test,NULL,\x96news\n";
+    assert_eq!(run(&House::new().0, latin, &csv()).1.refused[&2], Refusal::of("consent", Cause::Utf8));
+}
+
+#[test]
+fn b6_a_word_for_empty_cells_silences_no_answer() {
+    let words = Words {
+        empty: ["None", "0", "-", "NULL"].map(String::from).into(),
+        of_list: true,
+        ..Words::default()
+    };
+    let plain = Options { words, ..csv() };
+    let asked = Options { consent_for: Some("news".into()), ..plain.clone() };
+    for answer in ["None", "0"] {
+        let house = House::new();
+        let row = format!("email,first_name,consent\na@x.test,{answer},{answer}\n");
+        let summary = house.import(row.as_bytes(), &asked);
+        assert_eq!((summary.updated, house.consent("e_aaaaaaaa", "news")), (1, Consent::Refused), "{answer}");
+        assert_eq!(
+            run(&house.0, row.as_bytes(), &plain).1.refused[&2],
+            Refusal::of("consent", Cause::Answer)
+        );
+    }
+    let house = House::new();
+    let summary = house.import(b"email,consent\na@x.test,-\nb@x.test,NULL\n", &asked);
+    assert_eq!((summary.unchanged, house.consent("e_aaaaaaaa", "news")), (2, Consent::Given));
+}
