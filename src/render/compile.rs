@@ -9,9 +9,10 @@ use super::lines::At;
 use super::lint::Lint;
 use super::markup;
 use super::outline::{Outline, Places};
+use super::outlook;
 use super::outlook_words;
 use super::place::{Text, place_values};
-use super::program::{Block, IfOp, LoopOp, Op, Origin, Program, Syntax, ValueOp};
+use super::program::{Block, IfOp, LoopOp, Op, Origin, Program, Syntax, ValueOp, has_forks, holds_person};
 use super::resolve::{Level, Names, Read};
 use super::shown;
 use super::survey::survey;
@@ -74,6 +75,8 @@ fn compile_source(
     lints.extend(joined_braces(&program.fixed, place));
     if syntax == Syntax::Html {
         lints.extend(outlook_words::joined(&program.ops, &program.fixed, place));
+        let depends = || holds_person(&program.ops) || has_forks(&program.ops);
+        lints.extend(outlook::fields(&program.fixed, place).filter(|_| depends()));
     }
     if lints.is_empty() {
         lints = unfit;

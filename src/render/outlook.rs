@@ -4,6 +4,7 @@
 use super::escape::Escape;
 use super::ground::Ground;
 use super::html::{Attribute, Quote, State, Url};
+use super::lint::Lint;
 use super::program::Op;
 
 /// What to do with a value that may not stand in a comment.
@@ -42,6 +43,24 @@ pub(super) fn escape_of(ops: &[Op], index: usize, ground: Ground, fixed: &[Box<s
         State::Text if is_alone(held, behind) => Some(Escape::CommentHtml),
         _ => None,
     }
+}
+
+/// Fields of Word (`INCLUDEPICTURE`, `HYPERLINK`), whose text is fetched or linked with whatever stands in it.
+pub(super) fn fields(fixed: &[Box<str>], place: &str) -> Option<Lint> {
+    let opens = |style: &str| {
+        let value = style
+            .trim_start_matches(|c: char| c.is_ascii_whitespace() || matches!(c, '-' | ':' | '\'' | '"'));
+        value.starts_with("field")
+    };
+    let is_field = |piece: &Box<str>| {
+        let lower = piece.to_ascii_lowercase();
+        lower.contains("supportfields")
+            || lower.contains("mso-field")
+            || lower.split("mso-element").skip(1).any(opens)
+    };
+    let cause = "Outlook reads fields of Word here (mso-element: field-begin, supportFields), which may fetch or link what stands in them";
+    let fix = "take the field out of a message that depends on a person";
+    fixed.iter().any(is_field).then(|| Lint::new(place, (0, 0), cause, fix))
 }
 
 /// As far back as no block decides about it; a value stands as a letter.
@@ -162,6 +181,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn p3_no_field_of_word_stands_beside_a_person() {
+        let field = "<span style=\"mso-element:field-begin\"></span> INCLUDEPICTURE \"https://t.example/? X\" <span style='MSO-ELEMENT: field-end'></span>";
+        for source in [
+            field,
+            "<!--[if supportFields]> HYPERLINK <![endif]-->X",
+            "<p style=\"mso-field-code:' HYPERLINK x '\">X</p>",
+        ] {
+            assert!(!is_taken(&source.replace('X', "{{person.first_name}}")), "{source}");
+            assert!(!is_taken(&format!("{source}{{{{#if person.vip}}}}x{{{{/if}}}}")), "{source}");
+            assert!(is_taken(source), "{source}");
+        }
+        assert!(is_taken("<div style=\"mso-element:para-border-div\">{{person.first_name}}</div>"));
     }
 
     #[test]
