@@ -315,7 +315,7 @@ impl<'a> Walk<'a> {
         let other = std::mem::replace(&mut self.cursor, body);
         self.cursor.words.join(other.words, self.cause.is_some());
         self.cursor.join_without(other.without);
-        self.cursor.markup.join(&start.markup, &other.markup);
+        self.cursor.markup.join(&start.markup, &other.markup, self.cause.is_some());
         self.settle(other.markup.frame, turns);
         self.cause = outer;
         let inner = std::mem::replace(&mut self.cursor.markup.frame, around);

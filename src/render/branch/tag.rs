@@ -356,9 +356,9 @@ impl Markup {
 
     /// Behind a block one branch is followed on. What the other wrote into a style, too, stands there then; any other value
     /// in which they differ is no longer a literal one.
-    pub fn join(&mut self, start: &Self, other: &Self) {
+    pub fn join(&mut self, start: &Self, other: &Self, depends: bool) {
         self.sheet.add(&other.sheet, start.sheet.text.len());
-        self.comment.join(&other.comment);
+        self.comment.join(&other.comment, depends);
         if self.attribute == "style" {
             self.value.add(&other.value, start.value.text.len());
         } else if self.value.text != other.value.text {

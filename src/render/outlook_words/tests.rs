@@ -66,6 +66,7 @@ fn p3_what_is_written_for_outlook_stands_beside_values() {
         "<!--[if mso]><style>td{font:9px x.y}</style><![endif]-->{{person.first_name}}",
         "<!--[if mso]>https://shop.example/<![endif]-->{{data.word}} {{person.first_name}}",
         "Dear {{person.first_name}}<!--[if mso]>.<![endif]-->",
+        "<p>Dear {{person.first_name}}</p><!--[if mso]>{{#if data.vip}}<table width=\"600\"><tr><td>VIP</td></tr></table>{{/if}}<![endif]-->",
         "{{#if data.x}}<p>Dear {{person.first_name}}, see https://shop.example/</p>{{/if}}<!--[if mso]></td><td><![endif]--><p>x</p>",
     ] {
         assert!(is_taken(taken), "{taken}: {:?}", Program::compile(taken, Syntax::Html, "t").err());
