@@ -101,7 +101,7 @@ def own_relay(hour):
             (hour.here / "people.xlsx").write_bytes(b"PK\x03\x04" + bytes(200))
             told = hour.run(line.replace("people.csv", "people.xlsx"), ends=1)
             hour.expect("save it as CSV UTF-8" in told, f"a workbook is refused so: {told}")
-            hour.run("rm tokens.csv")
+            hour.expect(not (hour.here / "tokens.csv").exists(), "no list of tokens is written of a file that was not read")
             (hour.here / "people.csv").write_bytes(table(";", "utf-8"))
         told = hour.run(line)
         if "init" in line:
