@@ -2,11 +2,12 @@
 
 use crate::program::{Program, count_in, metric, serve};
 use crate::set_up::{Mta, Presence, Stage};
-use crate::world::{World, eventually};
+use crate::world::{PATIENCE, World, eventually};
 use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use tokenrelay::load::sink::Script;
+use tokio::time::timeout;
 use toml_edit::value;
 
 const JOBS: usize = 40;
@@ -146,7 +147,8 @@ async fn p11_a_secret_that_others_can_read_keeps_the_relay_from_starting() {
     ] {
         let before = std::fs::metadata(path).unwrap().permissions();
         std::fs::set_permissions(path, Permissions::from_mode(open)).unwrap();
-        let output = serve(&world).stderr(Stdio::piped()).output().unwrap();
+        let output = tokio::process::Command::from(serve(&world)).kill_on_drop(true).output();
+        let output = timeout(PATIENCE, output).await.expect("it has started").unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(78), "{said}");
         assert!(said.contains(&format!("{fix} {}", path.display())), "{said}");
