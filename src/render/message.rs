@@ -12,6 +12,7 @@ mod header;
 mod leaf;
 mod media;
 mod multipart;
+mod opened;
 mod outline;
 mod parameters;
 pub mod senders;
@@ -21,6 +22,7 @@ mod trace;
 mod transfer;
 mod untouched;
 mod word;
+mod xml;
 
 use super::fingerprint::Canonical;
 use super::lint::Lint;

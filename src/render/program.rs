@@ -179,6 +179,11 @@ impl Program {
         &self.uses
     }
 
+    /// Line and column of the first value or block that depends on a person.
+    pub(super) fn first_person(&self) -> Option<(usize, usize)> {
+        first_person(&self.ops)
+    }
+
     pub(super) fn flow(&self) -> Flow {
         if has_forks(&self.ops) { Flow::Forked } else { Flow::Even }
     }
@@ -195,6 +200,20 @@ impl Program {
     pub fn first_uses(&self) -> impl Iterator<Item = (&str, (usize, usize))> {
         self.first_uses.iter().map(|(field, at)| (field.as_str(), *at))
     }
+}
+
+/// Where something depends on a person first.
+pub(super) fn first_person(ops: &[Op]) -> Option<(usize, usize)> {
+    let in_block = |block: &Block| {
+        let itself = block.origin.person.is_some().then_some(block.at);
+        itself.or_else(|| first_person(&block.body)).or_else(|| first_person(&block.other))
+    };
+    ops.iter().find_map(|op| match op {
+        Op::Fixed(_) => None,
+        Op::Value(value) => value.origin.person.is_some().then_some(value.at),
+        Op::If(branch) => in_block(&branch.block),
+        Op::Each(each) | Op::With(each) => in_block(&each.block),
+    })
 }
 
 /// Whether a value about the person is among them.

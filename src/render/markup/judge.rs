@@ -5,7 +5,7 @@ use super::walk::{Scripting, Walk};
 use super::ways::{Branch, Later, Taken, width};
 use crate::render::lines::At;
 use crate::render::lint::Lint;
-use crate::render::program::{Block, Op};
+use crate::render::program::{Op, first_person};
 use crate::render::tree::Tree;
 
 /// Bytes that are read at most over all ways, where there is more than one.
@@ -98,18 +98,4 @@ impl<'a> Reading<'a> {
             self.read(found, &taken);
         }
     }
-}
-
-/// Where something depends on a person first.
-fn first_person(ops: &[Op]) -> Option<At> {
-    let in_block = |block: &Block| {
-        let itself = block.origin.person.is_some().then_some(block.at);
-        itself.or_else(|| first_person(&block.body)).or_else(|| first_person(&block.other))
-    };
-    ops.iter().find_map(|op| match op {
-        Op::Fixed(_) => None,
-        Op::Value(value) => value.origin.person.is_some().then_some(value.at),
-        Op::If(branch) => in_block(&branch.block),
-        Op::Each(each) | Op::With(each) => in_block(&each.block),
-    })
 }

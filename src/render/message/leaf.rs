@@ -7,12 +7,13 @@ use super::header::sealed;
 use super::media::{self, Format, MediaType};
 use super::outline::{Content, Part};
 use super::transfer::{Decoded, TransferEncoding};
-use super::{Reader, misplaced};
+use super::{Reader, bad_template, misplaced, opened};
 use crate::fault::Fault;
 use crate::message::Fixed;
 use crate::render::body::{Body, Layout, Place};
 use crate::render::encode::eight_bit::LINE_OCTETS_MAX;
 use crate::render::encode::{Output, base64};
+use crate::render::lint::Lint;
 use crate::render::literals::Unmeant;
 use crate::render::plan::piece::Piece;
 use crate::render::program::Syntax;
@@ -146,6 +147,11 @@ impl Reader<'_> {
         self.assembly.put(media.field_in_utf8(&part.fields, self.declared)?.as_bytes());
         let text = if format == Format::Html { html_in_utf8(text) } else { Cow::Borrowed(text) };
         let program = self.part_program(&text, format.syntax(), &part.place())?;
+        if let Some(at) = program.first_person()
+            && let Err((cause, fix)) = opened::judge(part, media, format, &text)
+        {
+            return Err(bad_template(&[Lint::new(&part.place(), at, cause, fix)]));
+        }
         let place = Place { in_multipart: !part.is_root(), layout: format.layout() };
         self.assembly.add(Piece::Body(Box::new(Body::new(program, place))));
         Ok(())

@@ -158,6 +158,26 @@ impl MediaType {
         }
     }
 
+    /// A text of which nobody but its own programs knows what they make links of.
+    pub fn is_unjudged_text(&self) -> bool {
+        let is_read = |format| {
+            matches!(format, Format::Html | Format::ContentLines | Format::Csv | Format::Json)
+                || format == Format::Prose && self.subtype == "plain"
+        };
+        let is_own_vocabulary =
+            self.is_read_as_xml() && !matches!(self.subtype.as_str(), "xml" | "xhtml+xml");
+        is_own_vocabulary || !self.format().is_some_and(is_read)
+    }
+
+    pub fn is_read_as_xml(&self) -> bool {
+        is_xml(&self.subtype)
+    }
+
+    /// XHTML may be sent without its root; other XML is read by what its root says.
+    pub fn may_hold_a_piece(&self) -> bool {
+        self.subtype == "xhtml+xml"
+    }
+
     /// A message or a piece of one, or what was said about one.
     pub fn is_message(&self) -> bool {
         self.kind == "message"
@@ -198,7 +218,8 @@ impl MediaType {
         let parameters = read.map_or_else(|| self.parameters.clone(), |written| written.parameters);
         let mut out = Output::unbounded();
         out.put(format!("Content-Type: {}/{}; charset=utf-8", self.kind, self.subtype).as_bytes());
-        let is_kept = |parameter: &&Parameter| parameter.base() != "charset";
+        // By `delsp` readers put together what stands in two lines here (RFC 3676 §4.1), a link and a value.
+        let is_kept = |parameter: &&Parameter| !matches!(parameter.base(), "charset" | "delsp");
         for parameter in parameters.iter().filter(is_kept) {
             parameter.write(&parameters, &mut out);
         }
@@ -245,13 +266,22 @@ pub fn shows_placeholder(field: &Field<'_>, shows: impl Fn(&str) -> bool) -> boo
 
 /// The names of a file that a field gives, as far as they may hold a placeholder of another product.
 pub fn file_names(field: &Field<'_>) -> Vec<String> {
-    let may_give = field.is("content-type") || field.is("content-disposition");
-    let may_hold = || may_begin_in(field.value) || field.may_hold_word();
-    if !may_give || !may_hold() {
+    let may_hold = may_begin_in(field.value) || field.may_hold_word();
+    if may_hold { all_names(field, Parameter::base) } else { Vec::new() }
+}
+
+/// Those that readers take a field to give.
+pub fn names(field: &Field<'_>) -> Vec<String> {
+    all_names(field, |parameter| &parameter.name)
+}
+
+/// `named`: which name of a parameter counts, where it is continued or encoded.
+fn all_names(field: &Field<'_>, named: impl Fn(&Parameter) -> &str) -> Vec<String> {
+    if !field.is("content-type") && !field.is("content-disposition") {
         return Vec::new();
     }
     let Written { parameters, .. } = Written::of(&String::from_utf8_lossy(field.value));
-    let is_name = |parameter: &&Parameter| matches!(parameter.base(), "name" | "filename");
+    let is_name = |parameter: &&Parameter| matches!(named(parameter), "name" | "filename");
     let plain = parameters.iter().filter(is_name).map(|parameter| word::decode(&parameter.value).text);
     let extended = ["name", "filename"].into_iter().filter_map(|base| extended(&parameters, base));
     plain.chain(extended).collect()

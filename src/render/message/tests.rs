@@ -4,6 +4,7 @@ mod calendars;
 mod cases;
 mod everywhere;
 mod long_lines;
+mod opened;
 mod repeat;
 mod unchanged;
 
@@ -378,12 +379,11 @@ proptest! {
     fn no_message_makes_it_stumble(tail in scrambled()) {
         let raw = [b"From: n@shop.example\r\n".as_slice(), &tail].concat();
         let Ok(plan) = plan(&raw) else { return Ok(()) };
-        let (data, send) = (Data::new(), SendNumber::from_bits([1; 16]));
         let finished = plan.render(&RenderRequest {
             person: &dana(),
             token: &Token::from_local(OWN).unwrap(),
-            data: &data,
-            send: &send,
+            data: &Data::new(),
+            send: &SendNumber::from_bits([1; 16]),
             campaign: None,
             sender: None,
             transfer: Transfer::SevenBit,
