@@ -7,7 +7,7 @@ use super::{CliError, Exit, Ignored, screen};
 use crate::job::Token;
 use crate::purpose::Known;
 use crate::vault::value::Words;
-use crate::vault::{Draft, Settings, Stored, Vault, VaultError, Writer};
+use crate::vault::{Column, Draft, Settings, Stored, Vault, VaultError, Writer};
 use clap::{Args, Subcommand};
 use show::Show;
 use std::io::{self, BufRead, Read, Write};
@@ -263,9 +263,15 @@ fn put(
             CliError::new(Exit::Usage, "a --field has no =")
                 .fix("write --field NAME=VALUE, such as city=Haifa")
         })?;
-        draft.set_named(name, value).map_err(CliError::failed)?;
+        match Column::named(name) {
+            Ok(column) => draft.read(&column, value),
+            Err(cause) => draft.refuse(cause.into()),
+        }
     }
-    let draft = draft.spelled(&purposes).checked().map_err(CliError::failed)?;
+    let draft = draft.spelled(&purposes).finished();
+    if let Some(refusal) = draft.refusal().filter(|_| !draft.withdraws()) {
+        return Err(CliError::failed(refusal));
+    }
     for notice in draft.notices() {
         let _ = writeln!(streams.errors, "warning: {}", import::told_of(notice, &purposes));
     }

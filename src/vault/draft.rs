@@ -157,6 +157,17 @@ impl Draft {
         self
     }
 
+    /// One that refuses these purposes, about nobody in particular.
+    pub(super) fn withdrawing<'a>(purposes: impl IntoIterator<Item = &'a str>) -> Self {
+        let consents = purposes.into_iter().map(|purpose| (purpose.into(), Consent::Refused)).collect();
+        Self { consents, ..Self::default() }
+    }
+
+    /// Whether it withdraws a consent of somebody.
+    pub fn withdraws(&self) -> bool {
+        self.withdrawal().is_some()
+    }
+
     /// What it says of purposes, about nobody in particular.
     pub(super) fn consents_only(&self) -> Self {
         Self { consents: self.consents.clone(), ..Self::default() }

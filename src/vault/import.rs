@@ -112,6 +112,10 @@ pub trait Observer {
     /// A row that is taken may be wrong.
     fn noticed(&mut self, _line: u64, _notice: Notice) {}
 
+    /// What refused rows withdrew about so many addresses and tokens that nobody in the vault has is not known any more, and was not applied to
+    /// those that later rows brought.
+    fn withdrawals_forgotten(&mut self, _names: u64) {}
+
     /// How far the file has been read.
     fn progress(&mut self, _bytes: u64, _so_far: &Summary) {}
 }
@@ -281,6 +285,7 @@ fn store(
     batch.store(&mut storage, &mut summary, observer)?;
     observer.progress(rows.position(), &summary);
     tell_of_consent(&rows.names(), observer);
+    observer.withdrawals_forgotten(storage.withdrawals_forgotten());
     storage.settle()?;
     ended.map(|()| summary)
 }

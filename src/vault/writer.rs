@@ -1,6 +1,7 @@
 //! The write path: drafts to people, a batch a transaction, on the one connection that writes.
 
 mod batch;
+mod unplaced;
 
 pub use batch::{AddressChange, Change, Put, Stored};
 
@@ -9,11 +10,12 @@ use super::error::{VaultError, io_error, store_error};
 use super::keyring::Keyring;
 use super::mark::Mark;
 use super::{field_names, progress, reindex, store};
-use batch::Outcome;
+use batch::{Order, Outcome};
 use rusqlite::{Connection, TransactionBehavior};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use unplaced::Unplaced;
 
 /// Writes people. One at a time over all processes: the others wait for the file's write lock.
 pub struct Writer {
@@ -21,6 +23,7 @@ pub struct Writer {
     keys: Arc<Keyring>,
     mark: Arc<Mark>,
     db: Connection,
+    unplaced: Unplaced,
 }
 
 impl Writer {
@@ -30,7 +33,7 @@ impl Writer {
         if store::format_of(&db).map_err(store_error(path))? < store::FORMAT {
             reindex::bring_up_to_date(path, &keys, &mark)?;
         }
-        Ok(Self { path: path.to_owned(), keys, mark, db })
+        Ok(Self { path: path.to_owned(), keys, mark, db, unplaced: Unplaced::default() })
     }
 
     /// Stores one person: the one whose token or address the draft names, otherwise a new one. On disk when it
@@ -52,8 +55,9 @@ impl Writer {
         let has = progress::reached(&self.db).map_err(&failed)?;
         let beyond = self.mark.before_write(has).map_err(io_error(&self.path))?;
         let all = self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        let order = Order { drafts, address_change: change };
         let Outcome { answers, reached } =
-            batch::put_all(&all, &self.keys, drafts, change, beyond).map_err(&failed)?;
+            batch::put_all(&all, &self.keys, order, beyond, &mut self.unplaced).map_err(&failed)?;
         all.commit().map_err(&failed)?;
         self.mark.raise(reached);
         Ok(answers)
@@ -67,11 +71,18 @@ impl Writer {
         field_names::find(&self.db, &self.keys, wanted).map_err(store_error(&self.path))
     }
 
-    /// Moves the write-ahead log into the file and empties it. After an import.
+    /// Addresses and tokens of people who are not there of which it is not known any more what a refused row has withdrawn.
+    pub fn withdrawals_forgotten(&self) -> u64 {
+        self.unplaced.forgotten()
+    }
+
+    /// Moves the write-ahead log into the file and empties it. After an import: what its refused rows have withdrawn of people who are not
+    /// there is forgotten.
     ///
     /// # Errors
     /// [`VaultError`] when the file cannot be written.
     pub fn settle(&mut self) -> Result<(), VaultError> {
+        self.unplaced = Unplaced::default();
         store::checkpoint(&self.db).map_err(store_error(&self.path))
     }
 }
@@ -98,7 +109,13 @@ impl Rehearsal {
         let path = PathBuf::from("a temporary file");
         let (db, row, keys) = store::scratch().map_err(store_error(&path))?;
         let mark = Mark::of(&path, &row.id, &[]);
-        Self::on(Writer { path, keys: Arc::new(keys), mark: Arc::new(mark), db })
+        Self::on(Writer {
+            path,
+            keys: Arc::new(keys),
+            mark: Arc::new(mark),
+            db,
+            unplaced: Unplaced::default(),
+        })
     }
 
     /// What [`Writer::put_batch`] would answer, had it been given all that came before.
@@ -106,9 +123,15 @@ impl Rehearsal {
     /// # Errors
     /// [`VaultError`] when the file cannot be read.
     pub fn put_batch(&mut self, drafts: &[Draft], change: AddressChange) -> Result<Vec<Put>, VaultError> {
-        let Writer { db, keys, path, .. } = &self.0;
-        let outcome = batch::put_all(db, keys, drafts, change, 0).map_err(store_error(path))?;
+        let Writer { db, keys, path, unplaced, .. } = &mut self.0;
+        let order = Order { drafts, address_change: change };
+        let outcome = batch::put_all(db, keys, order, 0, unplaced).map_err(store_error(path))?;
         Ok(outcome.answers)
+    }
+
+    /// As [`Writer::withdrawals_forgotten`].
+    pub fn withdrawals_forgotten(&self) -> u64 {
+        self.0.withdrawals_forgotten()
     }
 
     /// As [`Writer::field_names`].

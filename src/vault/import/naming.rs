@@ -69,18 +69,23 @@ pub fn better_names(header: &[String]) -> Option<Vec<String>> {
 }
 
 #[rustfmt::skip]
-const PARTS_OF_CONSENT: [&str; 32] = [
+const PARTS_OF_CONSENT: [&str; 39] = [
     "optin", "optout", "optedin", "optedout", "consent", "unsubscribed", "subscribed", "blacklist", "blocklist", "donotcontact", "donotemail",
     "donotmail", "donotbulk", "donotsend", "marketingstatus", "marketingcontactstatus", "subscriptionstatus", "acceptsemail", "acceptssms",
     "acceptsmarketing", "suppress", "einwilligung", "werbesperre", "mailsperre", "widerspruch", "consentement", "consentimiento", "consenso",
-    "toestemming", "desinscrit", "desabonne", "zgoda",
+    "toestemming", "desinscrit", "desabonne", "zgoda", "donotcall", "donotallow", "emailstatus", "permissionstatus", "newsletterstatus", "canemail",
+    "donotphone",
 ];
 /// Last words of names that tell when, where or how it was said.
 #[rustfmt::skip]
-const ASIDES: [&str; 27] = [
+const ASIDES: [&str; 36] = [
     "time", "date", "at", "on", "ip", "source", "reason", "by", "url", "timestamp", "ts", "method", "text", "version", "id", "page", "form", "title",
     "campaign", "link", "language", "datum", "zeit", "uhrzeit", "quelle", "grund", "history",
+    "plan", "since", "products", "channel", "country", "document", "hash", "location", "agent",
 ];
+/// Of these a day is there only where somebody is gone: `unsubscribed_at`, `opt_out_date`.
+const LEAVINGS: [&str; 4] = ["unsubscribed", "unsubscribe", "optout", "optedout"];
+const DAYS: [&str; 4] = ["at", "on", "date", "time"];
 /// In lists of those who are gone.
 const OF_THE_GONE: [&str; 5] =
     ["unsubtime", "unsubreason", "unsubcampaigntitle", "cleantime", "cleancampaigntitle"];
@@ -92,9 +97,26 @@ pub fn reads_like_consent(name: &str) -> bool {
     let whole = words.concat();
     let last = words.last().map_or("", String::as_str);
     let is_newsletter = last == "newsletter" && words.first().is_none_or(|first| first != "last");
+    let is_day_of_leaving = || {
+        whole.strip_suffix(last).is_some_and(|what| LEAVINGS.iter().any(|leaving| what.ends_with(leaving)))
+    };
     OF_THE_GONE.contains(&whole.as_str())
+        || DAYS.contains(&last) && is_day_of_leaving()
         || !ASIDES.contains(&last)
-            && (is_newsletter || PARTS_OF_CONSENT.iter().any(|part| whole.contains(part)))
+            && (is_newsletter
+                || words.iter().any(|word| word == "dnc")
+                || PARTS_OF_CONSENT.iter().any(|part| has_part(&words, &whole, part)))
+}
+
+/// Whether it is there from the beginning of a word on, or within one: `opt_in` and `emailoptin`, and not `shop_tin`.
+fn has_part(words: &[String], whole: &str, part: &str) -> bool {
+    let mut at = 0;
+    let mut places = words.iter().map(|word| {
+        at += word.len();
+        (at - word.len(), at)
+    });
+    whole.contains(part)
+        && places.any(|(from, to)| whole[from..].starts_with(part) || whole[from..to].contains(part))
 }
 
 /// Whether a column of that name most likely holds addresses or numbers of phones.
@@ -179,6 +201,16 @@ mod tests {
             "CLEAN_TIME",
             "consentement_marketing",
             "double_opt_in",
+            "DoNotCall",
+            "email_status",
+            "permission_status",
+            "unsubscribed_at",
+            "unsubscribed_date",
+            "email_opt_out_date",
+            "newsletter_status",
+            "dnc",
+            "can_email",
+            "do_not_allow_bulk_emails",
         ] {
             assert!(reads_like_consent(name), "{name}");
         }
@@ -207,6 +239,17 @@ mod tests {
             "subscribed_at",
             "customer_id",
             "clean",
+            "subscribed_plan",
+            "subscribed_since",
+            "subscribed_products",
+            "optin_channel",
+            "optin_country",
+            "consent_document",
+            "consent_channel",
+            "consent_hash",
+            "opt_in_location",
+            "shop_tin",
+            "american_email",
             "first_name",
         ] {
             assert!(!reads_like_consent(name), "{name}");

@@ -25,6 +25,13 @@ impl Storage<'_> {
         }
     }
 
+    pub fn withdrawals_forgotten(&self) -> u64 {
+        match self {
+            Self::Vault(writer) => writer.withdrawals_forgotten(),
+            Self::Nowhere(rehearsal) => rehearsal.withdrawals_forgotten(),
+        }
+    }
+
     pub fn settle(&mut self) -> Result<(), VaultError> {
         match self {
             Self::Vault(writer) => writer.settle(),

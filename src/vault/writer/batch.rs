@@ -1,6 +1,7 @@
 //! One batch of drafts on its way into the vault: who each is about, what becomes of the person, and what the indexes and the roll are
 //! to be told.
 
+use super::unplaced::Unplaced;
 use crate::job::Token;
 use crate::person::{EMAIL, PHONE, Person};
 use crate::vault::batch_index::{BatchIndex, kind_number};
@@ -45,6 +46,13 @@ pub enum AddressChange {
     Refused,
 }
 
+/// What is to be stored, and how.
+#[derive(Clone, Copy)]
+pub struct Order<'a> {
+    pub drafts: &'a [Draft],
+    pub address_change: AddressChange,
+}
+
 /// One answer a draft.
 pub type Put = Result<Stored, Refusal>;
 
@@ -59,10 +67,11 @@ pub struct Outcome {
 pub fn put_all(
     db: &Connection,
     keys: &Keyring,
-    drafts: &[Draft],
-    address_change: AddressChange,
+    order: Order<'_>,
     beyond: i64,
+    unplaced: &mut Unplaced,
 ) -> rusqlite::Result<Outcome> {
+    let Order { drafts, address_change } = order;
     let named: Vec<Named> = drafts.iter().map(|draft| Named::of(keys, draft)).collect();
     let tokens = named.iter().flat_map(Named::tokens).collect();
     let addresses = named.iter().flat_map(Named::addresses).collect();
@@ -80,6 +89,7 @@ pub fn put_all(
         has_twins: twins::are_there(db)?,
         db,
         address_change,
+        unplaced,
     };
     let mut answers = Vec::with_capacity(drafts.len());
     for (draft, named) in drafts.iter().zip(&named) {
@@ -111,6 +121,8 @@ struct Batch<'db> {
     /// Whether any two people share an address; most vaults have none, and need no further look-up.
     has_twins: bool,
     address_change: AddressChange,
+    /// What earlier rows withdrew of people who were not there.
+    unplaced: &'db mut Unplaced,
 }
 
 impl Batch<'_> {
@@ -138,7 +150,11 @@ impl Batch<'_> {
             Ok(tokens) => tokens,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let after = merged(person, draft, &tokens);
+        let mut after = merged(person, draft, &tokens);
+        let is_there = |hash: &LookupHash| self.index.person(hash).is_some();
+        if let Some(said) = self.unplaced.for_newcomer(draft, named, after.email().is_some(), is_there) {
+            after = merged(Some(&after), &said, &tokens);
+        }
         let (id, change) = match &known {
             None => (self.insert(&after)?, Change::Created),
             Some(known) if known.person.record() == after.record() => (known.head.id, Change::Unchanged),
@@ -157,6 +173,7 @@ impl Batch<'_> {
     /// Refuses for everybody whom the draft names what it refuses, and tells whether that was anybody.
     fn withdraw(&mut self, draft: &Draft, named: &Named) -> rusqlite::Result<bool> {
         let Some(said) = draft.withdrawal() else { return Ok(false) };
+        self.unplaced.keep(&said, named, |hash| self.index.person(hash).is_some());
         let hashes = [named.email_token, named.mobile_token, named.email, named.phone];
         let found = hashes.into_iter().flatten().filter_map(|hash| self.index.person(&hash));
         let mut withdrew = false;

@@ -54,6 +54,7 @@ pub struct Report<'a> {
     summary: Summary,
     noticed: BTreeMap<Notice, Noticed>,
     like_consent: Vec<String>,
+    withdrawals_forgotten: u64,
 }
 
 /// Rows about which the same was noticed.
@@ -71,6 +72,7 @@ impl<'a> Report<'a> {
             summary: Summary::default(),
             noticed: BTreeMap::new(),
             like_consent: Vec::new(),
+            withdrawals_forgotten: 0,
         }
     }
 
@@ -98,6 +100,14 @@ impl<'a> Report<'a> {
                 "warning: the column {column} reads as if it said who may be mailed; it is kept as a field and keeps nobody from being mailed: where \
                  it says yes or no to a purpose, name it consent and import with --consent-for PURPOSE (one that says yes to no mail has to be \
                  turned round first); in a list of people who are not to be mailed any more, write -PURPOSE into a column consent"
+            );
+        }
+        if self.withdrawals_forgotten > 0 {
+            let names = counted(self.withdrawals_forgotten, "name");
+            let _ = writeln!(
+                errors,
+                "warning: too many refused rows withdraw consent of people who are not in the vault: what they say of {names} (addresses, tokens) was not \
+                 kept; correct the rows, or import this file once more, and it is applied to those whom it brought"
             );
         }
         for (notice, Noticed { first, rows }) in &self.noticed {
@@ -160,6 +170,10 @@ impl Observer for Report<'_> {
 
     fn reads_like_consent(&mut self, column: &str) {
         self.like_consent.push(column.to_owned());
+    }
+
+    fn withdrawals_forgotten(&mut self, names: u64) {
+        self.withdrawals_forgotten = names;
     }
 
     fn noticed(&mut self, line: u64, notice: Notice) {

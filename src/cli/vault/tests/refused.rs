@@ -178,3 +178,20 @@ fn b6_a_list_of_tokens_takes_the_place_of_nothing_but_an_older_one() {
         desk.run(&["import", people, "--tokens-out", empty.to_str().unwrap(), "--tokens-with", "lyne"], b"");
     assert!(slip.result.unwrap_err().cause.contains("did you mean line?"));
 }
+
+#[test]
+fn b6_what_is_put_by_hand_withdraws_consent_whatever_else_is_wrong() {
+    let desk = Desk::new();
+    let people = desk.file("people.csv", "email,token,consent\na@x.test,e_aaaaaaaa,news\n");
+    assert_eq!(exit(&desk.run(&["import", people.to_str().unwrap()], b"")), Exit::Ok);
+    let put = |fields: &[&str]| {
+        let fields = fields.iter().flat_map(|field| ["--field", field]);
+        desk.run(&["put"].into_iter().chain(fields).collect::<Vec<_>>(), b"").result.unwrap_err().to_string()
+    };
+    assert!(!put(&["token=e_aaaaaaaa", "first_name={{x}}"]).contains("withdrawn"));
+    assert!(!put(&["token=e_aaaaaaaa", "consent=-news", "first_name"]).contains("withdrawn"));
+    assert!(desk.run(&["get", "e_aaaaaaaa"], b"").out.contains("consent      news\n"));
+    let told = put(&["token=e_aaaaaaaa", "first_name={{x}}", "consent=-news"]);
+    assert!(told.contains("first_name: a placeholder") && told.contains("is withdrawn"), "{told}");
+    assert!(desk.run(&["get", "e_aaaaaaaa"], b"").out.contains("consent      -news\n"));
+}

@@ -201,3 +201,48 @@ fn b6_a_word_for_empty_cells_silences_no_answer() {
     let summary = house.import(b"email,consent\na@x.test,-\nb@x.test,NULL\n", &asked);
     assert_eq!((summary.unchanged, house.consent("e_aaaaaaaa", "news")), (2, Consent::Given));
 }
+
+#[test]
+fn b6_what_a_refused_row_withdraws_holds_for_whom_a_later_row_brings() {
+    let (given, refused, unstated) = (Consent::Given, Consent::Refused, Consent::Unstated);
+    for (rows, token, expected) in [
+        ("z@x.test,,,NULL,-news\nz@x.test,,e_zzzzzzzz,Zoe,service\n", "e_zzzzzzzz", [refused, given]),
+        // The order of the file counts.
+        ("z@x.test,,,NULL,-news -service\nz@x.test,,e_zzzzzzzz,Zoe,news\n", "e_zzzzzzzz", [given, refused]),
+        (
+            "z@x.test,,,NULL,-news\nz@x.test,,,NULL,news\nz@x.test,,e_zzzzzzzz,,\n",
+            "e_zzzzzzzz",
+            [refused, unstated],
+        ),
+        (",,e_zzzzzzzz,NULL,-news\nz@x.test,,e_zzzzzzzz,Zoe,\n", "e_zzzzzzzz", [refused, unstated]),
+        (",+49151000,,NULL,-news\n,+49151000,m_zzzzzzzz,Zoe,\n", "m_zzzzzzzz", [refused, unstated]),
+        (",+49151000,,NULL,-news\nz@x.test,+49151000,e_zzzzzzzz,Zoe,\n", "e_zzzzzzzz", [refused, unstated]),
+        // The phone goes with somebody else's address.
+        (
+            "y@x.test,+49151000,,NULL,-news\nz@x.test,+49151000,e_zzzzzzzz,Zoe,\n",
+            "e_zzzzzzzz",
+            [unstated, unstated],
+        ),
+        ("y@x.test,+49151000,,NULL,-news\n,+49151000,m_zzzzzzzz,Zoe,\n", "m_zzzzzzzz", [refused, unstated]),
+        // Somebody who is there gets the address.
+        ("z@x.test,,,NULL,-news\nz@x.test,,m_cccccccc,Cem,\n", "m_cccccccc", [refused, given]),
+        ("y@x.test,,,NULL,-news\nz@x.test,,e_zzzzzzzz,Zoe,\n", "e_zzzzzzzz", [unstated, unstated]),
+    ] {
+        let house = House::new();
+        house.import(format!("email,phone,token,first_name,consent\n{rows}").as_bytes(), &csv());
+        assert_eq!([house.consent(token, "news"), house.consent(token, "service")], expected, "{rows}");
+        assert!(house.0.vault().verify().unwrap().is_whole());
+    }
+    // Over batches, and not into the next import.
+    let house = House::new();
+    let others: String = (0..BATCH_ROWS_MAX).map(|n| format!("n{n}@x.test,,Nan,\n")).collect();
+    let file =
+        format!("email,token,first_name,consent\nz@x.test,,NULL,-news\n{others}z@x.test,e_zzzzzzzz,,\n");
+    house.import(file.as_bytes(), &csv());
+    assert_eq!(house.consent("e_zzzzzzzz", "news"), refused);
+    let mut writer = house.0.vault().writer().unwrap();
+    for file in ["email,first_name,consent\ny@x.test,NULL,-news\n", "email,token\ny@x.test,e_yyyyyyyy\n"] {
+        import(&mut writer, file.as_bytes(), &csv(), &mut Seen::default()).unwrap();
+    }
+    assert_eq!(house.consent("e_yyyyyyyy", "news"), unstated);
+}
