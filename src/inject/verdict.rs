@@ -289,6 +289,7 @@ static TABLE: &[Row] = &[
     // The order of our commands, where nothing else explains the code.
     row(ALL_BUT_RESET, 500..=503, Any, &[], Whose::Order).ahead(),
     row(&[Reset], PERMANENT, Any, &[], Whose::Order),
+    row(&[Rcpt], 501..=501, Subject(7), &[], Whose::Unclear),
     row(&[Rcpt], 501..=501, Any, &[], Whose::Recipient),
     row(ALL_BUT_RESET, 500..=504, Any, &[], Whose::Target),
     // What is left.
@@ -308,7 +309,6 @@ static TABLE: &[Row] = &[
     row(&[Content], TRANSIENT, Of(7, &[0..=1]), &[], Whose::Message),
     // What a restriction on recipients says without telling why may be its rule for everybody.
     row(&[Rcpt], PERMANENT, Any, DENIED_AT_THE_EDGE, Whose::Unclear),
-    row(&[Rcpt], PERMANENT, Any, RECIPIENT_REJECTED, Whose::Recipient),
     row(&[Rcpt], PERMANENT, Any, &[], Whose::Unclear),
     // Nothing but the envelope was seen, and its recipient was taken: never the end of a job.
     row(&[Data], PERMANENT, Any, &[], Whose::Target),

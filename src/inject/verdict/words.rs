@@ -71,6 +71,9 @@ pub const TOO_MUCH: &[&str] = &[
 ];
 /// How much this relay may send, with a code that is for good.
 pub const SENDING_QUOTA: &[&str] = &[
+    "max defers and failures",
+    "frequency limited",
+    "count quota",
     "sending quota",
     "sending limit",
     "sending rate",

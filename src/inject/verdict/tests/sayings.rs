@@ -5,6 +5,19 @@ use super::*;
 
 /// Of the machine, the account, the route or the target's own state: nobody's who is written to.
 const OF_THE_TARGET: &[&str] = &[
+    "550 SMTP AUTH is required for message submission on port 587",
+    "554 5.7.1 [address]: Recipient address rejected: SMTP AUTH is required",
+    "550 5.7.1 Rejected: IP listed at bl.example.net",
+    "550 host [192.0.2.1] is listed on psbl.surriel.com",
+    "554 Message rejected: Sending suspended for this account.",
+    "554 Transaction failed: Configuration Set <x> does not exist.",
+    "501 Connection rejected by policy [7.7] 20805",
+    "550 Submitter failed to authenticate",
+    "554 Host network, not allowed",
+    "554 RBL Reject.",
+    "550 5.7.7 Email failed iprev check.",
+    "553 5.7.2 [TSS09] All messages from 192.0.2.1 will be permanently deferred; Retrying will NOT succeed.",
+    "554 IP=192.0.2.1 - Dialup/transient IP not allowed. Use a mailgateway/smarthost",
     // Lists of machines.
     "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org",
     "550 5.7.1 Service unavailable, Client host [192.0.2.1] blocked using Spamhaus. To request removal from this list see https://www.spamhaus.org/query/ip/192.0.2.1 (AS3130)",
@@ -110,6 +123,10 @@ const OF_THE_TARGET: &[&str] = &[
 
 /// Of how much this relay sends.
 const OF_THE_RATE: &[&str] = &[
+    "550 Ip frequency limited.",
+    "550 Domain shop.test has exceeded the max defers and failures per hour (5/5 (100%)) allowed. Message discarded.",
+    "554 5.7.1 [address]: Recipient address rejected: Policy rejection; Message count quota exceeded",
+    "554 5.7.1 [address]: Recipient address rejected: Throttle quota exceeded",
     "550 5.4.5 Daily user sending quota exceeded",
     "550 daily sending limit exceeded",
     "550-5.4.5 Daily SMTP relay sending limit exceeded for customer.\r\n550 5.4.5 x",
@@ -124,6 +141,19 @@ const OF_THE_RATE: &[&str] = &[
 
 /// Of the address or domain that a message is from, and of what it proves.
 const OF_A_SENDER: &[&str] = &[
+    "554 5.7.1 [address]: Recipient address rejected: Sender login mismatch",
+    "554 5.7.1 [address]: Recipient address rejected: Sender is not same as SMTP authenticate username",
+    "554 Refused. The domain of your sender address has no mail exchanger (MX).",
+    "550 No MX for your FROM address",
+    "550 Sender [address] has no A, AAAA, or MX DNS records.",
+    "550-Requested action not taken: mailbox unavailable\r\n550 invalid DNS MX or A/AAAA resource record.",
+    "550 From: Domain is invalid. Please provide a valid From:",
+    "554 Domain brand.example is not allowed to send: The domain is unverified",
+    "550 5.7.1 [BFD] Sender prohibited by SPF",
+    "501 5.0.1 Emetteur invalide. OFR004_405 [405]",
+    "553 host denies the sender.",
+    "550 sender is rejected",
+    "550 5.7.1 [address]: Recipient address rejected: Message rejected due to: domain owner discourages use of this host.",
     "550 5.7.1 null sender not allowed",
     "550 Null sender is not allowed",
     "553 5.7.1 blocked senders",
@@ -210,6 +240,8 @@ const OF_THE_RECIPIENT: &[&str] = &[
 
 /// What only the fate of others tells.
 const UNCLEAR: &[&str] = &[
+    "501 5.7.1 Permission denied",
+    "554 5.7.1 [address]: Recipient address rejected: not today",
     "550 5.7.1 Access denied",
     "550 5.4.1 Access denied",
     "554 5.7.1 <[address]>: Recipient address rejected: Access denied",

@@ -29,6 +29,14 @@ pub const TAKES_NONE_OF_OURS: &[&str] = &[
 ];
 /// Lists of machines that mail is not taken from, whoever keeps them.
 pub const LISTED: &[&str] = &[
+    "ip listed at",
+    "is listed on",
+    "rbl reject",
+    "host network, not allowed",
+    "iprev",
+    "[tss09]",
+    "dialup/transient",
+    "connection rejected by policy",
     "blocked using",
     "spamhaus",
     "spamcop",
@@ -151,6 +159,8 @@ pub const CLIENT_REFUSED: &[&str] =
     &["client host rejected", "client host blocked", "client host [", "sending ip", "your ip"];
 /// What only the account that this relay sends with can be told.
 pub const OUR_ACCOUNT: &[&str] = &[
+    "sending suspended",
+    "configuration set",
     "your access to",
     "your account",
     "your organization",
@@ -178,6 +188,9 @@ pub const OUR_ACCOUNT: &[&str] = &[
 /// The account that this relay sends with.
 pub const ACCOUNT_REFUSED: &[&str] = &["account is suspended", "account suspended"];
 pub const AUTHENTICATION: &[&str] = &[
+    "smtp auth is required",
+    "smtp auth required",
+    "failed to authenticate",
     "authentication required",
     "authentication is required",
     "requires authentication",

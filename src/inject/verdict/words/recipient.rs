@@ -88,6 +88,8 @@ pub const OF_THE_RECIPIENT: &[&str] = &[
     "no longer available",
     "not in recipient list",
     "envelope recipient",
+    "rejected: invalid-recipient",
+    "rejected: block-rcpt",
     "badrcptto",
     "validrcptto",
     "unrouteable address",
@@ -101,6 +103,4 @@ pub const OF_THE_RECIPIENT: &[&str] = &[
 pub const GREYLISTED: &[&str] = &["greylist", "graylist", "grey-list", "greyed"];
 /// Exchange Online's edge, which knows its tenants' recipients.
 pub const DENIED_AT_THE_EDGE: &[&str] = &["recipient address rejected: access denied"];
-/// Postfix, for whatever a restriction on recipients found: what follows says whose it is.
-pub const RECIPIENT_REJECTED: &[&str] = &["recipient address rejected"];
 pub const SYNTAX_OF_AN_ADDRESS: &[&str] = &["address", "mailbox", "recipient", "domain", "local part"];

@@ -1,6 +1,23 @@
 //! What is said of the sender: its address, its domain, and what it proves.
 
 pub const OF_THE_SENDER: &[&str] = &[
+    "sender login mismatch",
+    "sender is not same as",
+    "sender is not the same as",
+    "sender is rejected",
+    "sender prohibited",
+    "sender address has invalid",
+    "denies the sender",
+    "domain of your sender",
+    "domain owner discourages",
+    "invalid dns mx",
+    "no mail exchanger",
+    "no mx for your from",
+    "has no a, aaaa",
+    "from: domain",
+    "is not allowed to send",
+    "domain is unverified",
+    "emetteur invalide",
     "sender address rejected",
     "sender address is not allowed",
     "sender address has been",
