@@ -179,7 +179,10 @@ impl Phone {
         if !rest.chars().all(|c| c.is_ascii_digit() || "./()".contains(c) || is_blank_or_dash(c)) {
             return Err(PhoneFault::Character);
         }
-        if !PHONE_DIGITS.contains(&rest.bytes().filter(u8::is_ascii_digit).count()) {
+        let digits = rest.bytes().filter(u8::is_ascii_digit).count();
+        // Of 00 in place of a + the number has no digit.
+        let is_international = rest.starts_with("00") && PHONE_DIGITS.contains(&(digits - 2));
+        if !PHONE_DIGITS.contains(&digits) && !is_international {
             return Err(PhoneFault::Digits);
         }
         Ok(Self { given })
@@ -190,7 +193,7 @@ impl Phone {
         &self.given
     }
 
-    /// Its digits with the leading `+`, if it had one.
+    /// Its digits with the leading `+`, if it had one, or 00 in its place (ITU-T E.123).
     pub fn normalised(&self) -> Zeroizing<String> {
         normalised_phone(&self.given)
     }
@@ -226,7 +229,15 @@ fn is_shortened(text: &str) -> bool {
 pub(super) fn normalised_phone(given: &str) -> Zeroizing<String> {
     let mut digits = Zeroizing::new(String::with_capacity(given.len()));
     digits.extend(given.chars().filter(|c| c.is_ascii_digit() || *c == '+'));
+    if digits.starts_with("00") {
+        digits.replace_range(..2, "+");
+    }
     digits
+}
+
+/// The form in which a number with 00 was compared before that was taken for a +: vaults have it in their index.
+pub(super) fn phone_before(normal: &str) -> Option<Zeroizing<String>> {
+    normal.strip_prefix('+').map(|digits| Zeroizing::new(format!("00{digits}")))
 }
 
 impl fmt::Debug for Phone {
@@ -361,9 +372,13 @@ mod tests {
 
     #[test]
     fn phones_are_looked_up_by_their_digits() {
-        for (given, digits) in
-            [("+972 (50) 123-4567", "+972501234567"), ("050.123.4567", "0501234567"), ("1234567", "1234567")]
-        {
+        for (given, digits) in [
+            ("+972 (50) 123-4567", "+972501234567"),
+            ("050.123.4567", "0501234567"),
+            ("1234567", "1234567"),
+            ("0049 151 7777777", "+491517777777"),
+            ("00123456789012345", "+123456789012345"),
+        ] {
             let phone = Phone::parse(given).unwrap();
             assert_eq!((phone.as_str(), phone.normalised().as_str()), (given, digits));
         }

@@ -168,6 +168,16 @@ impl Draft {
         self.withdrawal().is_some()
     }
 
+    /// Whether all it says of purposes is a withdrawal, of somebody known by a phone number alone that lacks its country.
+    pub(super) fn withdraws_by_local_phone(&self) -> bool {
+        let is_local = |phone: &Phone| !phone.normalised().starts_with('+');
+        let all_refused = self.consents.iter().all(|(_, said)| *said == Consent::Refused);
+        self.email.is_none()
+            && self.phone.as_ref().is_some_and(is_local)
+            && !self.consents.is_empty()
+            && all_refused
+    }
+
     /// What it says of purposes, about nobody in particular.
     pub(super) fn consents_only(&self) -> Self {
         Self { consents: self.consents.clone(), ..Self::default() }

@@ -5,6 +5,7 @@ mod csv_rows;
 mod header_fault;
 mod list_place;
 mod naming;
+mod ndjson_members;
 mod ndjson_rows;
 mod storage;
 mod tokens_out;
@@ -365,9 +366,12 @@ impl Batch<'_> {
             return Ok(());
         }
         let answers = storage.put(&self.drafts, self.options.address_change)?;
-        self.drafts.clear();
-        for ((line, matched), put) in self.of.drain(..).zip(&answers) {
+        for ((draft, (line, matched)), put) in self.drafts.drain(..).zip(self.of.drain(..)).zip(&answers) {
             summary.count(put);
+            let is_new = put.as_ref().is_ok_and(|stored| stored.change == Change::Created);
+            if is_new && draft.withdraws_by_local_phone() {
+                observer.noticed(line, Notice::LocalPhone);
+            }
             match put {
                 Ok(stored) => {
                     let matched = matched.as_ref().map(|value| value.as_str());

@@ -290,6 +290,8 @@ pub enum Notice {
     NobodysPurpose,
     /// `'Anna`: a spreadsheet's mark of a text, or a name such as 't Hart.
     Apostrophe,
+    /// Of a withdrawal that made a new person, by a phone number without its country.
+    LocalPhone,
     /// `-` about consent, which may be a no, where it was said to be nothing.
     SilentDash,
     /// `A\nB` with a backslash and a letter, as `mysql -B` and `COPY` write a line end.

@@ -147,6 +147,14 @@ fn note(found: &mut Verified, damaged: Damaged) {
     }
 }
 
+fn phone_row_before(db: &Transaction<'_>, keys: &Keyring, person: &Person) -> rusqlite::Result<Option<i64>> {
+    let normal = person.field(PHONE).map(address::normalised_phone);
+    let Some(before) = normal.and_then(|normal| address::phone_before(&normal)) else { return Ok(None) };
+    let hash = keys.lookup_hash(LookupOf::Phone, &before);
+    let mut row = db.prepare_cached("SELECT person FROM address WHERE hash = ?1")?;
+    row.query_row(params![hash], |row| row.get(0)).optional()
+}
+
 /// How many index rows lead to this person, if all that have to are there.
 fn index_rows(
     db: &Transaction<'_>,
@@ -175,6 +183,8 @@ fn index_rows(
         let Some(hash) = hash else { continue };
         match address_row.query_row(params![hash], |row| row.get::<_, i64>(0)).optional()? {
             Some(owner) if owner == id => rows += 1,
+            // As it was compared when it was stored.
+            _ if shared && phone_row_before(db, keys, person)? == Some(id) => rows += 1,
             // A shared phone leads to one of those who have it, or to none when that one has a new number.
             _ if shared => {}
             Some(_) if index.is_twin(db, &hash, id)? => rows += 1,

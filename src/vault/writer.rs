@@ -1,6 +1,7 @@
 //! The write path: drafts to people, a batch a transaction, on the one connection that writes.
 
 mod batch;
+mod likeness;
 mod unplaced;
 
 pub use batch::{AddressChange, Change, Put, Stored};
@@ -24,6 +25,8 @@ pub struct Writer {
     mark: Arc<Mark>,
     db: Connection,
     unplaced: Unplaced,
+    /// Whether there was anybody when it was opened.
+    had_people: bool,
 }
 
 impl Writer {
@@ -33,7 +36,8 @@ impl Writer {
         if store::format_of(&db).map_err(store_error(path))? < store::FORMAT {
             reindex::bring_up_to_date(path, &keys, &mark)?;
         }
-        Ok(Self { path: path.to_owned(), keys, mark, db, unplaced: Unplaced::default() })
+        let had_people = progress::reached(&db).map_err(store_error(path))? > 1;
+        Ok(Self { path: path.to_owned(), keys, mark, db, unplaced: Unplaced::default(), had_people })
     }
 
     /// Stores one person: the one whose token or address the draft names, otherwise a new one. On disk when it
@@ -55,7 +59,7 @@ impl Writer {
         let has = progress::reached(&self.db).map_err(&failed)?;
         let beyond = self.mark.before_write(has).map_err(io_error(&self.path))?;
         let all = self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
-        let order = Order { drafts, address_change: change };
+        let order = Order { drafts, address_change: change, had_people: self.had_people };
         let Outcome { answers, reached } =
             batch::put_all(&all, &self.keys, order, beyond, &mut self.unplaced).map_err(&failed)?;
         all.commit().map_err(&failed)?;
@@ -115,6 +119,7 @@ impl Rehearsal {
             mark: Arc::new(mark),
             db,
             unplaced: Unplaced::default(),
+            had_people: false,
         })
     }
 
@@ -123,8 +128,8 @@ impl Rehearsal {
     /// # Errors
     /// [`VaultError`] when the file cannot be read.
     pub fn put_batch(&mut self, drafts: &[Draft], change: AddressChange) -> Result<Vec<Put>, VaultError> {
-        let Writer { db, keys, path, unplaced, .. } = &mut self.0;
-        let order = Order { drafts, address_change: change };
+        let Writer { db, keys, path, unplaced, had_people, .. } = &mut self.0;
+        let order = Order { drafts, address_change: change, had_people: *had_people };
         let outcome = batch::put_all(db, keys, order, 0, unplaced).map_err(store_error(path))?;
         Ok(outcome.answers)
     }

@@ -1,6 +1,7 @@
 //! Rows of NDJSON: one JSON object a line, its keys named as the columns of a CSV file. A line that cannot be
 //! read is refused by its number and the next one is taken.
 
+use super::ndjson_members::{Members, texts};
 use super::{ImportError, Options, ROW_BYTES_MAX, Row};
 use crate::job::NUMBER_KEY;
 use crate::table::Decoded;
@@ -106,6 +107,9 @@ impl<'a, R: Read> NdjsonRows<'a, R> {
                 self.names.insert(name.into());
             }
         }
+        if parsed.is_err() {
+            Members::of(text).for_each(|(key, value)| reading.read_behind(key, value));
+        }
         let Reading { mut draft, matched, .. } = reading;
         let flaw = flaw.or_else(|| parsed.err().map(|error| json_cause(text, &error)));
         if let Some(flaw) = flaw {
@@ -150,9 +154,26 @@ impl<'a> Reading<'a> {
         self.draft.refuse(Refusal::of(column.name(), cause));
     }
 
+    /// Of an object with a mistake in it: who it is about and what it says of consent, also where that stands behind the mistake.
+    fn read_behind(&mut self, key: &[u8], value: &[u8]) {
+        let key = texts(key).unwrap_or_default();
+        let Some(Ok(column)) = key.first().map(|key| Column::named(key.trim())) else { return };
+        let column = self.options.column(column);
+        if !column.is_of_consent() && (!column.identifies() || self.seen.contains(&column)) {
+            return;
+        }
+        match texts(value) {
+            Some(texts) => texts.iter().for_each(|text| self.draft.read(&column, text)),
+            None if std::str::from_utf8(value).is_err() => self.refuse(&column, Cause::Utf8),
+            None if column.is_of_consent() => self.refuse(&column, Cause::Purpose),
+            None => {}
+        }
+        self.seen.push(column);
+    }
+
     /// The column of a key. One that was there before refuses the row; what it says of consent is read nevertheless.
     fn column(&mut self, key: &str) -> Option<Column> {
-        match Column::named(key).map(|column| self.options.column(column)) {
+        match Column::named(key.trim()).map(|column| self.options.column(column)) {
             Ok(column) if self.seen.contains(&column) => {
                 self.refuse(&column, Cause::Twice);
                 Some(column).filter(Column::is_of_consent)

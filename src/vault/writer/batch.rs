@@ -1,6 +1,7 @@
 //! One batch of drafts on its way into the vault: who each is about, what becomes of the person, and what the indexes and the roll are
 //! to be told.
 
+use super::likeness::{is_named_by, moves_token, same_email};
 use super::unplaced::Unplaced;
 use crate::job::Token;
 use crate::person::{EMAIL, PHONE, Person};
@@ -51,6 +52,8 @@ pub enum AddressChange {
 pub struct Order<'a> {
     pub drafts: &'a [Draft],
     pub address_change: AddressChange,
+    /// Whether people were stored before this writer began, whose phones may be in the index in an older form.
+    pub had_people: bool,
 }
 
 /// One answer a draft.
@@ -71,7 +74,7 @@ pub fn put_all(
     beyond: i64,
     unplaced: &mut Unplaced,
 ) -> rusqlite::Result<Outcome> {
-    let Order { drafts, address_change } = order;
+    let Order { drafts, address_change, had_people } = order;
     let named: Vec<Named> = drafts.iter().map(|draft| Named::of(keys, draft)).collect();
     let tokens = named.iter().flat_map(Named::tokens).collect();
     let addresses = named.iter().flat_map(Named::addresses).collect();
@@ -89,6 +92,7 @@ pub fn put_all(
         has_twins: twins::are_there(db)?,
         db,
         address_change,
+        had_people,
         unplaced,
     };
     let mut answers = Vec::with_capacity(drafts.len());
@@ -121,6 +125,7 @@ struct Batch<'db> {
     /// Whether any two people share an address; most vaults have none, and need no further look-up.
     has_twins: bool,
     address_change: AddressChange,
+    had_people: bool,
     /// What earlier rows withdrew of people who were not there.
     unplaced: &'db mut Unplaced,
 }
@@ -174,8 +179,9 @@ impl Batch<'_> {
     fn withdraw(&mut self, draft: &Draft, named: &Named) -> rusqlite::Result<bool> {
         let Some(said) = draft.withdrawal() else { return Ok(false) };
         self.unplaced.keep(&said, named, |hash| self.index.person(hash).is_some());
-        let hashes = [named.email_token, named.mobile_token, named.email, named.phone];
+        let hashes = [named.email_token, named.mobile_token, named.email];
         let found = hashes.into_iter().flatten().filter_map(|hash| self.index.person(&hash));
+        let found = found.chain(self.find_by_phone(draft, named)?);
         let mut withdrew = false;
         for id in found.collect::<BTreeSet<i64>>() {
             // Of a damaged one nothing is known.
@@ -203,7 +209,7 @@ impl Batch<'_> {
     ) -> rusqlite::Result<Result<Option<Opened>, Refusal>> {
         let find = |hash: Option<LookupHash>| hash.and_then(|hash| self.index.person(&hash));
         let by_token = (find(named.email_token), find(named.mobile_token));
-        let (by_email, by_phone) = (find(named.email), find(named.phone));
+        let by_email = find(named.email);
         let id = match (by_token, by_email) {
             ((Some(one), Some(other)), _) if one != other => {
                 return refused("mobile_token", Cause::TokenTaken);
@@ -214,7 +220,10 @@ impl Batch<'_> {
                 return refused(EMAIL, Cause::AddressTaken);
             }
             ((Some(id), _) | (None, Some(id)), _) | ((None, None), Some(id)) => id,
-            ((None, None), None) => return self.identify_by_phone(draft, by_phone),
+            ((None, None), None) => {
+                let by_phone = self.find_by_phone(draft, named)?;
+                return self.identify_by_phone(draft, by_phone);
+            }
         };
         Ok(self.open(id)?.and_then(|known| {
             let given = [&draft.email_token, &draft.mobile_token];
@@ -230,6 +239,15 @@ impl Batch<'_> {
             }
             Ok(Some(known))
         }))
+    }
+
+    fn find_by_phone(&self, draft: &Draft, named: &Named) -> rusqlite::Result<Option<i64>> {
+        let found = named.phone.and_then(|hash| self.index.person(&hash));
+        let phone = draft.phone.as_ref().filter(|_| found.is_none() && self.had_people);
+        match phone.and_then(|phone| address::phone_before(&phone.normalised())) {
+            Some(before) => self.index_owner(&self.keys.lookup_hash(LookupOf::Phone, &before)),
+            None => Ok(found),
+        }
     }
 
     /// Several people may share a phone, so it tells who somebody is only where no e-mail address says
@@ -346,6 +364,9 @@ impl Batch<'_> {
     fn index_addresses(&mut self, before: Option<&Person>, named: &Named, id: i64) -> rusqlite::Result<()> {
         let email = before.and_then(Person::email).map(address::normalised);
         let phone = before.and_then(|person| person.field(PHONE)).map(address::normalised_phone);
+        let mut before = phone
+            .as_ref()
+            .and_then(|phone| Some(self.keys.lookup_hash(LookupOf::Phone, &address::phone_before(phone)?)));
         let old = [
             email.map(|email| self.keys.lookup_hash(LookupOf::Email, &email)),
             phone.map(|phone| self.keys.lookup_hash(LookupOf::Phone, &phone)),
@@ -354,6 +375,9 @@ impl Batch<'_> {
             let Some(new) = new.filter(|new| old != Some(*new)) else { continue };
             if let Some(old) = old {
                 self.free_address(old, id)?;
+            }
+            if let Some(before) = before.take_if(|_| Some(new) == named.phone) {
+                self.free_address(before, id)?;
             }
             // A shared phone stays with the first who had it.
             if self.index.person(&new).is_none() {
@@ -370,30 +394,4 @@ fn refused<T>(column: &str, cause: Cause) -> rusqlite::Result<Result<T, Refusal>
 
 fn astray(person: i64) -> Refusal {
     Cause::Damaged(Damaged { person, part: DamagedPart::Index }).into()
-}
-
-/// Whether a token that the draft names would stand for another address than before.
-fn moves_token(person: &Person, draft: &Draft) -> bool {
-    let email = draft.email_token.is_some() && draft.email.is_some() && person.email().is_some();
-    let known_phone = person.field(PHONE).map(address::normalised_phone);
-    let phone = draft.mobile_token.is_some() && draft.phone.is_some() && known_phone.is_some();
-    (email && !same_email(person, draft))
-        || (phone && known_phone != draft.phone.as_ref().map(|phone| phone.normalised()))
-}
-
-/// Whether the person is one whom the draft means: a phone that several people share is somebody's only where no e-mail address says
-/// otherwise.
-fn is_named_by(person: &Person, draft: &Draft) -> bool {
-    let tokens = [&draft.email_token, &draft.mobile_token];
-    let has_phone = || {
-        let phone = person.field(PHONE).map(address::normalised_phone);
-        phone.is_some() && phone == draft.phone.as_ref().map(|phone| phone.normalised())
-    };
-    tokens.into_iter().flatten().any(|token| stands_for(person, token))
-        || draft.email.is_some() && same_email(person, draft)
-        || (draft.email.is_none() || person.email().is_none()) && has_phone()
-}
-
-fn same_email(person: &Person, draft: &Draft) -> bool {
-    person.email().map(address::normalised) == draft.email.as_ref().map(|email| email.normalised())
 }

@@ -28,6 +28,10 @@ pub fn told_of(notice: Notice, known: &Known) -> String {
             "a value begins with an apostrophe and is kept so: unless it is part of a name, as in 't Hart, it is a spreadsheet's mark of a \
              text, and belongs out of the file",
         ),
+        Notice::LocalPhone => String::from(
+            "withdraws a consent by a phone number without + and country that nobody in the vault had, so a new person was made; where \
+             the vault has it with its country, as in +49 151 for 0151, write it so",
+        ),
         Notice::SilentDash => String::from(
             "consent holds a - and is taken as empty, as --empty-word says: where it stands for no, import with no in its place",
         ),

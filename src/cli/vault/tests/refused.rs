@@ -195,3 +195,18 @@ fn b6_what_is_put_by_hand_withdraws_consent_whatever_else_is_wrong() {
     assert!(told.contains("first_name: a placeholder") && told.contains("is withdrawn"), "{told}");
     assert!(desk.run(&["get", "e_aaaaaaaa"], b"").out.contains("consent      -news\n"));
 }
+
+#[test]
+fn b6_a_withdrawal_by_a_phone_without_its_country_that_nobody_has_is_warned_of() {
+    let desk = Desk::new();
+    let import = |rows: &str| {
+        let file = desk.file("p.csv", &format!("phone,consent\n{rows}"));
+        desk.run(&["import", file.to_str().unwrap()], b"").errors
+    };
+    assert_eq!(import("+4915112345678,news\n01517777777,news\n004915166666,-news\n"), "");
+    let told = import("0151 12345678,-news\n01517777777,-news\n");
+    assert!(
+        told.starts_with("warning: 1 row, the first in line 2: withdraws a consent by a phone"),
+        "{told}"
+    );
+}

@@ -246,3 +246,58 @@ fn b6_what_a_refused_row_withdraws_holds_for_whom_a_later_row_brings() {
     }
     assert_eq!(house.consent("e_yyyyyyyy", "news"), unstated);
 }
+
+#[test]
+fn b6_a_value_that_is_no_json_hides_no_withdrawal_behind_it() {
+    for value in ["NaN", "-Infinity", "True", "\"\\ud800\"", "\"a\tb\"", "{\"a\":[NaN,\"}\"]}", "01", "[1,]"]
+    {
+        let line = format!("{{\"email\":\"a@x.test\",\"city\":{value},\"consent\":\"-news\"}}\n");
+        House::new().assert_withdrawn(line.as_bytes(), &ndjson(), "e_aaaaaaaa");
+        let line = format!("{{\"city\" : {value} , \" consent\" : [\"-news\"], \"email\":\"a@x.test\"}}\n");
+        House::new().assert_withdrawn(line.as_bytes(), &ndjson(), "e_aaaaaaaa");
+    }
+    let latin = b"{\"first_name\":\"J\xf6rg\",\"consent\":\"-news\",\"token\":\"e_aaaaaaaa\"}\n";
+    House::new().assert_withdrawn(latin, &ndjson(), "e_aaaaaaaa");
+    let told = |line: &[u8]| run(&House::new().0, line, &ndjson()).1.refused[&1].clone();
+    let latin = b"{\"email\":\"a@x.test\",\"consent\":\"\x96news\"}\n";
+    assert_eq!(told(latin), Refusal::of("consent", Cause::Utf8));
+    assert!(matches!(
+        told(b"{\"email\":\"a@x.test\",\"city\":\"a \"b\" c\",\"consent\":\"-news\"}\n").cause,
+        Cause::Json(_)
+    ));
+    let house = House::new();
+    assert_eq!(house.import(b"{\"email\":\"a@x.test\",\" Consent \":\"-news\"}\n", &ndjson()).updated, 1);
+    assert_eq!(house.consent("e_aaaaaaaa", "news"), Consent::Refused);
+}
+
+#[test]
+fn b6_a_phone_with_00_is_the_one_with_a_plus() {
+    for (stored, given) in [("+491517777777", "0049 151 7777777"), ("00491517777777", "+491517777777")] {
+        let house = House::new();
+        let file = format!("phone,token,consent\n{stored},m_pppppppp,news\n{given},,-news\n");
+        let summary = house.import(file.as_bytes(), &csv());
+        assert_eq!((summary.created, house.consent("m_pppppppp", "news")), (1, Consent::Refused), "{stored}");
+        let row = format!("phone,first_name,consent\n{given},NULL,-service\n");
+        assert_eq!(house.import(row.as_bytes(), &csv()).withdrew, 1, "{given}");
+        assert!(house.0.vault().verify().unwrap().is_whole());
+    }
+}
+
+#[test]
+fn b6_a_phone_with_00_that_was_stored_as_it_stands_is_found_and_leaves_the_index_with_its_number() {
+    use crate::vault::keyring::LookupOf;
+    let house = House::new();
+    house.import(b"phone,token,consent\n00491517777777,m_pppppppp,news\n", &csv());
+    let vault = house.0.vault();
+    let hash = |phone: &str| vault.keys.lookup_hash(LookupOf::Phone, phone);
+    let (now, before) = (hash("+491517777777"), hash("00491517777777"));
+    let changed =
+        house.0.raw().execute("UPDATE address SET hash = ?1 WHERE hash = ?2", [before, now]).unwrap();
+    assert_eq!((changed, vault.verify().unwrap().is_whole()), (1, true));
+    assert_eq!(house.import(b"phone,consent\n+491517777777,-news\n", &csv()).updated, 1);
+    assert_eq!(house.consent("m_pppppppp", "news"), Consent::Refused);
+    let moves = Options { address_change: AddressChange::Allowed, ..csv() };
+    assert_eq!(house.import(b"phone,token\n+491518888888,m_pppppppp\n", &moves).updated, 1);
+    assert!(vault.verify().unwrap().is_whole());
+    assert_eq!(house.import(b"phone\n00491517777777\n", &csv()).created, 1);
+}
