@@ -18,7 +18,7 @@ use crate::inject::{
 };
 use crate::job::Job;
 use crate::person::Person;
-use crate::render::{Fit, Pace, Plan, RenderRequest, Renderer, Size, Transfer};
+use crate::render::{Fit, Plan, RenderRequest, Renderer, Size, Transfer};
 use crate::resolve::{ConsentRule, Resolver, admit};
 use crate::telemetry::StageHistograms;
 use crate::ticket::{Outcome, Relayed, StageTimes};
@@ -95,7 +95,7 @@ impl Pipeline {
         let accepted = self.accept(job, &rules)?;
         let person = self.resolve(job, &accepted.plan, rules.consent, times).await?;
         let relayed = self.render_and_inject((job, way), &accepted, &person, times).await;
-        if accepted.pace() == Pace::Uneven {
+        if accepted.has_ways() {
             *times = times.coarse();
         }
         relayed
@@ -111,7 +111,7 @@ impl Pipeline {
         let purpose = accept::purpose(job, plan)?;
         let started = Instant::now();
         let person = self.resolver.person(&job.token).await;
-        times.resolve = started.elapsed();
+        times.resolve = StageTimes::in_milliseconds(started.elapsed());
         let person = person?;
         admit(&person, purpose, consent, || self.clock.now().day().to_owned())?;
         Ok(person)

@@ -23,10 +23,17 @@ pub struct StageTimes {
 const COARSE: Duration = Duration::from_millis(100);
 
 impl StageTimes {
-    /// As they may be told of a message whose size depends on the person's values.
+    /// The time of a look-up as it may be told: exactly, it would tell whether somebody else had this person mailed a moment
+    /// ago, who is then still in the cache.
+    pub fn in_milliseconds(time: Duration) -> Duration {
+        let whole = u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        Duration::from_millis(whole.max(1))
+    }
+
+    /// As they may be told of a message in which a person's values choose what stands there.
     pub fn coarse(self) -> Self {
         let rounded = |time: Duration| {
-            let steps = time.as_millis().div_ceil(COARSE.as_millis());
+            let steps = time.as_nanos().div_ceil(COARSE.as_nanos());
             COARSE * u32::try_from(steps).unwrap_or(u32::MAX)
         };
         Self {

@@ -5,6 +5,15 @@ use super::reload::TlsFiles;
 use crate::accept::http::Ready;
 use crate::telemetry::{Page, log_lines_dropped};
 
+/// The page is open to engines: what it tells of people is not told of one. A record's weight is the length of its values, and
+/// one more hit is somebody who was mailed a moment ago.
+const MIB: u64 = 1024 * 1024;
+const COUNT_STEP: u64 = 100;
+
+fn in_steps(count: u64, step: u64) -> u64 {
+    count - count % step
+}
+
 impl Parts {
     /// Not ready is who can take no job on, or read nobody. What is held until it passes, or concerns some jobs only, is a
     /// problem.
@@ -41,39 +50,30 @@ impl Parts {
 
     pub(super) fn metrics(&self) -> String {
         use std::sync::atomic::Ordering::Relaxed;
-        let resolve = self.custody.pipeline.resolver.stats();
         let mut page = Page::default();
         page.jobs(&self.custody.board).stages(&self.custody.pipeline.stages).targets(self.target_counts());
         page.unknown_tokens(self.custody.pipeline.unknown_tokens.counts().into_iter());
         page.target_states(self.target_states()).learned(self.learned());
-        page.counter("resolve_hits", "Tokens answered from the cache", resolve.hits.load(Relaxed))
-            .counter("resolve_misses", "Tokens read from the vault", resolve.misses.load(Relaxed))
-            .counter("resolve_batches", "Reads of the vault", resolve.batches.load(Relaxed))
-            .counter("resolve_faults", "Reads the vault could not answer", resolve.faults.load(Relaxed))
-            .gauge(
-                "cache_bytes",
-                "People in memory, by weight",
-                self.custody.pipeline.resolver.cached_bytes(),
-            )
-            .counter(
-                "render_plans_compiled",
-                "Contents that came with jobs and had to be compiled, since the last reload",
-                self.custody.pipeline.rules.borrow().renderer.plans_compiled(),
-            )
-            .counter(
-                "render_values_too_long",
-                "Messages that only the values of the persons they were for kept from being made",
-                self.custody.pipeline.guesses.count_all(),
-            )
-            .gauge("gate_free_jobs", "Jobs that could enter now", self.gate.free() as u64)
-            .counter("http_requests", "HTTP requests", self.http_counts.requests.load(Relaxed))
-            .counter(
-                "http_keys_refused",
-                "Wrong or missing keys",
-                self.http_counts.keys_refused.load(Relaxed),
-            )
-            .counter("log_lines_dropped", "Log lines that could not be written", log_lines_dropped())
-            .gauge("http_connections", "HTTP connections", self.http_counts.connections_open.load(Relaxed));
+        self.count_people(&mut page);
+        page.counter(
+            "render_plans_compiled",
+            "Contents that came with jobs and had to be compiled, since the last reload",
+            self.custody.pipeline.rules.borrow().renderer.plans_compiled(),
+        )
+        .counter(
+            "render_values_too_long",
+            "Messages that only the values of the persons they were for kept from being made",
+            self.custody.pipeline.guesses.count_all(),
+        )
+        .gauge("gate_free_jobs", "Jobs that could enter now", self.gate.free() as u64)
+        .counter("http_requests", "HTTP requests", self.http_counts.requests.load(Relaxed))
+        .counter("http_keys_refused", "Wrong or missing keys", self.http_counts.keys_refused.load(Relaxed))
+        .counter("log_lines_dropped", "Log lines that could not be written", log_lines_dropped())
+        .gauge(
+            "http_connections",
+            "HTTP connections",
+            self.http_counts.connections_open.load(Relaxed),
+        );
         if let Some(journal) = &self.custody.journal {
             let stats = journal.stats();
             page.gauge("journal_held_jobs", "Jobs that wait, are in flight or in doubt", stats.held_jobs)
@@ -102,6 +102,33 @@ impl Parts {
                 .counter("journal_unrecorded", "Outcomes the ledger could not take", stats.unrecorded);
         }
         page.text()
+    }
+
+    /// What is told of people who are looked up.
+    fn count_people(&self, page: &mut Page) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let resolve = self.custody.pipeline.resolver.stats();
+        page.counter(
+            "resolve_hits",
+            "Tokens answered from the cache, in whole hundreds",
+            in_steps(resolve.hits.load(Relaxed), COUNT_STEP),
+        )
+        .counter(
+            "resolve_misses",
+            "Tokens read from the vault, in whole hundreds",
+            in_steps(resolve.misses.load(Relaxed), COUNT_STEP),
+        )
+        .counter(
+            "resolve_batches",
+            "Reads of the vault, in whole hundreds",
+            in_steps(resolve.batches.load(Relaxed), COUNT_STEP),
+        )
+        .counter("resolve_faults", "Reads the vault could not answer", resolve.faults.load(Relaxed))
+        .gauge(
+            "cache_bytes",
+            "People in memory, by weight, rounded up to whole MiB",
+            self.custody.pipeline.resolver.cached_bytes().next_multiple_of(MIB),
+        );
     }
 
     /// Of a target that asked for less: the messages a minute it gets, and since how many seconds.

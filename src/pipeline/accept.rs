@@ -5,7 +5,7 @@ use crate::engine::Terms;
 use crate::fault::{Fault, Reason};
 use crate::job::{Content, Job, TokenKind};
 use crate::nearest::did_you_mean;
-use crate::render::{JobFacts, Judged, Moment, Pace, Plan};
+use crate::render::{JobFacts, Judged, Moment, Plan};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -17,8 +17,9 @@ pub(super) struct Accepted {
 }
 
 impl Accepted {
-    pub fn pace(&self) -> Pace {
-        self.judged.as_ref().map_or(Pace::Even, Judged::pace)
+    /// Whether the time a message takes would tell which way through it the person's values took.
+    pub fn has_ways(&self) -> bool {
+        self.judged.is_some()
     }
 }
 

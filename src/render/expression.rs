@@ -1,5 +1,6 @@
 //! What stands inside a tag: a path or a helper's call, resolved to where it reads from when it is compiled.
 
+use super::effort::Effort;
 use super::escape::printable;
 use super::scope::{FieldRules, Rule, Scope};
 use super::value::Value;
@@ -87,6 +88,11 @@ impl Helper {
     pub(super) fn is_question(self) -> bool {
         !matches!(self, Self::Len | Self::Lookup)
     }
+
+    /// Whether it holds one value against another.
+    pub(super) fn compares(self) -> bool {
+        matches!(self, Self::Eq | Self::Ne | Self::Gt | Self::Gte | Self::Lt | Self::Lte)
+    }
 }
 
 /// The value of an enclosing `#each` or `#with`, and where its loop stands.
@@ -115,12 +121,13 @@ pub(super) enum Need {
 /// Computes an expression.
 ///
 /// # Errors
-/// `missing-field`, naming the field.
+/// `missing-field`, naming the field; those of [`Effort`].
 pub(super) fn evaluate<'a>(
     expr: &'a Expr,
     scope: &Scope<'a>,
     frames: &[Frame<'a>],
     need: Need,
+    effort: &Effort,
 ) -> Result<Value<'a>, Fault> {
     match expr {
         Expr::Literal(json) => Ok(Value::Json(json)),
@@ -136,7 +143,7 @@ pub(super) fn evaluate<'a>(
             Ok(frames.get(*level).and_then(|f| f.turn).map_or(Value::Absent, |turn| turn.local(*local)))
         }
         Expr::Call(helper, given) => {
-            let value = call(*helper, given, |given| evaluate(given, scope, frames, need))?;
+            let value = call(*helper, given, effort, |given| evaluate(given, scope, frames, need, effort))?;
             // Whether a look-up by a person's value finds something must not decide whether the message goes out.
             if need == Need::Written && value.is_nothing() && !expr.reads_person() {
                 return Err(absent_entry());
@@ -209,12 +216,14 @@ fn absent(what: &str) -> Fault {
 /// Applies a helper; `value` computes what is given to it.
 ///
 /// # Errors
-/// Those of `value`.
+/// Those of `value` and of [`Effort`].
 pub(super) fn call<'a>(
     helper: Helper,
     given: &'a [Expr],
+    effort: &Effort,
     mut value: impl FnMut(&'a Expr) -> Result<Value<'a>, Fault>,
 ) -> Result<Value<'a>, Fault> {
+    effort.step()?;
     if let Helper::And | Helper::Or = helper {
         // No short cut: a required field that is absent is a fault wherever it stands.
         let (mut all, mut any) = (true, false);
@@ -230,6 +239,7 @@ pub(super) fn call<'a>(
         [first] => (value(first)?, Value::Absent),
         _ => (Value::Absent, Value::Absent),
     };
+    effort.compare(helper, first, second)?;
     let order = || first.order(second);
     Ok(match helper {
         Helper::Eq => Value::Bool(first.equals(second)),

@@ -13,9 +13,7 @@ use crate::fault::{Fault, Reason};
 use std::collections::BTreeSet;
 
 /// Most steps inside blocks that depend on a person, where each way is walked.
-const STEPS_MAX: usize = 400_000;
-/// What a turn of a loop, or a value of the person, is held to take, in bytes written.
-const TURN_BYTES: usize = 64;
+const STEPS_MAX: usize = 100_000;
 
 /// What a program comes to whoever the person is: the most of every way through it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,15 +25,9 @@ pub(super) struct Tally {
     pub(super) turns: usize,
     /// Values of the person.
     pub(super) values: usize,
-    /// By how much the ways through it may differ, in bytes written, nearly.
-    pub(super) swing: usize,
 }
 
 impl Tally {
-    fn effort(&self) -> usize {
-        self.bytes + TURN_BYTES * (self.turns + self.values)
-    }
-
     /// Of two ways from `start`, of which a person takes one.
     fn either(self, other: Self) -> Self {
         Self {
@@ -43,7 +35,6 @@ impl Tally {
             weight: self.weight.or(other.weight),
             turns: self.turns.max(other.turns),
             values: self.values.max(other.values),
-            swing: self.swing.max(other.swing) + self.effort().abs_diff(other.effort()),
         }
     }
 }
@@ -95,8 +86,9 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Outside of blocks that depend on a person the walk is as long as a run, which has limits of its own.
+    /// Outside of blocks that depend on a person the walk is as long as a run, and has its limits.
     fn step(&mut self) -> Result<(), Fault> {
+        self.look.effort.step()?;
         self.steps += usize::from(self.forks > 0);
         if self.steps + self.look.entries > STEPS_MAX {
             let cause = format!(
@@ -127,8 +119,6 @@ impl<'a> Walk<'a> {
                     self.known(entry, op)?;
                     most = most.either(self.tally);
                 }
-                // Each is compared with those before it: what they differ by is once the most of them.
-                most.swing = none.swing + most.effort().saturating_sub(none.effort());
                 self.tally = most;
                 Ok(())
             }
@@ -220,16 +210,12 @@ impl<'a> Walk<'a> {
     ) -> Result<(), Fault> {
         self.fork(|walk| {
             let start = walk.tally;
-            let mut least = usize::MAX;
             let mut most = start;
             for entry in entries.iter().copied().chain([Value::Absent]) {
                 walk.tally = start;
                 one(walk, entry, op)?;
-                least = least.min(walk.tally.effort());
-                let swing = most.swing.max(walk.tally.swing);
-                most = Tally { swing, ..most.either(walk.tally) };
+                most = most.either(walk.tally);
             }
-            most.swing += most.effort().saturating_sub(least);
             walk.tally = most;
             Ok(())
         })

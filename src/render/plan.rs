@@ -12,7 +12,7 @@ mod size;
 
 pub use super::body::Transfer;
 pub use builder::PlanBuilder;
-pub use judge::{Fit, JobFacts, Judged, Pace};
+pub use judge::{Fit, JobFacts, Judged};
 pub use moment::Moment;
 pub use size::Size;
 

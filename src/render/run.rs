@@ -1,6 +1,7 @@
 //! How a program runs for one person, within which limits.
 
 use super::branch::{Watch, holds_sheet, makes_link};
+use super::effort::Effort;
 use super::escape::{Escape, Escaped, escape, printable};
 use super::expression::{Expr, Frame, Need, Turn, evaluate};
 use super::html::ends_in_text;
@@ -39,6 +40,7 @@ impl Program {
             scope,
             sink,
             frames: Vec::new(),
+            effort: Effort::default(),
             turns: 0,
             bytes: 0,
             values: 0,
@@ -54,6 +56,7 @@ struct Run<'a, 's> {
     scope: &'s Scope<'a>,
     sink: &'s mut dyn Sink,
     frames: Vec<Frame<'a>>,
+    effort: Effort,
     turns: usize,
     /// Of all but the person's values, so that these decide about no limit.
     bytes: usize,
@@ -64,6 +67,7 @@ struct Run<'a, 's> {
 impl<'a> Run<'a, '_> {
     fn ops(&mut self, ops: &'a [Op]) -> Result<(), Fault> {
         for op in ops {
+            self.effort.step()?;
             match op {
                 Op::Fixed(index) => {
                     self.count(self.program.fixed[*index].len())?;
@@ -78,8 +82,12 @@ impl<'a> Run<'a, '_> {
         Ok(())
     }
 
+    fn evaluate(&self, expr: &'a Expr, need: Need) -> Result<Value<'a>, Fault> {
+        evaluate(expr, self.scope, &self.frames, need, &self.effort)
+    }
+
     fn value(&mut self, op: &'a ValueOp) -> Result<(), Fault> {
-        let value = evaluate(&op.expr, self.scope, &self.frames, Need::Written)?;
+        let value = self.evaluate(&op.expr, Need::Written)?;
         if matches!(op.expr, Expr::Person(_)) || matches!(value, Value::Personal(_)) {
             return self.personal(value, op);
         }
@@ -111,13 +119,13 @@ impl<'a> Run<'a, '_> {
     }
 
     fn branch(&mut self, op: &'a IfOp) -> Result<(), Fault> {
-        let test = evaluate(&op.test, self.scope, &self.frames, Need::Asked)?;
+        let test = self.evaluate(&op.test, Need::Asked)?;
         let chosen = test.is_truthy(op.include_zero) != op.negated;
         self.ops(if chosen { &op.block.body } else { &op.block.other })
     }
 
     fn each(&mut self, op: &'a LoopOp) -> Result<(), Fault> {
-        let over = evaluate(&op.over, self.scope, &self.frames, Need::Asked)?;
+        let over = self.evaluate(&op.over, Need::Asked)?;
         let mut turns = frame_turns(over).peekable();
         if turns.peek().is_none() {
             return self.ops(&op.block.other);
@@ -131,7 +139,7 @@ impl<'a> Run<'a, '_> {
     }
 
     fn with(&mut self, op: &'a LoopOp) -> Result<(), Fault> {
-        let value = evaluate(&op.over, self.scope, &self.frames, Need::Asked)?;
+        let value = self.evaluate(&op.over, Need::Asked)?;
         if !value.is_truthy(false) {
             return self.ops(&op.block.other);
         }

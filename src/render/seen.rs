@@ -1,5 +1,6 @@
 //! Values as they are known before the person is: what every expression may come to, whoever the job is for.
 
+use super::effort::Effort;
 use super::expression::{Expr, Helper, Need, Turn, absent_entry, call, data, is_required};
 use super::scope::FieldRules;
 use super::value::Value;
@@ -47,17 +48,25 @@ pub(super) struct Look<'a> {
     pub(super) needs: BTreeSet<&'a str>,
     /// Entries that were taken into account.
     pub(super) entries: usize,
+    pub(super) effort: Effort,
 }
 
 impl<'a> Look<'a> {
     pub(super) fn new(facts: Facts<'a>) -> Self {
-        Self { facts, frames: Vec::new(), guarded: Vec::new(), needs: BTreeSet::new(), entries: 0 }
+        Self {
+            facts,
+            frames: Vec::new(),
+            guarded: Vec::new(),
+            needs: BTreeSet::new(),
+            entries: 0,
+            effort: Effort::default(),
+        }
     }
 
     /// Computes what can be computed of an expression.
     ///
     /// # Errors
-    /// `missing-field`, naming a path of the job's data.
+    /// `missing-field`, naming a path of the job's data; those of [`Effort`].
     pub(super) fn see(&mut self, expr: &'a Expr, need: Need) -> Result<Seen<'a>, Fault> {
         Ok(match expr {
             Expr::Literal(json) => Seen::Known(Value::Json(json)),
@@ -104,10 +113,12 @@ impl<'a> Look<'a> {
             .collect();
         if known.len() == given.len() {
             let mut values = known.into_iter();
-            let value = call(helper, given, |_| Ok(values.next().unwrap_or(Value::Absent)))?;
+            let value = call(helper, given, &self.effort, |_| Ok(values.next().unwrap_or(Value::Absent)))?;
             let is_absent = need == Need::Written && value.is_nothing();
             return if is_absent { Err(absent_entry()) } else { Ok(Seen::Known(value)) };
         }
+        self.effort.step()?;
+        self.effort.compare_seen(helper, &seen)?;
         Ok(match helper {
             Helper::And if known.iter().any(|value| !value.is_truthy(false)) => {
                 Seen::Known(Value::Bool(false))

@@ -31,7 +31,7 @@ enum Shape<'a> {
 impl<'a> Value<'a> {
     /// Absent or JSON null.
     pub(super) fn is_nothing(self) -> bool {
-        matches!(self.shape(), Shape::Null)
+        matches!(self, Self::Absent | Self::Json(Json::Null))
     }
 
     pub(super) fn is_truthy(self, include_zero: bool) -> bool {

@@ -22,8 +22,6 @@ use std::collections::BTreeSet;
 const VALUE_OCTETS_MAX: usize = 1024;
 /// Octets of a field that the relay writes, or of an address in one, at most.
 const FIELD_OCTETS: usize = 512;
-/// Ways through a message that differ by no more than so many bytes written take the same time, as far as can be told.
-const EVEN_BYTES: usize = 4 * 1024;
 
 /// A job, without the person it is for.
 #[derive(Clone, Copy)]
@@ -46,14 +44,6 @@ pub struct Judged {
     octets: usize,
     /// Values of the person.
     values: usize,
-    swing: usize,
-}
-
-/// Whether the time a message takes may be told, or would tell which way through it the person's values took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
-    Even,
-    Uneven,
 }
 
 /// Whether a message keeps a limit.
@@ -74,10 +64,6 @@ impl Judged {
         absent.map_or(Ok(()), |field| Err(no_such_field(field)))
     }
 
-    pub fn pace(&self) -> Pace {
-        if self.swing > EVEN_BYTES { Pace::Uneven } else { Pace::Even }
-    }
-
     fn add(&mut self, program: &Program, facts: Facts<'_>) -> Result<Tally, Fault> {
         let judged = program.judge(facts)?;
         for field in judged.needs {
@@ -86,7 +72,6 @@ impl Judged {
             }
         }
         self.values += judged.tally.values;
-        self.swing += judged.tally.swing;
         Ok(judged.tally)
     }
 
