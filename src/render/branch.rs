@@ -186,10 +186,11 @@ impl<'a> Walk<'a> {
                 }
             }
             (Ground::Structured(before), Ground::Structured(after)) => {
-                if before.is_escaped_line_end(byte) || !(before.is_readable() && after.is_readable()) {
-                    self.end_word();
-                } else {
-                    self.text(&[byte]);
+                match before.seen(char::from(byte), after) {
+                    structured::Seen::Nothing => {}
+                    structured::Seen::End => self.end_word(),
+                    structured::Seen::Sign(c) if c == char::from(byte) => self.text(&[byte]),
+                    structured::Seen::Sign(c) => self.text(c.encode_utf8(&mut [0; 4]).as_bytes()),
                 }
                 self.seen_by_others(after);
             }

@@ -1,7 +1,6 @@
 //! Compiles the parsed handlebars tree into a program, and reports everything in it that is not part of the
 //! language here.
 
-use super::branch;
 use super::contained::contained;
 use super::content_lines;
 use super::expression::{Expr, Helper};
@@ -17,6 +16,7 @@ use super::resolve::{Level, Names, Read};
 use super::shown;
 use super::survey::survey;
 use super::tree::Tree;
+use super::{alarm, branch};
 use crate::render::escape::Escape;
 use handlebars::template::{BlockParam, HelperTemplate, Parameter, Template, TemplateElement};
 use serde_json::Value as Json;
@@ -72,7 +72,7 @@ fn compile_source(
         _ => (Vec::new(), Tree::default()),
     };
     let mut lints = place_values(&mut program.ops, &text, &tree);
-    lints.extend(joined_braces(&program.fixed, place));
+    lints.extend(joined_braces(&program.fixed, place).into_iter().chain(alarm::judge(&program.ops, &text)));
     if syntax == Syntax::Html {
         lints.extend(outlook_words::joined(&program.ops, &program.fixed, place));
         let depends = || holds_person(&program.ops) || has_forks(&program.ops);

@@ -1,6 +1,7 @@
 //! Render: templates become plans once, at load; per person only the dynamic values are resolved, escaped and
 //! encoded, in memory.
 
+mod alarm;
 mod assets;
 pub mod body;
 mod branch;

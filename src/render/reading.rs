@@ -75,11 +75,11 @@ impl Reading {
             (structured::State::LineEnd(_), _) => return self.word.end(),
             _ => {}
         }
-        let is_letter = u8::try_from(c).is_ok_and(|byte| before.is_escaped_line_end(byte));
-        if is_letter || !before.is_readable() || !behind.is_readable() {
-            return self.word.end();
+        match before.seen(c, behind) {
+            structured::Seen::Nothing => false,
+            structured::Seen::End => self.word.end(),
+            structured::Seen::Sign(c) => self.word.step(c, linking),
         }
-        self.word.step(c, linking)
     }
 
     fn in_html(&mut self, c: char, before: State, behind: State, line: Line) -> bool {

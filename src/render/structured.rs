@@ -20,11 +20,12 @@ pub(super) enum Line {
     /// In the name of the property.
     Name(Name),
     /// In its parameters, outside quotes.
-    Parameter(Name),
-    Quoted(Name),
-    /// Text. The flag tells that a backslash came last.
+    Parameter(Parameter),
+    Quoted(Parameter),
+    /// Text. The flag tells that a backslash came last. Some calendars read tags in it.
     Text {
         is_escaped: bool,
+        at: html::State,
     },
     /// Text that is HTML, likewise.
     Html {
@@ -39,6 +40,13 @@ pub(super) enum Line {
     Other,
     /// Behind white space that goes on from a line nobody knows.
     Unknown,
+}
+
+/// Of which property, and its own name up to the sign behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Parameter {
+    property: Name,
+    name: Name,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +68,20 @@ pub(super) enum Json {
     Text,
     /// Behind a backslash.
     Escape,
+    /// In the number of a sign (`\\u002f`), with so many digits to come.
+    Number {
+        left: u8,
+        code: u16,
+    },
+}
+
+/// What a reader sees of a sign of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    Nothing,
+    /// Where a word ends.
+    End,
+    Sign(char),
 }
 
 /// Where a value stands, and what the state behind it is.
@@ -88,12 +110,7 @@ impl State {
             Self::LineEnd(line) if matches!(byte, b' ' | b'\t') => Self::Line(line.unwrap_or(Line::Unknown)),
             Self::LineEnd(_) => Self::Line(Line::Name(Name::EMPTY).step(byte)),
             Self::Csv(csv) => Self::Csv(csv.step(byte)),
-            Self::Json(json) => Self::Json(match (json, byte) {
-                (Json::Between, b'"') | (Json::Escape, _) => Json::Text,
-                (Json::Text, b'"') => Json::Between,
-                (Json::Text, b'\\') => Json::Escape,
-                _ => json,
-            }),
+            Self::Json(json) => Self::Json(json.step(byte)),
         }
     }
 
@@ -102,10 +119,37 @@ impl State {
         !matches!(self, Self::Line(Line::Name(_) | Line::Url(_) | Line::Attendee(_)) | Self::LineEnd(_))
     }
 
+    /// What is seen of a sign that led from here to `behind`: not the backslash before it (RFC 5545 §3.3.11, RFC 8259 §7).
+    pub(super) fn seen(self, c: char, behind: Self) -> Seen {
+        let is_letter = u8::try_from(c).is_ok_and(|byte| self.is_escaped_line_end(byte));
+        if is_letter || !self.is_readable() || !behind.is_readable() {
+            return Seen::End;
+        }
+        match (self, behind) {
+            (_, Self::Json(Json::Escape | Json::Number { .. }))
+            | (_, Self::Line(Line::Text { is_escaped: true, .. } | Line::Html { is_escaped: true, .. })) => {
+                Seen::Nothing
+            }
+            (Self::Json(Json::Number { code, .. }), _) => {
+                let code = u32::from(code) << 4 | c.to_digit(16).unwrap_or(0);
+                Seen::Sign(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER))
+            }
+            _ => Seen::Sign(c),
+        }
+    }
+
     /// Where two branches go on together, if there is such a place.
     pub(super) fn join(self, other: Self) -> Option<Self> {
         match (self, other) {
             (a, b) if a == b => Some(a),
+            // A tag that is open on one way may be.
+            (
+                Self::Line(Line::Text { is_escaped, at }),
+                Self::Line(Line::Text { is_escaped: also, at: other }),
+            ) if is_escaped == also => {
+                let at = if at == html::State::Text { other } else { at };
+                Some(Self::Line(Line::Text { is_escaped, at }))
+            }
             (Self::LineEnd(_), Self::LineEnd(_)) => Some(Self::LineEnd(None)),
             _ => None,
         }
@@ -124,7 +168,7 @@ impl State {
     pub(super) fn is_escaped_line_end(self, byte: u8) -> bool {
         let is_escaped = matches!(
             self,
-            Self::Line(Line::Text { is_escaped: true } | Line::Html { is_escaped: true, .. })
+            Self::Line(Line::Text { is_escaped: true, .. } | Line::Html { is_escaped: true, .. })
                 | Self::Json(Json::Escape)
         );
         is_escaped && matches!(byte, b'n' | b'N' | b'r' | b't')
@@ -162,16 +206,21 @@ impl State {
 impl Line {
     fn step(self, byte: u8) -> Self {
         match self {
-            Self::Name(name) | Self::Parameter(name) => match byte {
+            Self::Name(name) => match byte {
                 b':' => Self::value_of(name),
-                b';' => Self::Parameter(name),
-                b'"' if matches!(self, Self::Parameter(_)) => Self::Quoted(name),
-                _ if matches!(self, Self::Name(_)) => Self::Name(name.with(byte)),
-                _ => self,
+                b';' => Self::Parameter(Parameter { property: name, name: Name::EMPTY }),
+                _ => Self::Name(name.with(byte)),
             },
-            Self::Quoted(name) if byte == b'"' => Self::Parameter(name),
+            Self::Parameter(parameter) => match byte {
+                b':' => Self::value_of(parameter.property),
+                b'"' => Self::Quoted(parameter),
+                _ => Self::Parameter(parameter.step(byte)),
+            },
+            Self::Quoted(parameter) if byte == b'"' => Self::Parameter(parameter),
             Self::Quoted(_) => self,
-            Self::Text { is_escaped } => Self::Text { is_escaped: byte == b'\\' && !is_escaped },
+            Self::Text { is_escaped, at } => {
+                Self::Text { is_escaped: byte == b'\\' && !is_escaped, at: at.step(byte) }
+            }
             Self::Html { is_escaped, at } => {
                 Self::Html { is_escaped: byte == b'\\' && !is_escaped, at: at.step(byte) }
             }
@@ -184,7 +233,9 @@ impl Line {
     fn seen_by_others(self) -> Option<&'static str> {
         match self {
             Self::Name(_) | Self::Text { .. } | Self::Html { .. } => None,
-            Self::Parameter(name) | Self::Quoted(name) => Self::value_of(name).seen_by_others(),
+            Self::Parameter(Parameter { property, .. }) | Self::Quoted(Parameter { property, .. }) => {
+                Self::value_of(property).seen_by_others()
+            }
             Self::Attendee(begun) if MAILTO.starts_with(begun.as_str()) => None,
             Self::Url(_) | Self::Attendee(_) => Some("a URL"),
             Self::Other | Self::Unknown => Some("a property that its reader is not shown"),
@@ -205,7 +256,7 @@ impl Line {
             "summary" | "description" | "comment" | "location" | "contact" | "categories" | "resources"
             | "name" | "x-wr-calname" | "x-wr-caldesc" | "fn" | "n" | "nickname" | "note" | "org"
             | "title" | "role" | "adr" | "label" | "tel" | "email" | "bday" | "anniversary" | "gender"
-            | "lang" => Self::Text { is_escaped: false },
+            | "lang" => Self::Text { is_escaped: false, at: html::State::Text },
             _ => Self::Other,
         }
     }
@@ -213,12 +264,23 @@ impl Line {
     fn fit(self, is_own_address: bool) -> Fit {
         let behind = State::Line(self);
         match self {
-            Self::Text { .. } => Fit::Good(Escape::LineText, State::Line(Self::Text { is_escaped: false })),
+            Self::Text { at: at @ html::State::Text, .. } => {
+                Fit::Good(Escape::LineText, State::Line(Self::Text { is_escaped: false, at }))
+            }
+            // It may be the name of a tag, in which nobody may stand behind it.
+            Self::Text { at: html::State::TagOpen, .. } => {
+                let at = html::State::TagName { end: false, name: Name::EMPTY };
+                Fit::Good(Escape::LineText, State::Line(Self::Text { is_escaped: false, at }))
+            }
+            Self::Text { at, .. } => {
+                Fit::Url(Escape::LineText, State::Line(Self::Text { is_escaped: false, at }))
+            }
             Self::Html { at: at @ html::State::Text, .. } => {
                 Fit::Good(Escape::LineHtml, State::Line(Self::Html { is_escaped: false, at }))
             }
             Self::Html { .. } => Fit::Url(Escape::LineHtml, behind),
-            Self::Quoted(_) => Fit::Good(Escape::LineParameter, behind),
+            Self::Quoted(parameter) if parameter.is_shown() => Fit::Good(Escape::LineParameter, behind),
+            Self::Quoted(_) => Fit::Machines(Escape::LineParameter, behind),
             Self::Other => Fit::Machines(Escape::LineText, behind),
             Self::Unknown => Fit::Bad(
                 "a line that goes on from another, of which a block decides which one it is",
@@ -239,6 +301,38 @@ impl Line {
             Self::Name(_) => {
                 Fit::Bad("the name of a property", "write names out; choose between lines with {{#if}}")
             }
+        }
+    }
+}
+
+impl Parameter {
+    fn step(self, byte: u8) -> Self {
+        match byte {
+            b';' => Self { name: Name::EMPTY, ..self },
+            _ if self.name.as_str().ends_with('=') => self,
+            _ => Self { name: self.name.with(byte), ..self },
+        }
+    }
+
+    /// The name of who is invited, and a postal address as it is printed (RFC 5545 §3.2.2, RFC 6350 §6.3.1).
+    fn is_shown(self) -> bool {
+        matches!((self.property.as_str(), self.name.as_str()), ("attendee", "cn=") | ("adr", "label="))
+    }
+}
+
+impl Json {
+    fn step(self, byte: u8) -> Self {
+        match (self, byte) {
+            (Self::Between, b'"') => Self::Text,
+            (Self::Text | Self::Number { .. }, b'"') => Self::Between,
+            (Self::Text, b'\\') => Self::Escape,
+            (Self::Escape, b'u') => Self::Number { left: 4, code: 0 },
+            (Self::Number { left: left @ 2.., code }, _) => {
+                let digit = char::from(byte).to_digit(16).unwrap_or(0) as u16;
+                Self::Number { left: left - 1, code: code << 4 | digit }
+            }
+            (Self::Escape | Self::Number { .. }, _) => Self::Text,
+            _ => self,
         }
     }
 }

@@ -84,8 +84,16 @@ impl Word {
         };
         let link_start = matches!(c, ':' | '.') && LINK_STARTS.iter().any(is_link_start);
         let behind_data = self.holds_data && matches!(c, '/' | '?' | '=' | '&' | '#');
-        self.is_url |= link_start || tail.ends_with(b"://") || behind_data;
+        self.is_url |= link_start || tail.ends_with(b"://") || behind_data || self.begins_share(&tail);
         self.leaks()
+    }
+
+    /// `\\host\share`, `//host` and `https:\\host`, which browsers and Windows take.
+    fn begins_share(&self, tail: &[u8; 16]) -> bool {
+        let has_value = self.holds_person || self.holds_data;
+        let begins = tail.ends_with(b"\\\\") || tail.ends_with(b"//");
+        let before = tail[tail.len() - 3];
+        begins && !has_value && !before.is_ascii_alphanumeric() && !matches!(before, b'/' | b'\\')
     }
 
     /// As [`Word::step`], for a text in which hosts are linked.

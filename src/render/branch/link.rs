@@ -44,7 +44,9 @@ pub(super) fn is_link(word: &str) -> bool {
     let begins = |start: &str| {
         lower.match_indices(start).any(|(at, _)| !lower[..at].ends_with(|c: char| c.is_ascii_alphanumeric()))
     };
-    lower.contains("://") || LINK_STARTS.into_iter().any(begins) || holds_host(word)
+    let is_share =
+        || bare(word).starts_with("\\\\") || bare(word).starts_with("//") || word.contains(":\\\\");
+    lower.contains("://") || is_share() || LINK_STARTS.into_iter().any(begins) || holds_host(word)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod everywhere;
 mod long_lines;
 mod opened;
 mod repeat;
+mod spelled;
 mod unchanged;
 
 use crate::fault::{Fault, Reason};
@@ -77,7 +78,6 @@ fn simple(header: &str, body: &str) -> Vec<u8> {
 fn refusal(raw: &[u8]) -> Fault {
     plan(raw).unwrap_err()
 }
-
 #[test]
 fn the_token_becomes_the_person_and_the_rest_stays() {
     let raw = simple(
