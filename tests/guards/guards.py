@@ -17,9 +17,10 @@ GUARDS = [
     Guard("judged-for-everybody", "src/render/program.rs", "if has_forks(&self.ops) { Flow::Forked } else { Flow::Even }", "Flow::Even",
           "--lib p1_"),
     Guard("faults-of-values", "src/render/plan.rs", "Err(_) => Err(Fault::of_values()),", "Err(fault) => Err(fault),", "--lib p1_"),
-    Guard("coarse-times", "src/pipeline.rs", "if accepted.pace() == Pace::Uneven {", "if false {", "--test it p1_"),
+    Guard("coarse-times", "src/pipeline.rs", "if accepted.has_ways() {", "if false {", "--test it p1_"),
     Guard("size-for-everybody", "src/pipeline.rs", "match plan.fit(&self.facts(job, &now), size, octets_max)? {",
           "let _ = &now;\n        match if size.octets > octets_max { Fit::TooLarge } else { Fit::Fits } {", "--test it p1_"),
+    Guard("bytes-compared", "src/render/effort.rs", "if self.compared.get() > COMPARED_BYTES_MAX {", "if self.compared.get() == usize::MAX {", "--lib p1_"),
     Guard("slowed-down", "src/pipeline.rs", "self.guesses.count(&job.engine.name);", "", "--test it guesses"),
     # Control flow carries no value.
     Guard("branches", "src/render/compile.rs", "lints = verdict.lints;", "", "--lib p2_"),
