@@ -52,7 +52,7 @@ pub(super) fn fields(fixed: &[Box<str>], place: &str) -> Option<Lint> {
             .trim_start_matches(|c: char| c.is_ascii_whitespace() || matches!(c, '-' | ':' | '\'' | '"'));
         value.starts_with("field")
     };
-    let is_field = |piece: &Box<str>| {
+    let is_field = |piece: &str| {
         let lower = piece.to_ascii_lowercase();
         lower.contains("supportfields")
             || lower.contains("mso-field")
@@ -60,7 +60,7 @@ pub(super) fn fields(fixed: &[Box<str>], place: &str) -> Option<Lint> {
     };
     let cause = "Outlook reads fields of Word here (mso-element: field-begin, supportFields), which may fetch or link what stands in them";
     let fix = "take the field out of a message that depends on a person";
-    fixed.iter().any(is_field).then(|| Lint::new(place, (0, 0), cause, fix))
+    fixed.iter().any(|piece| is_field(piece)).then(|| Lint::new(place, (0, 0), cause, fix))
 }
 
 /// As far back as no block decides about it; a value stands as a letter.

@@ -243,7 +243,7 @@ pub fn rehearse(
     options: &Options,
     observer: &mut dyn Observer,
 ) -> Result<Summary, ImportError> {
-    store(Storage::Nowhere(rehearsal), input, options, observer)
+    store(Storage::Nowhere(Box::new(rehearsal)), input, options, observer)
 }
 
 fn store(

@@ -214,6 +214,10 @@ mod tests {
         ] {
             assert!(reads_like_consent(name), "{name}");
         }
+    }
+
+    #[test]
+    fn b11_columns_of_when_and_how_somebody_was_asked_give_no_alarm() {
         for name in [
             "OPTIN_TIME",
             "OPTIN_IP",

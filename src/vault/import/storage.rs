@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 pub enum Storage<'a> {
     Vault(&'a mut Writer),
-    Nowhere(Rehearsal),
+    Nowhere(Box<Rehearsal>),
 }
 
 impl Storage<'_> {
