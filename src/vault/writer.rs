@@ -44,7 +44,7 @@ impl Writer {
     /// returns.
     ///
     /// # Errors
-    /// [`VaultError`] when nothing could be written; the inner [`Refusal`] when this draft cannot be.
+    /// [`VaultError`] when nothing could be written; the inner [`Refusal`](super::Refusal) when this draft cannot be.
     pub fn put(&mut self, draft: &Draft) -> Result<Put, VaultError> {
         let mut answers = self.put_batch(std::slice::from_ref(draft), AddressChange::Allowed)?;
         Ok(answers.pop().expect("one draft has one answer"))
