@@ -11,7 +11,7 @@ use super::outline::{Outline, Places};
 use super::outlook;
 use super::outlook_words;
 use super::place::{Text, place_values};
-use super::program::{Block, IfOp, LoopOp, Op, Origin, Program, Syntax, ValueOp, has_forks, holds_person};
+use super::program::{Block, IfOp, LoopOp, Op, Origin, Program, Syntax, ValueOp};
 use super::resolve::{Level, Names, Read};
 use super::shown;
 use super::survey::survey;
@@ -75,8 +75,7 @@ fn compile_source(
     lints.extend(joined_braces(&program.fixed, place).into_iter().chain(alarm::judge(&program.ops, &text)));
     if syntax == Syntax::Html {
         lints.extend(outlook_words::joined(&program.ops, &program.fixed, place));
-        let depends = || holds_person(&program.ops) || has_forks(&program.ops);
-        lints.extend(outlook::fields(&program.fixed, place).filter(|_| depends()));
+        lints.extend(outlook::fields(&program.ops, &program.fixed, place));
     }
     if lints.is_empty() {
         lints = unfit;

@@ -5,7 +5,7 @@ use super::escape::Escape;
 use super::ground::Ground;
 use super::html::{Attribute, Quote, State, Url};
 use super::lint::Lint;
-use super::program::Op;
+use super::program::{Op, has_forks, holds_person};
 
 /// What to do with a value that may not stand in a comment.
 pub(super) const FIX: &str = "use send.number here, or take it out of the comment; for Outlook (<!--[if mso]>) a value of the job may be in a quoted \
@@ -45,8 +45,12 @@ pub(super) fn escape_of(ops: &[Op], index: usize, ground: Ground, fixed: &[Box<s
     }
 }
 
-/// Fields of Word (`INCLUDEPICTURE`, `HYPERLINK`), whose text is fetched or linked with whatever stands in it.
-pub(super) fn fields(fixed: &[Box<str>], place: &str) -> Option<Lint> {
+/// Fields of Word (`INCLUDEPICTURE`, `HYPERLINK`), whose text is fetched or linked with whatever stands in it, in what depends on a
+/// person.
+pub(super) fn fields(ops: &[Op], fixed: &[Box<str>], place: &str) -> Option<Lint> {
+    if !holds_person(ops) && !has_forks(ops) {
+        return None;
+    }
     let opens = |style: &str| {
         let value = style
             .trim_start_matches(|c: char| c.is_ascii_whitespace() || matches!(c, '-' | ':' | '\'' | '"'));

@@ -2,16 +2,17 @@
 
 use crate::person::Consent;
 use crate::purpose;
+use crate::vault::value::shows_nothing;
 
 /// The cell without what is not seen at its ends, and without a spreadsheet's mark of a text.
 pub fn cleaned(cell: &str) -> &str {
-    let seen = cell.trim_matches(is_no_letter);
-    seen.strip_prefix(['\'', '\u{2019}']).unwrap_or(seen).trim_matches(is_no_letter)
+    let seen = cell.trim_matches(shows_nothing);
+    seen.strip_prefix(['\'', '\u{2019}']).unwrap_or(seen).trim_matches(shows_nothing)
 }
 
 /// The purposes in it, each with the sign in front that says that it is refused.
 pub fn purposes(cell: &str) -> impl Iterator<Item = (&str, Consent)> {
-    let words = cleaned(cell).split(|c| is_no_letter(c) || matches!(c, ',' | ';' | '|'));
+    let words = cleaned(cell).split(|c| shows_nothing(c) || matches!(c, ',' | ';' | '|'));
     words.filter(|word| !word.is_empty()).map(|word| match word.strip_prefix(is_dash) {
         Some(purpose) => (purpose, Consent::Refused),
         None => (word, Consent::Given),
@@ -25,10 +26,6 @@ pub fn answer(cell: &str, asked: &str) -> Option<Consent> {
         let (purpose, said) = named.next()?;
         (named.next().is_none() && purpose::is_same(purpose, asked)).then_some(said)
     })
-}
-
-fn is_no_letter(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}')
 }
 
 /// As word processors set them.

@@ -45,6 +45,10 @@ impl<'a, R: Read> NdjsonRows<'a, R> {
         }
     }
 
+    pub fn has_all_names(&self) -> bool {
+        self.names.len() < NAMES_MAX
+    }
+
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(|name| &**name)
     }

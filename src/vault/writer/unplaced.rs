@@ -54,7 +54,17 @@ impl Unplaced {
             }
             let all = known.map_or_else(|| refused.clone(), |known| known.union(&refused).cloned().collect());
             let all = self.shared(all);
-            self.refused.insert(name, all);
+            if let Some(before) = self.refused.insert(name, all) {
+                self.let_go(before);
+            }
+        }
+    }
+
+    /// Of what nobody else refuses nothing stays: one name may come with another purpose in each row.
+    fn let_go(&mut self, purposes: Arc<BTreeSet<Box<str>>>) {
+        const OWN_AND_THIS: usize = 2;
+        if Arc::strong_count(&purposes) == OWN_AND_THIS {
+            self.purposes.remove(&purposes);
         }
     }
 
@@ -114,5 +124,17 @@ mod tests {
             said.map(|said| said.consent("news"))
         };
         assert_eq!([found("a@x.test"), found("c@x.test")], [Some(Consent::Refused), None]);
+    }
+
+    #[test]
+    fn b6_a_name_that_refuses_more_and_more_holds_one_set() {
+        let (_, _, keys) = crate::vault::store::scratch().unwrap();
+        let mut unplaced = Unplaced::default();
+        let named = Named::of(&keys, &draft(&[("email", "a@x.test")]));
+        for number in 0..20 {
+            let consent = format!("-news{number}");
+            unplaced.keep(&draft(&[("email", "a@x.test"), ("consent", &consent)]), &named, |_| false);
+        }
+        assert_eq!(unplaced.purposes.iter().map(|set| set.len()).collect::<Vec<_>>(), [20]);
     }
 }

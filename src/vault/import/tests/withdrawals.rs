@@ -301,3 +301,21 @@ fn b6_a_phone_with_00_that_was_stored_as_it_stands_is_found_and_leaves_the_index
     assert!(vault.verify().unwrap().is_whole());
     assert_eq!(house.import(b"phone\n00491517777777\n", &csv()).created, 1);
 }
+
+/// A name that is nowhere is told, behind all the rows: those that meant none of it are in.
+#[test]
+fn b6_a_slip_that_only_the_last_row_shows_loses_no_withdrawal() {
+    let house = House::new();
+    let file =
+        b"{\"email\":\"a@x.test\",\"first_name\":\"NULL\",\"consent\":\"-news\"}\n{\"email\":\"n@x.test\"}\n";
+    let options = Options { words: Words { as_is: ["code".into()].into(), ..ndjson().words }, ..ndjson() };
+    let (ended, seen) = run(&house.0, file, &options);
+    assert!(matches!(ended, Err(ImportError::NoSuchColumn { .. })), "{ended:?}");
+    assert_eq!((seen.stored.len(), seen.refused.len()), (1, 1));
+    assert_eq!(house.consent("e_aaaaaaaa", "news"), Consent::Refused);
+    // Of more names than are held nobody knows whether it is among them.
+    let many: String = (0..1_000).map(|number| format!(",\"f{number:04}\":\"x\"")).collect();
+    let wide = format!("{{\"email\":\"w@x.test\"{many},\"zcode\":\"None\"}}\n");
+    let options = Options { words: Words { as_is: ["zcode".into()].into(), ..ndjson().words }, ..ndjson() };
+    run(&house.0, wide.as_bytes(), &options).0.unwrap();
+}
