@@ -133,6 +133,17 @@ fn is_mark(text: &str, at: usize, bytes: usize) -> bool {
         && word().next().is_some()
         && word().all(char::is_uppercase)
         && !behind.starts_with(char::is_alphanumeric)
+        && !is_short_name(text, at, bytes)
+}
+
+/// `LÃª` and `VÅ©`: `Lê` and `Vũ` are among the commonest names there are.
+fn is_short_name(text: &str, at: usize, bytes: usize) -> bool {
+    let (before, pair, behind) = (&text[..at], &text[at..at + bytes], &text[at + bytes..]);
+    let word = || before.chars().rev().take_while(|c| c.is_alphabetic());
+    ["Ãª", "Å©"].contains(&pair)
+        && word().count() == 1
+        && word().all(|c| c.is_ascii_uppercase())
+        && !behind.starts_with(char::is_alphanumeric)
 }
 
 /// One letter as it was before it was read wrongly.
@@ -150,7 +161,9 @@ fn may_follow(lead: u8, c: char) -> bool {
     const BEHIND_ANY: &str = "’”»›…–—\u{a0}";
     const BEHIND_MOST: &str = "“‘´™®©°ºªŠŒŽšœžŸ";
     const A_WITH_TILDE: u8 = 0xc3;
-    BEHIND_ANY.contains(c) || lead != A_WITH_TILDE && BEHIND_MOST.contains(c)
+    // French is written with these, and not with the letters before them.
+    let is_french = matches!(lead, 0xc4 | 0xc5) && matches!(c, 'Œ' | 'œ');
+    BEHIND_ANY.contains(c) || lead != A_WITH_TILDE && BEHIND_MOST.contains(c) && !is_french
 }
 
 /// What a word comes to when it is read rightly.
@@ -211,9 +224,11 @@ fn holds_sure(text: &str) -> bool {
     // Others are no first bytes there.
     let leads = text.char_indices().filter(|(_, c)| ('\u{c2}'..='\u{f4}').contains(c));
     let readings = leads.filter_map(|(at, _)| Some((at, WESTERN.read(&text[at..])?)));
-    readings
-        .filter(|(_, reading)| is_sure(reading))
-        .any(|(at, reading)| !is_mark(text, at, reading.bytes) && !is_beside_right_ones(text, at))
+    let mut readings = readings.map(|(at, reading)| (at, reading.bytes, is_sure(&reading)));
+    readings.any(|(at, bytes, is_sure)| {
+        is_short_name(text, at, bytes)
+            || is_sure && !is_mark(text, at, bytes) && !is_beside_right_ones(text, at)
+    })
 }
 
 /// Whether a letter in the same word was read rightly: somebody has written `BÈRRÃŠHÊD`.
@@ -232,10 +247,17 @@ fn is_beside_right_ones(text: &str, at: usize) -> bool {
     false
 }
 
-/// As Macs and DOS show the first byte of a western letter: the sign of the root, a piece of a frame.
+/// As Macs and DOS show the first byte of a letter: the sign of the root, a piece of a frame. People set frames apart from words,
+/// and words apart by `│` and `─`.
 fn holds_frame(text: &str) -> bool {
+    let is_letter = |c: char| !c.is_ascii() && c.is_alphabetic();
+    let is_corner = |c: char| ('\u{250c}'..='\u{256c}').contains(&c) && !"═║".contains(c);
     let behind = text.chars().skip(1);
-    text.chars().zip(behind).any(|(c, next)| "√├┬".contains(c) && !next.is_ascii() && !next.is_whitespace())
+    text.chars().zip(behind).any(|(c, next)| {
+        "√├┬".contains(c) && !next.is_ascii() && !next.is_whitespace() && next != '─'
+            || is_corner(c) && is_letter(next)
+            || is_letter(c) && is_corner(next)
+    })
 }
 
 /// `CittÃ`: of an `à` the second half was a blank that does not break, and went with the blanks.
@@ -265,6 +287,7 @@ mod tests {
         "ΟΊΚΟΣ", "Γή", "ΜΑΡΊΑ", "Νίκος", "שלום", "ג׳ורג׳", "צה״ל", "محمد", "李", "王小明", "はる", "김", "สมชาย", "अनिल", "Զ", "ქეთი",
         "Xæ", "Nguyễn Thị Hằng", "’t Hart", "d’Été", "50 °C", "10×½", "2×¼×½", "CAFÉ™ 1", "SPORTÉ™", "a²", "€uro", "Müller® GmbH", "ÉCLAIR™ PARIS", "Ñandú…",
         "MAÇÃ®", "MAÇÃ™", "IRMÃ®", "MANHÃ°", "HORTELÃ²", "AITA SEACĂ™", "„VALEA SEACĂ”", "BABĂ®", "SETÄLÄ²", "KILLÅ²", "TØRČHÂ²", "BÈRRÃŠHÊD", "VŨ THỊ ÃNH®",
+        "Café│Bar", "Ärzte ─ Zürich", "║Öl║", "LÃ®", "MAÇÃª", "ŒUVRE", "Å©", "│ É │", "├── été", "tree: ├─ über",
     ];
 
     #[test]
@@ -329,6 +352,14 @@ mod tests {
             "J├╢rg",
             "J├Ârg",
             "JÃƒÂ¶rg",
+            "LÃª",
+            "Chi LÃª",
+            "VÅ©",
+            "JURKOVIÄŒ",
+            "B┼Öeznice",
+            "Gц╤ran",
+            "╨₧╨┐╨░╨╜╨░╤ü╨╡╨╜╨║╨╛",
+            "╒ì╒í╒⌐╒Ñ╒╢",
         ] {
             assert!(is_in(read), "{read}");
         }

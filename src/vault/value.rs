@@ -16,7 +16,7 @@ pub enum NoValue {
     )]
     Word(&'static str),
     #[error(
-        "what a script makes of values that are none, side by side (null null); mend it there, or leave the cell empty"
+        "what a script makes of values that are none (null null, Anna undefined); mend it there, or leave the cell empty"
     )]
     Joined,
     #[error("what a script makes of an object where a text belongs ([object Object]); mend it there")]
@@ -177,17 +177,14 @@ fn broken(text: &str, signs: Signs, field: &str) -> Result<(), NoValue> {
     if let Some(word) = one_of(&NOBODYS, text).or_else(|| no_day(text)) {
         return Err(NoValue::Word(word));
     }
-    if may_begin_nobodys(text)
-        && text.contains(' ')
-        && text.split_whitespace().all(|word| NOBODYS.contains(&word) || word == "None")
-    {
+    if is_joined(text, field) {
         return Err(NoValue::Joined);
     }
     match () {
-        () if signs.is_plain() => Ok(()),
+        () if signs.is_plain() && !placeholder::has_edges(text) => Ok(()),
         () if text.starts_with("[object ") && text.ends_with(']') => Err(NoValue::Object),
         () if signs.has(Signs::CONTROL) && text.contains('\u{1b}') => Err(NoValue::Escape),
-        () if placeholder::is_in(text, signs) => Err(NoValue::Placeholder),
+        () if placeholder::is_in(text, signs, is_name_of_text(field)) => Err(NoValue::Placeholder),
         () if signs.has(Signs::BRACKET) && is_name_of_text(field) && escaped::is_json(text) => {
             Err(NoValue::Json)
         }
@@ -227,6 +224,20 @@ fn one_of(words: &[&'static str], text: &str) -> Option<&'static str> {
 
 fn may_begin_nobodys(text: &str) -> bool {
     text.starts_with(['N', 'n', '[', '(', '<', '\\', 'u', 'U'])
+}
+
+/// Whether it was put together of parts that were not there: of such only, or, what people are called by, with one at an end.
+fn is_joined(text: &str, field: &str) -> bool {
+    const PARTS: [&str; 3] = ["null", "undefined", "NaN"];
+    let words = || text.split_whitespace().map(|word| word.trim_end_matches([',', ';']));
+    let is_nobodys = |word: &str| NOBODYS.contains(&word) || ["None", "N/A", "n/a"].contains(&word);
+    let is_at_end = |part: &&str| {
+        let rest = text.strip_suffix(*part).map(|rest| rest.ends_with(' '));
+        let behind = text.strip_prefix(*part).map(|rest| rest.starts_with([' ', ',']));
+        rest.or(behind).unwrap_or_default()
+    };
+    may_begin_nobodys(text) && text.contains(' ') && words().all(is_nobodys)
+        || PARTS.iter().any(is_at_end) && is_of_person(field)
 }
 
 fn no_day(text: &str) -> Option<&'static str> {
@@ -283,6 +294,12 @@ fn is_name_of_text(field: &str) -> bool {
     words
         .into_iter()
         .any(|word| PARTS.iter().any(|part| *part == word || part.len() > 3 && word.contains(part)))
+}
+
+/// Whether it is one of a person's own, which no firm or street shares.
+fn is_of_person(field: &str) -> bool {
+    const OTHERS: [&str; 5] = ["company", "firma", "firm", "product", "brand"];
+    is_name_of_text(field) && !OTHERS.iter().any(|other| field.to_ascii_lowercase().contains(other))
 }
 
 /// What is taken and may be a mistake nevertheless.
@@ -356,6 +373,22 @@ mod tests {
         for name in ["Nan", "Noneth", "Nulla", "Nil", "Na", "N", "-", "NULL Anna", "undefined behaviour"] {
             assert_eq!(told(name), None, "{name}");
         }
+        for cell in [
+            "Anna null",
+            "null Anna",
+            "Mr. undefined",
+            "undefined Smith",
+            "null, Anna",
+            "Anna NaN",
+            "null, null",
+            "N/A N/A",
+        ] {
+            assert_eq!(told_in("full_name", cell), Some(NoValue::Joined), "{cell}");
+        }
+        for name in ["Anna NULL", "Null Anna", "Anna None", "Annull", "Nan Smith", "nullnull"] {
+            assert_eq!(told_in("full_name", name), None, "{name}");
+        }
+        assert_eq!((told_in("company_name", "Studio null"), told("returns null")), (None, None));
         let (empty, literal) = ([String::from("-")].into(), [String::from("Null")].into());
         let words = Words { empty, literal, of_list: true, ..Words::default() };
         assert!(words.is_empty_word("-") && !words.is_empty_word("NULL"));
@@ -431,9 +464,24 @@ mod tests {
             "#1",
             "$name",
             "@name",
+            "-Anna-",
+            "--",
+            "__",
+            "$$",
+            "-",
+            "A$AP",
+            "[ui!] Urban",
+            "%",
+            "100 %",
         ] {
             assert_eq!(told_in("first_name", fine), None, "{fine}");
         }
+        // Among other words they are none where somebody may have written about them.
+        for cell in ["Dear {first_name}", "{{first_name}", "Herr [Nachname]", "Dear <Name>", "Mr %LASTNAME%"]
+        {
+            assert_eq!(told_in("salutation", cell), Some(NoValue::Placeholder), "{cell}");
+        }
+        assert_eq!(told("he said {name} and [Name]"), None);
         // Where they belong they are values.
         for (field, fine) in [
             ("preferences", "{\"a\":1}"),
@@ -471,6 +519,31 @@ mod tests {
             ("%FNAME%", NoValue::Placeholder),
             ("<<First Name>>", NoValue::Placeholder),
             ("{{#if person.first_name}}", NoValue::Placeholder),
+            ("{{ first_name|default:'there' }}", NoValue::Placeholder),
+            ("Hi {{contact.FIRSTNAME | default : \"there\"}}", NoValue::Placeholder),
+            ("%%=v(@FirstName)=%%", NoValue::Placeholder),
+            ("{{{first_name}}}", NoValue::Placeholder),
+            ("[firstname,fallback=there]", NoValue::Placeholder),
+            ("[firstname fallback=there]", NoValue::Placeholder),
+            ("[[FIRSTNAME OR \"there\"]]", NoValue::Placeholder),
+            ("-first_name-", NoValue::Placeholder),
+            ("@@firstname@@", NoValue::Placeholder),
+            ("||FNAME||", NoValue::Placeholder),
+            ("#{user.name}", NoValue::Placeholder),
+            ("%{name}", NoValue::Placeholder),
+            ("%(name)s", NoValue::Placeholder),
+            ("%s", NoValue::Placeholder),
+            ("%1$s", NoValue::Placeholder),
+            ("{0}", NoValue::Placeholder),
+            ("{$name}", NoValue::Placeholder),
+            ("$[FNAME|there]$", NoValue::Placeholder),
+            ("$!{lead.name}", NoValue::Placeholder),
+            ("<?= $name ?>", NoValue::Placeholder),
+            ("{{}}", NoValue::Placeholder),
+            ("{firstname} {lastname}", NoValue::Placeholder),
+            ("%FNAME% %LNAME%", NoValue::Placeholder),
+            ("[Contact.FirstName]", NoValue::Placeholder),
+            ("[Insert Name Here]", NoValue::Placeholder),
             ("J&ouml;rg", NoValue::Entity),
             ("AT&amp;T", NoValue::Entity),
             ("J&#246;rg", NoValue::Entity),

@@ -69,13 +69,16 @@ pub fn better_names(header: &[String]) -> Option<Vec<String>> {
 }
 
 #[rustfmt::skip]
-const PARTS_OF_CONSENT: [&str; 39] = [
+const PARTS_OF_CONSENT: [&str; 43] = [
     "optin", "optout", "optedin", "optedout", "consent", "unsubscribed", "subscribed", "blacklist", "blocklist", "donotcontact", "donotemail",
     "donotmail", "donotbulk", "donotsend", "marketingstatus", "marketingcontactstatus", "subscriptionstatus", "acceptsemail", "acceptssms",
     "acceptsmarketing", "suppress", "einwilligung", "werbesperre", "mailsperre", "widerspruch", "consentement", "consentimiento", "consenso",
     "toestemming", "desinscrit", "desabonne", "zgoda", "donotcall", "donotallow", "emailstatus", "permissionstatus", "newsletterstatus", "canemail",
-    "donotphone",
+    "donotphone", "bounced", "robinson", "complained", "abgemeldet",
 ];
+/// Where they are the whole name.
+const WHOLES_OF_CONSENT: [&str; 7] =
+    ["baja", "bounce", "hardbounce", "softbounce", "complaint", "spamcomplaint", "gesperrt"];
 /// Last words of names that tell when, where or how it was said.
 #[rustfmt::skip]
 const ASIDES: [&str; 36] = [
@@ -84,7 +87,7 @@ const ASIDES: [&str; 36] = [
     "plan", "since", "products", "channel", "country", "document", "hash", "location", "agent",
 ];
 /// Of these a day is there only where somebody is gone: `unsubscribed_at`, `opt_out_date`.
-const LEAVINGS: [&str; 4] = ["unsubscribed", "unsubscribe", "optout", "optedout"];
+const LEAVINGS: [&str; 6] = ["unsubscribed", "unsubscribe", "optout", "optedout", "bounced", "complained"];
 const DAYS: [&str; 4] = ["at", "on", "date", "time"];
 /// In lists of those who are gone.
 const OF_THE_GONE: [&str; 5] =
@@ -105,6 +108,7 @@ pub fn reads_like_consent(name: &str) -> bool {
         || !ASIDES.contains(&last)
             && (is_newsletter
                 || words.iter().any(|word| word == "dnc")
+                || WHOLES_OF_CONSENT.contains(&whole.as_str())
                 || PARTS_OF_CONSENT.iter().any(|part| has_part(&words, &whole, part)))
 }
 
@@ -211,6 +215,15 @@ mod tests {
             "dnc",
             "can_email",
             "do_not_allow_bulk_emails",
+            "bounced",
+            "email_bounced",
+            "bounced_at",
+            "hard_bounce",
+            "Robinson",
+            "robinsonliste",
+            "baja",
+            "complained",
+            "abgemeldet_am",
         ] {
             assert!(reads_like_consent(name), "{name}");
         }
@@ -254,6 +267,9 @@ mod tests {
             "opt_in_location",
             "shop_tin",
             "american_email",
+            "trabaja",
+            "bounce_rate",
+            "subscription_bounce_house",
             "first_name",
         ] {
             assert!(!reads_like_consent(name), "{name}");
