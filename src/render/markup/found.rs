@@ -23,8 +23,9 @@ pub(super) struct Found<'a> {
     lines_behind: BTreeMap<(usize, u64), u64>,
     /// The first block behind which they differ.
     uneven: Option<At>,
-    /// All behind which there are other lines or fields.
-    pub(super) uneven_lines: BTreeMap<usize, At>,
+    /// All behind which there are other lines or fields, in the order of the source: what is refused, and how, must not depend
+    /// on where blocks stand in memory.
+    pub(super) uneven_lines: BTreeSet<(At, usize)>,
     /// Turns of loops behind their first that were walked.
     pub(super) later_turns: usize,
     /// Lines with a value about a person, and those into which text was put that stands elsewhere, by the tag with which they
@@ -64,7 +65,7 @@ impl<'a> Found<'a> {
         }
         let lines = self.lines_behind.entry((block_address, before.blocks)).or_insert(behind.blocks);
         if *lines != behind.blocks {
-            self.uneven_lines.insert(block_address, block.at);
+            self.uneven_lines.insert((block.at, block_address));
         }
     }
 

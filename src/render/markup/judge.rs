@@ -61,7 +61,7 @@ fn too_uneven(found: &mut Found<'_>) {
          read one by one beside {{{{person.…}}}}",
         found.uneven_lines.len()
     );
-    let at: Option<At> = found.uneven_lines.values().next().copied();
+    let at: Option<At> = found.uneven_lines.first().map(|(at, _)| *at);
     found.lint(at.unwrap_or(found.at), cause, "open and close elements on the same side of a block");
 }
 
@@ -86,7 +86,7 @@ impl<'a> Reading<'a> {
     /// One combination of the branches of uneven blocks.
     fn combine(&self, found: &mut Found<'a>, combination: usize) {
         let branch = |place: usize| if combination >> place & 1 == 1 { Branch::Other } else { Branch::Body };
-        let blocks = found.uneven_lines.keys().enumerate();
+        let blocks = found.uneven_lines.iter().map(|(_, block)| block).enumerate();
         let mut taken = Taken {
             branches: blocks.map(|(place, block)| (*block, branch(place))).collect(),
             later: Later::AsFirst,
@@ -96,6 +96,37 @@ impl<'a> Reading<'a> {
         if found.later_turns > 0 {
             taken.later = Later::Flipped;
             self.read(found, &taken);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::render::program::{Program, Syntax};
+
+    #[test]
+    fn p1_the_same_html_is_refused_in_the_same_words() {
+        let html = concat!(
+            r#"{{@root.person.first_name}}{{#if (eq @root.person.city "Haifa")}}<body>{{#if @root.data.b}}</table>{{#if (eq @"#,
+            r#"root.person.city "Haifa")}}</form><ul>{{@root.person.first_name}}{{@root.person.first_name}}{{else}}{{@root.pe"#,
+            r#"rson.first_name}}{{/if}}<pre>{{#if @root.data.b}}{{@root.person.first_name}}<summary>{{else}}{{@root.person.fi"#,
+            r#"rst_name}}{{@root.person.first_name}}{{@root.person.first_name}}{{/if}}{{@root.person.first_name}}</li>{{/if}}"#,
+            r#"{{@root.person.first_name}}</button>{{#each @root.data.l}}</svg><img src="https://t.example/i"></ruby>{{@root."#,
+            r#"person.first_name}}<span>{{#if this}}</select>{{@root.person.first_name}} {{/if}}{{/each}}<nobr>{{else}}@{{#if"#,
+            r#" (eq @root.person.city "Haifa")}}{{#if @root.data.a}}</h2>{{else}}<dd><summary><summary>{{/if}}<img src="https"#,
+            r#"://t.example/i"><details></div>{{@root.person.first_name}}{{#if @root.data.b}}{{@root.person.first_name}}<ul>{"#,
+            r#"{/if}}{{/if}}{{#if @root.data.a}}<![endif]--></a>@{{@root.person.first_name}}{{@root.person.first_name}}{{/if}"#,
+            r#"}</pre>{{/if}}{{@root.person.first_name}}"#,
+        );
+        let (mut known, mut kept) = (None, Vec::new());
+        for size in 0..50 {
+            // The blocks of the next one come to stand elsewhere.
+            kept.push(vec![0_u8; size * 7 % 300 + 1]);
+            if size % 3 == 0 {
+                kept.swap_remove(kept.len() / 2);
+            }
+            let told = Program::compile(html, Syntax::Html, "t").map(drop).unwrap_err();
+            assert_eq!(*known.get_or_insert_with(|| told.clone()), told);
         }
     }
 }
