@@ -26,7 +26,7 @@ use frame::Frame;
 use load::{Extent, Load};
 use report::{Cause, Report};
 use std::collections::BTreeMap;
-pub(super) use style::without_service_fonts;
+pub(super) use style::{understood, without_service_fonts};
 use tag::Markup;
 use words::{At, Found, Hole, Words};
 
@@ -162,7 +162,7 @@ impl<'a> Walk<'a> {
     }
 
     fn tag_end(&mut self, at: TagEnd) {
-        let line = if self.tree.is_passed_over(at) { Line::GoesOn } else { Line::AsTagged };
+        let line = if self.tree.is_passed_over(at) { Line::Either } else { Line::AsTagged };
         match self.tree.hiding(at) {
             Some(hiding) => self.hiding_tag(line, hiding),
             None => self.byte(b'>', line),
@@ -181,8 +181,8 @@ impl<'a> Walk<'a> {
                 }
                 let cause = self.cause;
                 let ends_word = self.cursor.markup.byte((before, after), byte, &mut self.report, cause);
-                if ends_word && line == Line::AsTagged {
-                    self.end_word();
+                if ends_word {
+                    self.end_line(line);
                 }
             }
             (Ground::Structured(before), Ground::Structured(after)) => {
@@ -203,8 +203,9 @@ impl<'a> Walk<'a> {
         let before = hiding.has(Hiding::BEGINS).then(|| self.cursor.words.clone());
         self.byte(b'>', line);
         let without = self.cursor.without.take();
-        if let Some(words) = without.clone().filter(|_| hiding.has(Hiding::ENDS)) {
-            self.cursor.words.join(words, false);
+        if hiding.has(Hiding::ENDS) {
+            let behind = without.iter().chain(&before).cloned();
+            behind.for_each(|words| self.cursor.words.join(words, false));
         }
         if hiding.has(Hiding::GOES_ON) {
             self.cursor.without = without;
@@ -219,6 +220,12 @@ impl<'a> Walk<'a> {
         let mut found = Vec::new();
         self.cursor.words.text(text, self.cause.is_some(), &mut found);
         self.found(found);
+    }
+
+    fn end_line(&mut self, line: Line) {
+        let goes_on = (line != Line::AsTagged).then(|| self.cursor.words.clone());
+        self.end_word();
+        goes_on.into_iter().for_each(|words| self.cursor.words.join(words, false));
     }
 
     fn end_word(&mut self) {

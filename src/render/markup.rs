@@ -7,6 +7,8 @@
 //! open behind a block must be the same whichever way was taken, so that it does not matter.
 
 mod comments;
+mod css;
+mod fonts;
 mod found;
 mod judge;
 mod mark;

@@ -119,7 +119,7 @@ impl Walk<'_> {
         if c != '>' {
             return spot.readings.step(c, before, spot.ground, Line::AsTagged);
         }
-        let line = if self.tree.is_passed_over(at) { Line::GoesOn } else { Line::AsTagged };
+        let line = if self.tree.is_passed_over(at) { Line::Either } else { Line::AsTagged };
         match self.tree.hiding(at) {
             Some(hiding) => spot.readings.step_hiding(before, spot.ground, line, hiding),
             None => spot.readings.step(c, before, spot.ground, line),
@@ -139,8 +139,9 @@ impl Walk<'_> {
             }
         };
         let readings = &mut spot.readings;
-        value.is_joined |= value.origin.person.is_none() && ground.is_readable() && readings.holds_person();
-        if value.origin.person.is_none() && ground.is_readable() && readings.goes_on_from_data() {
+        let is_jobs = value.origin.person.is_none() && ground.is_readable();
+        value.is_joined |= is_jobs && readings.holds_person();
+        if is_jobs && (readings.goes_on_from_data() || value.raw && value.is_joined && self.tree.restyled) {
             self.joined(value);
         }
         let leaks = readings.value(value.origin.person.is_some(), ground);
@@ -365,8 +366,8 @@ impl Walk<'_> {
     /// What each of them is by itself says nothing of what they are together.
     fn joined(&mut self, value: &ValueOp) {
         let cause = format!(
-            "{{{{{}}}}} stands right behind another value of the job, in one word with a value of the person: together they may \
-             be a link",
+            "{{{{{}}}}} stands in one word with a value of the person, behind another value of the job or beside styles that \
+             change elements: together they may be a link",
             value.origin.name
         );
         self.lint(value.at, cause, "put a space between the values, or send them as one");

@@ -3,7 +3,6 @@
 
 use super::elements::breaks_text;
 use super::ground::Ground;
-use super::host::is_wide_dot;
 use super::html::{Name, State};
 use super::spelled::reference;
 use super::structured;
@@ -32,6 +31,8 @@ pub(super) enum Line {
     /// As its name tells.
     AsTagged,
     GoesOn,
+    /// As its name tells, or not, as styles or other tags have it.
+    Either,
 }
 
 impl Reading {
@@ -211,28 +212,6 @@ impl Reading {
         let reference = if self.reference == other.reference { self.reference } else { Reference::None };
         Self { word, around: self.around.join(other.around), reference }
     }
-}
-
-/// Whether markup that comes right behind a person's value makes a link of it.
-pub(super) fn is_link_behind_person(markup: &str) -> bool {
-    // No link is without one of them.
-    if !markup.contains(|c| matches!(c, '.' | ':' | '&') || is_wide_dot(c)) {
-        return false;
-    }
-    let mut reading = Reading::default();
-    let mut ground = Ground::Html(State::Text);
-    reading.value(true, ground);
-    for c in markup.chars() {
-        let before = ground;
-        ground = before.step(c);
-        if reading.step(c, before, ground, Line::AsTagged) {
-            return true;
-        }
-        if ground == Ground::Html(State::Text) && !reading.holds_person() {
-            return false;
-        }
-    }
-    reading.end()
 }
 
 fn is_readable(state: State) -> bool {

@@ -2,6 +2,8 @@
 //! hide, there is more than one way.
 
 use super::ground::Ground;
+use super::host::is_wide_dot;
+use super::html::State;
 use super::reading::{Line, Reading};
 use super::tree::Hiding;
 
@@ -44,6 +46,16 @@ impl Readings {
     }
 
     pub(super) fn step(&mut self, c: char, before: Ground, behind: Ground, line: Line) -> bool {
+        if line == Line::Either {
+            let mut ended = self.ways.clone();
+            let leaks = ended
+                .iter_mut()
+                .fold(false, |leaks, way| way.step(c, before, behind, Line::AsTagged) | leaks);
+            let leaks = self.step(c, before, behind, Line::GoesOn) | leaks;
+            self.ways.append(&mut ended);
+            self.merge();
+            return leaks;
+        }
         let mut leaks = false;
         for way in &mut self.ways {
             if way.step(c, before, behind, line) {
@@ -65,6 +77,8 @@ impl Readings {
         let leaks = self.step('>', before, behind, line);
         if hiding.has(Hiding::ENDS) {
             self.ways.extend(&without);
+            // It may have begun with the same tag, as `<br hidden>` does.
+            self.ways.extend(&hidden);
         }
         if hiding.has(Hiding::BEGINS.and(Hiding::GOES_ON)) {
             self.without = without;
@@ -131,6 +145,35 @@ impl Readings {
             self.give_up();
         }
     }
+}
+
+/// Whether styles may put an element of the markup into the line around it, or hide it.
+fn may_be_styled(markup: &str) -> bool {
+    let lower = markup.to_ascii_lowercase();
+    ["style", "class", "id", "hidden"].iter().any(|attribute| lower.contains(attribute))
+}
+
+/// Whether markup that comes right behind a person's value makes a link of it.
+pub(super) fn is_link_behind_person(markup: &str) -> bool {
+    // No link is without one of them.
+    if !markup.contains(|c| matches!(c, '.' | ':' | '&') || is_wide_dot(c)) {
+        return false;
+    }
+    let mut readings = Readings::default();
+    let mut ground = Ground::Html(State::Text);
+    readings.value(true, ground);
+    let line = if may_be_styled(markup) { Line::Either } else { Line::AsTagged };
+    for c in markup.chars() {
+        let before = ground;
+        ground = before.step(c);
+        if readings.step(c, before, ground, if c == '>' { line } else { Line::AsTagged }) {
+            return true;
+        }
+        if ground == Ground::Html(State::Text) && !readings.holds_person() {
+            return false;
+        }
+    }
+    readings.end()
 }
 
 /// What the ways of another reading added.

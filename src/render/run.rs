@@ -7,7 +7,7 @@ use super::expression::{Expr, Frame, Need, Turn, evaluate};
 use super::html::ends_in_text;
 use super::markup::{is_plain, is_whole};
 use super::program::{IfOp, LoopOp, Op, Program, Sink, ValueOp};
-use super::reading;
+use super::readings;
 use super::scope::Scope;
 use super::value::Value;
 use super::word::is_link_behind_person;
@@ -228,7 +228,7 @@ pub(super) fn escaped<'t>(text: &'t str, op: &ValueOp) -> Result<Escaped<'t>, Fa
         )
     })?;
     let makes_link =
-        |text| if op.raw { reading::is_link_behind_person(text) } else { is_link_behind_person(text) };
+        |text| if op.raw { readings::is_link_behind_person(text) } else { is_link_behind_person(text) };
     if op.is_joined && makes_link(text) {
         let cause = format!(
             "{} stands in one word with a value of the person and would make a link of it; put a space between them",

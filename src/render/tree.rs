@@ -13,6 +13,8 @@ pub(super) struct Tree {
     pub(super) passed_over: BTreeSet<TagEnd>,
     /// Tags with which text begins or ends to be hidden.
     pub(super) hiding: BTreeMap<TagEnd, Hiding>,
+    /// A style sheet puts elements into the line around them, or hides them, whatever their class.
+    pub(super) restyled: bool,
     /// Where markup of the job stands, if not simply in text.
     pub(super) markup: BTreeMap<At, Stands>,
 }

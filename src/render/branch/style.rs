@@ -45,7 +45,7 @@ const QUIET: [&str; 16] = [
 ];
 
 /// CSS as it is understood: without comments, escapes resolved (CSS Syntax §4.3.7).
-pub(super) fn understood(css: &str) -> String {
+pub(in crate::render) fn understood(css: &str) -> String {
     if !css.contains('\\') && !css.contains("/*") {
         return css.to_owned();
     }
@@ -212,9 +212,20 @@ fn is_plain_font_face(written: &str) -> bool {
 /// Whether rules can tell texts apart: by their signs, by whether there is one, by the room they take.
 pub(super) fn sees_text(css: &str) -> bool {
     let lower = without_service_fonts(css).to_ascii_lowercase();
-    ["unicode-range", ":empty", ":blank", ":dir(", "scrollbar", "@container", ":has("]
-        .iter()
-        .any(|part| lower.contains(part))
+    const SEEING: [&str; 11] = [
+        "unicode-range",
+        ":empty",
+        ":blank",
+        ":dir(",
+        "scrollbar",
+        "@container",
+        ":has(",
+        "-timeline",
+        "::scroll-",
+        "position-try",
+        "content-visibility",
+    ];
+    SEEING.iter().any(|part| lower.contains(part))
 }
 
 /// Whether styles are handed down, or named and used elsewhere, so that what they load is loaded there.

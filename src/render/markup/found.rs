@@ -8,7 +8,7 @@ use crate::render::html::Name;
 use crate::render::lines::At;
 use crate::render::lint::Lint;
 use crate::render::program::Block;
-use crate::render::tree::{Stands, TagEnd, Tree};
+use crate::render::tree::{Hiding, Stands, TagEnd, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was found over all ways.
@@ -26,6 +26,8 @@ pub(super) struct Found<'a> {
     /// All behind which there are other lines or fields, in the order of the source: what is refused, and how, must not depend
     /// on where blocks stand in memory.
     pub(super) uneven_lines: BTreeSet<(At, usize)>,
+    /// What tags with blocks in them do.
+    styled: BTreeMap<TagEnd, (bool, Option<Hiding>)>,
     /// Turns of loops behind their first that were walked.
     pub(super) later_turns: usize,
     /// Lines with a value about a person, and those into which text was put that stands elsewhere, by the tag with which they
@@ -66,6 +68,13 @@ impl<'a> Found<'a> {
         let lines = self.lines_behind.entry((block_address, before.blocks)).or_insert(behind.blocks);
         if *lines != behind.blocks {
             self.uneven_lines.insert((block.at, block_address));
+        }
+    }
+
+    /// Holds what a tag with a block in it does, whether it ends no line and whether it hides, against other ways.
+    pub(super) fn styled(&mut self, tag: TagEnd, block: &Block, does: (bool, Option<Hiding>)) {
+        if *self.styled.entry(tag).or_insert(does) != does {
+            self.uneven_lines.insert((block.at, address(block)));
         }
     }
 
@@ -148,10 +157,8 @@ impl<'a> Found<'a> {
                 "put it into a cell (<tr><td>…</td></tr>), or before the table",
             ),
             Flaw::Style(what) => (
-                format!(
-                    "a style sheet beside {{{{person.…}}}} has {what}: what it fetches would depend on the value"
-                ),
-                "take it out of the style sheet, or {{person.…}} out of the HTML",
+                format!("beside {{{{person.…}}}} stands {what}: what is fetched would depend on the value"),
+                "take it out, or {{person.…}} out of the HTML",
             ),
         };
         self.lint(self.at, cause, fix);

@@ -1,5 +1,6 @@
 //! Has a program walked on as many ways as it takes to know what a parser makes of each piece, whichever way is taken.
 
+use super::css::Sheets;
 use super::found::Found;
 use super::walk::{Scripting, Walk};
 use super::ways::{Branch, Later, Taken, width};
@@ -7,6 +8,7 @@ use crate::render::lines::At;
 use crate::render::lint::Lint;
 use crate::render::program::{Op, first_person};
 use crate::render::tree::Tree;
+use std::rc::Rc;
 
 /// Bytes that are read at most over all ways, where there is more than one.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -28,7 +30,8 @@ pub(in crate::render) fn judge(ops: &[Op], fixed: &[Box<str>], place: &str) -> (
         found.lint(first, cause, "make it shorter, choose among texts before sending, or split the template");
         return found.into_judgement();
     }
-    let reading = Reading { ops, fixed, ways, readers: readers(fixed) };
+    let sheets = Rc::new(Sheets::of_pieces(fixed.iter().map(|text| &**text)));
+    let reading = Reading { ops, fixed, sheets, ways, readers: readers(fixed) };
     reading.read(&mut found, &Taken::default());
     let mut known = 0;
     // In a combination further blocks may turn out to be uneven.
@@ -41,6 +44,7 @@ pub(in crate::render) fn judge(ops: &[Op], fixed: &[Box<str>], place: &str) -> (
         }
         (0..combinations).for_each(|combination| reading.combine(&mut found, combination));
     }
+    found.tree.restyled = reading.sheets.change_kinds();
     found.judge_grounds();
     found.judge_moves();
     found.into_judgement()
@@ -68,6 +72,7 @@ fn too_uneven(found: &mut Found<'_>) {
 struct Reading<'a> {
     ops: &'a [Op],
     fixed: &'a [Box<str>],
+    sheets: Rc<Sheets>,
     ways: usize,
     readers: &'static [Scripting],
 }
@@ -77,7 +82,7 @@ impl<'a> Reading<'a> {
         for way in 0..self.ways {
             for scripting in self.readers {
                 if found.lints.is_empty() {
-                    Walk::new(self.fixed, *scripting, taken, found).run(self.ops, way);
+                    Walk::new(self.fixed, &self.sheets, *scripting, taken, found).run(self.ops, way);
                 }
             }
         }

@@ -3,15 +3,15 @@
 mod sink;
 
 use super::comments;
+use super::css::{Sheets, Shown};
 use super::mark::{Mark, Marked, Of};
-use super::places::hides_text;
-use super::styles;
-use crate::render::elements::breaks_text;
+use super::places::{breaks_line, hides_around, hides_text};
+use super::styles::Styles;
 use crate::render::html::is_shown;
 use crate::render::tree::Stands;
 use crate::render::word::{Linking, Word};
 use html5ever::tree_builder::NodeOrText;
-use html5ever::{Attribute, LocalName, QualName, ns};
+use html5ever::{Attribute, QualName, ns};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -58,10 +58,8 @@ pub(super) struct Nodes {
     last_value: Cell<usize>,
     /// Values that are part of what clients make a link of.
     pub(super) linked: RefCell<Vec<usize>>,
-    /// The text of style sheets.
-    css: RefCell<String>,
-    /// Attributes that hold a value about a person.
-    shown_names: RefCell<Vec<LocalName>>,
+    sheets: Rc<Sheets>,
+    styles: RefCell<Styles>,
 }
 
 /// What a text holds.
@@ -125,7 +123,7 @@ struct Node {
 }
 
 impl Nodes {
-    pub(super) fn new(mark: Mark) -> Self {
+    pub(super) fn new(mark: Mark, sheets: Rc<Sheets>) -> Self {
         let nodes = Self {
             list: RefCell::default(),
             slots: RefCell::default(),
@@ -140,10 +138,10 @@ impl Nodes {
             moved: RefCell::default(),
             last_value: Cell::new(0),
             linked: RefCell::default(),
-            css: RefCell::default(),
-            shown_names: RefCell::default(),
+            sheets,
+            styles: RefCell::default(),
         };
-        nodes.add(None);
+        nodes.add(None, Shown::default());
         nodes
     }
 
@@ -155,13 +153,13 @@ impl Nodes {
         self.list.borrow()[node].name.clone()
     }
 
-    fn add(&self, name: Option<QualName>) -> usize {
+    fn add(&self, name: Option<QualName>, shown: Shown) -> usize {
         let (mut list, mut slots) = (self.list.borrow_mut(), self.slots.borrow_mut());
         let node = list.len();
         slots.push(node);
         let mut tagged = self.tagged.get();
         let is = |kind: fn(&QualName) -> bool| name.as_ref().is_some_and(kind);
-        let (breaks, hides) = (is(breaks_line), is(hides_around));
+        let (breaks, hides) = (!shown.in_line && is(breaks_line), shown.hidden || is(hides_around));
         tagged.lines_begun += usize::from(breaks);
         tagged.hiding_begun += usize::from(hides);
         self.tagged.set(tagged);
@@ -259,7 +257,7 @@ impl Nodes {
             self.land(&text, Landing::Text(parent));
         }
         if self.name(parent).is_some_and(|name| &*name.local == "style") {
-            self.css.borrow_mut().push_str(&text);
+            self.styles.borrow_mut().sheet(&text);
         }
     }
 
@@ -334,12 +332,13 @@ impl Nodes {
     fn attributes(&self, element: &QualName, attributes: &[Attribute]) {
         for Attribute { name, value } in attributes {
             self.bad(&name.local, "the name of an attribute");
+            self.styles.borrow_mut().attribute(&name.local, value);
             if !self.mark.is_in(value) {
                 continue;
             }
             let is_html = element.ns == ns!(html) && name.ns == ns!();
             if is_html && is_shown(&element.local, &name.local) {
-                self.shown_names.borrow_mut().push(name.local.clone());
+                self.styles.borrow_mut().shows(&name.local);
                 self.land(value, Landing::Shown);
             } else {
                 self.bad(value, "an attribute that is not shown to the reader");
@@ -379,22 +378,8 @@ impl Nodes {
         if found.any(|stands| stands == Stands::Heading) { Stands::Heading } else { first }
     }
 
-    /// What is wrong with the style sheets beside values about a person.
+    /// What is wrong with the styles beside values about a person.
     pub(super) fn judge_styles(&self) {
-        let shown = self.shown_names.borrow();
-        let names: Vec<&str> = shown.iter().map(|name| &**name).collect();
-        if let Some(what) = styles::what_sees_values(&self.css.borrow(), &names) {
-            self.flaws.borrow_mut().push(Flaw::Style(what));
-        }
+        self.flaws.borrow_mut().extend(self.styles.borrow().what_sees_values().map(Flaw::Style));
     }
-}
-
-fn breaks_line(name: &QualName) -> bool {
-    name.ns == ns!(html) && breaks_text(&name.local)
-}
-
-/// Whether the text around the element may be shown without its own. The title stands in the head, wherever it is written.
-fn hides_around(name: &QualName) -> bool {
-    let is_root = matches!(&*name.local, "svg" | "math");
-    if name.ns == ns!(html) { hides_text(&name.local) || &*name.local == "title" } else { is_root }
 }

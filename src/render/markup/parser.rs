@@ -1,5 +1,6 @@
 //! The parser, fed piece by piece: what it has read so far, and which elements are open.
 
+use super::css::Sheets;
 use super::mark::Mark;
 use super::nodes::{Nodes, Tagged};
 use super::places::shapes_lines;
@@ -14,6 +15,7 @@ use html5ever::tokenizer::{TagKind, Token, TokenSink, TokenSinkResult, Tokenizer
 use html5ever::tree_builder::{Tracer, TreeBuilder, TreeBuilderOpts};
 use std::cell::{Cell, RefCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
 
 /// Elements within each other; what is deeper than 512 browsers read in ways of their own.
 pub(super) const DEPTH_MAX: usize = 256;
@@ -154,9 +156,9 @@ impl Watch {
 }
 
 impl Parser {
-    pub(super) fn new(mark: Mark, scripting_enabled: bool) -> Self {
+    pub(super) fn new(mark: Mark, scripting_enabled: bool, sheets: Rc<Sheets>) -> Self {
         let options = TreeBuilderOpts { scripting_enabled, ..TreeBuilderOpts::default() };
-        let builder = TreeBuilder::new(Nodes::new(mark), options);
+        let builder = TreeBuilder::new(Nodes::new(mark, sheets), options);
         let watch = Watch { builder, trail: Cell::default(), tags: RefCell::default() };
         Self { tokenizer: Tokenizer::new(watch, TokenizerOpts::default()) }
     }
@@ -196,8 +198,9 @@ impl Parser {
                 continue;
             }
             (&name.ns, &name.local).hash(&mut all);
-            if name.ns != ns!(html) || shapes_lines(&name.local) {
-                name.local.hash(&mut blocks);
+            let (breaks, hides) = (self.nodes().breaks(node), self.nodes().hides(node));
+            if name.ns != ns!(html) || shapes_lines(&name.local) || hides {
+                (&name.local, breaks, hides).hash(&mut blocks);
             }
         }
         Stand { all: all.finish(), blocks: blocks.finish() }

@@ -1,6 +1,7 @@
 //! Which elements may hold a person's value, and which change how parsers read what stands around them.
 
 use crate::render::elements::breaks_text;
+use html5ever::{QualName, ns};
 
 /// What is not of HTML itself, or is read in a way of its own, or differently by parsers of different age.
 pub(super) fn is_other_ground(element: &str) -> bool {
@@ -44,4 +45,14 @@ pub(super) fn shapes_lines(element: &str) -> bool {
     breaks_text(element)
         || hides_text(element)
         || matches!(element, "button" | "form" | "marquee" | "ruby" | "rb" | "rtc" | "title")
+}
+
+pub(super) fn breaks_line(name: &QualName) -> bool {
+    name.ns == ns!(html) && breaks_text(&name.local)
+}
+
+/// Whether the text around the element may be shown without its own. The title stands in the head, wherever it is written.
+pub(super) fn hides_around(name: &QualName) -> bool {
+    let is_root = matches!(&*name.local, "svg" | "math");
+    if name.ns == ns!(html) { hides_text(&name.local) || &*name.local == "title" } else { is_root }
 }

@@ -1,40 +1,113 @@
-//! Style sheets that see what a text holds, and so may fetch one address or another by it.
+//! Styles that see what a text holds, how long it is or whether there is one, and so may fetch one address or another by it.
 
+use super::css::readings;
+use super::fonts::what_sees_letters;
 use crate::render::branch::without_service_fonts;
+use html5ever::LocalName;
+use memchr::memmem;
 
-/// What cannot be told apart from a question about a value: which letters it has, whether it is empty, its direction.
-const SEEING: [(&str, &str); 6] = [
+/// What cannot be told apart from a question about a value.
+const SEEING: [(&str, &str); 13] = [
     ("unicode-range", "unicode-range, which fetches a font by the letters of the text"),
     (":empty", ":empty, which tells whether a value is empty"),
     (":dir(", ":dir(), which tells the direction of the text"),
     (":blank", ":blank, which tells whether a value is empty"),
     ("-scrollbar", "a style of scroll bars, which tells how long the text is"),
     ("@container", "@container, which tells how long the text is"),
+    ("-timeline", "an animation by scrolling (…-timeline), which tells how long the text is"),
+    ("timeline-", "an animation by scrolling (timeline-…), which tells how long the text is"),
+    ("::scroll-", "buttons or marks of scrolling, which tell how long the text is"),
+    ("position-try", "position-try, which tells how long the text is"),
+    ("content-visibility", "content-visibility, which fetches by how far down something stands"),
+    ("expression(", "expression(), a program that can read the text"),
+    ("-moz-binding", "-moz-binding, a program that can read the text"),
 ];
 
-/// What in the style sheet sees values in texts or in attributes of these names.
-pub(super) fn what_sees_values(css: &str, attributes: &[&str]) -> Option<&'static str> {
-    let css = without_service_fonts(css).to_ascii_lowercase();
-    let found =
-        SEEING.iter().find(|(word, _)| memchr::memmem::find(css.as_bytes(), word.as_bytes()).is_some());
-    if let Some((_, what)) = found {
-        return Some(what);
+/// The styles of one text, and the attributes beside them.
+#[derive(Debug, Default)]
+pub(super) struct Styles {
+    sheets: String,
+    /// Of elements.
+    declared: String,
+    /// Attributes that hold a value about a person.
+    shown: Vec<LocalName>,
+    /// An attribute that fetches by the room that text takes.
+    by_room: Option<&'static str>,
+}
+
+impl Styles {
+    pub(super) fn sheet(&mut self, css: &str) {
+        self.sheets.push_str(css);
     }
-    if attributes.is_empty() {
+
+    pub(super) fn attribute(&mut self, name: &str, value: &str) {
+        let begins =
+            |word: &str| value.trim_ascii().get(..4).is_some_and(|start| start.eq_ignore_ascii_case(word));
+        match name {
+            "style" => self.declared.extend([value, ";"]),
+            "face" => self.declared.extend(["font-family:", value, ";"]),
+            "sizes" if begins("auto") => {
+                self.by_room = Some("sizes=\"auto\", which chooses a file by the room that the text leaves");
+            }
+            "loading" if begins("lazy") => {
+                self.by_room = Some("loading=\"lazy\", which fetches by how far down the text puts it");
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn shows(&mut self, name: &LocalName) {
+        self.shown.push(name.clone());
+    }
+
+    /// What in them sees values.
+    pub(super) fn what_sees_values(&self) -> Option<&'static str> {
+        let names: Vec<&str> = self.shown.iter().map(|name| &**name).collect();
+        self.by_room.or_else(|| what_sees_values(&self.sheets, &self.declared, &names))
+    }
+}
+
+/// What in style sheets, or in the styles of elements, sees values in texts or in attributes of these names.
+fn what_sees_values(sheets: &str, declared: &str, attributes: &[&str]) -> Option<&'static str> {
+    if sheets.is_empty() && declared.is_empty() {
         return None;
     }
+    let sheets = readings(&without_service_fonts(sheets));
+    let declared = readings(declared);
+    let is_in = |word: &str| {
+        sheets.iter().chain(&declared).any(|css| memmem::find(css.as_bytes(), word.as_bytes()).is_some())
+    };
+    let seeing = SEEING.iter().find(|(word, _)| is_in(word)).map(|(_, what)| *what);
+    let by_letters = || sheets.iter().find_map(|css| what_sees_letters(css, &declared));
+    let by_attributes = || {
+        let texts = sheets.iter().chain(&declared);
+        if attributes.is_empty() {
+            None
+        } else {
+            texts.into_iter().find_map(|css| what_sees_attributes(css, attributes))
+        }
+    };
+    seeing.or_else(by_letters).or_else(by_attributes)
+}
+
+fn what_sees_attributes(css: &str, attributes: &[&str]) -> Option<&'static str> {
     if attributes.contains(&"lang") && css.contains(":lang(") {
         return Some(":lang(), which tells what stands in lang");
     }
+    // With an escape or comment it may be any name.
+    let is_one = |written: &str, ends: &[char]| {
+        let name = written.trim_start().split(ends).next().unwrap_or("");
+        written.contains(['\\', '/']) || attributes.contains(&name)
+    };
     let mut selectors =
         css.split('[').skip(1).map(|rest| rest.split([']', '{', '}', ';']).next().unwrap_or(""));
-    let sees = |selector: &str| {
-        // With an escape or comment it may be any name.
-        let name = selector.trim_start().split(['=', '~', '|', '^', '$', '*', ' ']).next().unwrap_or("");
-        selector.contains(['\\', '/']) || attributes.contains(&name)
-    };
-    if selectors.any(sees) {
+    if selectors.any(|selector| is_one(selector, &['=', '~', '|', '^', '$', '*', ' '])) {
         return Some("a selector of the attribute that holds a value");
+    }
+    let mut read = css.split("attr(").skip(1).map(|rest| rest.split([')', ';', '}']).next().unwrap_or(""));
+    // What is shown of it alone (`content`) tells nobody: what is compared (`if()`) would.
+    if css.contains("if(") && read.any(|name| is_one(name, &[' ', ',', '\t', '\n'])) {
+        return Some("attr() of the attribute that holds a value, beside if()");
     }
     css.contains("@import")
         .then_some("@import, whose style sheet may select by the attribute that holds a value")
@@ -54,8 +127,17 @@ mod tests {
             "p[t\\69tle^=a]{}",
             "p[/**/title^=a]{}",
             "@import url(https://t/a.css)",
+            "p{animation:a 1s linear;animation-timeline:scroll(self inline)}",
+            "p{anim\\61tion-timeline:view()}",
+            "p{scroll-timeline:--a}",
+            "p{timeline-scope:--a}",
+            "p{x:'/*';anim\\61tion-timeline:view();x:'*/'}",
+            "p{content-visibility:auto}",
+            "p{--a:attr(title type(*));background:if(style(--a:x):url(//t/x))}",
+            "p{width:expression(this.innerText)}",
+            "@c\\6fntainer (width>9px){}",
         ] {
-            assert!(what_sees_values(css, &["title"]).is_some(), "{css}");
+            assert!(what_sees_values(css, "", &["title"]).is_some(), "{css}");
         }
         for css in [
             "@font-face{src:url(https://fonts.gstatic.com/a),url(https://t/a);unicode-range:U+41}",
@@ -67,19 +149,19 @@ mod tests {
             "/*@font-face{*/p:empty[a=\"}\"]{background:url(//t/a)}",
             "@font-face{src:/**/url(https://t/a);unicode-range:U+41}",
         ] {
-            assert!(what_sees_values(css, &[]).is_some(), "{css}");
+            assert!(what_sees_values(css, "", &[]).is_some(), "{css}");
         }
         let served = "@font-face{font-family:'Lato';src:url(https://fonts.gstatic.com/s/lato/a.woff2) format('woff2');\
                       unicode-range:U+0000-00FF}\n@font-face{src:url(//fonts.gstatic.com/b);unicode-range:U+41} p{color:red}";
-        assert_eq!(what_sees_values(served, &[]), None, "as Google serves it");
-        assert!(what_sees_values("p:lang(he){}", &["lang"]).is_some());
+        assert_eq!(what_sees_values(served, "", &[]), None, "as Google serves it");
+        assert!(what_sees_values("p:lang(he){}", "", &["lang"]).is_some());
         for css in [
             "p{color:red}@media (max-width:600px){.a{background:url(https://x.test/a.png)}}",
             "[owa] .b{color:red} a[href^=tel]{color:blue} [class~=\"x_hide\"]{display:none} [data-ogsc] p{color:red}",
             "@font-face{font-family:a;src:url(https://x.test/a.woff2)}",
         ] {
-            assert_eq!(what_sees_values(css, &["title", "alt"]), None, "{css}");
+            assert_eq!(what_sees_values(css, "", &["title", "alt"]), None, "{css}");
         }
-        assert_eq!(what_sees_values("@import url(https://fonts.example/a.css); p[title]{}", &[]), None);
+        assert_eq!(what_sees_values("@import url(https://fonts.example/a.css); p[title]{}", "", &[]), None);
     }
 }

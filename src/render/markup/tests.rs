@@ -7,6 +7,8 @@ use crate::render::program::{Program, Sink, Syntax};
 use crate::render::scope::{FieldRules, Scope};
 use serde_json::json;
 
+mod styled;
+
 fn check(refused: &[&str], taken: &[&str]) {
     for source in refused {
         let lints = Program::compile(source, Syntax::Html, "t").err();
@@ -259,6 +261,8 @@ fn p3_what_a_job_sends_makes_no_link_of_a_person() {
         ("<ruby><li>{{{data.x}}}shop.example</li>{{person.email}}", "<rt>"),
         ("{{person.email}}<svg>{{{data.x}}}</svg>", "<b>@third.example</b>"),
         ("<video>{{{data.x}}}</video> {{person.email}}", "<p>x"),
+        ("{{person.email}}{{{data.x}}}", "<p class=a>@third.example</p>"),
+        ("{{person.email}}{{{data.x}}}", "<p STYLE='display:inline'>@third.example</p>"),
     ] {
         assert!(run(source, value).is_err(), "{source} {value}");
     }

@@ -1,6 +1,7 @@
 //! Walks a program once for each way through its blocks that has a piece of its own, with marks in place of values.
 
 use super::comments;
+use super::css::Sheets;
 use super::found::Found;
 use super::mark::{Mark, Marked, Of};
 use super::nodes::{Flaw, Landing};
@@ -11,6 +12,7 @@ use super::ways::{Branch, Taken, Turn, block_width, width};
 use crate::render::html::{Quote, State};
 use crate::render::program::{Block, Op, ValueOp};
 use crate::render::tree::{Hiding, Stands, TagEnd};
+use std::rc::Rc;
 
 /// What a reader makes of `noscript`: elements, or text that is not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub(super) struct Walk<'a, 'f, 'p> {
     trail: Trail,
     /// Where the tags end that came.
     tags: Vec<TagEnd>,
+    /// Blocks within tags, with the number of the tag.
+    in_tags: Vec<(usize, &'a Block)>,
     regions: Regions,
     /// What the comment that the text is in holds so far.
     comment: String,
@@ -60,6 +64,7 @@ pub(super) struct Walk<'a, 'f, 'p> {
 impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
     pub(super) fn new(
         fixed: &'a [Box<str>],
+        sheets: &Rc<Sheets>,
         scripting: Scripting,
         taken: &'f Taken,
         found: &'f mut Found<'p>,
@@ -69,7 +74,7 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
             fixed,
             scripting,
             found,
-            parser: Parser::new(mark.clone(), scripting == Scripting::On),
+            parser: Parser::new(mark.clone(), scripting == Scripting::On, sheets.clone()),
             mark,
             marked: Vec::new(),
             taken,
@@ -77,6 +82,7 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
             state: State::Text,
             trail: Trail::default(),
             tags: Vec::new(),
+            in_tags: Vec::new(),
             regions: Regions::default(),
             comment: String::new(),
         }
@@ -102,14 +108,20 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
         if let Some(element) = self.regions.broken(&self.parser.depths()) {
             self.found.broken.get_or_insert(element);
         }
+        let (passed_over, hiding) = (self.parser.passed_over(), self.parser.hiding());
+        for (tag, block) in &self.in_tags {
+            let Some(at) = self.tags.get(*tag) else { continue };
+            let hides = hiding.iter().find(|(hiding, _)| hiding == tag).map(|(_, hiding)| *hiding);
+            self.found.styled(*at, block, (passed_over.contains(tag), hides));
+        }
         let tree = &mut self.found.tree;
-        for tag in self.parser.passed_over() {
+        for tag in passed_over {
             let Some(at) = self.tags.get(tag) else { continue };
             if !is_before_space(&self.fixed[at.0][at.1 + 1..]) {
                 tree.passed_over.insert(*at);
             }
         }
-        for (tag, hiding) in self.parser.hiding() {
+        for (tag, hiding) in hiding {
             let Some(at) = self.tags.get(tag) else { continue };
             let known = tree.hiding.entry(*at).or_default();
             *known = known.and(hiding);
@@ -211,6 +223,9 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
 
     fn block(&mut self, block: &'a Block, way: usize, turns: Turns) -> Result<(), TooComplex> {
         self.edge(block);
+        if self.state.tag().is_some() {
+            self.in_tags.push((self.tags.len(), block));
+        }
         let body = width(&block.body);
         let way = way % block_width(block);
         let (branch, way) = match self.taken.of(block, self.turn) {

@@ -1,7 +1,9 @@
 //! What the parser tells while it builds the tree.
 
 use super::super::comments;
-use super::{Flaw, Ground, Nodes, breaks_line};
+use super::{Flaw, Ground, Nodes};
+use crate::render::markup::css::Shown;
+use crate::render::markup::places::breaks_line;
 use html5ever::tendril::StrTendril;
 use html5ever::tree_builder::{ElemName, ElementFlags, NodeOrText, QuirksMode, TreeSink};
 use html5ever::{Attribute, LocalName, Namespace, QualName};
@@ -48,13 +50,14 @@ impl TreeSink for Nodes {
     fn create_element(&self, name: QualName, attrs: Vec<Attribute>, _flags: ElementFlags) -> usize {
         self.bad(&name.local, "the name of a tag");
         self.attributes(&name, &attrs);
-        if breaks_line(&name) {
+        let shown = self.sheets.shown(&name.local, &attrs);
+        if breaks_line(&name) && !shown.in_line {
             self.break_text();
         }
         let is_template = &*name.local == "template";
-        let node = self.add(Some(name));
+        let node = self.add(Some(name), shown);
         if is_template {
-            let contents = self.add(None);
+            let contents = self.add(None, Shown::default());
             self.put(node, contents);
             self.list.borrow_mut()[node].contents = contents;
         }
@@ -66,13 +69,13 @@ impl TreeSink for Nodes {
         if let Some(flaw) = comments::flaw(&text) {
             self.flaws.borrow_mut().push(Flaw::Comment(flaw));
         }
-        self.add(None)
+        self.add(None, Shown::default())
     }
 
     fn create_pi(&self, target: StrTendril, data: StrTendril) -> usize {
         self.bad(&target, "a comment");
         self.bad(&data, "a comment");
-        self.add(None)
+        self.add(None, Shown::default())
     }
 
     fn append(&self, parent: &usize, child: NodeOrText<usize>) {

@@ -1,0 +1,128 @@
+//! Fonts that are fetched once a text has a letter that another one lacks.
+
+const BEHIND: &str = "an own font (@font-face) behind another one in a list of fonts: it is fetched for letters that the one before it lacks";
+const TWICE: &str =
+    "two fonts (@font-face) of one name, weight and style: one is fetched for letters that the other lacks";
+
+/// One `@font-face` with files.
+#[derive(Debug, PartialEq, Eq)]
+struct Face<'c> {
+    declarations: &'c str,
+    families: Vec<String>,
+    /// None, where it may be any.
+    weight: Option<u16>,
+    is_italic: Option<bool>,
+}
+
+/// What in a style sheet, or in the styles of elements, has a font fetched by the letters of a text: all of them as
+/// [`super::css::readings`] has them, the sheet without services of fonts.
+pub(super) fn what_sees_letters(sheet: &str, declared: &[String]) -> Option<&'static str> {
+    let own: Vec<Face<'_>> = sheet.split("@font-face").skip(1).filter_map(Face::of).collect();
+    if own.is_empty() {
+        return None;
+    }
+    let has_twin = |(at, face): (usize, &Face<'_>)| own[..at].iter().any(|other| face.is_twin_of(other));
+    if own.iter().enumerate().any(has_twin) {
+        return Some(TWICE);
+    }
+    let of_elements = declared.iter().map(String::as_str);
+    let mut each = std::iter::once(sheet).chain(of_elements).flat_map(|css| css.split(['{', '}', ';']));
+    each.any(|declaration| is_behind(declaration, &own)).then_some(BEHIND)
+}
+
+/// Whether one of them stands in a list of fonts, and not first.
+fn is_behind(declaration: &str, own: &[Face<'_>]) -> bool {
+    let Some((property, list)) = declaration.split_once(':') else { return false };
+    let property = property.trim_matches(|c: char| c.is_ascii_whitespace() || matches!(c, '*' | '_'));
+    if !(matches!(property, "font" | "font-family" | "initial-value") || property.starts_with("--")) {
+        return false;
+    }
+    let is_own = |item: &str| {
+        let name = family(item.trim_end_matches([')', ' ']));
+        item.contains("var(") || own.iter().any(|face| face.families.contains(&name))
+    };
+    list.split(',').skip(1).any(is_own)
+}
+
+impl<'c> Face<'c> {
+    /// The face whose block the text begins with; none, where it has no files.
+    fn of(css: &'c str) -> Option<Self> {
+        let declarations = css.split_once('{').map_or(css, |(_, rest)| rest);
+        let declarations = declarations.split('}').next().unwrap_or("");
+        let told = |name: &str| -> Vec<&str> {
+            let each = declarations.split(';').filter_map(|one| one.split_once(':'));
+            each.filter(|(property, _)| property.trim() == name).map(|(_, value)| value.trim()).collect()
+        };
+        let weight = match told("font-weight")[..] {
+            [] | ["normal"] => Some(400),
+            ["bold"] => Some(700),
+            [one] => one.parse().ok(),
+            _ => None,
+        };
+        let is_italic = match told("font-style")[..] {
+            [] | ["normal"] => Some(false),
+            ["italic"] => Some(true),
+            _ => None,
+        };
+        let families = told("font-family").into_iter().map(family).collect();
+        // Word tells of fonts without any.
+        declarations.contains("src").then_some(Self { declarations, families, weight, is_italic })
+    }
+
+    /// Whether the letters that one lacks are looked for in the other. The same one may be written twice.
+    fn is_twin_of(&self, other: &Self) -> bool {
+        let is_same = self.weight.is_none() || other.weight.is_none() || self.weight == other.weight;
+        let is_shaped_alike =
+            self.is_italic.is_none() || other.is_italic.is_none() || self.is_italic == other.is_italic;
+        let is_named_alike = self.families.iter().any(|family| other.families.contains(family));
+        is_same && is_shaped_alike && is_named_alike && self.declarations != other.declarations
+    }
+}
+
+fn family(written: &str) -> String {
+    let written = written.trim().trim_end_matches("!important");
+    written.split_ascii_whitespace().collect::<Vec<_>>().join(" ").replace(['"', '\''], "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::css::readings;
+    use super::*;
+
+    fn seen(css: &str, declared: &str) -> Option<&'static str> {
+        let declared = readings(declared);
+        readings(css).iter().find_map(|css| what_sees_letters(css, &declared))
+    }
+
+    #[test]
+    fn p3_a_font_behind_others_is_known() {
+        let z = "@font-face{font-family:z;src:url(https://t/has-z)}";
+        for css in [
+            format!("@font-face{{font-family:q;src:url(data:font/ttf;base64,AA)}}{z}p{{font-family:q,z}}"),
+            format!("{z}p{{font-family:Arial, \"Z\" !important}}"),
+            format!("{z}p{{font:12px/1.5 Arial,z}}"),
+            format!("{z}p{{font-family:Arial,\\7a }}"),
+            format!("{z}:root{{--z:z}}p{{font-family:Arial,var(--z)}}"),
+            format!("{z}:root{{--f:Arial,z}}p{{font-family:var(--f)}}"),
+            format!("{z}@font-face{{font-family:z;src:url(data:font/ttf;base64,AA)}}p{{font-family:z}}"),
+            format!("{z}@font-face{{font-family:z;font-weight:100 900;src:url(//t/b)}}p{{font-family:z}}"),
+        ] {
+            assert!(seen(&css, "").is_some(), "{css}");
+        }
+        assert_eq!(seen(z, "font-family:Arial,z"), Some(BEHIND));
+        for css in [
+            format!("{z}p{{font-family:z,Arial,sans-serif}}h1{{font:bold 20px z, serif}}"),
+            format!("{z}{z}p{{transition:color 1s, background 1s}}"),
+            format!(
+                "{z}@font-face{{font-family:z;font-weight:bold;src:url(https://t/bold)}}b{{font-family:z}}"
+            ),
+            String::from("p{font-family:Arial,z}"),
+            String::from(
+                "@font-face{font-family:\"Cambria Math\";panose-1:2 4 5}p{font-family:Times,\"Cambria Math\"}",
+            ),
+            format!("{z}p{{background:linear-gradient(red,var(--z))}}"),
+        ] {
+            assert_eq!(seen(&css, "font-family:Arial,Helvetica"), None, "{css}");
+        }
+    }
+}
