@@ -46,7 +46,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("vault", &["table"]),
     ("journal", &[]),
     ("resolve", &[]),
-    ("render", &[]),
+    ("render", &["table"]),
     ("report", &[]),
     ("inject", &["wire", "tls", "report"]),
     ("accept", &["wire", "tls"]),

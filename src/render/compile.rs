@@ -16,7 +16,7 @@ use super::resolve::{Level, Names, Read};
 use super::shown;
 use super::survey::survey;
 use super::tree::Tree;
-use super::{alarm, branch};
+use super::{alarm, branch, formula};
 use crate::render::escape::Escape;
 use handlebars::template::{BlockParam, HelperTemplate, Parameter, Template, TemplateElement};
 use serde_json::Value as Json;
@@ -72,7 +72,8 @@ fn compile_source(
         _ => (Vec::new(), Tree::default()),
     };
     let mut lints = place_values(&mut program.ops, &text, &tree);
-    lints.extend(joined_braces(&program.fixed, place).into_iter().chain(alarm::judge(&program.ops, &text)));
+    let of_kinds = alarm::judge(&program.ops, &text).or_else(|| formula::judge(&program.ops, &text));
+    lints.extend(joined_braces(&program.fixed, place).into_iter().chain(of_kinds));
     if syntax == Syntax::Html {
         lints.extend(outlook_words::joined(&program.ops, &program.fixed, place));
         lints.extend(outlook::fields(&program.ops, &program.fixed, place));

@@ -4,6 +4,7 @@
 //! that Persian and Hebrew need (ZWNJ, ZWJ, LRM, RLM) stay. A value that needs no change is not copied.
 
 use super::tree::Stands;
+use crate::table::harmless;
 use std::borrow::Cow;
 use std::ops::Deref;
 use zeroize::Zeroizing;
@@ -39,6 +40,8 @@ pub enum Escape {
     Address,
     /// A whole field of CSV.
     CsvField,
+    /// Where a field begins, inside its quotes.
+    CsvQuotedField,
     /// Inside the quotes of one (RFC 4180 §2).
     CsvQuoted,
     /// Inside the quotes of a JSON string (RFC 8259 §7).
@@ -95,6 +98,7 @@ pub fn escape(value: &str, how: Escape) -> Result<Escaped<'_>, BadUrl> {
         Escape::LineHtml => rewrite(value, &LINE_HTML_BYTES, line_html_change),
         Escape::LineParameter => rewrite(value, &PARAMETER_BYTES, parameter_change),
         Escape::CsvField => csv_field(value),
+        Escape::CsvQuotedField => no_formula(rewrite(value, &CSV_BYTES, csv_change)),
         Escape::CsvQuoted => rewrite(value, &CSV_BYTES, csv_change),
         Escape::JsonText => rewrite(value, &JSON_BYTES, json_change),
     })
@@ -225,7 +229,7 @@ fn json_change(c: char, next: Option<char>) -> Change {
 
 /// In quotes where it holds a delimiter, as it is where it does not.
 fn csv_field(value: &str) -> Escaped<'_> {
-    let escaped = rewrite(value, &CSV_BYTES, csv_change);
+    let escaped = no_formula(rewrite(value, &CSV_BYTES, csv_change));
     if !value.contains([',', ';', '\t', '"', '\n', '\r']) {
         return escaped;
     }
@@ -234,6 +238,26 @@ fn csv_field(value: &str) -> Escaped<'_> {
     quoted.push_str(&escaped);
     quoted.push('"');
     Escaped::Changed(quoted)
+}
+
+/// Numbers stay as they are, those of telephones too: without a letter nothing is fetched.
+fn is_number(cell: &str) -> bool {
+    cell.strip_prefix(['+', '-']).is_some_and(|rest| {
+        rest.bytes().all(|byte| {
+            byte.is_ascii_digit() || matches!(byte, b' ' | b'.' | b',' | b'-' | b'/' | b'(' | b')')
+        })
+    })
+}
+
+/// A field that a spreadsheet would run is made a text.
+fn no_formula(field: Escaped<'_>) -> Escaped<'_> {
+    if is_number(&field) {
+        return field;
+    }
+    match harmless(&field) {
+        Cow::Borrowed(_) => field,
+        Cow::Owned(text) => Escaped::Changed(Zeroizing::new(text)),
+    }
 }
 
 /// Embeddings, overrides and isolates (U+202A–202E, U+2066–2069): they reorder the text around a value.
@@ -375,6 +399,18 @@ mod tests {
 
     fn done(value: &str, how: Escape) -> String {
         escape(value, how).map(|escaped| escaped.to_string()).unwrap_or_else(|bad| format!("refused: {bad}"))
+    }
+
+    #[test]
+    fn p3_no_value_makes_a_formula_of_a_field() {
+        for value in ["=HYPERLINK(A1)", "+1+A1", "-A1", "@SUM(A1)", "-1!A0"] {
+            assert_eq!(done(value, Escape::CsvField).trim_matches('"'), format!("'{value}"));
+            assert_eq!(done(value, Escape::CsvQuotedField), format!("'{value}"));
+        }
+        for value in ["-12.50", "+49 170 (0) 123-45/6", "a=b", "Dana"] {
+            assert_eq!(done(value, Escape::CsvField).trim_matches('"'), value);
+            assert_eq!(done(value, Escape::CsvQuotedField), value);
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod expression;
 mod fingerprint;
 pub mod folder;
 mod foreign;
+mod formula;
 mod ground;
 mod host;
 mod html;

@@ -53,6 +53,8 @@ pub(super) struct Parameter {
 pub(super) enum Csv {
     Begin,
     Inside,
+    /// Behind the quote with which a field begins, and values that may be empty.
+    QuotedBegin,
     Quoted,
     /// Behind a quote within quotes, which ends the field or is doubled.
     QuoteInQuotes,
@@ -151,6 +153,9 @@ impl State {
                 Some(Self::Line(Line::Text { is_escaped, at }))
             }
             (Self::LineEnd(_), Self::LineEnd(_)) => Some(Self::LineEnd(None)),
+            (Self::Csv(Csv::Quoted | Csv::QuotedBegin), Self::Csv(Csv::Quoted | Csv::QuotedBegin)) => {
+                Some(Self::Csv(Csv::QuotedBegin))
+            }
             _ => None,
         }
     }
@@ -180,6 +185,7 @@ impl State {
             Self::Line(line) => line.fit(is_own_address),
             Self::LineEnd(_) => Line::Name(Name::EMPTY).fit(is_own_address),
             Self::Csv(Csv::Begin) => Fit::Good(Escape::CsvField, Self::Csv(Csv::Filled)),
+            Self::Csv(Csv::QuotedBegin) => Fit::Good(Escape::CsvQuotedField, self),
             Self::Csv(Csv::Quoted) => Fit::Good(Escape::CsvQuoted, self),
             Self::Csv(_) => Fit::Bad(
                 "a field of CSV that has other text and no quotes",
@@ -341,11 +347,11 @@ impl Csv {
     fn step(self, byte: u8) -> Self {
         let ends = matches!(byte, b',' | b';' | b'\t' | b'\n' | b'\r');
         match self {
-            Self::Quoted if byte == b'"' => Self::QuoteInQuotes,
-            Self::Quoted => self,
+            Self::Quoted | Self::QuotedBegin if byte == b'"' => Self::QuoteInQuotes,
+            Self::Quoted | Self::QuotedBegin => Self::Quoted,
             Self::QuoteInQuotes if byte == b'"' => Self::Quoted,
             _ if ends => Self::Begin,
-            Self::Begin if byte == b'"' => Self::Quoted,
+            Self::Begin if byte == b'"' => Self::QuotedBegin,
             Self::Filled | Self::Mixed => Self::Mixed,
             _ => Self::Inside,
         }
@@ -384,10 +390,9 @@ mod tests {
     #[test]
     fn the_places_of_csv_and_json() {
         let csv = |text| after(State::Csv(Csv::Begin), text);
-        assert_eq!(csv("a,"), State::Csv(Csv::Begin));
         assert_eq!(csv("a"), State::Csv(Csv::Inside));
         assert_eq!(csv("\"a\"\","), State::Csv(Csv::Quoted));
-        assert_eq!(csv("\"a\",b\n"), State::Csv(Csv::Begin));
+        assert_eq!([csv("a,"), csv("\"a\",b\n")], [State::Csv(Csv::Begin); 2]);
         let json = |text| after(State::Json(Json::Between), text);
         assert_eq!(json("{\"a\": \"b\\\""), State::Json(Json::Text));
         assert_eq!(json("{\"a\": "), State::Json(Json::Between));
