@@ -17,7 +17,6 @@ use super::shown;
 use super::survey::survey;
 use super::tree::Tree;
 use super::{alarm, branch, formula};
-use crate::render::escape::Escape;
 use handlebars::template::{BlockParam, HelperTemplate, Parameter, Template, TemplateElement};
 use serde_json::Value as Json;
 use std::borrow::Cow;
@@ -180,7 +179,7 @@ impl<'a> Compiler<'a> {
         if matches!(&expr, Expr::Data(path) if path.parts.is_empty()) {
             self.lint(at, "data is not one value", "name a part: data.NAME");
         }
-        Some(Op::Value(Box::new(ValueOp { expr, raw, escape: Escape::Html, is_joined: false, origin, at })))
+        Some(Op::Value(Box::new(ValueOp::new(expr, raw, origin, at))))
     }
 
     fn block(&mut self, tag: &HelperTemplate, at: At, ops: &mut Vec<Op>) {

@@ -23,12 +23,11 @@ pub(super) struct Text<'a> {
 
 /// Sets the escape of every value in `ops`, and returns what is wrong with their places.
 pub(super) fn place_values(ops: &mut [Op], text: &Text<'_>, tree: &Tree) -> Vec<Lint> {
-    let holds_person = holds_person(ops);
     let mut walk = Walk {
         text,
         tree,
         lints: Vec::new(),
-        holds_person,
+        holds_person: holds_person(ops),
         person_at: None,
         in_comment: None,
         last: Default::default(),
@@ -141,6 +140,9 @@ impl Walk<'_> {
         let readings = &mut spot.readings;
         let is_jobs = value.origin.person.is_none() && ground.is_readable();
         value.is_joined |= is_jobs && readings.holds_person();
+        if is_jobs && self.holds_person {
+            value.reach = value.reach.max(readings.reach(ground));
+        }
         if is_jobs && (readings.goes_on_from_data() || value.raw && value.is_joined && self.tree.restyled) {
             self.joined(value);
         }
@@ -379,9 +381,7 @@ impl Walk<'_> {
     }
 
     fn leak_behind(&mut self) {
-        if let Some((at, field)) = self.person_at.clone() {
-            self.leak_of(at, &field);
-        }
+        self.person_at.clone().into_iter().for_each(|(at, field)| self.leak_of(at, &field));
     }
 
     fn leak_of(&mut self, at: (usize, usize), field: &str) {
@@ -390,7 +390,7 @@ impl Walk<'_> {
         self.lint(
             at,
             cause,
-            "use send.number in the URL, or show the value as text beside it, behind a space",
+            "use send.number in the URL, or show the value as text beside it, behind a space and outside of the < > or quotes around that",
         );
     }
 

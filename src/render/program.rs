@@ -7,6 +7,7 @@ use super::expression::Expr;
 use super::lint::Lint;
 use super::resolve::FirstUses;
 use super::weight::Weight;
+use super::word::Reach;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
@@ -85,8 +86,17 @@ pub(super) struct ValueOp {
     pub(super) escape: Escape,
     /// It stands behind a person's value in one word, of which it must not make a link.
     pub(super) is_joined: bool,
+    /// Of a value of the job.
+    pub(super) reach: Reach,
     pub(super) origin: Origin,
     pub(super) at: (usize, usize),
+}
+
+impl ValueOp {
+    /// Where it stands is not known yet.
+    pub(super) fn new(expr: Expr, raw: bool, origin: Origin, at: (usize, usize)) -> Self {
+        Self { expr, raw, escape: Escape::Html, is_joined: false, reach: Reach::Itself, origin, at }
+    }
 }
 
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use super::ground::Ground;
 use super::html::{Name, State};
 use super::spelled::reference;
 use super::structured;
-use super::word::{Linking, Word};
+use super::word::{Linking, Reach, Word};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Reading {
@@ -40,12 +40,14 @@ impl Reading {
     /// that it holds. `is_ended`: what comes behind it in the same piece ends it.
     pub(super) fn pass(&mut self, ground: Ground, text: &str, is_ended: bool) -> usize {
         let Ground::Html(state) = ground else { return 0 };
-        if self.word.holds_person {
+        if self.word.holds_person || self.word.is_enclosed() {
             return 0;
         }
         let passed = match state {
             State::Text | State::Rcdata(_) => {
-                text.rfind(|c: char| c.is_ascii_whitespace()).map_or(0, |last| last + 1)
+                // What may open a link that goes on over blanks is read.
+                let end = memchr::memchr2(b'"', b'&', text.as_bytes()).unwrap_or(text.len());
+                text[..end].rfind(|c: char| c.is_ascii_whitespace()).map_or(0, |last| last + 1)
             }
             State::Value(..) if !is_ended => 0,
             State::Value(..) => text.len(),
@@ -170,6 +172,19 @@ impl Reading {
         }
         self.word.value(personal, ground.linking());
         ground.is_readable() && self.word.leaks()
+    }
+
+    /// How far a link in a value of the job that comes now reaches.
+    pub(super) fn reach(&self) -> Reach {
+        match self.reference {
+            Reference::None => self.word.reach(),
+            Reference::Open(_) => Reach::Enclosed,
+        }
+    }
+
+    /// Whether a link goes on over blanks here.
+    pub(super) fn is_enclosed(&self) -> bool {
+        self.word.is_enclosed()
     }
 
     /// Whether a value about the person stands in the word.

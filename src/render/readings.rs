@@ -6,6 +6,7 @@ use super::host::is_wide_dot;
 use super::html::State;
 use super::reading::{Line, Reading};
 use super::tree::Hiding;
+use super::word::{Linking, Reach};
 
 /// More ways to begin one word than these are not followed: then it may be anything.
 const WAYS_MAX: usize = 32;
@@ -99,6 +100,12 @@ impl Readings {
         leaks
     }
 
+    /// How far a link in a value of the job that comes now reaches.
+    pub(super) fn reach(&self, ground: Ground) -> Reach {
+        let reach = self.ways.iter().map(Reading::reach).max().unwrap_or_default();
+        if ground.linking() == Linking::Hosts { reach } else { Reach::Itself }
+    }
+
     pub(super) fn holds_person(&self) -> bool {
         self.ways.iter().any(Reading::holds_person)
     }
@@ -174,6 +181,24 @@ pub(super) fn is_link_behind_person(markup: &str) -> bool {
         }
     }
     readings.end()
+}
+
+/// Whether markup of a job begins a link that goes on over the blanks behind it, to a reader of its text.
+pub(super) fn leaves_link_open(markup: &str) -> bool {
+    let mut readings = Readings::default();
+    let (mut ground, mut at) = (Ground::Html(State::Text), 0);
+    while at < markup.len() {
+        let (passed, behind) = ground.pass(&markup.as_bytes()[at..]);
+        let end = at + passed;
+        readings.text(ground, &markup[at..end], end < markup.len());
+        (ground, at) = (behind, end);
+        let Some(c) = markup[at..].chars().next() else { break };
+        let before = ground;
+        ground = before.step(c);
+        readings.step(c, before, ground, Line::AsTagged);
+        at += c.len_utf8();
+    }
+    readings.ways.iter().any(Reading::is_enclosed)
 }
 
 /// What the ways of another reading added.

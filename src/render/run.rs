@@ -10,7 +10,7 @@ use super::program::{IfOp, LoopOp, Op, Program, Sink, ValueOp};
 use super::readings;
 use super::scope::Scope;
 use super::value::Value;
-use super::word::is_link_behind_person;
+use super::word::{Reach, is_link_behind_person, leaves_link_open};
 use crate::fault::{Fault, Reason};
 use zeroize::Zeroizing;
 
@@ -236,6 +236,14 @@ pub(super) fn escaped<'t>(text: &'t str, op: &ValueOp) -> Result<Escaped<'t>, Fa
         );
         return Err(Fault::new(Reason::BadJob, cause));
     }
+    if op.reach != Reach::Itself && leaves_open(text, op) {
+        let cause = format!(
+            "{} stands in one text with values of the person and begins a link or tag that it does not end (<https://…, \"https://…, \
+             <a href=): what follows would be part of it",
+            printable(&op.origin.name)
+        );
+        return Err(Fault::new(Reason::BadJob, cause));
+    }
     let plain = if let Escape::Plain(stands) = op.escape { Some(stands) } else { None };
     if plain.is_some() && !is_plain(&escaped) {
         let cause = format!(
@@ -260,6 +268,15 @@ pub(super) fn escaped<'t>(text: &'t str, op: &ValueOp) -> Result<Escaped<'t>, Fa
         return Err(Fault::new(Reason::BadJob, cause));
     }
     Ok(escaped)
+}
+
+/// Whether a client would take what follows a value of the job for a part of a link or tag in it.
+fn leaves_open(text: &str, op: &ValueOp) -> bool {
+    if op.raw {
+        return readings::leaves_link_open(text);
+    }
+    // Some calendars read tags in texts.
+    op.escape == Escape::LineText && !ends_in_text(text) || leaves_link_open(text, op.reach)
 }
 
 /// Holds a value of the job against where it stands: who branches on a person must not have it be a link.

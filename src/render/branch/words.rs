@@ -3,6 +3,7 @@
 
 use super::link::{bare, decoded, is_link};
 use crate::render::spelled::has_no_width;
+use crate::render::word::closing_sign;
 
 /// Line and column of a value.
 pub(super) type At = (usize, usize);
@@ -31,6 +32,10 @@ struct Word {
     /// A block that depends on the person stands behind it: if it goes on, it depends on it too.
     is_interrupted: bool,
     data: Vec<At>,
+    /// The sign up to which a link in it goes on over blanks.
+    open: Option<char>,
+    /// How far that was looked for.
+    looked_at: usize,
 }
 
 /// What the text is in the middle of.
@@ -71,10 +76,15 @@ impl Words {
         let mut rest = text;
         while let Some(end) = rest.iter().position(u8::is_ascii_whitespace) {
             self.goes_on(&rest[..end], depends);
-            self.end(found);
-            // Of words that depend on nobody only the last one may go on with something that does.
-            let next = if depends { Some(end) } else { rest.iter().rposition(u8::is_ascii_whitespace) };
-            rest = &rest[next.unwrap_or(end) + 1..];
+            let blank = rest[end];
+            self.end_but_open(blank, found);
+            rest = &rest[end + 1..];
+            // Of words that depend on nobody only the last one may go on with something that does, and what one of them opens.
+            if !depends && self.ways.iter().all(|way| way.text.is_empty()) {
+                let open = memchr::memchr3(b'<', b'"', b'&', rest).unwrap_or(rest.len());
+                let last = rest[..open].iter().rposition(u8::is_ascii_whitespace);
+                rest = &rest[last.map_or(0, |last| last + 1)..];
+            }
         }
         self.goes_on(rest, depends);
     }
@@ -104,6 +114,25 @@ impl Words {
             way.push(c.encode_utf8(&mut sign).as_bytes());
             way.goes_on(depends);
         }
+    }
+
+    /// At white space: a link within angles or quotes goes on behind it.
+    fn end_but_open(&mut self, blank: u8, found: &mut Vec<Found>) {
+        let (open, closed): (Vec<_>, Vec<_>) = self.ways.drain(..).partition(|way| way.open.is_some());
+        let mut kept: Vec<Word> = Vec::new();
+        for (mut way, was_open) in
+            open.into_iter().map(|way| (way, true)).chain(closed.into_iter().map(|way| (way, false)))
+        {
+            way.look_for_open(self.is_html, blank);
+            match way.open {
+                None => self.ways.push(way),
+                // One that was begun before it, up to a sign of the same kind, holds all that it holds.
+                Some(_) if !was_open && kept.iter().any(|other| other.open == way.open) => {}
+                Some(_) => kept.push(way),
+            }
+        }
+        self.end(found);
+        self.ways.append(&mut kept);
     }
 
     /// At white space, or where a reader sees it.
@@ -142,6 +171,28 @@ impl Word {
     fn push(&mut self, bytes: &[u8]) {
         let room = WORD_BYTES_MAX.saturating_sub(self.text.len());
         self.text.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// Behind a blank: whether a link in it goes on. One that is too long to follow goes on to where its line ends.
+    fn look_for_open(&mut self, is_html: bool, blank: u8) {
+        if !self.is_long() {
+            let fresh = &self.text[self.looked_at..];
+            // Most words have none of them.
+            let is_plain = memchr::memchr3(b'<', b'"', b'&', fresh).is_none() && !fresh.contains(&b'>');
+            let text = || decoded_if(is_html, &String::from_utf8_lossy(fresh));
+            self.open = match self.open {
+                open if is_plain => open,
+                Some(sign) => Some(sign).filter(|sign| !text().contains(*sign)),
+                None => closing_sign(&text()),
+            };
+        }
+        if self.open.is_some() && blank == b'\n' && self.text.ends_with(b"\n") {
+            self.open = None;
+        }
+        if self.open.is_some() && blank != b'\r' {
+            self.push(&[blank]);
+            self.looked_at = self.text.len();
+        }
     }
 
     /// What it goes on with is not known.
@@ -249,6 +300,25 @@ mod tests {
         assert!(run("https://t.example/", " ", "vip") && run("https:/", "/t", ""));
         assert!(!run("https://t.example ", "a", " ") && !run("a ", "b ", "https://t.example"));
         assert!(!run("a", "", "b") && !run("https://t.example", " a", " b"));
+    }
+
+    #[test]
+    fn p2_a_link_within_angles_or_quotes_goes_on_over_blanks() {
+        let run = |before: &str, inside: &str| {
+            let (mut words, mut found) = (Words::new(true), Vec::new());
+            words.text(before.as_bytes(), false, &mut found);
+            words.text(inside.as_bytes(), true, &mut found);
+            words.end(&mut found);
+            !found.is_empty()
+        };
+        for before in ["a &lt;https://t.example/? b ", "\"https://t.example/ ", "<www.t.example/?\r\n"] {
+            assert!(run(before, "a"), "{before}");
+        }
+        for before in
+            ["a &lt;https://t.example/?&gt; b ", "https://t.example/ ", "<www.t.example/?\n\n", "\"a b "]
+        {
+            assert!(!run(before, "a"), "{before}");
+        }
     }
 
     #[test]

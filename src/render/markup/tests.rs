@@ -7,6 +7,7 @@ use crate::render::program::{Program, Sink, Syntax};
 use crate::render::scope::{FieldRules, Scope};
 use serde_json::json;
 
+mod reach;
 mod styled;
 
 fn check(refused: &[&str], taken: &[&str]) {
@@ -225,8 +226,11 @@ impl Sink for Anywhere {
 }
 
 fn run(source: &str, value: &str) -> Result<usize, Fault> {
-    let program =
-        Program::compile(source, Syntax::Html, "t").unwrap_or_else(|lints| panic!("{source}: {lints:?}"));
+    run_as(Syntax::Html, source, value)
+}
+
+fn run_as(syntax: Syntax, source: &str, value: &str) -> Result<usize, Fault> {
+    let program = Program::compile(source, syntax, "t").unwrap_or_else(|lints| panic!("{source}: {lints:?}"));
     let mut person = PersonBuilder::default();
     person.field("email", "dana@people.test");
     let data = json!({"x": value}).as_object().cloned().unwrap();
@@ -261,6 +265,10 @@ fn p3_what_a_job_sends_makes_no_link_of_a_person() {
         ("<ruby><li>{{{data.x}}}shop.example</li>{{person.email}}", "<rt>"),
         ("{{person.email}}<svg>{{{data.x}}}</svg>", "<b>@third.example</b>"),
         ("<video>{{{data.x}}}</video> {{person.email}}", "<p>x"),
+        ("{{data.x}} {{person.email}}", "<https://third.example/?"),
+        ("{{{data.x}}} {{person.email}}", "<b>&lt;https://third.example/?</b>"),
+        ("{{{data.x}}} {{person.email}}", "<i class=\"a\">x \"www.third.example/?"),
+        ("&lt;{{data.x}} {{person.email}}>", "https://third.example/?"),
         ("{{person.email}}{{{data.x}}}", "<p class=a>@third.example</p>"),
         ("{{person.email}}{{{data.x}}}", "<p STYLE='display:inline'>@third.example</p>"),
     ] {
@@ -273,6 +281,12 @@ fn p3_what_a_job_sends_makes_no_link_of_a_person() {
         ("<li>{{{data.x}}}</li>{{person.email}}", "<h2>x</h2><ul><li>shop.example</ul>"),
         ("<select>{{{data.x}}}</select> {{person.email}}", "x"),
         ("{{person.email}}{{{data.x}}}", "<p>shop.example</p>"),
+        ("{{data.x}} {{person.email}}", "see <https://shop.example/> or \"shop.example\", 5\" a<b"),
+        ("\"{{data.x}} {{person.email}}\"", "Mr. X"),
+        (
+            "{{{data.x}}} {{person.email}}",
+            "<a href=\"https://shop.example/\">&lt;https://shop.example/&gt;</a>",
+        ),
         ("{{person.email}}{{{data.x}}}", ", see <b>shop.example</b>"),
         (
             "{{{data.x}}} {{person.email}}",

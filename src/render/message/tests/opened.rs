@@ -45,7 +45,7 @@ fn p3_what_only_a_reader_of_xml_sees_is_refused_beside_a_person() {
             "processing",
         ),
         ("<?xml version=\"1.0\" encoding=\"utf-7\"?><html><p>@@</p></html>", "encoding"),
-        ("<html><title><img src=\"https://t.example/? @@\"/></title></html>", "title"),
+        ("<html><title><img src='https://t.example/? @@'/></title></html>", "title"),
         ("<html><title/><p>@@</p><title></title></html>", "title"),
         ("<html><!--><p title=\"--><img src='https://t.example/? \">@@</p></html>", "comment"),
         ("<html><p>@@</p><br/ ></html>", "quotes"),
