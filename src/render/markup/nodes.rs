@@ -111,6 +111,8 @@ struct Node {
     breaks: bool,
     /// Whether its text is not shown, or not beside the text around it.
     hides: bool,
+    /// Programs take its text for an address.
+    is_for_machines: bool,
     /// The tag with which it came.
     tag: usize,
     /// It stood in a table, outside of its cells.
@@ -166,6 +168,7 @@ impl Nodes {
         list.push(Node {
             breaks,
             hides,
+            is_for_machines: false,
             tag: tagged.number,
             name: name.map(Rc::new),
             is_moved: false,
@@ -216,6 +219,10 @@ impl Nodes {
 
     pub(super) fn breaks(&self, node: usize) -> bool {
         self.list.borrow()[node].breaks
+    }
+
+    pub(super) fn is_for_machines(&self, node: usize) -> bool {
+        self.list.borrow()[node].is_for_machines
     }
 
     pub(super) fn hides(&self, node: usize) -> bool {
@@ -354,6 +361,9 @@ impl Nodes {
                 && (name.ns != ns!(html) || hides_text(&name.local))
             {
                 return Some(format!("a {} element", name.local));
+            }
+            if self.is_for_machines(node) {
+                return Some(String::from("an element that programs take an address from (itemprop)"));
             }
             at = self.parent(node);
         }

@@ -206,6 +206,11 @@ impl Parser {
         Stand { all: all.finish(), blocks: blocks.finish() }
     }
 
+    /// Whether the text here stands in an element that programs take an address from.
+    pub(super) fn is_for_machines(&self) -> bool {
+        self.tokenizer.sink.open().into_iter().any(|node| self.nodes().is_for_machines(node))
+    }
+
     /// Behind each tag: how many elements are open whose text is hidden.
     pub(super) fn depths(&self) -> Vec<usize> {
         std::mem::take(&mut self.tokenizer.sink.tags.borrow_mut().depths)

@@ -1,7 +1,7 @@
 //! Which elements may hold a person's value, and which change how parsers read what stands around them.
 
 use crate::render::elements::breaks_text;
-use html5ever::{QualName, ns};
+use html5ever::{Attribute, QualName, ns};
 
 /// What is not of HTML itself, or is read in a way of its own, or differently by parsers of different age.
 pub(super) fn is_other_ground(element: &str) -> bool {
@@ -45,6 +45,20 @@ pub(super) fn shapes_lines(element: &str) -> bool {
     breaks_text(element)
         || hides_text(element)
         || matches!(element, "button" | "form" | "marquee" | "ruby" | "rb" | "rtc" | "title")
+}
+
+/// Whether programs take the text of an element for an address or an action: clients fetch those of microdata (schema.org).
+pub(super) fn is_for_machines(element: &QualName, attributes: &[Attribute]) -> bool {
+    const PARTS: [&str; 18] = [
+        "action", "handler", "href", "icon", "image", "link", "logo", "map", "method", "page", "photo",
+        "property", "sameas", "src", "target", "thumb", "uri", "url",
+    ];
+    // Of a link it is the href (HTML §5.2.4).
+    if &*element.local == "a" && !attributes.iter().any(|one| &*one.name.local == "itemscope") {
+        return false;
+    }
+    let names = attributes.iter().filter(|one| matches!(&*one.name.local, "itemprop" | "property"));
+    names.map(|one| one.value.to_ascii_lowercase()).any(|names| PARTS.iter().any(|part| names.contains(part)))
 }
 
 pub(super) fn breaks_line(name: &QualName) -> bool {

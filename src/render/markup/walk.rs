@@ -223,6 +223,15 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
 
     fn block(&mut self, block: &'a Block, way: usize, turns: Turns) -> Result<(), TooComplex> {
         self.edge(block);
+        if block.origin.person.is_some() && self.parser.is_for_machines() {
+            let cause =
+                "the block depends on a person, in an element that programs take an address from (itemprop)";
+            self.found.lint(
+                block.at,
+                cause,
+                "put the block around or behind the element, or take itemprop out",
+            );
+        }
         if self.state.tag().is_some() {
             self.in_tags.push((self.tags.len(), block));
         }

@@ -3,7 +3,7 @@
 use super::super::comments;
 use super::{Flaw, Ground, Nodes};
 use crate::render::markup::css::Shown;
-use crate::render::markup::places::breaks_line;
+use crate::render::markup::places::{breaks_line, is_for_machines};
 use html5ever::tendril::StrTendril;
 use html5ever::tree_builder::{ElemName, ElementFlags, NodeOrText, QuirksMode, TreeSink};
 use html5ever::{Attribute, LocalName, Namespace, QualName};
@@ -55,7 +55,9 @@ impl TreeSink for Nodes {
             self.break_text();
         }
         let is_template = &*name.local == "template";
+        let is_for_machines = is_for_machines(&name, &attrs);
         let node = self.add(Some(name), shown);
+        self.list.borrow_mut()[node].is_for_machines = is_for_machines;
         if is_template {
             let contents = self.add(None, Shown::default());
             self.put(node, contents);
@@ -110,6 +112,7 @@ impl TreeSink for Nodes {
     fn add_attrs_if_missing(&self, target: &usize, attrs: Vec<Attribute>) {
         if let Some(name) = self.name(*target) {
             self.attributes(&name, &attrs);
+            self.list.borrow_mut()[*target].is_for_machines |= is_for_machines(&name, &attrs);
         }
     }
 

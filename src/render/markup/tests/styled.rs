@@ -32,6 +32,24 @@ fn p3_what_fetches_by_the_letters_or_the_room_of_a_value_is_refused() {
 }
 
 #[test]
+fn p3_no_value_stands_where_programs_take_an_address_from() {
+    check(
+        &[
+            "<span itemprop=\"url\">https://t.example/?<b> </b>{{person.first_name}}</span>",
+            "<div ITEMPROP=\"name potentialAction\" itemscope><span itemprop=\"name\">{{person.first_name}}</span></div>",
+            "<p property=\"schema:image\"><i>{{person.first_name}}</i></p>",
+            "<span itemprop=\"url\">https://t.example/ {{#if person.vip}}a{{/if}}</span>",
+            "<link itemprop=\"url\" href=\"https://t.example/{{person.first_name}}\">",
+            "<meta itemprop=\"name\" content=\"{{person.first_name}}\">",
+        ],
+        &[
+            "<div itemscope itemtype=\"http://schema.org/Order\"><span itemprop=\"name\">{{person.first_name}}</span><a itemprop=\"url\" href=\"https://shop.example/\">{{person.first_name}}</a></div>",
+            "<span itemprop=\"url\">https://shop.example/{{data.order}}</span><p>{{person.first_name}}</p>",
+        ],
+    );
+}
+
+#[test]
 fn p3_elements_that_styles_put_into_the_line_end_no_word() {
     check(
         &[
