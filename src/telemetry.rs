@@ -179,8 +179,7 @@ mod tests {
     #[test]
     fn the_page_counts_outcomes_by_state() {
         let board = Arc::new(Board::default());
-        let (ticket, _outcome) = board.issue(SendNumber::fresh());
-        ticket.settle(Outcome::Lost);
+        board.issue(SendNumber::fresh()).settle(&Outcome::Lost);
         let text = Page::default().jobs(&board).stages(&StageHistograms::default()).text();
         assert!(text.contains("tokenrelay_jobs_outcome_total{state=\"lost\"} 1"), "{text}");
         assert!(text.contains("tokenrelay_jobs_open 0"), "{text}");

@@ -6,7 +6,6 @@ use crate::job::SendNumber;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// Time spent in each stage of one job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -123,11 +122,10 @@ impl Board {
         self.accepted().saturating_sub(settled)
     }
 
-    /// Takes on one recipient: the ticket to settle and where its outcome arrives.
-    pub fn issue(self: &Arc<Self>, send: SendNumber) -> (Ticket, oneshot::Receiver<Outcome>) {
+    /// Takes on one recipient: the ticket to settle.
+    pub fn issue(self: &Arc<Self>, send: SendNumber) -> Ticket {
         self.accepted.fetch_add(1, Relaxed);
-        let (reply, outcome) = oneshot::channel();
-        (Ticket { send, reply: Some(reply), board: self.clone() }, outcome)
+        Ticket { send, is_settled: false, board: self.clone() }
     }
 }
 
@@ -136,28 +134,26 @@ impl Board {
 #[derive(Debug)]
 pub struct Ticket {
     send: SendNumber,
-    reply: Option<oneshot::Sender<Outcome>>,
+    is_settled: bool,
     board: Arc<Board>,
 }
 
 impl Ticket {
-    pub fn settle(mut self, outcome: Outcome) {
-        self.tell(outcome);
+    pub fn settle(mut self, outcome: &Outcome) {
+        self.is_settled = true;
+        self.count(outcome);
     }
 
-    fn tell(&mut self, outcome: Outcome) {
-        let Some(reply) = self.reply.take() else { return };
+    fn count(&self, outcome: &Outcome) {
         self.board.by_state[outcome.state() as usize].fetch_add(1, Relaxed);
-        // The engine may have gone; the outcome is counted all the same.
-        let _ = reply.send(outcome);
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if self.reply.is_some() {
+        if !self.is_settled {
             tracing::error!(send = %self.send, "ticket dropped unsettled: recipient lost");
-            self.tell(Outcome::Lost);
+            self.count(&Outcome::Lost);
         }
     }
 }
@@ -170,19 +166,17 @@ mod tests {
     #[test]
     fn a_settled_ticket_has_one_outcome() {
         let board = Arc::new(Board::default());
-        let (ticket, mut outcome) = board.issue(SendNumber::fresh());
+        let ticket = board.issue(SendNumber::fresh());
         assert_eq!(board.open(), 1);
-        ticket.settle(Outcome::Failed(Fault::new(Reason::UnknownToken, "no such token")));
-        assert_eq!(outcome.try_recv().unwrap().state(), State::Rejected);
-        assert_eq!((board.open(), board.settled(State::Rejected)), (0, 1));
+        ticket.settle(&Outcome::Failed(Fault::new(Reason::UnknownToken, "no such token")));
+        let counts = (board.open(), board.settled(State::Rejected), board.settled(State::Lost));
+        assert_eq!(counts, (0, 1, 0));
     }
 
     #[test]
     fn a_dropped_ticket_reports_lost() {
         let board = Arc::new(Board::default());
-        let (ticket, mut outcome) = board.issue(SendNumber::fresh());
-        drop(ticket);
-        assert_eq!(outcome.try_recv().unwrap(), Outcome::Lost);
+        drop(board.issue(SendNumber::fresh()));
         assert_eq!((board.open(), board.settled(State::Lost)), (0, 1));
     }
 }

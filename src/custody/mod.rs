@@ -57,10 +57,10 @@ impl Custody {
     pub async fn submit(self: &Arc<Self>, job: Job, acceptance: Acceptance) -> (SendNumber, Outcome) {
         let send = job.send.clone();
         let job = Arc::new(Job { repeat: self.repeat(&job, acceptance), ..job });
-        let (ticket, _outcome) = self.board.issue(send.clone());
+        let ticket = self.board.issue(send.clone());
         let outcome = self.once(&job, acceptance).await;
         log(&job, &outcome);
-        ticket.settle(outcome.clone());
+        ticket.settle(&outcome);
         (send, outcome)
     }
 

@@ -31,7 +31,7 @@ impl Custody {
         let jobs: Vec<Arc<Job>> = jobs.into_iter().map(flagged).collect();
         let mut hows: Vec<Option<How>> =
             jobs.iter().map(|job| self.how_to_hold(job).map(Some)).collect::<Result<_, _>>()?;
-        let tickets: Vec<_> = jobs.iter().map(|job| self.board.issue(job.send.clone()).0).collect();
+        let tickets: Vec<_> = jobs.iter().map(|job| self.board.issue(job.send.clone())).collect();
         let mut outcomes: Vec<Option<Outcome>> = vec![None; jobs.len()];
         let mut to_hold = Vec::with_capacity(jobs.len());
         for at in in_order(&jobs) {
@@ -62,7 +62,7 @@ impl Custody {
         let outcome = |at: usize| outcomes[at].clone().unwrap_or_else(|| outcome_of_twin(&jobs[at]));
         let told: Vec<_> = jobs.iter().enumerate().map(|(at, job)| (job.send.clone(), outcome(at))).collect();
         for (ticket, (_, outcome)) in tickets.into_iter().zip(&told) {
-            ticket.settle(outcome.clone());
+            ticket.settle(outcome);
         }
         answer.map(|_| told)
     }

@@ -154,7 +154,7 @@ fn house_of(
         engines,
         gate,
         move |job: Job, _| {
-            let (ticket, outcome) = board.issue(job.send.clone());
+            let ticket = board.issue(job.send.clone());
             let released = released.clone();
             Box::pin(async move {
                 let then = job.data.get("then").and_then(Value::as_str).unwrap_or_default();
@@ -163,8 +163,9 @@ fn house_of(
                     "break" => panic!("a defect in the house"),
                     _ => tokio::task::yield_now().await,
                 }
-                ticket.settle(outcome_of(then));
-                (job.send.clone(), outcome.await.unwrap())
+                let outcome = outcome_of(then);
+                ticket.settle(&outcome);
+                (job.send.clone(), outcome)
             })
         },
         |_| Box::pin(async { Ok(()) }),
