@@ -53,7 +53,7 @@ impl Reader<'_> {
     fn part_field(&mut self, field: &Field<'_>, part: &Part<'_>) -> Result<(), Fault> {
         let shows = || has_placeholder(field);
         if part.inside.is_sealed {
-            if shows() || field.name.contains("{{") {
+            if shows() || is_in_name(field) {
                 return Err(sealed(part));
             }
             if field.has_long_line() {
@@ -76,7 +76,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn field(&mut self, field: &Field<'_>) -> Result<(), Fault> {
-        if field.name.contains("{{") {
+        if is_in_name(field) {
             return Err(in_a_name(field));
         }
         let has_placeholder = has_placeholder(field);
@@ -142,6 +142,11 @@ impl Reader<'_> {
         }
         Ok(program)
     }
+}
+
+/// Whether a placeholder stands in its name. No name has a brace.
+fn is_in_name(field: &Field<'_>) -> bool {
+    memchr::memchr(b'{', field.name.as_bytes()).is_some() && field.name.contains("{{")
 }
 
 fn in_a_name(field: &Field<'_>) -> Fault {

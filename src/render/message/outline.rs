@@ -82,12 +82,9 @@ impl<'m> Outline<'m> {
     /// # Errors
     /// `bad-job` for what cannot be read, `too-large` past the limits on fields.
     pub fn read(raw: &'m [u8]) -> Result<Self, Fault> {
-        let Split { fields, body, .. } = field::split(raw).map_err(Unreadable::into_fault)?;
-        header::check(&fields)?;
-        let (mut head, mut structure) = (Vec::with_capacity(fields.len()), Vec::with_capacity(4));
-        for field in fields {
-            if is_about_content(&field) { structure.push(field) } else { head.push(field) }
-        }
+        let Split { fields: mut head, body, .. } = field::split(raw).map_err(Unreadable::into_fault)?;
+        header::check(&head)?;
+        let structure = head.extract_if(.., |field| is_about_content(field)).collect();
         Ok(Self { head, structure, body })
     }
 
