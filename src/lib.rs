@@ -26,6 +26,7 @@ pub mod message;
 pub mod nearest;
 pub mod obstacle;
 pub mod outside;
+pub mod patience;
 pub mod person;
 pub mod personal;
 pub mod pipeline;

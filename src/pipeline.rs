@@ -17,6 +17,7 @@ use crate::inject::{
     Capabilities, DeliverError, Delivery, EightBit, Errand, Injector, OnOffer, TargetHandle, Whom,
 };
 use crate::job::Job;
+use crate::patience;
 use crate::person::Person;
 use crate::render::{Fit, Plan, RenderRequest, Renderer, Size, Transfer};
 use crate::resolve::{ConsentRule, Resolver, admit};
@@ -126,7 +127,7 @@ impl Pipeline {
     ) -> Result<Relayed, Fault> {
         let plan = &*accepted.plan;
         let give_up_at = tokio::time::Instant::now() + way.patience;
-        let reached = tokio::time::timeout_at(give_up_at, self.reach_for(job, plan, way.errand)).await;
+        let reached = patience::until(|| give_up_at, self.reach_for(job, plan, way.errand)).await;
         let (target, offered) = reached.unwrap_or_else(|_| Err(unreached()))?;
         let _room = self.room.enter(plan.octets_nearly()).await;
         let transfer = if offered.eight_bit_mime { Transfer::EightBit } else { Transfer::SevenBit };

@@ -28,6 +28,7 @@ const NOUNS: &[&str] = &[
     "nearest",
     "obstacle",
     "outside",
+    "patience",
     "person",
     "personal",
     "plain_file",

@@ -1,6 +1,7 @@
 //! Octets to and from one target: replies read with a deadline, content written with the point of no return known.
 
 use crate::fault::ReplyCode;
+use crate::patience::Patience;
 use crate::wire::reply::{BadReply, Reply, ReplyFramer};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
@@ -71,6 +72,7 @@ pub(super) struct Talk<S> {
     last: Range<usize>,
     framer: ReplyFramer,
     halted: CancellationToken,
+    patience: Patience,
     /// When the commands went out of whose replies nothing has come yet.
     asked_at: Option<Instant>,
     /// The shortest time in which commands were answered.
@@ -88,6 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             last: 0..0,
             framer: ReplyFramer::default(),
             halted: CancellationToken::new(),
+            patience: Patience::default(),
             asked_at: None,
             round_trip: None,
             pulse: Arc::default(),
@@ -125,14 +128,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
                 return Ok(code);
             }
             self.make_room()?;
-            let until = *until.get_or_insert_with(|| Instant::now() + limit);
             let free = &mut self.incoming[self.unread.end..];
-            let soon = until.min(Instant::now() + SLOW_REPLY);
-            let read = match timeout_at(soon, self.stream.read(free)).await {
+            let soon = || {
+                let now = Instant::now();
+                (now + SLOW_REPLY).min(*until.get_or_insert(now + limit))
+            };
+            let read = match self.patience.until(soon, self.stream.read(free)).await {
                 Ok(read) => read,
                 Err(_) => {
                     slow();
-                    let late = timeout_at(until, self.stream.read(free)).await;
+                    let until = || *until.get_or_insert_with(|| Instant::now() + limit);
+                    let late = self.patience.until(until, self.stream.read(free)).await;
                     late.map_err(|_| Broken::Silent(limit))?
                 }
             };
@@ -220,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         self.write_slices(&mut slices, limit, &mut taken).await.map_err(|broken| Torn { taken, broken })?;
         let flushed = tokio::select! {
             biased;
-            flushed = timeout(limit, self.stream.flush()) => flushed,
+            flushed = self.patience.until(|| Instant::now() + limit, self.stream.flush()) => flushed,
             () = self.halted.cancelled() => return Err(Torn { taken, broken: Broken::Stopping }),
         };
         match flushed {
@@ -241,7 +247,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             // A pending write has handed over nothing (tokio::io::AsyncWrite), so leaving it is safe.
             let octets = tokio::select! {
                 biased;
-                written = timeout(limit, self.stream.write_vectored(next)) => {
+                written = self.patience.until(|| Instant::now() + limit, self.stream.write_vectored(next)) => {
                     written.map_err(|_| Broken::Silent(limit))??
                 }
                 () = self.halted.cancelled() => return Err(Broken::Stopping),

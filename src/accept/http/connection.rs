@@ -6,7 +6,6 @@ use super::strict;
 use super::{Counts, DoorTls, Limits, Settings, auth, routes};
 use crate::accept::notices::Notices;
 use crate::engine::Engine;
-use crate::tls;
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::http::header::CONNECTION;
@@ -195,7 +194,7 @@ impl Line {
         match &self.tls {
             DoorTls::None => self.speak(socket, address).await,
             DoorTls::Implicit(acceptor) => {
-                let handshake = tls::accept(acceptor().config().clone(), socket);
+                let handshake = acceptor().accept(socket);
                 match timeout(self.door.settings.limits.handshake_max, handshake).await {
                     Ok(Ok(stream)) => self.speak(stream, address).await,
                     Ok(Err(error)) => tracing::debug!(%address, kind = %error.kind(), "tls handshake failed"),

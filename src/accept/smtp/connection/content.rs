@@ -4,6 +4,7 @@ use super::{Conversation, Ended};
 use crate::accept::smtp::incoming::{Framing, Incoming};
 use crate::accept::smtp::passage::{PASSAGE_OCTETS, Passage};
 use crate::accept::smtp::session::{Event, Step, Unread};
+use crate::patience::{self, Over};
 use crate::wire::data::{BadData, Taken};
 use std::future::poll_fn;
 use std::io;
@@ -38,7 +39,8 @@ impl Conversation {
         let mut unfit_since = None;
         let mut passed = None;
         loop {
-            let outcome = timeout_at(content_end, self.take_content(passed.take(), framing, is_last)).await;
+            let take = self.take_content(passed.take(), framing, is_last);
+            let outcome = patience::until(|| content_end, take).await;
             match outcome {
                 Err(_) => return Ok(self.out_of_time()),
                 Ok(Some(read)) => return Ok(self.session.handle(Event::ContentRead(read))),
@@ -49,8 +51,7 @@ impl Conversation {
                 let since = *unfit_since.get_or_insert_with(Instant::now);
                 content_end = content_end.min(since + UNFIT_CONTENT_MAX);
             }
-            let deadline = content_end.min(Instant::now() + self.content_idle_max());
-            match timeout_at(deadline, self.read_on(&mut passed, framing, stream)).await {
+            match self.read_on(content_end, (&mut passed, framing), stream).await {
                 Ok(Ok(0)) | Ok(Err(_)) => return Err(Ended::Gone),
                 Ok(Ok(_)) => {}
                 Err(_) => return Ok(self.out_of_time()),
@@ -79,20 +80,22 @@ impl Conversation {
         self.session.handle(fault.map_or(Event::TimedOut, bad))
     }
 
-    /// Reads once. Where the message may have what comes without waiting for room, it passes the inbox by: `passed` is
+    /// Reads once, within the time of the content. Where the message may have what comes without waiting for room, it passes the inbox by: `passed` is
     /// then what the message took.
     async fn read_on<S>(
         &mut self,
-        passed: &mut Option<Result<Taken, Unread>>,
-        framing: Framing,
+        content_end: Instant,
+        (passed, framing): (&mut Option<Result<Taken, Unread>>, Framing),
         stream: &mut S,
-    ) -> io::Result<usize>
+    ) -> Result<io::Result<usize>, Over>
     where
         S: Passage + AsyncWrite,
     {
+        let idle_max = self.content_idle_max();
+        let deadline = || content_end.min(Instant::now() + idle_max);
         let incoming = self.incoming.as_mut().expect("content is read into a message");
         if !self.inbox.is_empty() || !incoming.has_room(PASSAGE_OCTETS) {
-            return self.inbox.fill(stream).await;
+            return self.patience.until(deadline, self.inbox.fill(stream)).await;
         }
         let mut take = |octets: &[u8]| {
             let taken = incoming.take(octets, framing);
@@ -100,7 +103,8 @@ impl Conversation {
             *passed = Some(taken);
             used
         };
-        poll_fn(|cx| self.inbox.poll_through(cx, stream, &mut take)).await
+        let through = poll_fn(|cx| self.inbox.poll_through(cx, stream, &mut take));
+        self.patience.until(deadline, through).await
     }
 
     /// Moves content from the inbox to the message, unless it was `passed` to it already; `None` when there is more to

@@ -2,6 +2,7 @@
 //! than the limits say.
 
 mod content;
+mod login;
 mod submit;
 
 use crate::accept::smtp::DoorTls;
@@ -9,18 +10,18 @@ use crate::accept::smtp::inbox::Inbox;
 use crate::accept::smtp::incoming::{Framing, Incoming, Received};
 use crate::accept::smtp::passage::Passage;
 use crate::accept::smtp::serve::{Door, Place};
-use crate::accept::smtp::session::{Act, Channel, Event, Login, Notice, Session, Step};
+use crate::accept::smtp::session::{Act, Channel, Event, Notice, Session, Step};
 use crate::accept::smtp::sources::Source;
 use crate::fault::{Fault, Reason};
+use crate::patience::{self, Patience};
 use crate::tls::{self, ServerStream};
 use crate::wire::line::{Framed, LineFramer, LineKind};
-use crate::wire::sasl::Credentials;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 /// Replies held back while a client pipelines.
 const OUTBOX_OCTETS_MAX: usize = 8 * 1024;
@@ -92,6 +93,7 @@ pub(super) struct Conversation {
     incoming: Option<Incoming>,
     received: Option<Received>,
     began: Instant,
+    patience: Patience,
 }
 
 impl Conversation {
@@ -110,12 +112,13 @@ impl Conversation {
             incoming: None,
             received: None,
             began: Instant::now(),
+            patience: Patience::default(),
         }
     }
 
     /// The engine whose certificate this is; the handshake has verified it.
     fn recognise<S>(&mut self, stream: &ServerStream<S>) {
-        let shown = stream.peer_certificates().and_then(<[_]>::first);
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let Some(certificate) = shown else { return };
         match self.door.house.engines().by_certificate(&tls::names_of(certificate)) {
             Some(engine) => {
@@ -187,7 +190,8 @@ impl Conversation {
             }
             Act::FindToken(token) => {
                 let look_up = self.door.house.known(token, self.session.engine().map(|engine| &**engine));
-                let found = timeout(self.door.settings.limits.lookup_max, look_up).await;
+                let limit = self.door.settings.limits.lookup_max;
+                let found = patience::until(|| Instant::now() + limit, look_up).await;
                 let found = found.unwrap_or_else(|_| Err(too_slow_to_know()));
                 Ok(self.session.handle(Event::TokenChecked(found)))
             }
@@ -227,15 +231,6 @@ impl Conversation {
             None => self.began + self.door.patience(limits.login_max),
             Some(_) => self.began + limits.connection_age_max,
         };
-        if self.door.stop.is_cancelled() {
-            return Ok(self.session.handle(Event::ShuttingDown));
-        }
-        if self.session.engine().is_some_and(|engine| !self.door.house.engines().still_know(engine)) {
-            return Ok(self.session.handle(Event::Disowned));
-        }
-        if Instant::now() >= session_end {
-            return Ok(self.session.handle(Event::TooOld));
-        }
         if self.is_used_up() {
             return Ok(self.session.handle(Event::UsedUp));
         }
@@ -245,21 +240,27 @@ impl Conversation {
         let mut line_end = None;
         loop {
             match self.lines.frame(self.inbox.unused(), kind) {
-                Ok(Framed::Line { length }) => return Ok(self.take_line(length, kind)),
+                Ok(Framed::Line { length }) => {
+                    let unwanted = self.unwanted();
+                    return Ok(unwanted.unwrap_or_else(|| self.take_line(length, kind)));
+                }
                 Ok(Framed::NeedMore) => {}
                 Err(fault) => return Ok(self.session.handle(Event::BadLine(fault))),
             }
-            if !self.inbox.is_empty() && line_end.is_none() {
-                line_end = Some(Instant::now() + line_max);
+            let now = Instant::now();
+            if now >= session_end {
+                return Ok(self.session.handle(Event::TooOld));
             }
-            let deadline = line_end.unwrap_or_else(|| Instant::now() + idle_max).min(session_end);
+            if !self.inbox.is_empty() && line_end.is_none() {
+                line_end = Some(now + line_max);
+            }
+            let deadline = line_end.unwrap_or(now + idle_max).min(session_end);
             self.flush(stream).await?;
-            let stop = self.door.stop.clone();
             // Cancel-safe: `fill` reads whole or not at all.
             let filled = tokio::select! {
                 biased;
-                () = stop.cancelled() => return Ok(self.session.handle(Event::ShuttingDown)),
-                filled = timeout_at(deadline, self.inbox.fill(stream)) => filled,
+                () = self.door.stop.cancelled() => return Ok(self.session.handle(Event::ShuttingDown)),
+                filled = self.patience.until(|| deadline, self.inbox.fill(stream)) => filled,
             };
             match filled {
                 Ok(Ok(0)) | Ok(Err(_)) => return Err(Ended::Gone),
@@ -268,6 +269,19 @@ impl Conversation {
                 Err(_) => return Ok(self.session.handle(Event::TimedOut)),
             }
         }
+    }
+
+    /// Why no command is taken any more. A message that was begun may go on: at its end it is asked anew who submits it.
+    fn unwanted(&mut self) -> Option<Step> {
+        if !self.session.is_between_messages() {
+            return None;
+        }
+        if self.door.stop.is_cancelled() {
+            return Some(self.session.handle(Event::ShuttingDown));
+        }
+        let is_known = |engine| self.door.house.engines().still_know(engine);
+        let is_disowned = self.session.engine().is_some_and(|engine| !is_known(engine));
+        is_disowned.then(|| self.session.handle(Event::Disowned))
     }
 
     /// Octets count at every line, messages only between two of them.
@@ -307,32 +321,6 @@ impl Conversation {
         step
     }
 
-    async fn check(&self, credentials: &Credentials) -> Login {
-        let (guesses, user) = (&self.door.guesses, credentials.user.as_str());
-        let login = if guesses.is_locked(self.source, user) {
-            Login::Locked
-        } else {
-            match self.door.house.engines().by_password(user, &credentials.password) {
-                Some(engine) => Login::As(engine),
-                None if self.door.house.engines().by_name(user).is_some() => Login::Wrong,
-                None => Login::Unknown,
-            }
-        };
-        match &login {
-            Login::As(engine) => {
-                guesses.succeeded(self.source, user);
-                tracing::debug!(source = %self.source, engine = %engine.name, "engine logged in");
-            }
-            Login::Unknown | Login::Wrong | Login::Locked => {
-                if !matches!(login, Login::Locked) {
-                    guesses.failed(self.source, user);
-                }
-                tokio::time::sleep(self.door.settings.limits.login_failure_delay).await;
-            }
-        }
-        login
-    }
-
     /// One line a source, cause and minute. The name that was offered is left out: it may be a password in the wrong field.
     fn tell(&self, notice: Notice) {
         let Some(more) = self.door.notices.due((self.source, notice)) else { return };
@@ -354,7 +342,8 @@ impl Conversation {
             stream.write_all(&self.outbox).await?;
             stream.flush().await
         };
-        timeout(self.door.settings.limits.write_max, write).await.map_err(|_| Ended::Gone)??;
+        let write_max = self.door.settings.limits.write_max;
+        self.patience.until(|| Instant::now() + write_max, write).await.map_err(|_| Ended::Gone)??;
         self.outbox.clear();
         Ok(())
     }

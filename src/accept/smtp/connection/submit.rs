@@ -54,9 +54,9 @@ impl Conversation {
         for _ in &jobs {
             meter.take_within(self.door.settings.limits.quota_wait_max).await?;
         }
-        let house = self.door.house.clone();
+        let door = self.door.clone();
         let held = self.door.tasks.spawn(async move {
-            let held = house.hold_all(jobs).await;
+            let held = door.house.hold_all(jobs).await;
             drop(entries);
             held
         });
@@ -81,14 +81,15 @@ impl Conversation {
         job: Job,
         room: Arc<Vec<Entry>>,
     ) -> impl Future<Output = (SendNumber, Outcome)> + Send + use<> {
-        let house = self.door.house.clone();
+        // Not its house, which holds much that all jobs count on.
+        let door = self.door.clone();
         let meter = self.door.settings.quotas.meter(&job.engine);
         let patience = self.door.settings.limits.quota_wait_max;
         let (first_number, number) = (job.send.clone(), job.send.clone());
         let walk = self.door.tasks.spawn(async move {
             let engine = job.engine.name.clone();
             let (send, outcome) = match meter.take_within(patience).await {
-                Ok(()) => house.submit(job).await,
+                Ok(()) => door.house.submit(job).await,
                 Err(fault) => (number, Outcome::Failed(fault)),
             };
             tracing::debug!(%engine, %send, state = outcome.state().as_str(), "job ended");
