@@ -1,9 +1,11 @@
 //! The only room that names rustls' set-up: who we are (server) and whom we trust (client).
 //! Files are read again when they change, so a renewed certificate needs no restart.
 
+mod buffer;
 mod client;
 mod client_names;
 mod dev;
+mod dialogue;
 mod error;
 mod fresh;
 mod server;

@@ -1,31 +1,23 @@
-//! TLS for a connection that somebody else opened: tokio-rustls, over a socket that is read a record at a time.
-//!
-//! rustls asks its socket for 4 KiB at once, a record has up to 16: without the layer below each record of a message would
-//! be up to five calls of the system.
+//! TLS for a connection that somebody else opened: carries between the socket and the dialogue.
 
+use super::dialogue::{Dialogue, Heard, PLAIN_BYTES_MAX};
 use rustls::ServerConfig;
-use std::cell::RefCell;
-use std::io::{self, IoSlice};
-use std::ops::Range;
+use rustls_pki_types::CertificateDer;
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
-/// One record with its frame fits (RFC 8446 §5.2).
-const AHEAD_BYTES: usize = 17 * 1024;
-/// Buffers that a thread keeps. One is in use while a connection reads, and nearly always empty when it has read.
-const STOCK_MAX: usize = 4;
-
-thread_local! {
-    /// They hold encrypted bytes only, and what is used again stays in the processor's cache.
-    static STOCK: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+/// The encrypted side of a connection, as its server, after the handshake. An idle one holds no buffer.
+pub struct ServerStream<S> {
+    stream: S,
+    dialogue: Dialogue,
+    /// Plain text that nobody had room for.
+    left: Left,
 }
-
-/// The encrypted side of a connection, as its server.
-pub type ServerStream<S> = TlsStream<ReadAhead<S>>;
 
 /// Shakes hands. Without an end of its own: the caller bounds the time.
 ///
@@ -35,97 +27,170 @@ pub async fn accept<S>(config: Arc<ServerConfig>, stream: S) -> io::Result<Serve
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    TlsAcceptor::from(config).accept(ReadAhead { stream, ahead: None }).await
-}
-
-/// A stream that keeps what was read and not asked for yet. An idle one keeps nothing.
-#[derive(Debug)]
-pub struct ReadAhead<S> {
-    stream: S,
-    ahead: Option<Ahead>,
-}
-
-/// What was read, in a buffer that goes back to the stock.
-#[derive(Debug)]
-struct Ahead {
-    buffer: Box<[u8]>,
-    untaken: Range<usize>,
-}
-
-impl Ahead {
-    fn empty() -> Self {
-        let used = STOCK.with_borrow_mut(Vec::pop);
-        Self { buffer: used.unwrap_or_else(|| vec![0; AHEAD_BYTES].into()), untaken: 0..0 }
-    }
-
-    /// Gives as much as there is room for, and itself back if there is more.
-    fn put(mut self, wanted: &mut ReadBuf<'_>) -> Option<Self> {
-        let bytes = self.untaken.len().min(wanted.remaining());
-        wanted.put_slice(&self.buffer[self.untaken.start..][..bytes]);
-        self.untaken.start += bytes;
-        if self.untaken.is_empty() {
-            self.put_back();
-            return None;
+    let mut this = ServerStream { stream, dialogue: Dialogue::new(config)?, left: Left::default() };
+    while this.dialogue.is_handshaking() {
+        if poll_fn(|cx| this.poll_receive(cx)).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        Some(self)
+        let left = &mut this.left;
+        let heard = this.dialogue.hear(&mut |plain| left.put(plain));
+        poll_fn(|cx| this.poll_send(cx)).await?;
+        heard?;
     }
+    Ok(this)
+}
 
-    fn put_back(self) {
-        STOCK.with_borrow_mut(|stock| {
-            if stock.len() < STOCK_MAX {
-                stock.push(self.buffer);
-            }
-        });
+impl<S> ServerStream<S> {
+    /// What the client showed, verified; its own certificate first.
+    pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        self.dialogue.peer_certificates()
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> ServerStream<S> {
+    /// Reads once, and shows `look` what came, where it was decrypted; nothing at the end. At most the plain text of one
+    /// record.
+    pub fn poll_plain(&mut self, cx: &mut Context<'_>, look: &mut dyn FnMut(&[u8])) -> Poll<io::Result<()>> {
+        if !self.left.is_empty() {
+            self.left.take(PLAIN_BYTES_MAX, look);
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            let heard = self.dialogue.hear(look);
+            // An alert, an answer. Whoever does not take it does not hinder what is read, and if the socket fails, the
+            // next write says so.
+            let _ = self.poll_send(cx);
+            match heard? {
+                Heard::Plain => return Poll::Ready(Ok(())),
+                Heard::Part => {}
+                Heard::End => break,
+            }
+            if ready!(self.poll_receive(cx))? == 0 {
+                if self.dialogue.has_ended() {
+                    break;
+                }
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+        look(b"");
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads from the socket, once; how much, and nothing at its end.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut room = ReadBuf::new(self.dialogue.room()?);
+        let polled = Pin::new(&mut self.stream).poll_read(cx, &mut room);
+        let bytes = room.filled().len();
+        self.dialogue.incoming.add(bytes);
+        if bytes == 0 {
+            self.dialogue.incoming.settle();
+        }
+        polled.map_ok(|()| bytes)
+    }
+
+    /// Sends all that is encrypted.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outgoing = &mut self.dialogue.outgoing;
+        while !outgoing.is_empty() {
+            let bytes = ready!(Pin::new(&mut self.stream).poll_write(cx, outgoing.held()))?;
+            if bytes == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            outgoing.discard(bytes);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ServerStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         wanted: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if let Some(ahead) = this.ahead.take() {
-            this.ahead = ahead.put(wanted);
+        if wanted.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        let mut ahead = Ahead::empty();
-        let mut read = ReadBuf::new(&mut ahead.buffer);
-        let polled = Pin::new(&mut this.stream).poll_read(cx, &mut read);
-        ahead.untaken = 0..read.filled().len();
-        this.ahead = ahead.put(wanted);
+        let this = self.get_mut();
+        let mut left = std::mem::take(&mut this.left);
+        let polled = if left.is_empty() {
+            this.poll_plain(cx, &mut |plain| {
+                let (now, later) = plain.split_at(plain.len().min(wanted.remaining()));
+                wanted.put_slice(now);
+                left.put(later);
+            })
+        } else {
+            left.take(wanted.remaining(), |plain| wanted.put_slice(plain));
+            Poll::Ready(Ok(()))
+        };
+        this.left = left;
         polled
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for ReadAhead<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        // One record is nearly all there is, and `send` costs the system less than `writev`.
-        match slices {
-            [one] => Pin::new(&mut self.stream).poll_write(cx, one),
-            _ => Pin::new(&mut self.stream).poll_write_vectored(cx, slices),
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ServerStream<S> {
+    /// Takes what fits into one record, once everything before it is sent.
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_send(cx))?;
+        let bytes = &bytes[..bytes.len().min(PLAIN_BYTES_MAX)];
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
         }
+        let left = &mut this.left;
+        let said = this.dialogue.say(bytes, &mut |plain| left.put(plain));
+        // What is taken is taken, also when it cannot be sent at once.
+        if let Poll::Ready(Err(cause)) = this.poll_send(cx) {
+            return Poll::Ready(Err(cause));
+        }
+        Poll::Ready(said.map(|()| bytes.len()))
     }
 
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_send(cx))?;
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let left = &mut this.left;
+        this.dialogue.say_goodbye(&mut |plain| left.put(plain));
+        ready!(this.poll_send(cx))?;
+        Pin::new(&mut this.stream).poll_shutdown(cx)
+    }
+}
+
+impl<S> fmt::Debug for ServerStream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerStream")
+    }
+}
+
+/// Plain text up to its last byte that is wanted.
+#[derive(Default)]
+struct Left {
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+impl Left {
+    fn is_empty(&self) -> bool {
+        self.taken == self.bytes.len()
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn put(&mut self, plain: &[u8]) {
+        self.bytes.extend_from_slice(plain);
+    }
+
+    /// Shows at most `most` of it, and keeps nothing behind the last.
+    fn take(&mut self, most: usize, show: impl FnOnce(&[u8])) {
+        let end = self.bytes.len().min(self.taken + most);
+        show(&self.bytes[self.taken..end]);
+        self.taken = end;
+        if self.is_empty() {
+            *self = Self::default();
+        }
     }
 }
 
@@ -285,6 +350,7 @@ mod tests {
         server.read_exact(&mut vec![0; 30_000]).await.unwrap();
         server.write_all(b"250 Ok\r\n").await.unwrap();
         server.flush().await.unwrap();
-        assert!(server.get_ref().0.ahead.is_none());
+        let buffers = [&server.dialogue.incoming, &server.dialogue.outgoing];
+        assert!(buffers.iter().all(|buffer| buffer.capacity() == 0) && server.left.bytes.capacity() == 0);
     }
 }

@@ -6,6 +6,7 @@ use super::strict;
 use super::{Counts, DoorTls, Limits, Settings, auth, routes};
 use crate::accept::notices::Notices;
 use crate::engine::Engine;
+use crate::tls;
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::http::header::CONNECTION;
@@ -194,7 +195,7 @@ impl Line {
         match &self.tls {
             DoorTls::None => self.speak(socket, address).await,
             DoorTls::Implicit(acceptor) => {
-                let handshake = acceptor().accept(socket);
+                let handshake = tls::accept(acceptor().config().clone(), socket);
                 match timeout(self.door.settings.limits.handshake_max, handshake).await {
                     Ok(Ok(stream)) => self.speak(stream, address).await,
                     Ok(Err(error)) => tracing::debug!(%address, kind = %error.kind(), "tls handshake failed"),

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// One TLS record fits.
@@ -36,11 +36,7 @@ impl Passage for UnixStream {}
 impl<S: AsyncRead + AsyncWrite + Unpin> Passage for ServerStream<S> {
     /// What a record held is shown where it was decrypted.
     fn poll_pass(&mut self, cx: &mut Context<'_>, look: &mut dyn FnMut(&[u8])) -> Poll<io::Result<()>> {
-        let shown = ready!(Pin::new(&mut *self).poll_fill_buf(cx))?;
-        look(shown);
-        let octets = shown.len();
-        Pin::new(self).consume(octets);
-        Poll::Ready(Ok(()))
+        self.poll_plain(cx, look)
     }
 }
 

@@ -118,7 +118,7 @@ impl Conversation {
 
     /// The engine whose certificate this is; the handshake has verified it.
     fn recognise<S>(&mut self, stream: &ServerStream<S>) {
-        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let shown = stream.peer_certificates().and_then(<[_]>::first);
         let Some(certificate) = shown else { return };
         match self.door.house.engines().by_certificate(&tls::names_of(certificate)) {
             Some(engine) => {
