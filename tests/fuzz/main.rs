@@ -15,8 +15,12 @@ mod grammar;
 mod jobs;
 mod message;
 mod mutate;
+mod records;
 mod session;
+#[path = "../it/tls_bytes.rs"]
+mod tls_bytes;
 mod values;
+mod wire;
 
 use mutate::Mutator;
 use std::collections::HashSet;

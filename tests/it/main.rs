@@ -32,6 +32,7 @@ mod smtp;
 mod startup;
 mod targets;
 mod templates;
+mod tls_bytes;
 mod tls_client;
 mod tls_records;
 mod transcript;

@@ -1,10 +1,8 @@
 //! Records as no TLS library sends them, at every door that speaks TLS: the connection ends and nothing else does.
 
 use crate::set_up::{Stage, list};
-use crate::tls_client::{
-    ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, Encrypted, HANDSHAKE, client_hello, config, framed,
-    handshake, record,
-};
+use crate::tls_bytes::{ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, framed, handshake, record};
+use crate::tls_client::{Encrypted, client_hello, config};
 use crate::world::{PATIENCE, World};
 use rustls::version::{TLS12, TLS13};
 use std::net::SocketAddr;
@@ -206,6 +204,13 @@ fn in_the_clear(hello: &[u8]) -> Vec<Case> {
         case("an empty hello", record(HANDSHAKE, &handshake(1, b"")), Alert),
         case("a heartbeat", record(24, &[1, 255, 255]), Alert),
         case("no TLS at all", b"GET / HTTP/1.0\r\n\r\n".to_vec(), Alert),
+        case("a hello, then half a frame", with(hello, &hello[..3]), Closed),
+        case("a hello, then a record too long", with(hello, &framed(22, 0x0303, 0x4801, &[0; 64])), Closed),
+        case(
+            "a hello, then the end of a handshake",
+            with(hello, &record(HANDSHAKE, &[20, 0, 0, 1, 9])),
+            Closed,
+        ),
         case("half a frame", hello[..3].to_vec(), Closed),
         case("half a hello", hello[..hello.len() / 2].to_vec(), Closed),
         case("nothing", Vec::new(), Closed),
@@ -236,6 +241,29 @@ fn encrypted_13() -> Vec<(&'static str, Records, End)> {
         ("a changed record", |tls| changed(tls.record(APPLICATION_DATA, b"QUIT\r\n")), Closed),
         ("some empty data", |tls| repeat(tls, 20, APPLICATION_DATA, b""), Serves),
         ("a flood of empty data", |tls| repeat(tls, 5000, APPLICATION_DATA, b""), Closed),
+        (
+            "new keys in two records, then the old ones",
+            |tls| {
+                let halves = [tls.record(HANDSHAKE, &[24, 0]), tls.record(HANDSHAKE, &[0, 1, 0])];
+                [halves.concat(), tls.record(APPLICATION_DATA, b"QUIT\r\n")].concat()
+            },
+            Closed,
+        ),
+        ("some warnings", |tls| repeat(tls, 3, ALERT, &[1, 90]), Serves),
+        ("a warning that is none any more", |tls| tls.record(ALERT, &[1, 100]), Closed),
+        (
+            "data, then plain text",
+            |tls| [&tls.record(APPLICATION_DATA, b"x"), &b"MAIL FROM:<a@b.example>\r\n"[..]].concat(),
+            Closed,
+        ),
+        (
+            "data, then a record too long",
+            |tls| {
+                let long = framed(APPLICATION_DATA, 0x0303, 0x4801, &[0; 100]);
+                [tls.record(APPLICATION_DATA, b"x"), long].concat()
+            },
+            Closed,
+        ),
         ("a record of padding only", |tls| tls.record(0, &[0; 100]), Closed),
         ("a type nobody knows", |tls| tls.record(77, b"x"), Closed),
         ("a cipher change", |_| record(CHANGE_CIPHER_SPEC, &[1]), Closed),
@@ -273,6 +301,12 @@ fn encrypted_12() -> Vec<(&'static str, Records, End)> {
         ("some empty data", |tls| repeat(tls, 20, APPLICATION_DATA, b""), Serves),
         ("a flood of empty data", |tls| repeat(tls, 5000, APPLICATION_DATA, b""), Closed),
         ("a flood of warnings", |tls| repeat(tls, 5000, ALERT, &[1, 90]), Closed),
+        ("some warnings", |tls| repeat(tls, 3, ALERT, &[1, 90]), Serves),
+        (
+            "its end, then more",
+            |tls| [tls.record(ALERT, &[1, 0]), tls.record(APPLICATION_DATA, b"QUIT\r\n")].concat(),
+            Closed,
+        ),
         ("a record too short for its tag", |_| record(APPLICATION_DATA, &[0; 7]), Closed),
         ("a changed record", |tls| changed(tls.record(APPLICATION_DATA, b"QUIT\r\n")), Closed),
         ("nothing", |_| Vec::new(), Closed),
@@ -370,5 +404,29 @@ async fn p7_no_encrypted_record_makes_a_door_fall_over() {
         }
     }
     assert_eq!(world.settled(State::Lost), 0);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handshake_in_pieces_of_any_length_is_one() {
+    let world = stage().await;
+    let ca = world.dir.path().join("certs/ca.pem");
+    for (version, door) in [&TLS13, &TLS12]
+        .into_iter()
+        .flat_map(|version| doors(&world).into_iter().map(move |door| (version, door)))
+    {
+        let tls = config(&ca, version);
+        for piece in [1, 2, 3, 4, 5, 6, 39, 100, 150] {
+            let what = format!("{}, {:?}: pieces of {piece}", door.name, version.version);
+            let socket = door.connect().await;
+            socket.set_nodelay(true).unwrap();
+            let mut session = Encrypted::shake_hands_in_pieces(socket, &tls, piece).await.unwrap();
+            // The question as well, an octet at a time.
+            for byte in session.record(APPLICATION_DATA, b"") {
+                session.socket.write_all(&[byte]).await.unwrap();
+            }
+            goes_on(session, b"", &door, &what).await;
+        }
+    }
     world.finish().await;
 }
