@@ -2,6 +2,7 @@
 
 use crate::render::branch::understood;
 use html5ever::Attribute;
+use std::cell::Cell;
 
 /// The ways to read a style sheet, in lower case: escapes may spell a name, and what looks like a comment may stand in a string.
 pub(super) fn readings(css: &str) -> Vec<String> {
@@ -90,7 +91,12 @@ impl Shown {
 #[derive(Debug, Default)]
 pub(super) struct Sheets {
     rules: Vec<(Selector, Shown)>,
+    /// How often a rule was held against an element.
+    looks: Cell<usize>,
 }
+
+/// Behind so many looks an element may be shown in any way: of honest letters none comes near.
+const LOOKS_MAX: usize = 10_000_000;
 
 impl Sheets {
     /// Of those in these pieces of HTML, wherever they begin and end.
@@ -100,7 +106,7 @@ impl Sheets {
         let sheets = html.split("<style").skip(1).map(|rest| rest.split("</style").next().unwrap_or(""));
         let rules =
             sheets.flat_map(|sheet| readings(sheet).into_iter().flat_map(|css| rules(&css))).collect();
-        Self { rules }
+        Self { rules, looks: Cell::new(0) }
     }
 
     /// Whether an element without a class or other attributes may be shown otherwise than its kind.
@@ -119,6 +125,10 @@ impl Sheets {
                 }
                 _ => {}
             }
+        }
+        self.looks.set(self.looks.get().saturating_add(self.rules.len()));
+        if self.looks.get() > LOOKS_MAX {
+            return Shown::IN_LINE.or(Shown::HIDDEN);
         }
         let fitting = self.rules.iter().filter(|(selector, _)| selector.fits(name, attributes));
         fitting.map(|(_, shown)| *shown).fold(shown, Shown::or)

@@ -4,6 +4,9 @@ const BEHIND: &str = "an own font (@font-face) behind another one in a list of f
 const TWICE: &str =
     "two fonts (@font-face) of one name, weight and style: one is fetched for letters that the other lacks";
 
+const MANY: &str = "more fonts (@font-face) than can be held against each other";
+const FACES_MAX: usize = 60;
+
 /// One `@font-face` with files.
 #[derive(Debug, PartialEq, Eq)]
 struct Face<'c> {
@@ -20,6 +23,9 @@ pub(super) fn what_sees_letters(sheet: &str, declared: &[String]) -> Option<&'st
     let own: Vec<Face<'_>> = sheet.split("@font-face").skip(1).filter_map(Face::of).collect();
     if own.is_empty() {
         return None;
+    }
+    if own.len() > FACES_MAX {
+        return Some(MANY);
     }
     let has_twin = |(at, face): (usize, &Face<'_>)| own[..at].iter().any(|other| face.is_twin_of(other));
     if own.iter().enumerate().any(has_twin) {

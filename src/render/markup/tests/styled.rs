@@ -1,6 +1,7 @@
 //! Styles that see values, and elements that styles put into the line around them, or hide.
 
 use super::check;
+use crate::render::program::{Program, Syntax};
 
 #[test]
 fn p3_what_fetches_by_the_letters_or_the_room_of_a_value_is_refused() {
@@ -29,6 +30,26 @@ fn p3_what_fetches_by_the_letters_or_the_room_of_a_value_is_refused() {
     ];
     let (refused, taken) = (refused.each_ref().map(String::as_str), taken.each_ref().map(String::as_str));
     check(&refused, &taken);
+}
+
+#[test]
+fn p3_hostile_styles_are_bounded() {
+    let many = |text: fn(usize) -> String, count: usize| (0..count).map(text).collect::<String>();
+    let rules = many(|at| format!(".a.b{at}{{display:none}}"), 20_000);
+    let elements = many(|_| String::from("<p class='a c'>x</p>"), 20_000);
+    let faces = many(
+        |at| format!("@font-face{{font-family:f{at};src:url(https://t.example/a)}}p{{font:1px a,b}}"),
+        20_000,
+    );
+    let names = many(|at| format!("p,b>i:not(.x{at}),"), 20_000);
+    for styles in
+        [rules, faces, format!("{names}p{{display:inline}}"), "a{".repeat(200_000), "[\"".repeat(200_000)]
+    {
+        let begun = std::time::Instant::now();
+        let html = format!("<style>{styles}</style>{elements}{{{{person.first_name}}}}");
+        let _ = Program::compile(&html, Syntax::Html, "t");
+        assert!(begun.elapsed().as_secs() < 60, "{}", &styles[..20]);
+    }
 }
 
 #[test]
