@@ -298,9 +298,21 @@ impl Fault {
         Self { circumstance: Circumstance::PersonsValues, ..Self::new(Reason::TooLarge, detail) }
     }
 
-    /// The same cause, of a job that was not offered for it: its turn comes soon.
+    /// The same cause, of a job that was not offered for it: it was not refused either, and its turn comes soon.
     pub fn untried(self) -> Self {
-        Self { circumstance: Circumstance::Untried, ..self }
+        if self.circumstance == Circumstance::Untried {
+            return self;
+        }
+        let detail = format!(
+            "not offered yet: the target refuses others and is asked a few at a time ({})",
+            self.detail
+        );
+        Self { circumstance: Circumstance::Untried, detail: detail.into(), reply: None, ..self }
+    }
+
+    /// Nothing of the job was offered: it was not its turn.
+    pub fn is_untried(&self) -> bool {
+        self.circumstance == Circumstance::Untried
     }
 
     pub fn is_no_storage(&self) -> bool {

@@ -9,7 +9,7 @@ mod several;
 mod wake;
 mod window;
 
-use crate::fault::{Circumstance, Fault, Reason, State};
+use crate::fault::{Fault, Reason, State};
 use crate::inject::Errand;
 use crate::job::{Acceptance, Job, Repeat, SendNumber};
 use crate::journal::{Body, Held, How, Journal, Number};
@@ -191,7 +191,7 @@ fn after_handoff(outcome: &Outcome) -> After {
         Outcome::Failed(fault) => match (fault.state(), fault.reason) {
             (State::Unknown, _) => After::Held(How::InDoubt(fault.clone())),
             (State::Deferred, Reason::OverQuota) => After::GivenBack,
-            (State::Deferred, _) if fault.circumstance() == Circumstance::Untried => After::Held(How::Queued),
+            (State::Deferred, _) if fault.is_untried() => After::Held(How::Queued),
             (State::Deferred, _) => After::Held(How::Failed(fault.clone())),
             _ => After::Ended,
         },

@@ -38,7 +38,8 @@ impl Target {
             Sign::Declined(_) | Sign::InDoubt(_) | Sign::SessionEnded(_) => self.flow.narrow(Narrow::One),
         }
         let before = self.breaker.shut().map(|(kind, _)| kind);
-        let is_asked_on = matches!(sign, Sign::Refused(..)) && before == Some(Kind::Refusing);
+        let is_refused = matches!(sign, Sign::Refused(..));
+        let is_asked_on = is_refused && before == Some(Kind::Refusing);
         let cause = self.health.note(&self.breaker, sign);
         if before.is_some() && self.breaker.shut().is_none() {
             // Those that were patient go on.
@@ -49,7 +50,8 @@ impl Target {
             if before.is_none() {
                 tracing::warn!(target_mta = %self.settings.name, cause = %cause.detail, "takes no messages");
             }
-            self.turn_away(&cause);
+            let kind = if is_refused { Kind::Refusing } else { Kind::Failing };
+            self.turn_away(kind, &cause);
         }
     }
 
@@ -85,7 +87,7 @@ impl Target {
                 }
                 (_, Look::Up) => None,
                 (Errand::Patient, Look::Down(kind, _)) if kind.is_silence() => self.breaker.try_again_at(),
-                (_, Look::Down(_, cause)) => return Err(cause),
+                (_, Look::Down(kind, cause)) => return Err(kind.told(cause, parcel.attempts)),
             };
             if let Some(cause) = self.too_slow_for(parcel) {
                 return Err(cause);
@@ -100,7 +102,7 @@ impl Target {
                 }
                 () = turned => match self.breaker.shut() {
                     // It may have another way now that this target is down.
-                    Some((_, cause)) if looks_again.is_none() => return Err(cause),
+                    Some((kind, cause)) if looks_again.is_none() => return Err(kind.told(cause, parcel.attempts)),
                     _ => {}
                 },
                 () = sleep_until(looks_again.unwrap_or_else(Instant::now)), if looks_again.is_some() => {}
@@ -133,19 +135,20 @@ impl Target {
     fn look_for(&self, parcel: &Parcel) -> Look {
         match self.breaker.ask(self.attempt_max()) {
             Look::Down(Kind::Refusing, cause) if parcel.elsewhere == Elsewhere::Nowhere => {
-                self.asked_on(Some(parcel.delivery.whom), cause, Company::Alone)
+                self.asked_on((Some(parcel.delivery.whom), parcel.attempts), cause, Company::Alone)
             }
             look => look,
         }
     }
 
     /// A target that refuses everybody may be asked about somebody else.
-    fn asked_on(&self, whom: Option<Whom>, cause: Fault, company: Company) -> Look {
+    fn asked_on(&self, (whom, offers): (Option<Whom>, u32), cause: Fault, company: Company) -> Look {
+        let told = |cause| Kind::Refusing.told(cause, offers);
         match self.inquiry.ask(whom, company) {
             Leave::Given => Look::Attempt(Kind::Refusing, cause),
-            Leave::NotYet => Look::Down(Kind::Refusing, cause.untried()),
+            Leave::NotYet => Look::Down(Kind::Refusing, told(cause)),
             // It is left alone as far as they are concerned.
-            Leave::NotInThisRound => Look::Down(Kind::Failing, cause),
+            Leave::NotInThisRound => Look::Down(Kind::Failing, told(cause)),
         }
     }
 
@@ -158,7 +161,7 @@ impl Target {
             _ => self.breaker.shut().map_or(Look::Up, |(kind, cause)| Look::Down(kind, cause)),
         };
         let look = match look {
-            Look::Down(Kind::Refusing, cause) => self.asked_on(whom, cause, company()),
+            Look::Down(Kind::Refusing, cause) => self.asked_on((whom, 0), cause, company()),
             look => look,
         };
         if let Look::Attempt(..) = look {
@@ -253,7 +256,7 @@ impl Target {
             self.flow.write_off();
         }
         self.breaker.open(kind, cause.clone());
-        self.turn_away(&cause);
+        self.turn_away(kind, &cause);
         if kind == Kind::Ungreeted {
             self.learn_silence(&cause);
         }
@@ -265,12 +268,11 @@ impl Target {
     }
 
     /// Gives back what was not offered yet: another target may have it.
-    fn turn_away(&self, cause: &Fault) {
+    fn turn_away(&self, kind: Kind, cause: &Fault) {
         self.turned.notify_waiters();
-        let is_refusing = self.breaker.shut().is_some_and(|(kind, _)| kind == Kind::Refusing);
         while let Some(parcel) = self.queue.take() {
-            let is_untried = is_refusing && parcel.attempts == 0;
-            parcel.give_back(if is_untried { cause.clone().untried() } else { cause.clone() });
+            let cause = kind.told(cause.clone(), parcel.attempts);
+            parcel.give_back(cause);
         }
     }
 

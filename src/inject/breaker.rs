@@ -69,6 +69,11 @@ impl Kind {
         matches!(self, Self::Silent | Self::Losing)
     }
 
+    /// Why it is down, as a message is told that was offered so often meanwhile.
+    pub fn told(self, cause: Fault, offers: u32) -> Fault {
+        if self == Self::Refusing && offers == 0 { cause.untried() } else { cause }
+    }
+
     /// The target may be slow and nothing worse: who has patience may wait for it.
     pub fn is_silence(self) -> bool {
         matches!(self, Self::Ungreeted | Self::Silent)

@@ -296,8 +296,8 @@ impl Contract {
                 target.note(Sign::SessionEnded(fault));
             }
             self.keep(ended);
-            if let Some(cause) = target.breaker.cause() {
-                self.give_back(&cause);
+            if let Some((kind, cause)) = target.breaker.shut() {
+                self.give_back(kind, &cause);
             }
             if self.carried.is_empty() && !target.queue.needs_another() {
                 return;
@@ -340,8 +340,11 @@ impl Contract {
         }
     }
 
-    fn give_back(&mut self, cause: &Fault) {
-        self.carried.drain(..).for_each(|parcel| parcel.give_back(cause.clone()));
+    fn give_back(&mut self, kind: Kind, cause: &Fault) {
+        for parcel in self.carried.drain(..) {
+            let cause = kind.told(cause.clone(), parcel.attempts);
+            parcel.give_back(cause);
+        }
     }
 
     fn give_up(&mut self, kind: Kind, trouble: &Trouble) {

@@ -284,8 +284,8 @@ impl Journal {
     }
 
     /// Ends an attempt. The journal's rules say whether the job ends with it, is tried again, or is held in doubt.
-    /// [`Outcome::Journaled`] gives the job back: nothing was attempted, and it is due at once. Never waits; the
-    /// writer commits it behind the call, and until then the flight log knows.
+    /// [`Outcome::Journaled`] gives the job back: nothing was attempted, and it is due at once. So does a fault that is untried,
+    /// behind a moment. Never waits; the writer commits it behind the call, and until then the flight log knows.
     pub async fn settle(&self, number: Number, outcome: Outcome) {
         let shared = &self.0.shared;
         if let Err(error) = shared.flights.answered(number.0, &outcome) {
@@ -302,6 +302,7 @@ impl Journal {
             ))),
             Outcome::Journaled(_) => End::GivenBack,
             Outcome::Failed(fault) if fault.state() == State::Journaled => End::GivenBack,
+            Outcome::Failed(fault) if fault.is_untried() => End::NotItsTurn(Verdict::failed(fault)),
             outcome => End::Known(Verdict::of(outcome)),
         };
         self.end(number.0, end);

@@ -88,6 +88,8 @@ pub enum End {
     Known(Verdict),
     /// Nothing was attempted: it waits again.
     GivenBack,
+    /// It was not its turn, and why.
+    NotItsTurn(Verdict),
     /// What is held of the job cannot be read.
     Damaged,
 }

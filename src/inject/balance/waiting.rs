@@ -20,7 +20,7 @@ pub(super) async fn deliver_to(
     let target = handle.target();
     match target.breaker.shut() {
         Some((kind, cause)) if !handle.errand.bears(kind) => {
-            return Settled::Unreached(cause, Box::new(delivery));
+            return Settled::Unreached(kind.told(cause, 0), Box::new(delivery));
         }
         _ => {}
     }

@@ -43,6 +43,34 @@ async fn a6_one_who_is_there_waits_seconds_behind_many_who_are_not() {
     }
 }
 
+/// One that was not offered was not refused: it says what it waits for, and no code of the target's.
+#[tokio::test]
+async fn a11_only_who_was_asked_about_is_told_of_a_refusal() {
+    for offers in OFFERS {
+        let is_taken = |number: usize| number < 20;
+        let manners = move |ask: &Ask<'_>| match ask.verb {
+            "RCPT" if !is_taken(number(ask)) => text("550 Invalid recipient"),
+            _ => Say::Usual,
+        };
+        let peer = Peer::start(move |_| offers, manners).await;
+        let injector = with(&peer, 4);
+        assert_eq!(count(&send(&injector, 0..20).await, State::Relayed), 20);
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::resume();
+        let mut untried = 0;
+        for (number, outcome) in (20..120).zip(outcomes(&injector, 20..120, Duration::from_secs(9)).await) {
+            let fault = fault(outcome);
+            let was_asked = peer.seen().refused.contains_key(&address(number));
+            let what = format!("{offers:?}, {number}, asked: {was_asked}: {fault}");
+            assert_eq!(fault.is_untried(), !was_asked, "{what}");
+            assert_eq!(fault.reply.is_some(), was_asked, "{what}");
+            untried += usize::from(fault.is_untried());
+        }
+        assert!(untried >= 40, "{offers:?}: {untried} were not asked about");
+    }
+}
+
 /// What is believed at first is believed once, however often this relay is started; one that took people is known.
 #[tokio::test]
 async fn a6_a_start_does_not_begin_to_believe_anew() {

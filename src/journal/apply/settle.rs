@@ -3,11 +3,15 @@
 use super::{Batch, JobRow, Way};
 use crate::fault::{Fault, Reason, State};
 use crate::journal::WhenUnknown;
+use crate::journal::clock::millis;
 use crate::journal::flight::RowThen;
 use crate::journal::order::End;
 use crate::journal::outcome::Verdict;
 use rusqlite::params;
+use std::time::Duration;
 
+/// Pause of a job that was not offered yet, until it may be its turn.
+const TURN_PAUSE: Duration = Duration::from_secs(1);
 /// What the ledger says of a job whose record cannot be read.
 const DAMAGED: &str = "the held record is damaged";
 
@@ -91,7 +95,10 @@ impl Batch<'_> {
             End::Known(verdict) => verdict,
             End::Damaged => return self.quarantine(number, &job),
             // Nobody looks at its deadline once more.
-            End::GivenBack if way.expires <= self.moment.clock => return self.expire(number),
+            End::GivenBack | End::NotItsTurn(_) if way.expires <= self.moment.clock => {
+                return self.expire(number);
+            }
+            End::NotItsTurn(verdict) => return self.wait_for_turn(number, &job, &way, verdict),
             End::GivenBack => {
                 return self.put_due_again(number, &way.target, job.attempts > 0, self.moment.clock);
             }
@@ -107,6 +114,23 @@ impl Batch<'_> {
                 self.release(number)
             }
         }
+    }
+
+    /// No attempt is counted, and no pause grows. One that was tried before keeps to its pause, so that those that never were go
+    /// first.
+    fn wait_for_turn(
+        &mut self,
+        number: i64,
+        job: &JobRow,
+        way: &Way,
+        verdict: &Verdict,
+    ) -> rusqlite::Result<()> {
+        let at = match job.attempts {
+            0 => self.moment.clock.saturating_add(millis(TURN_PAUSE)),
+            attempts => self.next_attempt(attempts),
+        };
+        self.update(number, job, &verdict.clone().into_state(State::Journaled))?;
+        self.put_due_again(number, &way.target, job.attempts > 0, at.min(way.expires))
     }
 
     /// The reason may pass: it is tried again, unless that would be too late.

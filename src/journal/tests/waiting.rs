@@ -81,3 +81,33 @@ async fn c9_however_many_wait_each_is_sent() {
     assert_eq!(due(&place).len(), 3_333);
     place.check();
 }
+
+/// Its target refuses others, and is asked about a few at a time: only an offer is an attempt.
+#[tokio::test]
+async fn a11_what_was_not_offered_counts_no_attempt_and_goes_before_what_was() {
+    let untried = || busy().untried();
+    let place = patient();
+    let queued = place.held(job(), How::Queued).await;
+    let failed = place.held(job(), How::Failed(busy())).await;
+    place.run("UPDATE due SET at = 0; UPDATE payload SET due = 0").await;
+    for _ in 0..5 {
+        for is_retry in [false, true] {
+            let claimed = place.claim(is_retry).await;
+            let expected = if is_retry { (failed, 2) } else { (queued, 1) };
+            let found: Vec<_> = claimed.iter().map(|claimed| (claimed.number, claimed.attempt)).collect();
+            assert_eq!(found, [expected]);
+            place.settle(expected.0, Outcome::Failed(untried())).await;
+        }
+        let pause = |job: Number| {
+            place.number(&format!("SELECT at - (SELECT clock FROM journal) FROM due WHERE job = {}", job.0))
+        };
+        assert!((1..=1_000).contains(&pause(queued)), "{} ms", pause(queued));
+        assert!((800_000..=1_200_000).contains(&pause(failed)), "{} ms", pause(failed));
+        place.check();
+        place.run("UPDATE due SET at = 0; UPDATE payload SET due = 0").await;
+    }
+    let told = |what: &str| place.number(&format!("SELECT count(*) FROM job WHERE {what}"));
+    assert_eq!(told("attempts = 0 AND detail LIKE 'not offered yet%' AND code IS NULL"), 1);
+    assert_eq!(told("attempts = 1 AND detail LIKE 'not offered yet%'"), 1);
+    assert_eq!(place.number("SELECT count(*) FROM attempt"), 1, "that of the one that was offered");
+}
