@@ -3,6 +3,7 @@
 use super::auth::{Unavailable, authenticate};
 use super::ehlo::Capabilities;
 use super::machines::Machines;
+use super::place::Place;
 use super::session::Session;
 use super::settings::{TargetSettings, TlsMode};
 use super::stream::{Encrypted, Stream, Underneath};
@@ -29,12 +30,42 @@ pub(super) async fn establish(
     unavailable: &Unavailable,
     pulse: &Arc<AtomicU64>,
     machines: &Machines,
+    place: Place,
 ) -> Result<(Session<Stream>, bool), Trouble> {
     let (tcp, peer) = open_tcp(settings, machines).await?;
-    let made = open_session(settings, unavailable, pulse, tcp).await;
-    let (talk, offered) = made.inspect_err(|_| machines.leave(peer))?;
-    let (is_tls, is_resumed) = (talk.stream().is_tls(), talk.stream().is_resumed());
-    Ok((Session::new(talk, offered, is_tls, peer), is_resumed))
+    match open_session(settings, unavailable, pulse, tcp).await {
+        Ok((talk, offered)) => {
+            let (is_tls, is_resumed) = (talk.stream().is_tls(), talk.stream().is_resumed());
+            Ok((Session::new(talk, offered, is_tls, peer).at(place), is_resumed))
+        }
+        Err(Refusing { trouble, talk }) => {
+            machines.leave(peer);
+            if let Some(talk) = talk {
+                place.keep_until_closed(talk);
+            }
+            Err(trouble)
+        }
+    }
+}
+
+/// Why a connection came to no session, and what is left of it, if the target has had its say.
+struct Refusing {
+    trouble: Trouble,
+    talk: Option<Talk<Stream>>,
+}
+
+impl From<Trouble> for Refusing {
+    fn from(trouble: Trouble) -> Self {
+        Self { trouble, talk: None }
+    }
+}
+
+impl Refusing {
+    /// One that has said nothing will not close either.
+    fn on(talk: Talk<Stream>, trouble: Trouble) -> Self {
+        let talk = trouble.is_said().then_some(talk);
+        Self { trouble, talk }
+    }
 }
 
 async fn open_session(
@@ -42,21 +73,29 @@ async fn open_session(
     unavailable: &Unavailable,
     pulse: &Arc<AtomicU64>,
     tcp: TcpStream,
-) -> Result<(Talk<Stream>, Capabilities), Trouble> {
+) -> Result<(Talk<Stream>, Capabilities), Refusing> {
     let mut talk = match settings.tls {
         TlsMode::Implicit => Talk::new(start_tls(settings, tcp).await?),
         TlsMode::StartTls | TlsMode::None => Talk::new(Stream::Clear(tcp)),
     }
     .counted_in(pulse);
-    read_greeting(settings, &mut talk).await?;
-    let mut offered = say_ehlo(settings, &mut talk).await?;
+    let greeted = match read_greeting(settings, &mut talk).await {
+        Ok(()) => say_ehlo(settings, &mut talk).await,
+        Err(trouble) => Err(trouble),
+    };
+    let mut offered = match greeted {
+        Ok(offered) => offered,
+        Err(trouble) => return Err(Refusing::on(talk, trouble)),
+    };
     if settings.tls == TlsMode::StartTls {
         talk = change_to_tls(settings, talk, offered).await?.counted_in(pulse);
         // RFC 3207 §4.2: what was said before TLS is forgotten.
         offered = say_ehlo(settings, &mut talk).await?;
     }
-    authenticate(settings, &mut talk, offered, unavailable).await?;
-    Ok((talk, offered))
+    match authenticate(settings, &mut talk, offered, unavailable).await {
+        Ok(()) => Ok((talk, offered)),
+        Err(trouble) => Err(Refusing::on(talk, trouble)),
+    }
 }
 
 /// A connection to one of the machines behind the target's name, and which that is.

@@ -1,11 +1,17 @@
 //! The places for connections that a target may have open at once. One is taken before a connection is made, and free when it
-//! is closed: a session that says good-bye still has its own.
+//! is closed, by the target too: a session that says good-bye still has its own.
 
 use super::stats::TargetStats;
+use super::talk::Talk;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How long a target may take to close a connection on which all is said, until another one is made in its place.
+pub(super) const CLOSED_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Places(Arc<Semaphore>);
@@ -14,6 +20,16 @@ pub(super) struct Places(Arc<Semaphore>);
 #[derive(Debug)]
 pub(super) struct Place {
     _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Place {
+    /// Beside the worker: the target counts a connection until it has closed it too.
+    pub fn keep_until_closed(self, mut talk: Talk<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>) {
+        tokio::spawn(async move {
+            talk.close(CLOSED_WITHIN).await;
+            drop((talk, self));
+        });
+    }
 }
 
 impl Places {

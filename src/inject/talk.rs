@@ -278,11 +278,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             self.stream.write_all(b"QUIT\r\n").await?;
             self.stream.flush().await?;
             let _ = self.stream.read(&mut self.incoming).await?;
-            self.stream.shutdown().await?;
-            while self.stream.read(&mut self.incoming).await? > 0 {}
-            Ok::<(), io::Error>(())
+            self.see_closed().await
         };
         let _ = timeout(limit, leave).await;
+    }
+
+    /// Closes where the target has said good-bye already, and waits until it has closed too.
+    pub async fn close(&mut self, limit: Duration) {
+        let _ = timeout(limit, self.see_closed()).await;
+    }
+
+    async fn see_closed(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        while self.stream.read(&mut self.incoming).await? > 0 {}
+        Ok(())
     }
 
     fn make_room(&mut self) -> Result<(), Broken> {

@@ -309,9 +309,7 @@ impl Contract {
         let Target { settings, unavailable_auth, pulse, machines, places, .. } = &*self.target;
         // That those before it take their time to leave says nothing of how the target answers.
         let place = places.take().await;
-        let established = self.target.watched(establish(settings, unavailable_auth, pulse, machines));
-        let (session, is_resumed) = established.await?;
-        Ok((session.at(place), is_resumed))
+        self.target.watched(establish(settings, unavailable_auth, pulse, machines, place)).await
     }
 
     /// What one machine behind the name said says nothing of another. Once only, and not for a target that is down: a

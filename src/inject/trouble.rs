@@ -282,6 +282,11 @@ impl Trouble {
         }
     }
 
+    /// The target's own words: a reply that refuses.
+    pub(super) fn is_said(&self) -> bool {
+        matches!(self, Self::GreetingRefused { .. } | Self::EhloRefused(_) | Self::AuthRefused(_))
+    }
+
     /// As the outcome of a job that needed this target: deferred, nothing sent.
     pub(super) fn to_fault(&self, settings: &TargetSettings) -> Fault {
         let detail = format!("target {}: {self}; {}", settings.name, self.fix(settings));

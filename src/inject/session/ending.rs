@@ -80,6 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         let is_over_recipient = matches!(halt.stop, Stop::ClosingOverRecipient(_));
         let is_suspects = is_over_recipient || halt.blamed.as_ref().is_some_and(|parcel| parcel.strikes > 0);
         let is_left = matches!(halt.stop, Stop::Left(..));
+        let is_closing = matches!(halt.stop, Stop::Closing(_) | Stop::ClosingOverRecipient(_));
         let is_of_people = matches!(halt.stop, Stop::Left(_, Speaks::OfPeople));
         let fault = stop_fault(halt.stop, target);
         if let Some(mut parcel) = halt.blamed {
@@ -96,6 +97,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         let speaks_of_target = self.answered == 0 && !is_suspects && is_targets && !is_of_people;
         if is_left {
             self.say_good_bye();
+        } else if is_closing {
+            self.close();
         }
         Ended { unsent, fault: Some(fault), speaks_of_target }
     }

@@ -21,7 +21,7 @@ use super::ehlo::Capabilities;
 use super::endurance::Errors;
 use super::envelope::Group;
 use super::lessons::Ahead;
-use super::place::Place;
+use super::place::{CLOSED_WITHIN, Place};
 use super::talk::{Broken, Talk};
 use super::target::Target;
 use super::witness::Witness;
@@ -177,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     /// Says good-bye, beside the worker while there is other work to do.
     async fn part(mut self, target: &Target) {
         if self.talk.has_unread() || self.peer_left {
-            return;
+            return self.close();
         }
         if target.queue.is_closed() {
             self.talk.quit(QUIT_LIMIT).await;
@@ -190,9 +190,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     fn say_good_bye(self) {
         let Self { mut talk, place, .. } = self;
         tokio::spawn(async move {
-            talk.quit(QUIT_LIMIT).await;
+            talk.quit(CLOSED_WITHIN).await;
             drop((talk, place));
         });
+    }
+
+    /// The same where there is nothing to say any more.
+    fn close(self) {
+        if let Some(place) = self.place {
+            place.keep_until_closed(self.talk);
+        }
     }
 
     fn is_spent(&mut self, target: &Arc<Target>) -> bool {

@@ -7,6 +7,7 @@ use crate::fault::State;
 use crate::inject::connect::open_first;
 use crate::inject::machines::Machines;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// What a sick machine says to everybody, and to what. None of it tells whose it is.
 const SICK: [(&str, &str); 8] = [
@@ -162,7 +163,7 @@ async fn a6_of_two_addresses_behind_one_name_the_one_that_works_is_taken() {
 async fn no_more_connections_are_open_than_may_be_while_sessions_say_good_bye() {
     for (connections_max, pause) in [(1, 10), (4, 0), (4, 40)] {
         let manners = move |ask: &Ask<'_>| match ask.verb {
-            "QUIT" => Say::After(std::time::Duration::from_millis(pause)),
+            "QUIT" => Say::After(Duration::from_millis(pause)),
             _ => Say::Usual,
         };
         let peer = Peer::start(|_| PIPELINING, manners).await;
@@ -173,5 +174,33 @@ async fn no_more_connections_are_open_than_may_be_while_sessions_say_good_bye() 
         let seen = peer.seen();
         let (most, sessions) = (seen.open_most, seen.sessions);
         assert!(most <= connections_max && sessions >= 40, "{connections_max}, {pause} ms: {most} at once");
+    }
+}
+
+/// It has said its last word on a connection and takes its time to close it: until then it counts it.
+#[tokio::test]
+async fn a2_a_connection_counts_until_the_target_has_closed_it() {
+    let late = |said: &str, ms| Say::TextAndCloseLate(said.into(), Duration::from_millis(ms));
+    for (at, connections_max) in [("QUIT", 1), ("MAIL", 1), ("MAIL", 3), ("CONNECT", 2)] {
+        let manners = move |ask: &Ask<'_>| match ask.verb {
+            "QUIT" if at == "QUIT" => late("221 2.0.0 bye", 2_300),
+            "MAIL" if at == "MAIL" && ask.taken == 4 => late("421 4.7.0 too many messages", 400),
+            "CONNECT" if at == "CONNECT" && ask.session % 4 == 1 => late("421 4.3.2 not now", 400),
+            _ => Say::Usual,
+        };
+        let peer = Peer::start(|_| PIPELINING, manners).await;
+        let settings =
+            TargetSettings { connections_max, messages_per_connection_max: 5, ..peer.settings("mta1") };
+        let jobs = if at == "QUIT" { 8 } else { 30 };
+        let injector = Injector::start(vec![settings]);
+        let states = send(&injector, 0..jobs).await;
+        let relayed = count(&states, State::Relayed);
+        let seen = peer.seen();
+        let (most, sessions) = (seen.open_most, seen.sessions);
+        assert!(most <= connections_max, "{at}: {most} of {connections_max} were open, of {sessions}");
+        assert!(
+            sessions > connections_max && relayed > jobs / 2,
+            "{at}: {sessions} sessions, {relayed} of {jobs}"
+        );
     }
 }

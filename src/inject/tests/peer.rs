@@ -32,6 +32,8 @@ pub(super) enum Say {
     Usual,
     Text(String),
     TextAndClose(String),
+    /// It closes only after a while.
+    TextAndCloseLate(String, std::time::Duration),
     /// Without a word.
     Close,
     /// With input unread: the connection is reset, and what was not sent yet is lost.
@@ -131,6 +133,7 @@ struct Talk {
     mails: usize,
     taken: usize,
     resets: bool,
+    closes_late: std::time::Duration,
 }
 
 /// Whether the conversation goes on.
@@ -154,6 +157,7 @@ impl Talk {
             mails: 0,
             taken: 0,
             resets: false,
+            closes_late: std::time::Duration::ZERO,
         }
     }
 
@@ -167,6 +171,7 @@ impl Talk {
             return;
         }
         let _ = self.socket.write_all(&self.says).await;
+        tokio::time::sleep(self.closes_late).await;
         let _ = self.socket.shutdown().await;
         // Unread input would turn the end into a reset, which takes the last answers with it.
         let mut rest = Vec::new();
@@ -213,6 +218,10 @@ impl Talk {
             }
             Say::Text(text) | Say::ChunkUnread(text) => (text, Some(())),
             Say::TextAndClose(text) => (text, None),
+            Say::TextAndCloseLate(text, late) => {
+                self.closes_late = late;
+                (text, None)
+            }
             Say::Close => return (0, None),
             Say::Reset => {
                 self.resets = true;
@@ -262,11 +271,16 @@ impl Talk {
             "DATA" => self.step_data(&line).await,
             "BDAT" => self.step_chunk(&line).await,
             "QUIT" => {
-                if let Say::After(pause) = self.ask("QUIT", &line) {
-                    tokio::time::sleep(pause).await;
-                }
+                let said = match self.ask("QUIT", &line) {
+                    late @ Say::TextAndCloseLate(..) => late,
+                    Say::After(pause) => {
+                        tokio::time::sleep(pause).await;
+                        Say::TextAndClose("221 2.0.0 bye".into())
+                    }
+                    _ => Say::TextAndClose("221 2.0.0 bye".into()),
+                };
                 self.seen.lock().unwrap().quits += 1;
-                self.say(Say::TextAndClose("221 2.0.0 bye".into()), "").1
+                self.say(said, "").1
             }
             _ => self.say(text("500 5.5.2 what?"), "").1,
         }
