@@ -182,12 +182,16 @@ const ALL_BUT_RCPT: &[Command] = &[Mail, Data, Content];
 const CLOSING: RangeInclusive<u16> = 421..=421;
 const REFUSED: RangeInclusive<u16> = 400..=599;
 const TRANSIENT: RangeInclusive<u16> = 400..=499;
+/// Without 421, behind which there is no session.
+const FOR_NOW: RangeInclusive<u16> = 422..=499;
 const PERMANENT: RangeInclusive<u16> = 500..=599;
 
 /// Looked at from the top. The rows that know more stand before those that know less.
 static TABLE: &[Row] = &[
     // What limits the session. A new one has a share of its own, so only one that took something can be full.
     row(EVERY, CLOSING, Any, SHARE_OF_A_SESSION, Whose::SessionFull).on_a_used_session(),
+    row(&[Rcpt, Content], FOR_NOW, Any, RATE_OF_THE_RECIPIENT, Whose::Recipient),
+    row(&[Rcpt], FOR_NOW, Of(2, &[1..=2]), IN_A_TIME, Whose::Recipient),
     row(EVERY, TRANSIENT, Any, IN_A_TIME, Whose::Throttle),
     row(EVERY, CLOSING, Any, TOO_MANY_MESSAGES, Whose::SessionFull).on_a_used_session(),
     // Errors are counted by the session, of refused recipients too.

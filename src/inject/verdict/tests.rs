@@ -12,6 +12,14 @@ struct Example(Command, Sent, u64, &'static str, Whose);
 
 const EXAMPLES: &[Example] = &[
     Example(Mail, InTurn, 20, "421 4.4.5 Maximum messages per session exceeded", Whose::SessionFull),
+    Example(
+        Rcpt,
+        Ahead,
+        9,
+        "452 The recipient has exceeded their limit for the number of messages they can receive per hour",
+        Whose::Recipient,
+    ),
+    Example(Rcpt, Ahead, 9, "450 4.2.1 too many messages per hour", Whose::Recipient),
     Example(Rcpt, Ahead, 9, "452 Too many recipients received this hour", Whose::Throttle),
     Example(Mail, Ahead, 100, "421 too many messages in one go", Whose::SessionFull),
     Example(Rcpt, Ahead, 0, "421 4.7.0 mx Error: too many errors", Whose::Session),

@@ -139,6 +139,28 @@ const OF_THE_RATE: &[&str] = &[
     "550 submission limit reached",
 ];
 
+/// One mailbox gets too much for now, which is no reason to send others less.
+const OF_THE_RATE_OF_A_MAILBOX: &[&str] = &[
+    "452 4.2.2 The recipient has exceeded their limit for the number of messages they can receive per hour",
+    "452-4.5.3 The recipient has exceeded their limit for the number of messages they\r\n452 4.5.3 can receive per hour.",
+    "450-4.2.1 The user you are trying to contact is receiving mail at a rate that\r\n450-4.2.1 prevents additional messages from being delivered. Please resend your\r\n450 4.2.1 message at a later time.",
+    "450-4.2.1 The user you are trying to contact is receiving mail too quickly.\r\n450 4.2.1 Please resend your message at a later time.",
+    "450 User is receiving mail too quickly",
+    "450 4.2.1 The recipient has exceeded message rate limit. Try again later.",
+    "432 4.3.2 STOREDRV.Deliver; recipient thread limit exceeded",
+    "451 Rate limit for this recipient exceeded, 20 per hour",
+    "451 4.7.1 Ratelimit exceeded for this recipient",
+    "450 4.7.1 Too many messages to this recipient, try again later",
+];
+/// This relay sends too much for now.
+const OF_OUR_RATE_FOR_NOW: &[&str] = &[
+    "452 Too many recipients received this hour",
+    "450 4.7.1 Error: too many recipients from 192.0.2.1",
+    "451 4.7.1 Domain x.test has exceeded the max emails per hour",
+    "452 4.5.3 Your host has sent too many messages per hour",
+    "450 4.7.1 User has exceeded the number of recipients per day",
+];
+
 /// Of the address or domain that a message is from, and of what it proves.
 const OF_A_SENDER: &[&str] = &[
     "554 5.7.1 [address]: Recipient address rejected: Sender login mismatch",
@@ -308,6 +330,21 @@ fn a3_what_real_targets_say_for_good_finds_its_owner() {
         groups.iter().flat_map(|(command, sayings, whose)| wrong(*command, sayings, *whose)).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(groups.iter().map(|(_, sayings, _)| sayings.len()).sum::<usize>() >= 200);
+}
+
+#[test]
+fn a5_one_mailboxs_rate_is_no_reason_to_send_others_less() {
+    let groups = [
+        (Rcpt, OF_THE_RATE_OF_A_MAILBOX, Whose::Recipient),
+        (Rcpt, OF_OUR_RATE_FOR_NOW, Whose::Throttle),
+        (Content, OF_OUR_RATE_FOR_NOW, Whose::Throttle),
+    ];
+    for (command, sayings, expected) in groups {
+        for saying in sayings {
+            let (whose, _) = Example(command, InTurn, 0, saying, expected).judge();
+            assert_eq!(whose, expected, "{saying}");
+        }
+    }
 }
 
 /// Behind the content the same words are nobody's who is written to either.

@@ -17,6 +17,28 @@ pub const RULES_OF_THE_RECIPIENT: &[&str] = &[
     "user refuses to receive",
     "envelope blocked - user",
 ];
+/// One mailbox gets too much, from whomever: that says nothing of how much this relay may send to others.
+pub const RATE_OF_THE_RECIPIENT: &[&str] = &[
+    "recipient has exceeded",
+    "recipient exceeded",
+    "recipient is receiving",
+    "recipient receives too",
+    "user is receiving",
+    "trying to contact is receiving",
+    "mailbox is receiving",
+    "they can receive",
+    "limit for this recipient",
+    "limit for recipient",
+    "limit for this mailbox",
+    "exceeded for this recipient",
+    "messages for this recipient",
+    "messages for this mailbox",
+    "messages to this recipient",
+    "messages to this mailbox",
+    "mail for this recipient",
+    "mail to this recipient",
+    "emails to this recipient",
+];
 /// One mailbox, which says nothing of how much this relay may send.
 pub const FULL_MAILBOX: &[&str] = &[
     "mailbox quota",
