@@ -82,7 +82,8 @@ async fn a6_a_machine_that_turns_sick_is_left() {
     }
 }
 
-/// One person is refused by both machines, in words that do not tell, while one of the machines is sick.
+/// One person is refused by both machines, in words that do not tell, while one of the machines is sick. As docs/smtp.md has it,
+/// such a one may be put off where the other machine was left before it said so too.
 #[tokio::test]
 async fn a6_a_person_refused_by_all_machines_is_refused() {
     for at in ["RCPT", "."] {
@@ -90,11 +91,18 @@ async fn a6_a_person_refused_by_all_machines_is_refused() {
             let is_refused = ask.session.is_multiple_of(2) || ask.recipient == address(20);
             if ask.verb == at && is_refused { text("550 5.7.1 Access denied") } else { Say::Usual }
         };
-        let peer = Peer::start(|_| PIPELINING, manners).await;
-        let injector = Injector::start(vec![peer.settings("mta1")]);
-        let states = send(&injector, 0..100).await;
-        assert_eq!((states[20], count(&states, State::Rejected)), (State::Rejected, 1), "{at}");
-        assert!(count(&states, State::Relayed) >= 95, "{at}: {states:?}");
+        let mut refused = 0;
+        for _ in 0..5 {
+            let peer = Peer::start(|_| PIPELINING, manners).await;
+            let injector = Injector::start(vec![peer.settings("mta1")]);
+            let mut states = send(&injector, 0..100).await;
+            assert!(count(&states, State::Relayed) >= 95, "{at}: {states:?}");
+            let of_the_refused = states.swap_remove(20);
+            assert!(matches!(of_the_refused, State::Rejected | State::Deferred), "{at}: {of_the_refused:?}");
+            assert_eq!(count(&states, State::Rejected), 0, "{at}: {states:?}");
+            refused += usize::from(of_the_refused == State::Rejected);
+        }
+        assert!(refused >= 3, "{at}: refused {refused} times of 5");
     }
 }
 
