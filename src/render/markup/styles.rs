@@ -78,7 +78,10 @@ fn what_sees_values(sheets: &str, declared: &str, attributes: &[&str]) -> Option
         sheets.iter().chain(&declared).any(|css| memmem::find(css.as_bytes(), word.as_bytes()).is_some())
     };
     let seeing = SEEING.iter().find(|(word, _)| is_in(word)).map(|(_, what)| *what);
-    let by_letters = || sheets.iter().find_map(|css| what_sees_letters(css, &declared));
+    let by_letters = || {
+        let of_first = || sheets.iter().find_map(|css| what_sees_a_first_letter(css));
+        sheets.iter().find_map(|css| what_sees_letters(css, &declared)).or_else(of_first)
+    };
     let by_attributes = || {
         let texts = sheets.iter().chain(&declared);
         if attributes.is_empty() {
@@ -88,6 +91,21 @@ fn what_sees_values(sheets: &str, declared: &str, attributes: &[&str]) -> Option
         }
     };
     seeing.or_else(by_letters).or_else(by_attributes)
+}
+
+/// What a first letter alone fetches is not fetched for an empty value. Most make it large only.
+fn what_sees_a_first_letter(css: &str) -> Option<&'static str> {
+    let has_own_fonts = css.contains("@font-face");
+    let fetches = |rule: &str| {
+        let (selector, block) = rule.split_once('{').unwrap_or(("", rule));
+        let block = block.split('}').next().unwrap_or("");
+        // Signs in quotes may hide where the block begins.
+        selector.contains(['"', '\'', '['])
+            || ["url", "image", "src(", "var("].iter().any(|word| block.contains(word))
+            || has_own_fonts && block.contains("font")
+    };
+    let has_one = css.split(":first-letter").skip(1).any(fetches);
+    has_one.then_some("an address or a font for :first-letter, which tells whether a value is empty")
 }
 
 fn what_sees_attributes(css: &str, attributes: &[&str]) -> Option<&'static str> {
@@ -133,6 +151,11 @@ mod tests {
             "p{timeline-scope:--a}",
             "p{x:'/*';anim\\61tion-timeline:view();x:'*/'}",
             "p{content-visibility:auto}",
+            "p::first-letter{background:url(https://t/a)}",
+            "p:FIRST-letter, b{color:red;background:image-set('//t/a' 1x)}",
+            "p:first-letter,[a=\"{}\"]{background:url(https://t/a)}",
+            "p::first-letter{background:var(--a)}",
+            "@font-face{font-family:a;src:url(//t/a)}p::first-letter{font-family:a}",
             "p{--a:attr(title type(*));background:if(style(--a:x):url(//t/x))}",
             "p{width:expression(this.innerText)}",
             "@c\\6fntainer (width>9px){}",
@@ -159,6 +182,7 @@ mod tests {
             "p{color:red}@media (max-width:600px){.a{background:url(https://x.test/a.png)}}",
             "[owa] .b{color:red} a[href^=tel]{color:blue} [class~=\"x_hide\"]{display:none} [data-ogsc] p{color:red}",
             "@font-face{font-family:a;src:url(https://x.test/a.woff2)}",
+            "p:first-letter{font:3em Georgia;float:left;color:red} .a{background:url(https://x.test/a.png)}",
         ] {
             assert_eq!(what_sees_values(css, "", &["title", "alt"]), None, "{css}");
         }
