@@ -7,14 +7,16 @@ use crate::journal::Body;
 use crate::ticket::Outcome;
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::watch;
 
 const SHARDS: usize = 16;
-/// Ended jobs that are remembered, each some 300 octets.
+/// Ended jobs that are remembered, each some 200 octets.
 const ENDED_MAX: usize = 32_768;
 
 type Key = [u8; 16];
+type Told = watch::Sender<Option<Outcome>>;
 
 /// Send numbers are keyed hashes, so their octets spread the jobs over the shards.
 #[derive(Default)]
@@ -28,16 +30,29 @@ struct Shard(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
-    jobs: HashMap<Key, (Body, Standing)>,
-    /// Ended ones, the oldest first.
-    ended: VecDeque<Key>,
+    jobs: HashMap<Key, (Body, Standing), BuildHasherDefault<KeyHash>>,
+    ended: Ended,
 }
 
 /// Small: each job touches a place of the table that nobody has touched for long.
 enum Standing {
-    Under(watch::Receiver<Option<Outcome>>),
-    Ended(Box<Outcome>),
+    /// Made for the first who waits for its end. Nearly always nobody does.
+    Under(Option<Told>),
+    /// The turn at which it ended.
+    Ended(u64),
 }
+
+/// The last jobs that ended, the oldest first: one behind the other, so that the next place is in the processor's cache.
+#[derive(Default)]
+struct Ended {
+    jobs: VecDeque<(Key, Outcome)>,
+    /// The turn of the oldest.
+    first: u64,
+}
+
+/// A part of the key as it is: engines cannot choose a keyed hash, and a shard is small.
+#[derive(Default)]
+struct KeyHash(u64);
 
 /// What is known of a job that begins.
 pub enum Begun {
@@ -54,8 +69,7 @@ pub enum Begun {
 pub struct Guard {
     shard: Arc<Shard>,
     key: Key,
-    told: watch::Sender<Option<Outcome>>,
-    /// Its end is remembered. From there on the same job may be judged anew, which is then another's to end.
+    /// From there on the same job may be begun anew, which is then another's to end.
     has_ended: bool,
 }
 
@@ -82,10 +96,11 @@ impl Recent {
     pub fn begin_again(&self, send: &SendNumber, body: Body, ended: &Outcome) -> Begun {
         let key = send.bits();
         let mut known = self.shard(key).lock();
-        let is_as_seen = |(before, standing): &(Body, Standing)| {
-            *before == body && matches!(standing, Standing::Ended(outcome) if **outcome == *ended)
+        let Known { jobs, ended: before } = &*known;
+        let is_as_seen = |(begun, standing): &(Body, Standing)| {
+            *begun == body && matches!(standing, Standing::Ended(turn) if before.at(*turn) == ended)
         };
-        if known.jobs.get(&key).is_some_and(is_as_seen) {
+        if jobs.get(&key).is_some_and(is_as_seen) {
             known.jobs.remove(&key);
         }
         self.shard(key).begin(&mut known, key, body)
@@ -99,23 +114,14 @@ impl Recent {
 impl Guard {
     /// A job that may be submitted again is forgotten, any other is remembered for a while.
     pub fn end(mut self, outcome: &Outcome) {
-        self.told.send_replace(Some(outcome.clone()));
-        if matches!(outcome.state(), State::Deferred | State::Lost) {
-            return;
-        }
         self.has_ended = true;
-        let ended = Box::new(outcome.clone());
-        let mut known = self.shard.lock();
-        if let Some((_, standing)) = known.jobs.get_mut(&self.key) {
-            *standing = Standing::Ended(ended);
-        }
-        known.ended.push_back(self.key);
-        if known.ended.len() > ENDED_MAX / SHARDS
-            && let Some(oldest) = known.ended.pop_front()
-            // One that was judged anew may be under way again.
-            && matches!(known.jobs.get(&oldest), Some((_, Standing::Ended(_))))
-        {
-            known.jobs.remove(&oldest);
+        let before = if matches!(outcome.state(), State::Deferred | State::Lost) {
+            self.shard.lock().jobs.remove(&self.key).map(|(_, standing)| standing)
+        } else {
+            self.shard.lock().end(self.key, outcome.clone())
+        };
+        if let Some(Standing::Under(Some(told))) = before {
+            told.send_replace(Some(outcome.clone()));
         }
     }
 }
@@ -135,21 +141,75 @@ impl Drop for Guard {
 impl Shard {
     fn begin(self: &Arc<Self>, known: &mut Known, key: Key, body: Body) -> Begun {
         match known.jobs.entry(key) {
-            Entry::Occupied(entry) => match entry.get() {
+            Entry::Occupied(mut entry) => match entry.get_mut() {
                 (before, _) if *before != body => Begun::Other,
-                (_, Standing::Ended(outcome)) => Begun::Before(Outcome::clone(outcome)),
-                (_, Standing::Under(told)) => Begun::Under(Waiting(told.clone())),
+                (_, Standing::Ended(turn)) => Begun::Before(known.ended.at(*turn).clone()),
+                (_, Standing::Under(told)) => {
+                    let told = told.get_or_insert_with(|| watch::Sender::new(None));
+                    Begun::Under(Waiting(told.subscribe()))
+                }
             },
             Entry::Vacant(entry) => {
-                let (told, waiting) = watch::channel(None);
-                entry.insert((body, Standing::Under(waiting)));
-                Begun::First(Guard { shard: self.clone(), key, told, has_ended: false })
+                entry.insert((body, Standing::Under(None)));
+                Begun::First(Guard { shard: self.clone(), key, has_ended: false })
             }
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// How the job stood before.
+    fn end(&mut self, key: Key, outcome: Outcome) -> Option<Standing> {
+        let turn = self.ended.put(key, outcome);
+        let begun = self.jobs.get_mut(&key);
+        let before = begun.map(|(_, standing)| std::mem::replace(standing, Standing::Ended(turn)));
+        if let Some((turn, oldest)) = self.ended.take_one_too_many()
+            // One that was judged anew may be under way again, or have ended again.
+            && matches!(self.jobs.get(&oldest), Some((_, Standing::Ended(last))) if *last == turn)
+        {
+            self.jobs.remove(&oldest);
+        }
+        before
+    }
+}
+
+impl Ended {
+    /// The turn of what was put there.
+    fn put(&mut self, key: Key, outcome: Outcome) -> u64 {
+        self.jobs.push_back((key, outcome));
+        self.first + self.jobs.len() as u64 - 1
+    }
+
+    fn at(&self, turn: u64) -> &Outcome {
+        &self.jobs[(turn - self.first) as usize].1
+    }
+
+    fn take_one_too_many(&mut self) -> Option<(u64, Key)> {
+        if self.jobs.len() <= ENDED_MAX / SHARDS {
+            return None;
+        }
+        let (key, _) = self.jobs.pop_front()?;
+        self.first += 1;
+        Some((self.first - 1, key))
+    }
+}
+
+impl Hasher for KeyHash {
+    fn write(&mut self, octets: &[u8]) {
+        // Those in front tell the shard, and the time of a job that has no id.
+        if let Some(last) = octets.last_chunk() {
+            self.0 = u64::from_le_bytes(*last);
+        }
+    }
+
+    fn write_usize(&mut self, _length: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -222,6 +282,35 @@ mod tests {
             panic!("a second time")
         };
         assert_eq!(outcome, Outcome::Journaled(Repeat::No));
+    }
+
+    #[test]
+    fn one_that_was_judged_anew_is_remembered_from_its_last_end_on() {
+        let (recent, send) = (Recent::default(), SendNumber::fresh());
+        let refused = Outcome::Failed(Fault::new(Reason::NoConsent, "no"));
+        let journaled = Outcome::Journaled(Repeat::No);
+        first(&recent, &send).end(&refused);
+        let end_others = |count: usize| {
+            // Fresh ones begin with the time, so that all are in one shard.
+            (0..count).for_each(|_| first(&recent, &SendNumber::fresh()).end(&journaled));
+        };
+        end_others(ENDED_MAX / SHARDS - 1);
+        let Begun::First(guard) = recent.begin_again(&send, BODY, &refused) else { panic!() };
+        guard.end(&journaled);
+        end_others(ENDED_MAX / SHARDS - 1);
+        assert!(matches!(recent.begin(&send, BODY), Begun::Before(outcome) if outcome == journaled));
+        end_others(1);
+        assert!(matches!(recent.begin(&send, BODY), Begun::First(_)), "and no longer");
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_one_that_is_dropped_hears_of_it() {
+        let (recent, send) = (Recent::default(), SendNumber::fresh());
+        let guard = first(&recent, &send);
+        let Begun::Under(waiting) = recent.begin(&send, BODY) else { panic!() };
+        drop(guard);
+        assert_eq!(waiting.outcome().await, Outcome::Lost);
+        drop(first(&recent, &send));
     }
 
     #[test]
