@@ -24,6 +24,7 @@ use crate::resolve::{ConsentRule, Resolver, admit};
 use crate::telemetry::StageHistograms;
 use crate::ticket::{Outcome, Relayed, StageTimes};
 use accept::Accepted;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -127,7 +128,10 @@ impl Pipeline {
     ) -> Result<Relayed, Fault> {
         let plan = &*accepted.plan;
         let give_up_at = tokio::time::Instant::now() + way.patience;
-        let reached = patience::until(|| give_up_at, self.reach_for(job, plan, way.errand)).await;
+        let reached = {
+            let reach = pin!(self.reach_for(job, plan, way.errand));
+            patience::until(|| give_up_at, reach).await
+        };
         let (target, offered) = reached.unwrap_or_else(|_| Err(unreached()))?;
         let _room = self.room.enter(plan.octets_nearly()).await;
         let transfer = if offered.eight_bit_mime { Transfer::EightBit } else { Transfer::SevenBit };

@@ -257,6 +257,16 @@ mod tests {
     use super::*;
     use crate::journal::{KeepRefused, Settings, WhenUnknown};
 
+    /// Each job has one from the allocator, which wipes all of it.
+    #[test]
+    fn the_future_of_a_job_is_small() {
+        fn octets<F>(_: impl FnOnce(&'static Arc<Custody>, Job, Acceptance) -> F) -> usize {
+            size_of::<F>()
+        }
+        let octets = octets(|custody, job, acceptance| custody.submit(job, acceptance));
+        assert!(octets <= 3100, "{octets}");
+    }
+
     #[tokio::test]
     async fn an_attempt_that_falls_over_behind_its_engines_answer_is_held_in_doubt() {
         let dir = tempfile::tempdir().unwrap();

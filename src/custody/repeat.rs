@@ -135,7 +135,7 @@ impl Custody {
     ) -> Outcome {
         match before(journal, job, body).await {
             Earlier::None => self.take_on(job, body, Acceptance::Handoff).await,
-            Earlier::Refused => self.hand_off_refused(journal, job, body).await,
+            Earlier::Refused => Box::pin(self.hand_off_refused(journal, job, body)).await,
             Earlier::Ended(outcome) => outcome,
         }
     }

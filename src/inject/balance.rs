@@ -188,7 +188,8 @@ impl Injector {
         let mut passed = Vec::new();
         loop {
             if delivery.require_tls && !handle.is_named {
-                handle = self.requiring_tls(handle).await?;
+                // Apart from the future of each job, as few ask for it.
+                handle = Box::pin(self.requiring_tls(handle)).await?;
             }
             let elsewhere = self.elsewhere(&handle, &passed);
             let (fault, unsent) = match deliver_to(&handle, delivery, elsewhere).await {

@@ -127,10 +127,10 @@ impl Queue {
     ///
     /// # Errors
     /// The parcel, when the queue is closed.
-    pub async fn push(&self, parcel: Parcel) -> Result<(), Parcel> {
+    pub async fn push(&self, parcel: Box<Parcel>) -> Result<(), Box<Parcel>> {
         let Ok(room) = self.room.acquire().await else { return Err(parcel) };
         room.forget();
-        self.put(parcel);
+        self.put(*parcel);
         Ok(())
     }
 

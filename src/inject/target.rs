@@ -128,7 +128,15 @@ impl Target {
     }
 
     /// Queues a parcel and sees to it that somebody serves it.
-    pub async fn submit(self: &Arc<Self>, parcel: Parcel) {
+    ///
+    /// # Errors
+    /// The parcel, when it has to wait for room: see [`Target::submit`].
+    pub fn try_submit(self: &Arc<Self>, parcel: Parcel) -> Result<(), Box<Parcel>> {
+        self.queue.try_push(parcel).map(|()| self.ensure_worker())
+    }
+
+    /// The same, and waits for room.
+    pub async fn submit(self: &Arc<Self>, parcel: Box<Parcel>) {
         match self.queue.push(parcel).await {
             Ok(()) => self.ensure_worker(),
             Err(parcel) => parcel.fail(self.stopping()),
@@ -198,6 +206,10 @@ impl Target {
     /// # Errors
     /// `target-unavailable` with the reason no session could be made.
     pub async fn capabilities(self: &Arc<Self>, errand: Errand) -> Result<Capabilities, Fault> {
+        // Nearly always they are known, and nobody need be told of what comes.
+        if let Some(capabilities) = self.learned.borrow().capabilities {
+            return Ok(capabilities);
+        }
         let mut learned = self.learned.subscribe();
         let failures = {
             let now = learned.borrow_and_update();

@@ -33,8 +33,12 @@ pub(super) async fn deliver_to(
     let give_up_at = delivery.give_up_at;
     let (mut parcel, mut settled, claim) = Parcel::new(delivery, handle.errand);
     parcel.elsewhere = elsewhere;
+    // There is nearly always room. Only a parcel that waits for some has a place in this future, which each job has.
+    let waits = target.try_submit(parcel).err();
     let submitted = async {
-        target.submit(parcel).await;
+        if let Some(parcel) = waits {
+            target.submit(parcel).await;
+        }
         if handle.errand == Errand::Attempt {
             // Its sessions may all wait for answers that never come.
             target.grow();
