@@ -86,6 +86,14 @@ impl Message {
     }
 
     pub fn ends_with_line_end(&self) -> bool {
+        // Nearly always its last part tells, and the others need not be looked at.
+        match self.shared.last() {
+            Some((at, fixed)) if *at == self.own.len() && fixed.len() > 1 => {
+                return fixed.ends_with(b"\r\n");
+            }
+            Some((at, _)) if self.own.len() > at + 1 => return self.own.ends_with(b"\r\n"),
+            _ => {}
+        }
         let mut last = [0; 2];
         for part in self.parts() {
             match part {
