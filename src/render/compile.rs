@@ -71,6 +71,7 @@ fn compile_source(
         _ => (Vec::new(), Tree::default()),
     };
     let mut lints = place_values(&mut program.ops, &text, &tree);
+    formula::find_fields(&mut program.ops, &text);
     let of_kinds = alarm::judge(&program.ops, &text).or_else(|| formula::judge(&program.ops, &text));
     lints.extend(joined_braces(&program.fixed, place).into_iter().chain(of_kinds));
     if syntax == Syntax::Html {

@@ -40,8 +40,10 @@ pub enum Escape {
     Address,
     /// A whole field of CSV.
     CsvField,
-    /// Where a field begins, inside its quotes.
+    /// The same inside its quotes, with text behind it at most that calls nothing.
     CsvQuotedField,
+    /// Where a field begins, inside its quotes, and anything may follow.
+    CsvQuotedBegin,
     /// Inside the quotes of one (RFC 4180 §2).
     CsvQuoted,
     /// Inside the quotes of a JSON string (RFC 8259 §7).
@@ -99,6 +101,7 @@ pub fn escape(value: &str, how: Escape) -> Result<Escaped<'_>, BadUrl> {
         Escape::LineParameter => rewrite(value, &PARAMETER_BYTES, parameter_change),
         Escape::CsvField => csv_field(value),
         Escape::CsvQuotedField => no_formula(rewrite(value, &CSV_BYTES, csv_change)),
+        Escape::CsvQuotedBegin => no_sign(rewrite(value, &CSV_BYTES, csv_change)),
         Escape::CsvQuoted => rewrite(value, &CSV_BYTES, csv_change),
         Escape::JsonText => rewrite(value, &JSON_BYTES, json_change),
     })
@@ -251,9 +254,11 @@ fn is_number(cell: &str) -> bool {
 
 /// A field that a spreadsheet would run is made a text.
 fn no_formula(field: Escaped<'_>) -> Escaped<'_> {
-    if is_number(&field) {
-        return field;
-    }
+    if is_number(&field) { field } else { no_sign(field) }
+}
+
+/// The same where a number may be the first part of one.
+fn no_sign(field: Escaped<'_>) -> Escaped<'_> {
     match harmless(&field) {
         Cow::Borrowed(_) => field,
         Cow::Owned(text) => Escaped::Changed(Zeroizing::new(text)),
@@ -410,6 +415,9 @@ mod tests {
         for value in ["-12.50", "+49 170 (0) 123-45/6", "a=b", "Dana"] {
             assert_eq!(done(value, Escape::CsvField).trim_matches('"'), value);
             assert_eq!(done(value, Escape::CsvQuotedField), value);
+            let is_signed = value.starts_with(['+', '-']);
+            let begin = if is_signed { format!("'{value}") } else { value.to_owned() };
+            assert_eq!(done(value, Escape::CsvQuotedBegin), begin);
         }
     }
 

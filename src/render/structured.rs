@@ -185,7 +185,7 @@ impl State {
             Self::Line(line) => line.fit(is_own_address),
             Self::LineEnd(_) => Line::Name(Name::EMPTY).fit(is_own_address),
             Self::Csv(Csv::Begin) => Fit::Good(Escape::CsvField, Self::Csv(Csv::Filled)),
-            Self::Csv(Csv::QuotedBegin) => Fit::Good(Escape::CsvQuotedField, self),
+            Self::Csv(Csv::QuotedBegin) => Fit::Good(Escape::CsvQuotedBegin, self),
             Self::Csv(Csv::Quoted) => Fit::Good(Escape::CsvQuoted, self),
             Self::Csv(_) => Fit::Bad(
                 "a field of CSV that has other text and no quotes",
