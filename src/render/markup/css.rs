@@ -15,14 +15,13 @@ pub(super) fn readings(css: &str) -> Vec<String> {
 }
 
 /// Of `display`: with which an element stands in a line or field of its own.
-const OWN_LINE: [&str; 23] = [
+const OWN_LINE: [&str; 22] = [
     "block",
     "flex",
     "flow",
     "flow-root",
     "grid",
     "important",
-    "inherit",
     "list-item",
     "table",
     "table-caption",
@@ -140,11 +139,20 @@ fn rules(css: &str) -> Vec<(Selector, Shown)> {
     let mut found = Vec::new();
     for rule in css.split('}') {
         // Behind a rule within a rule, the declarations of the outer one go on.
-        let (before, declarations) = rule.rsplit_once('{').unwrap_or(("*", rule));
-        let shown = Shown::of_declarations(declarations);
-        if shown != Shown::default() {
-            let selectors = last_elements(before.rsplit(['{', ';']).next().unwrap_or(before));
-            found.extend(selectors.into_iter().filter_map(Selector::of).map(|selector| (selector, shown)));
+        let mut list = "*";
+        let mut pieces = rule.split('{').peekable();
+        while let Some(piece) = pieces.next() {
+            // Before a rule within a rule the outer one has declarations too.
+            let (declarations, next) = match pieces.peek() {
+                Some(_) => piece.rsplit_once(';').unwrap_or(("", piece)),
+                None => (piece, ""),
+            };
+            let shown = Shown::of_declarations(declarations);
+            if shown != Shown::default() {
+                let selectors = last_elements(list).into_iter().filter_map(Selector::of);
+                found.extend(selectors.map(|selector| (selector, shown)));
+            }
+            list = next;
         }
     }
     found
@@ -265,6 +273,10 @@ mod tests {
             ":is(b, p){display:inline}",
             ".a{p{color:red}display:inline}",
             ".a{& p{display:inline}}",
+            "p{display:inline;b{color:red}}",
+            "div{p{display:inline;&:hover{color:red}}}",
+            "p{b{color:red}display:inline;i{color:red}}",
+            "p{display:inherit}",
             "p[x=\"}\"]{display:inline}",
             "[class~='x y']{display:inline}",
             "p[class]{display:inline grid}",

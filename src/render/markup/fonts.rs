@@ -11,6 +11,7 @@ const FACES_MAX: usize = 60;
 #[derive(Debug, PartialEq, Eq)]
 struct Face<'c> {
     declarations: &'c str,
+    /// None, where it may be any.
     families: Vec<String>,
     /// None, where it may be any.
     weight: Option<u16>,
@@ -45,7 +46,8 @@ fn is_behind(declaration: &str, own: &[Face<'_>]) -> bool {
     }
     let is_own = |item: &str| {
         let name = family(item.trim_end_matches([')', ' ']));
-        item.contains("var(") || own.iter().any(|face| face.families.contains(&name))
+        item.contains("var(")
+            || own.iter().any(|face| face.families.is_empty() || face.families.contains(&name))
     };
     list.split(',').skip(1).any(is_own)
 }
@@ -70,7 +72,11 @@ impl<'c> Face<'c> {
             ["italic"] => Some(true),
             _ => None,
         };
-        let families = told("font-family").into_iter().map(family).collect();
+        let is_whole = ['"', '\''].iter().all(|quote| declarations.matches(*quote).count().is_multiple_of(2))
+            && declarations.matches('(').count() == declarations.matches(')').count();
+        let named = told("font-family").into_iter().map(family);
+        // A brace in an address ends the block too early, and its name may stand behind it.
+        let families = named.filter(|_| is_whole).collect();
         // Word tells of fonts without any.
         declarations.contains("src").then_some(Self { declarations, families, weight, is_italic })
     }
@@ -80,7 +86,9 @@ impl<'c> Face<'c> {
         let is_same = self.weight.is_none() || other.weight.is_none() || self.weight == other.weight;
         let is_shaped_alike =
             self.is_italic.is_none() || other.is_italic.is_none() || self.is_italic == other.is_italic;
-        let is_named_alike = self.families.iter().any(|family| other.families.contains(family));
+        let is_named_alike = self.families.is_empty()
+            || other.families.is_empty()
+            || self.families.iter().any(|family| other.families.contains(family));
         is_same && is_shaped_alike && is_named_alike && self.declarations != other.declarations
     }
 }
@@ -112,6 +120,8 @@ mod tests {
             format!("{z}:root{{--f:Arial,z}}p{{font-family:var(--f)}}"),
             format!("{z}@font-face{{font-family:z;src:url(data:font/ttf;base64,AA)}}p{{font-family:z}}"),
             format!("{z}@font-face{{font-family:z;font-weight:100 900;src:url(//t/b)}}p{{font-family:z}}"),
+            String::from("@font-face{src:url(\"//t/}\");font-family:z}p{font-family:Arial,z}"),
+            String::from("@font-face{font-family:a;src:url(//t/});font-family:z}p{font-family:Arial,z}"),
         ] {
             assert!(seen(&css, "").is_some(), "{css}");
         }
