@@ -149,6 +149,7 @@ const OF_THE_RATE_OF_A_MAILBOX: &[&str] = &[
     "450 4.2.1 The recipient has exceeded message rate limit. Try again later.",
     "432 4.3.2 STOREDRV.Deliver; recipient thread limit exceeded",
     "451 Rate limit for this recipient exceeded, 20 per hour",
+    "451 Hourly limit for recipient <dana@example.test> reached",
     "451 4.7.1 Ratelimit exceeded for this recipient",
     "450 4.7.1 Too many messages to this recipient, try again later",
 ];
@@ -159,6 +160,7 @@ const OF_OUR_RATE_FOR_NOW: &[&str] = &[
     "451 4.7.1 Domain x.test has exceeded the max emails per hour",
     "452 4.5.3 Your host has sent too many messages per hour",
     "450 4.7.1 User has exceeded the number of recipients per day",
+    "451 4.7.1 Hourly limit for recipients exceeded",
 ];
 
 /// Of the address or domain that a message is from, and of what it proves.

@@ -28,7 +28,7 @@ pub const RATE_OF_THE_RECIPIENT: &[&str] = &[
     "mailbox is receiving",
     "they can receive",
     "limit for this recipient",
-    "limit for recipient",
+    "limit for recipient ",
     "limit for this mailbox",
     "exceeded for this recipient",
     "messages for this recipient",
