@@ -247,6 +247,8 @@ impl Conversation {
                 Ok(Framed::NeedMore) => {}
                 Err(fault) => return Ok(self.session.handle(Event::BadLine(fault))),
             }
+            // What a client does not read yet is no reason to wait less for what it says behind it.
+            self.flush(stream).await?;
             let now = Instant::now();
             if now >= session_end {
                 return Ok(self.session.handle(Event::TooOld));
@@ -255,7 +257,6 @@ impl Conversation {
                 line_end = Some(now + line_max);
             }
             let deadline = line_end.unwrap_or(now + idle_max).min(session_end);
-            self.flush(stream).await?;
             // Cancel-safe: `fill` reads whole or not at all.
             let filled = tokio::select! {
                 biased;

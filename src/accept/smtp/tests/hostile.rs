@@ -371,3 +371,24 @@ async fn a_client_that_says_good_bye_in_place_of_unwanted_content_is_let_go() {
     }
     assert!(world.end().await.is_empty());
 }
+
+/// Its replies wait for it for a while: a client is idle from when it has them, and not from when they were written.
+#[tokio::test(start_paused = true)]
+async fn who_is_slow_to_read_has_its_time_to_speak_all_the_same() {
+    let mut hasty = settings(DoorTls::None);
+    (hasty.limits.idle_max, hasty.limits.write_max) = (Duration::from_secs(20), Duration::from_secs(30));
+    let (_fake, stream, session) = in_memory(hasty);
+    let mut client = Client::greeted(stream).await;
+    client.log_in().await;
+    let many = 600;
+    client.write("NOOP\r\n".repeat(many)).await;
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    for _ in 0..many {
+        assert!(client.reply().await.starts_with("250"));
+    }
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    assert!(client.ask("NOOP").await.starts_with("250"));
+    tokio::time::sleep(Duration::from_secs(21)).await;
+    assert!(client.rest().await.starts_with("421"));
+    assert_eq!(session.await.unwrap(), Ended::Closed);
+}
