@@ -90,7 +90,10 @@ async fn open_session(
     if settings.tls == TlsMode::StartTls {
         talk = change_to_tls(settings, talk, offered).await?.counted_in(pulse);
         // RFC 3207 §4.2: what was said before TLS is forgotten.
-        offered = say_ehlo(settings, &mut talk).await?;
+        offered = match say_ehlo(settings, &mut talk).await {
+            Ok(offered) => offered,
+            Err(trouble) => return Err(Refusing::on(talk, trouble)),
+        };
     }
     match authenticate(settings, &mut talk, offered, unavailable).await {
         Ok(()) => Ok((talk, offered)),

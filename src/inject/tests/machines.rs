@@ -4,10 +4,15 @@ use super::jobs::*;
 use super::peer::{Ask, Peer, Say, text};
 use super::*;
 use crate::fault::State;
-use crate::inject::connect::open_first;
+use crate::inject::auth::Unavailable;
+use crate::inject::connect::{establish, open_first};
 use crate::inject::machines::Machines;
+use crate::inject::place::Places;
+use futures_util::FutureExt;
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::oneshot;
 
 /// What a sick machine says to everybody, and to what. None of it tells whose it is.
 const SICK: [(&str, &str); 8] = [
@@ -211,4 +216,36 @@ async fn a2_a_connection_counts_until_the_target_has_closed_it() {
             "{at}: {sessions} sessions, {relayed} of {jobs}"
         );
     }
+}
+
+/// The same of one that is greeted, goes over to TLS and is refused there.
+#[tokio::test]
+async fn a2_a_connection_that_is_refused_within_tls_counts_until_it_is_closed() {
+    let ca = DevAuthority::new("test authority").unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(ca.server(&["127.0.0.1"]).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut settings = TargetSettings::new("mta1", "127.0.0.1", listener.local_addr().unwrap().port());
+    settings.client_tls = Some(trusting(&ca));
+    let (close, closed) = oneshot::channel::<()>();
+    tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        for said in ["220 mx.test\r\n", "250-mx.test\r\n250 STARTTLS\r\n"] {
+            tcp.write_all(said.as_bytes()).await.unwrap();
+            tcp.read(&mut [0; 512]).await.unwrap();
+        }
+        tcp.write_all(b"220 go on\r\n").await.unwrap();
+        let mut tls = acceptor.accept(tcp).await.unwrap();
+        tls.read(&mut [0; 512]).await.unwrap();
+        tls.write_all(b"421 4.3.2 not now\r\n").await.unwrap();
+        tls.flush().await.unwrap();
+        closed.await.unwrap();
+    });
+    let places = Places::new(1);
+    let (unavailable, pulse) = (Unavailable::default(), Arc::default());
+    let place = places.take().await;
+    let refused = establish(&settings, &unavailable, &pulse, &Machines::default(), place).await;
+    assert!(matches!(refused.err(), Some(Trouble::EhloRefused(421))));
+    assert!(places.take().now_or_never().is_none(), "the target still counts it");
+    close.send(()).unwrap();
+    places.take().await;
 }
