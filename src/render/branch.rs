@@ -7,6 +7,7 @@ mod link;
 mod load;
 mod markup;
 mod report;
+mod services;
 mod stretch;
 mod style;
 mod tag;

@@ -1,9 +1,8 @@
 //! What CSS loads, and which declarations change nothing of it.
 
+use super::services::{is_font_service, names_font_service};
 use std::ops::Range;
 
-/// Whose style sheets and fonts hold nothing but fonts, so that no sender can put a rule of its own into them.
-const FONT_SERVICES: [&str; 3] = ["fonts.googleapis.com", "fonts.gstatic.com", "fonts.bunny.net"];
 /// Functions that load nothing, and read nothing that stands elsewhere.
 const HARMLESS: [&str; 17] = [
     "rgb",
@@ -75,6 +74,9 @@ pub(in crate::render) fn understood(css: &str) -> String {
     out
 }
 
+/// As much of an address is read; a longer one is none that could be allowed.
+const ADDRESS_BYTES_MAX: usize = 2048;
+
 /// Something that CSS loads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Load {
@@ -103,6 +105,7 @@ pub(super) fn loads(css: &str) -> Vec<Load> {
     let mut found: Vec<Load> = Vec::new();
     for import in &imports {
         let written = &css[import.start + "@import".len()..import.end];
+        let written = &written[..written.floor_char_boundary(ADDRESS_BYTES_MAX)];
         found.push(Load { address: address(written).to_owned(), kind: Kind::Sheet });
     }
     let fetches = |name: &str| {
@@ -113,12 +116,15 @@ pub(super) fn loads(css: &str) -> Vec<Load> {
     for (at, function) in functions(&lower) {
         if fetches(function) && !holds(&imports, at) {
             let rest = &css[at + function.len() + 1..];
+            let rest = &rest[..rest.floor_char_boundary(ADDRESS_BYTES_MAX)];
             let inner = &rest[..rest.find(')').unwrap_or(rest.len())];
             let kind = if holds(&fonts, at) { Kind::Font } else { Kind::Rule };
             found.push(Load { address: address(inner).to_owned(), kind });
         }
     }
-    found.retain(|load| !load.address.starts_with("data:") && !is_font_service(&load.address));
+    // What an address holds itself is loaded from nowhere; a style sheet in one has rules all the same.
+    let is_held = |load: &Load| load.kind != Kind::Sheet && load.address.starts_with("data:");
+    found.retain(|load| !is_held(load) && !is_font_service(&load.address));
     found
 }
 
@@ -151,27 +157,14 @@ fn functions(css: &str) -> Vec<(usize, &str)> {
     css.match_indices('(').filter_map(each).collect()
 }
 
+/// To the sign that ends it, or with the bracket that a further function would begin with: such a one is no address that could
+/// be allowed.
 fn address(written: &str) -> &str {
     let inner = written.trim();
     let inner = inner.strip_prefix("url(").or_else(|| inner.strip_prefix("URL(")).unwrap_or(inner);
     let inner = inner.trim_start_matches(['"', '\'', ' ']);
-    inner.split(['"', '\'', ')']).next().unwrap_or_default().trim()
-}
-
-pub(super) fn is_font_service(address: &str) -> bool {
-    let rest = address.trim();
-    // A value, or more than one way to go on.
-    if rest.contains('\u{fffd}') {
-        return false;
-    }
-    let behind = |scheme: &str| {
-        rest.get(..scheme.len())
-            .filter(|start| start.eq_ignore_ascii_case(scheme))
-            .map(|_| &rest[scheme.len()..])
-    };
-    let Some(rest) = ["https://", "http://", "//"].into_iter().find_map(behind) else { return false };
-    let host = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
-    FONT_SERVICES.iter().any(|service| service.eq_ignore_ascii_case(host))
+    let end = inner.find(['"', '\'', ')', '(']).unwrap_or(inner.len());
+    inner[..end + usize::from(inner[end..].starts_with('('))].trim()
 }
 
 /// Without the `@font-face` rules that load from services of fonts only, as those write them (`unicode-range`, a file for each
@@ -182,13 +175,18 @@ pub(in crate::render) fn without_service_fonts(css: &str) -> String {
     let mut from = 0;
     for rule in ranges(&lower, "@font-face", &['}']) {
         let written = &css[rule.clone()];
-        if is_plain_font_face(written) && loads(written).is_empty() {
+        if is_plain_font_face(written) && is_served(written) {
             kept.push_str(&css[from..rule.start]);
             from = rule.end;
         }
     }
     kept.push_str(&css[from..]);
     kept
+}
+
+/// Whether a service of fonts has the files. One of the reader's own, or within the style sheet, is nobody's to choose.
+fn is_served(face: &str) -> bool {
+    loads(face).is_empty() && names_font_service(face)
 }
 
 /// Whether nothing but declarations of a font stand between `@font-face` and its end, wherever it may begin: in a string or
@@ -324,6 +322,21 @@ mod tests {
             assert_eq!(addresses(&format!("@import url({foreign});")).len(), 1, "{foreign}");
         }
         assert_eq!(addresses("a{color:rgb(1,2,3);width:calc(1px + 2px)}"), []);
+        for held in ["@import 'data:text/css,a';", "@import url(data:text/css;base64,YQ==);"] {
+            assert_eq!(addresses(held)[0].1, Kind::Sheet, "{held}");
+        }
+        assert_eq!(addresses("a{b:url('//t/a(1)')}")[0].0, "//t/a(");
+    }
+
+    #[test]
+    fn p2_many_brackets_cost_no_more_than_their_text() {
+        for (one, far) in
+            [("url(", 100_000), ("url(\"a", 60_000), ("@import ", 50_000), ("@font-face{src:url(", 20_000)]
+        {
+            let css = one.repeat(far);
+            let kept: usize = loads(&css).iter().map(|load| load.address.len()).sum();
+            assert!(kept <= 2 * css.len() + ADDRESS_BYTES_MAX, "{one}: {kept}");
+        }
     }
 
     #[test]

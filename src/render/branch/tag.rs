@@ -6,6 +6,7 @@ use super::link;
 use super::load::{Extent, Load, Way};
 use super::markup::{self, Element};
 use super::report::{Cause, Report};
+use super::services::is_font_service;
 use super::stretch::Stretch;
 use super::style;
 use super::words::{Found, Words};
@@ -274,7 +275,7 @@ impl Markup {
             }
         } else if self.tag == "link" && name == "href" {
             let address = value().trim().to_owned();
-            if !style::is_font_service(&address) {
+            if !is_font_service(&address) {
                 report.loads.push(Load { address, from: Extent::Values, way: Way::Elsewhere });
             }
         } else if name == "loading" {

@@ -125,7 +125,8 @@ impl Sheets {
                 _ => {}
             }
         }
-        self.looks.set(self.looks.get().saturating_add(self.rules.len()));
+        let bytes = attributes.iter().map(|one| one.value.len()).sum::<usize>();
+        self.looks.set(self.looks.get().saturating_add(self.rules.len() * (1 + bytes / 256)));
         if self.looks.get() > LOOKS_MAX {
             return Shown::IN_LINE.or(Shown::HIDDEN);
         }

@@ -1,11 +1,16 @@
 //! Fonts that are fetched once a text has a letter that another one lacks.
 
+use std::collections::HashSet;
+
 const BEHIND: &str = "an own font (@font-face) behind another one in a list of fonts: it is fetched for letters that the one before it lacks";
 const TWICE: &str =
     "two fonts (@font-face) of one name, weight and style: one is fetched for letters that the other lacks";
 
 const MANY: &str = "more fonts (@font-face) than can be held against each other";
 const FACES_MAX: usize = 60;
+
+/// Names of one font: who writes more means nothing good.
+const FAMILIES_MAX: usize = 8;
 
 /// One `@font-face` with files.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,26 +24,32 @@ struct Face<'c> {
 }
 
 /// What in a style sheet, or in the styles of elements, has a font fetched by the letters of a text: all of them as
-/// [`super::css::readings`] has them, the sheet without services of fonts.
-pub(super) fn what_sees_letters(sheet: &str, declared: &[String]) -> Option<&'static str> {
+/// [`super::css::readings`] has them, the sheet once without services of fonts, and once with them.
+pub(super) fn what_sees_letters(sheet: &str, whole: &str, declared: &[String]) -> Option<&'static str> {
     let own: Vec<Face<'_>> = sheet.split("@font-face").skip(1).filter_map(Face::of).collect();
     if own.is_empty() {
         return None;
     }
-    if own.len() > FACES_MAX {
+    if own.len() > FACES_MAX || own.iter().any(|face| face.families.len() > FAMILIES_MAX) {
         return Some(MANY);
     }
-    let has_twin = |(at, face): (usize, &Face<'_>)| own[..at].iter().any(|other| face.is_twin_of(other));
-    if own.iter().enumerate().any(has_twin) {
+    // One of a service has letters that an own one of its name lacks, too.
+    let has_twin = |one: &Face<'_>| own.iter().any(|face| face.is_twin_of(one));
+    if whole.split("@font-face").skip(1).filter_map(Face::of).any(|one| has_twin(&one)) {
         return Some(TWICE);
+    }
+    // One whose name is not found may have any: it stands for all, as the empty one.
+    let mut names: HashSet<&str> = own.iter().flat_map(|face| &face.families).map(String::as_str).collect();
+    if own.iter().any(|face| face.families.is_empty()) {
+        names.insert("");
     }
     let of_elements = declared.iter().map(String::as_str);
     let mut each = std::iter::once(sheet).chain(of_elements).flat_map(|css| css.split(['{', '}', ';']));
-    each.any(|declaration| is_behind(declaration, &own)).then_some(BEHIND)
+    each.any(|declaration| is_behind(declaration, &names)).then_some(BEHIND)
 }
 
 /// Whether one of them stands in a list of fonts, and not first.
-fn is_behind(declaration: &str, own: &[Face<'_>]) -> bool {
+fn is_behind(declaration: &str, own: &HashSet<&str>) -> bool {
     let Some((property, list)) = declaration.split_once(':') else { return false };
     let property = property.trim_matches(|c: char| c.is_ascii_whitespace() || matches!(c, '*' | '_'));
     if !(matches!(property, "font" | "font-family" | "initial-value") || property.starts_with("--")) {
@@ -46,8 +57,7 @@ fn is_behind(declaration: &str, own: &[Face<'_>]) -> bool {
     }
     let is_own = |item: &str| {
         let name = family(item.trim_end_matches([')', ' ']));
-        item.contains("var(")
-            || own.iter().any(|face| face.families.is_empty() || face.families.contains(&name))
+        item.contains("var(") || own.contains("") || own.contains(name.as_str())
     };
     list.split(',').skip(1).any(is_own)
 }
@@ -64,7 +74,10 @@ impl<'c> Face<'c> {
         let weight = match told("font-weight")[..] {
             [] | ["normal"] => Some(400),
             ["bold"] => Some(700),
-            [one] => one.parse().ok(),
+            // Any other is none, and the font has another weight than was written.
+            [one] if one.bytes().all(|byte| byte.is_ascii_digit()) => {
+                one.parse().ok().filter(|weight| (1..=1000).contains(weight))
+            }
             _ => None,
         };
         let is_italic = match told("font-style")[..] {
@@ -95,7 +108,7 @@ impl<'c> Face<'c> {
 
 fn family(written: &str) -> String {
     let written = written.trim().trim_end_matches("!important");
-    written.split_ascii_whitespace().collect::<Vec<_>>().join(" ").replace(['"', '\''], "")
+    written.split_ascii_whitespace().collect::<Vec<_>>().join(" ").replace(['"', '\''], "").to_lowercase()
 }
 
 #[cfg(test)]
@@ -105,7 +118,7 @@ mod tests {
 
     fn seen(css: &str, declared: &str) -> Option<&'static str> {
         let declared = readings(declared);
-        readings(css).iter().find_map(|css| what_sees_letters(css, &declared))
+        readings(css).iter().find_map(|css| what_sees_letters(css, css, &declared))
     }
 
     #[test]
@@ -119,6 +132,9 @@ mod tests {
             format!("{z}:root{{--z:z}}p{{font-family:Arial,var(--z)}}"),
             format!("{z}:root{{--f:Arial,z}}p{{font-family:var(--f)}}"),
             format!("{z}@font-face{{font-family:z;src:url(data:font/ttf;base64,AA)}}p{{font-family:z}}"),
+            format!("{z}@font-face{{font-family:z;font-weight:7000;src:url(//t/b)}}p{{font-family:z}}"),
+            format!("{z}@font-face{{font-family:z;font-weight:+700;src:url(//t/b)}}p{{font-family:z}}"),
+            format!("{}p{{font-family:a,\u{e9}}}", z.replace('z', "\u{c9}")),
             format!("{z}@font-face{{font-family:z;font-weight:100 900;src:url(//t/b)}}p{{font-family:z}}"),
             String::from("@font-face{src:url(\"//t/}\");font-family:z}p{font-family:Arial,z}"),
             String::from("@font-face{font-family:a;src:url(//t/});font-family:z}p{font-family:Arial,z}"),

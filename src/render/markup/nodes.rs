@@ -263,8 +263,10 @@ impl Nodes {
         if !is_moved {
             self.land(&text, Landing::Text(parent));
         }
-        if self.name(parent).is_some_and(|name| &*name.local == "style") {
-            self.styles.borrow_mut().sheet(&text);
+        match self.name(parent).filter(|name| &*name.local == "style") {
+            Some(name) if name.ns != ns!(html) => self.styles.borrow_mut().sheet_of_drawing(&text),
+            Some(_) => self.styles.borrow_mut().sheet(&text),
+            None => {}
         }
     }
 

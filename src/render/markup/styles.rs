@@ -23,6 +23,30 @@ const SEEING: [(&str, &str); 13] = [
     ("-moz-binding", "-moz-binding, a program that can read the text"),
 ];
 
+const UNKNOWN_RULE: &str = "a rule that is not known here (@…), which may tell what a text holds";
+/// Which tell nothing of texts. Those that browsers may learn are none of them.
+const AT_RULES: [&str; 19] = [
+    "charset",
+    "color-profile",
+    "counter-style",
+    "document",
+    "font-face",
+    "font-feature-values",
+    "font-palette-values",
+    "import",
+    "keyframes",
+    "layer",
+    "list",
+    "media",
+    "namespace",
+    "page",
+    "property",
+    "scope",
+    "starting-style",
+    "supports",
+    "viewport",
+];
+
 /// The styles of one text, and the attributes beside them.
 #[derive(Debug, Default)]
 pub(super) struct Styles {
@@ -38,6 +62,14 @@ pub(super) struct Styles {
 impl Styles {
     pub(super) fn sheet(&mut self, css: &str) {
         self.sheets.push_str(css);
+    }
+
+    /// In a drawing a reference (`&#112;`) spells a sign, which not all readers of style sheets know.
+    pub(super) fn sheet_of_drawing(&mut self, css: &str) {
+        if css.contains(['@', '(', '\\', '&']) {
+            self.by_room = Some("a style sheet of a drawing (svg) with more than plain styles in it");
+        }
+        self.sheet(css);
     }
 
     pub(super) fn attribute(&mut self, name: &str, value: &str) {
@@ -72,15 +104,22 @@ fn what_sees_values(sheets: &str, declared: &str, attributes: &[&str]) -> Option
     if sheets.is_empty() && declared.is_empty() {
         return None;
     }
+    let whole = readings(sheets);
     let sheets = readings(&without_service_fonts(sheets));
     let declared = readings(declared);
     let is_in = |word: &str| {
         sheets.iter().chain(&declared).any(|css| memmem::find(css.as_bytes(), word.as_bytes()).is_some())
     };
     let seeing = SEEING.iter().find(|(word, _)| is_in(word)).map(|(_, what)| *what);
+    // With comments read as such, and as it is written: the text of a comment is no rule.
+    let by_rule = || {
+        let each = [sheets.first(), sheets.last()].into_iter().flatten();
+        each.into_iter().any(|css| has_unknown_rule(css)).then_some(UNKNOWN_RULE)
+    };
     let by_letters = || {
         let of_first = || sheets.iter().find_map(|css| what_sees_a_first_letter(css));
-        sheets.iter().find_map(|css| what_sees_letters(css, &declared)).or_else(of_first)
+        let each = sheets.iter().zip(&whole);
+        each.into_iter().find_map(|(css, whole)| what_sees_letters(css, whole, &declared)).or_else(of_first)
     };
     let by_attributes = || {
         let texts = sheets.iter().chain(&declared);
@@ -90,7 +129,18 @@ fn what_sees_values(sheets: &str, declared: &str, attributes: &[&str]) -> Option
             texts.into_iter().find_map(|css| what_sees_attributes(css, attributes))
         }
     };
-    seeing.or_else(by_letters).or_else(by_attributes)
+    seeing.or_else(by_rule).or_else(by_letters).or_else(by_attributes)
+}
+
+fn has_unknown_rule(css: &str) -> bool {
+    let is_unknown = |rule: &str| {
+        let end = rule.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(rule.len());
+        let name = &rule[..end];
+        let name =
+            ["-webkit-", "-moz-", "-ms-", "-o-"].iter().find_map(|by| name.strip_prefix(by)).unwrap_or(name);
+        !name.is_empty() && !AT_RULES.contains(&name)
+    };
+    css.split(['{', '}', ';']).filter_map(|piece| piece.trim_start().strip_prefix('@')).any(is_unknown)
 }
 
 /// What a first letter alone fetches is not fetched for an empty value. Most make it large only.
@@ -114,7 +164,9 @@ fn what_sees_attributes(css: &str, attributes: &[&str]) -> Option<&'static str> 
     }
     // With an escape or comment it may be any name.
     let is_one = |written: &str, ends: &[char]| {
-        let name = written.trim_start().split(ends).next().unwrap_or("");
+        let behind_namespace = written.split_once('|').filter(|(_, name)| !name.starts_with('='));
+        let local = behind_namespace.map_or(written, |(_, name)| name);
+        let name = local.trim_start().split(ends).next().unwrap_or("");
         written.contains(['\\', '/']) || attributes.contains(&name)
     };
     let mut selectors =
@@ -122,10 +174,14 @@ fn what_sees_attributes(css: &str, attributes: &[&str]) -> Option<&'static str> 
     if selectors.any(|selector| is_one(selector, &['=', '~', '|', '^', '$', '*', ' '])) {
         return Some("a selector of the attribute that holds a value");
     }
-    let mut read = css.split("attr(").skip(1).map(|rest| rest.split([')', ';', '}']).next().unwrap_or(""));
-    // What is shown of it alone (`content`) tells nobody: what is compared (`if()`) would.
-    if css.contains("if(") && read.any(|name| is_one(name, &[' ', ',', '\t', '\n'])) {
-        return Some("attr() of the attribute that holds a value, beside if()");
+    // What is shown of it tells nobody: what chooses a font, a file or an animation by it would.
+    let chooses = |declaration: &str| {
+        let mut read = declaration.split("attr(").skip(1).map(|rest| rest.split(')').next().unwrap_or(""));
+        let property = declaration.split(':').next().unwrap_or("").trim();
+        property != "content" && read.any(|name| is_one(name, &[' ', ',', '\t', '\n']))
+    };
+    if css.contains("attr(") && css.split(['{', '}', ';']).any(chooses) {
+        return Some("attr() of the attribute that holds a value, elsewhere than in content");
     }
     css.contains("@import")
         .then_some("@import, whose style sheet may select by the attribute that holds a value")
@@ -156,6 +212,16 @@ mod tests {
             "p:first-letter,[a=\"{}\"]{background:url(https://t/a)}",
             "p::first-letter{background:var(--a)}",
             "@font-face{font-family:a;src:url(//t/a)}p::first-letter{font-family:a}",
+            "[|title^=a]{}",
+            "[*|title^=a] b{}",
+            "p{animation-name:attr(title type(*))}",
+            "p{font-family:attr(title type(*))}",
+            "@function --f(){result:a}",
+            "@unheard-of (x){}",
+            "@-webkit-unheard x{}",
+            "@font-face{font-family:z;src:local(a);unicode-range:U+41}",
+            "@font-face{font-family:z;src:url(data:font/ttf;base64,AA);unicode-range:U+41}",
+            "@font-face{font-family:z;src:url(https://fonts.gstatic.com/a);unicode-range:U+41}@font-face{font-family:Z;src:url(//t/a)}",
             "p{--a:attr(title type(*));background:if(style(--a:x):url(//t/x))}",
             "p{width:expression(this.innerText)}",
             "@c\\6fntainer (width>9px){}",
@@ -182,6 +248,10 @@ mod tests {
             "p{color:red}@media (max-width:600px){.a{background:url(https://x.test/a.png)}}",
             "[owa] .b{color:red} a[href^=tel]{color:blue} [class~=\"x_hide\"]{display:none} [data-ogsc] p{color:red}",
             "@font-face{font-family:a;src:url(https://x.test/a.woff2)}",
+            "img::before{content:attr(alt) ' ' attr(title)}",
+            "@media screen{@-webkit-keyframes a{to{color:red}}} @-ms-viewport{width:device-width} @list l0:level1{a:b}",
+            "/* @author x */ p{color:red;background:url(https://x.test/a@2x.png)}",
+            "[ns|lang|=en]{color:red} [data-x|=title]{color:red}",
             "p:first-letter{font:3em Georgia;float:left;color:red} .a{background:url(https://x.test/a.png)}",
         ] {
             assert_eq!(what_sees_values(css, "", &["title", "alt"]), None, "{css}");
