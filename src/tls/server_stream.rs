@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The encrypted side of a connection, as its server, after the handshake. An idle one holds no buffer.
+/// The encrypted side of a connection, as its server, after the handshake. An idle one holds no buffer. Of one task only: who
+/// reads sends too, and is then the one who is woken.
 pub struct ServerStream<S> {
     stream: S,
     dialogue: Dialogue,
@@ -300,6 +301,30 @@ mod tests {
         let mut read = [0; 9];
         server.unwrap().read_exact(&mut read).await.unwrap();
         assert_eq!(&read, b"EHLO me\r\n");
+    }
+
+    /// The answer to a change of keys goes out before what is said with the new ones (RFC 8446 §4.6.3), also the good-bye.
+    #[tokio::test]
+    async fn keys_may_change_and_what_follows_is_read_both_ways() {
+        let (mut client, mut server) = connected(&version::TLS13, 64 * 1024).await;
+        let mut read = [0; 4];
+        for _ in 0..3 {
+            client.get_mut().1.refresh_traffic_keys().unwrap();
+            client.write_all(b"NOOP").await.unwrap();
+            client.flush().await.unwrap();
+            server.read_exact(&mut read).await.unwrap();
+            assert_eq!(&read, b"NOOP");
+            server.write_all(b"250 ").await.unwrap();
+            server.flush().await.unwrap();
+            client.read_exact(&mut read).await.unwrap();
+            assert_eq!(&read, b"250 ");
+        }
+        client.get_mut().1.refresh_traffic_keys().unwrap();
+        client.write_all(b"QUIT").await.unwrap();
+        client.flush().await.unwrap();
+        server.read_exact(&mut read).await.unwrap();
+        server.shutdown().await.unwrap();
+        assert_eq!(client.read(&mut read).await.unwrap(), 0, "an end, and no break");
     }
 
     #[tokio::test]
