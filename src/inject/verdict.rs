@@ -219,6 +219,7 @@ static TABLE: &[Row] = &[
     row(&[Rcpt], REFUSED, Any, RELAY_REFUSED_OUTRIGHT, Whose::Target),
     // The account that logged in (RFC 5248 §2.4), not the recipient's, whatever the enhanced code.
     row(ALL_BUT_RESET, 525..=525, Any, &[], Whose::Target),
+    row(ALL_BUT_RESET, PERMANENT, Any, OUT_OF_ORDER, Whose::Target),
     // The recipient's own codes, before any other word: the text may quote what another server said of somebody else.
     row(&[Rcpt], REFUSED, Of(1, &[1..=6]), &[], Whose::Recipient),
     row(&[Rcpt], REFUSED, Of(2, &[1..=2]), &[], Whose::Recipient),

@@ -64,6 +64,7 @@ const EXAMPLES: &[Example] = &[
     Example(Rcpt, Ahead, 0, "550 5.7.1 Fix reverse DNS for 192.0.2.1", Whose::Target),
     Example(Rcpt, Ahead, 0, "550 5.1.2 Relay not allowed.", Whose::Target),
     Example(Rcpt, Ahead, 9, "525 5.7.13 User account disabled", Whose::Target),
+    Example(Rcpt, Ahead, 9, "550 User unknown; directory server is down", Whose::Target),
     Example(
         Rcpt,
         Ahead,

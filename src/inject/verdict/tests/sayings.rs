@@ -302,10 +302,23 @@ const UNCLEAR_OF_THE_CONTENT: &[&str] = &[
     "550 5.7.1 [CS01] Message rejected due to local policy.",
     "554 Email rejected due to security policies - https://community.mimecast.com/docs/DOC-1369#554 [x]",
     "554 rejected due to spam URL in content",
+    "550 Content scanner malfunction",
     "554 5.7.1 Blocked using multi.uribl.com",
     "554 5.7.0 Reject, id=00471-02 - BANNED: .exe",
     "554 5.7.1 Message contained spam content; message-id <x>",
     "550 5.7.1 TRANSPORT.RULES.RejectMessage; the message was rejected by organization policy",
+];
+
+/// Something of the target's own is out of order, whatever it says of the message or the person beside it.
+const OUT_OF_ORDER_AT_RCPT: &[&str] = &[
+    "550 User unknown; directory server is down",
+    "550 5.1.1 x@y.example: user unknown (ldap server is down)",
+    "550 5.2.0 cannot verify user, database is down",
+];
+const OUT_OF_ORDER_AT_CONTENT: &[&str] = &[
+    "554 5.3.4 disk full",
+    "552 5.3.4 Disk full, message not kept",
+    "554 5.6.0 cannot store message: No space left on device",
 ];
 
 /// Those of them that another one would be told of.
@@ -325,6 +338,8 @@ fn a3_what_real_targets_say_for_good_finds_its_owner() {
         (Rcpt, OF_A_SENDER, Whose::Sender),
         (Rcpt, OF_THE_RECIPIENT, Whose::Recipient),
         (Rcpt, UNCLEAR, Whose::Unclear),
+        (Rcpt, OUT_OF_ORDER_AT_RCPT, Whose::Target),
+        (Content, OUT_OF_ORDER_AT_CONTENT, Whose::Target),
         (Content, OF_THE_MESSAGE, Whose::Message),
         (Content, UNCLEAR_OF_THE_CONTENT, Whose::Unclear),
     ];

@@ -323,6 +323,23 @@ pub const NOT_NOW: &[&str] = &[
     "connection refused",
     "timed out",
 ];
+/// Where mail is kept, or people are looked up, and there is none: whatever else is said of a message or a person beside it.
+pub const OUT_OF_ORDER: &[&str] = &[
+    "disk full",
+    "disk is full",
+    "no space left on",
+    "out of disk space",
+    "insufficient disk space",
+    "directory server is down",
+    "directory server unavailable",
+    "directory server is unavailable",
+    "directory service unavailable",
+    "directory service is unavailable",
+    "ldap server is down",
+    "can't contact ldap server",
+    "database is down",
+    "database server is down",
+];
 /// Postfix' own sentence where a milter cannot be reached, with the code that milters give for one message, and that of
 /// Exchange's front end where no other server takes it.
 pub const FILTER_GONE: &[&str] = &["service unavailable - try again later", "temporary server error"];

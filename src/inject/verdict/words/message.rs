@@ -52,6 +52,7 @@ pub const NOT_LOOKED_AT: &[&str] = &[
     "filter failed",
     "internal error",
     "is down",
+    "malfunction",
     "no space",
     "not available",
     "queue file",
