@@ -2,6 +2,7 @@
 
 mod line;
 mod log;
+mod ours;
 mod pen;
 mod queue;
 mod repeats;

@@ -116,7 +116,10 @@ impl App {
         let dispatch = Dispatch::new(&parts.custody, engines_seen.clone());
         let house = house(&parts, engines_seen.clone(), &vault);
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let doors = doors::open(&config, &house, &parts, (&shutdown, &tasks)).await?;
+        let doors = match doors::open(&config, &house, &parts, (&shutdown, &tasks)).await {
+            Ok(doors) => doors,
+            Err(cause) => return Err(not_started(parts.custody.journal.clone(), cause).await),
+        };
         tls.doors = doors.iter().filter_map(|(_, tls)| tls.clone()).collect();
         let _ = parts.tls.set(tls);
         let doors = doors.into_iter().map(|(door, _)| door).collect();
@@ -210,6 +213,14 @@ fn journal(config: &Config) -> Result<Option<Journal>, CliError> {
         tracing::warn!(%warning, parked = recovered.parked, "held jobs wait for a person");
     }
     Ok(Some(journal))
+}
+
+/// A run that took nothing on ends in order, lest the next one take it for one that was killed.
+async fn not_started(journal: Option<Journal>, cause: CliError) -> CliError {
+    if let Some(journal) = journal {
+        journal.close().await;
+    }
+    cause
 }
 
 /// A relay that is started anew knows of its targets what the ledger knows.

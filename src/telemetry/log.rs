@@ -1,6 +1,7 @@
 //! Logging never ends, stalls or slows the relay: lines go through a bounded queue to a thread of their own.
 
 use super::line::line;
+use super::ours::OnlyOurs;
 use super::pen::{Page, Pen};
 use super::queue::LineQueue;
 use super::repeats::{OnlyNews, Repeats};
@@ -9,9 +10,9 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tracing::subscriber::set_global_default;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 /// How long a process that ends waits for its last lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -55,9 +56,12 @@ pub fn start_log(log: &LogConfig, to: LogTo) -> Result<(), String> {
         // It would speak of them on standard error, and panic when that is gone.
         .log_internal_errors(false);
     let news = OnlyNews(repeats.clone());
+    // Nor is the crate `log` listened to: only libraries speak by it.
     let started = match log.format {
-        LogFormat::Json => lines.json().flatten_event(true).finish().with(news).try_init(),
-        LogFormat::Text => lines.with_target(false).finish().with(news).try_init(),
+        LogFormat::Json => {
+            set_global_default(lines.json().flatten_event(true).finish().with(news).with(OnlyOurs))
+        }
+        LogFormat::Text => set_global_default(lines.with_target(false).finish().with(news).with(OnlyOurs)),
     };
     if started.is_err() {
         return Ok(());

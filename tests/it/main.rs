@@ -16,6 +16,7 @@ mod jobs;
 mod literals;
 mod lmtp;
 mod log;
+mod log_lines;
 mod markers;
 mod newsletters;
 mod oracle;
