@@ -19,6 +19,8 @@ pub const PLAIN_BYTES_MAX: usize = 16 << 10;
 const FRAME_BYTES: usize = 64;
 /// A message of the handshake may come in many records, which stay until it is whole.
 const WAITING_BYTES_MAX: usize = 64 << 10;
+/// What a client sends on after we said goodbye; behind it the connection counts as ended.
+const PASSED_OVER_BYTES_MAX: usize = 1 << 20;
 
 type Connection = Box<UnbufferedServerConnection>;
 
@@ -35,8 +37,11 @@ enum State {
     Open(Connection),
     /// The client has said that nothing follows; it may be spoken to.
     Heard(Connection),
-    /// We have said that nothing follows, the client not yet. What it still says is passed over.
-    Closing,
+    /// We have said that nothing follows, the client not yet. What it still says is passed over,
+    /// and counted.
+    Closing {
+        passed_over: usize,
+    },
     /// Both have.
     Closed,
     Failed(Error),
@@ -68,14 +73,14 @@ impl Dialogue {
 
     /// One of both has said that nothing follows.
     pub fn has_ended(&self) -> bool {
-        matches!(self.state, State::Heard(_) | State::Closing | State::Closed)
+        matches!(self.state, State::Heard(_) | State::Closing { .. } | State::Closed)
     }
 
     /// What the client showed, verified; its own certificate first.
     pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         match &self.state {
             State::Open(tls) | State::Heard(tls) => tls.peer_certificates(),
-            State::Closing | State::Closed | State::Failed(_) => None,
+            State::Closing { .. } | State::Closed | State::Failed(_) => None,
         }
     }
 
@@ -89,7 +94,7 @@ impl Dialogue {
             return Err(self.fail(Error::General("a message without end".into())));
         }
         let least = RECORD_BYTES_MAX - waiting % RECORD_BYTES_MAX;
-        Ok(self.incoming.room(least))
+        Ok(self.incoming.room(least.min(WAITING_BYTES_MAX - waiting)))
     }
 
     /// Hears up to the next plain text, which is shown.
@@ -97,11 +102,17 @@ impl Dialogue {
     /// # Errors
     /// What the client did wrong, now or before. The alert for it is among what is to be sent.
     pub fn hear(&mut self, show: &mut dyn FnMut(&[u8])) -> io::Result<Heard> {
-        match &self.state {
+        match &mut self.state {
             State::Open(_) if self.incoming.is_empty() => Ok(Heard::Part),
             State::Open(_) => self.advance(show, Wish::Hear).map_err(|error| self.fail(error)),
-            State::Closing => {
+            State::Closing { passed_over } => {
+                *passed_over += self.incoming.len();
+                let is_enough = *passed_over >= PASSED_OVER_BYTES_MAX;
                 self.incoming.discard(self.incoming.len());
+                if is_enough {
+                    self.state = State::Closed;
+                    return Ok(Heard::End);
+                }
                 Ok(Heard::Part)
             }
             State::Heard(_) | State::Closed => Ok(Heard::End),
@@ -119,7 +130,7 @@ impl Dialogue {
             State::Open(_) | State::Heard(_) => {
                 self.until_said(show, Wish::Say(plain)).map_err(|error| self.fail(error))
             }
-            State::Closing | State::Closed => Err(io::ErrorKind::BrokenPipe.into()),
+            State::Closing { .. } | State::Closed => Err(io::ErrorKind::BrokenPipe.into()),
             State::Failed(_) => Err(self.failure()),
         }
     }
@@ -132,7 +143,7 @@ impl Dialogue {
         match self.until_said(show, Wish::SayGoodbye) {
             Ok(()) => {
                 let is_last = matches!(self.state, State::Heard(_));
-                self.state = if is_last { State::Closed } else { State::Closing };
+                self.state = if is_last { State::Closed } else { State::Closing { passed_over: 0 } };
             }
             Err(error) => drop(self.fail(error)),
         }
@@ -230,7 +241,7 @@ impl Dialogue {
     fn failure(&self) -> io::Error {
         match &self.state {
             State::Failed(error) => io::Error::new(io::ErrorKind::InvalidData, error.clone()),
-            State::Open(_) | State::Heard(_) | State::Closing | State::Closed => {
+            State::Open(_) | State::Heard(_) | State::Closing { .. } | State::Closed => {
                 io::ErrorKind::BrokenPipe.into()
             }
         }
@@ -342,6 +353,16 @@ mod tests {
     }
 
     #[test]
+    fn who_goes_on_sending_after_our_goodbye_is_heard_out_to_a_bound() {
+        let mut dialogue = dialogue();
+        dialogue.state = State::Closing { passed_over: 0 };
+        let record = record(23, &[7; 16_000]);
+        let heard = (0..).position(|_| hear(&mut dialogue, &record).unwrap() == Heard::End).unwrap();
+        assert!((64..=67).contains(&heard), "{heard}");
+        assert!(dialogue.has_ended() && dialogue.incoming.capacity() == 0);
+    }
+
+    #[test]
     fn a_message_without_end_ends_the_connection_and_takes_little_memory() {
         for length in [1, 3, 100, 4000, 16_384] {
             let mut dialogue = dialogue();
@@ -352,7 +373,7 @@ mod tests {
                 most = most.max(dialogue.incoming.capacity());
                 heard.is_err()
             });
-            assert!(ended && most <= 4 * RECORD_BYTES_MAX, "{length}: {most}");
+            assert!(ended && most <= WAITING_BYTES_MAX, "{length}: {most}");
             assert_eq!(dialogue.incoming.capacity(), 0);
         }
     }
