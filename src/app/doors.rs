@@ -135,7 +135,7 @@ fn server_tls(listener: &Listener) -> Result<Option<ServerTls>, CliError> {
         return Ok(None);
     };
     let alpn: &[&[u8]] = match listener.kind {
-        ListenerKind::Http => &[b"h2", b"http/1.1"],
+        ListenerKind::Http => &[b"h2", b"http/1.1", b"http/1.0"],
         ListenerKind::Smtp | ListenerKind::Lmtp => &[],
     };
     let tls = ServerTls::load_with_clients(files, listener.client_ca.clone(), alpn).map_err(|error| {

@@ -12,6 +12,7 @@ mod custody;
 mod eight_bit;
 mod engines;
 mod http;
+mod https;
 mod jobs;
 mod literals;
 mod lmtp;

@@ -371,7 +371,10 @@ async fn p7_no_record_in_the_clear_makes_a_door_fall_over() {
             let before = PANICS.load(Relaxed);
             let said = send_and_end(door.connect().await, &bytes, &what).await;
             if end == Alert {
-                assert_eq!(said.first(), Some(&ALERT), "{what}");
+                // HTTP without TLS is answered in words there.
+                let is_heard = door.name == "http" && bytes.starts_with(b"GET ");
+                let first = if is_heard { b'H' } else { ALERT };
+                assert_eq!(said.first(), Some(&first), "{what}");
             }
             assert_eq!(PANICS.load(Relaxed), before, "{what}: a task panicked");
         }

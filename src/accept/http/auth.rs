@@ -200,7 +200,7 @@ impl Sources {
 }
 
 /// One host owns a whole IPv6 /64.
-fn network(source: IpAddr) -> IpAddr {
+pub(super) fn network(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

@@ -1,5 +1,6 @@
 //! Connections of the HTTP door: permits, TLS, protocol, idle supervision and drain.
 
+use super::plain::{is_plain_http, say_https};
 use super::rest::{Rests, Whole};
 use super::slots::{Slots, Use};
 use super::strict;
@@ -49,6 +50,8 @@ pub(super) struct Door {
     pub settings: Arc<Settings>,
     pub sources: Arc<auth::Sources>,
     pub notices: Arc<Notices<(IpAddr, auth::KeyRefusal)>>,
+    /// Of clients that spoke without TLS where it is spoken.
+    pub plain_notices: Arc<Notices<IpAddr>>,
     pub event_slots: Arc<Slots>,
     pub result_slots: Arc<Slots>,
     /// Cancelled when the door closes: no more jobs are read.
@@ -107,6 +110,7 @@ pub(super) async fn serve(
         settings: settings.clone(),
         sources: Arc::new(auth::Sources::new(limits.wrong_keys_max, limits.wrong_keys_window)),
         notices: Arc::default(),
+        plain_notices: Arc::default(),
         event_slots: Slots::new(Use::AwaitingEvents, limits.event_streams_max),
         result_slots: Slots::new(Use::ReadingResults, limits.result_pages_max),
         stop: CancellationToken::new(),
@@ -195,9 +199,16 @@ impl Line {
         match &self.tls {
             DoorTls::None => self.speak(socket, address).await,
             DoorTls::Implicit(acceptor) => {
-                let handshake = tls::accept(acceptor().config().clone(), socket);
+                let handshake = async {
+                    if is_plain_http(&socket).await {
+                        say_https(socket, &self.door, address.ip()).await;
+                        return Ok(None);
+                    }
+                    tls::accept(acceptor().config().clone(), socket).await.map(Some)
+                };
                 match timeout(self.door.settings.limits.handshake_max, handshake).await {
-                    Ok(Ok(stream)) => self.speak(stream, address).await,
+                    Ok(Ok(Some(stream))) => self.speak(stream, address).await,
+                    Ok(Ok(None)) => {}
                     Ok(Err(error)) => tracing::debug!(%address, kind = %error.kind(), "tls handshake failed"),
                     Err(_) => tracing::debug!(%address, "tls handshake took too long"),
                 }

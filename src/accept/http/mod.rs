@@ -20,6 +20,7 @@ mod jobs_route;
 pub mod ledger;
 mod openapi;
 mod packed;
+mod plain;
 mod problem;
 mod query;
 mod receipt;
@@ -54,7 +55,7 @@ pub enum DoorTls {
     /// Plain TCP: the caller allows it on loopback only.
     None,
     /// TLS from the first byte. Asked for each connection, so a renewed certificate is used at once. The caller
-    /// sets ALPN (`h2`, `http/1.1`).
+    /// sets ALPN (`h2`, `http/1.1`, `http/1.0`).
     Implicit(Arc<dyn Fn() -> TlsAcceptor + Send + Sync>),
 }
 
