@@ -114,6 +114,8 @@ enum Only {
     Ahead,
     /// The session has taken messages: it was good for something until now.
     UsedSession,
+    /// The session has taken none yet.
+    NewSession,
 }
 
 /// Whom this refusal is about: the first row that fits.
@@ -127,6 +129,7 @@ impl Row {
             Only::Always => true,
             Only::Ahead => heard.sent == Sent::Ahead,
             Only::UsedSession => heard.taken_before > 0,
+            Only::NewSession => heard.taken_before == 0,
         };
         is_so
             && self.commands.contains(&heard.command)
@@ -141,6 +144,10 @@ impl Row {
 
     const fn on_a_used_session(self) -> Self {
         Self { only: Only::UsedSession, ..self }
+    }
+
+    const fn on_a_new_session(self) -> Self {
+        Self { only: Only::NewSession, ..self }
     }
 }
 
@@ -308,6 +315,8 @@ static TABLE: &[Row] = &[
     // A filter of its own that the target does not reach, and says so of everything.
     row(&[Rcpt, Content], TRANSIENT, Any, FILTER_GONE, Whose::Unclear),
     // Put off for now: greylisting, in whatever words, is of each recipient by itself. The system's own troubles are not.
+    // Postfix' postscreen, of the first session of a client: the next one may be handed on.
+    row(&[Rcpt], FOR_NOW, Of(3, &[2..=2]), SERVICE_UNAVAILABLE, Whose::Target).on_a_new_session(),
     row(&[Rcpt], TRANSIENT, Subject(3), &[], Whose::Unclear),
     row(&[Rcpt], TRANSIENT, Subject(4), &[], Whose::Unclear),
     row(&[Rcpt], TRANSIENT, Any, &[], Whose::Recipient),

@@ -104,6 +104,7 @@ pub const SENDING_QUOTA: &[&str] = &[
     "unusual rate",
     "outbound thread limit",
 ];
+pub const SERVICE_UNAVAILABLE: &[&str] = &["service currently unavailable"];
 pub const ORDER_OF_COMMANDS: &[&str] = &[
     "pipelin",
     "synchroni",
