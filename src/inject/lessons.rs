@@ -9,6 +9,12 @@ use tokio::time::Instant;
 /// How long a target that disliked what came ahead is spared it. Doubles with each such lesson.
 const SPARED_MIN: Duration = Duration::from_secs(600);
 const SPARED_MAX: Duration = Duration::from_secs(24 * 3600);
+/// One that ended a session with more sent behind a final dot may have been restarted: it is spared that until it has taken so
+/// many messages, or as long as for the first dislike.
+const SPARED_MESSAGES: u64 = 2000;
+/// One that does so again within a day does not bear it well: each time costs a message its answer.
+const SPARED_AGAIN: Duration = Duration::from_secs(6 * 3600);
+const ENDS_RECUR: Duration = Duration::from_secs(24 * 3600);
 /// How long the share of a session that was learned holds.
 const SHARE_HOLDS: Duration = Duration::from_secs(3600);
 
@@ -42,6 +48,10 @@ pub(super) struct Lessons {
     ahead_lessons: AtomicU32,
     /// Milliseconds after `born` at which the target is tried with everything again.
     ahead_lifts_ms: AtomicU64,
+    /// Messages it has to take until then, if that is sooner; 0: time alone counts.
+    ahead_lifts_behind: AtomicU64,
+    /// Milliseconds after `born` at which a session last ended with more behind a final dot, and one more; 0: none did.
+    ended_ms: AtomicU64,
     chunks_proven: AtomicBool,
     resets_refused: AtomicBool,
     /// Messages a session takes; 0: nothing learned.
@@ -57,6 +67,8 @@ impl Lessons {
             ahead: AtomicU8::new(Ahead::Messages as u8),
             ahead_lessons: AtomicU32::new(0),
             ahead_lifts_ms: AtomicU64::new(0),
+            ahead_lifts_behind: AtomicU64::new(0),
+            ended_ms: AtomicU64::new(0),
             chunks_proven: AtomicBool::new(false),
             resets_refused: AtomicBool::new(false),
             share: AtomicU64::new(0),
@@ -89,10 +101,39 @@ impl Lessons {
             return;
         }
         let lessons = self.ahead_lessons.fetch_add(1, Relaxed);
-        let spared = SPARED_MIN.saturating_mul(1 << lessons.min(10)).min(SPARED_MAX);
-        self.ahead_lifts_ms.store(self.now_ms() + spared.as_millis() as u64, Relaxed);
+        self.spare(ahead, SPARED_MIN.saturating_mul(1 << lessons.min(10)).min(SPARED_MAX));
+        self.ahead_lifts_behind.store(0, Relaxed);
+    }
+
+    /// A session ended without the answer to a final dot behind which more was sent. Some targets bear that mostly (Dovecot's
+    /// submission proxy), and nothing else tells them from one that was restarted.
+    pub fn ended_with_more_behind_a_dot(&self) {
+        if self.ahead() <= Ahead::Group {
+            return;
+        }
+        let now_ms = self.now_ms();
+        let before_ms = self.ended_ms.swap(now_ms + 1, Relaxed);
+        let is_again = before_ms > 0 && now_ms < before_ms + ENDS_RECUR.as_millis() as u64;
+        let (spared, messages) = if is_again { (SPARED_AGAIN, 0) } else { (SPARED_MIN, SPARED_MESSAGES) };
+        self.spare(Ahead::Group, spared);
+        self.ahead_lifts_behind.store(messages, Relaxed);
+    }
+
+    fn spare(&self, ahead: Ahead, spared: Duration) {
+        self.ahead_lifts_ms.fetch_max(self.now_ms() + spared.as_millis() as u64, Relaxed);
         self.ahead.store(ahead as u8, Relaxed);
         self.chunks_proven.store(false, Relaxed);
+    }
+
+    /// It took a message.
+    pub fn took(&self) {
+        if self.ahead_lifts_behind.load(Relaxed) == 0 {
+            return;
+        }
+        let less = |left: u64| left.checked_sub(1);
+        if self.ahead_lifts_behind.fetch_update(Relaxed, Relaxed, less) == Ok(1) {
+            self.ahead_lifts_ms.store(0, Relaxed);
+        }
     }
 
     /// Whether the target was seen to take a message that came right behind another one.
@@ -141,6 +182,27 @@ mod tests {
 
     async fn pass(time: Duration) {
         tokio::time::advance(time).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a4_an_end_behind_a_dot_is_borne_in_mind_for_so_many_messages_and_another_one_for_hours() {
+        let lessons = Lessons::new();
+        let take = |messages| (0..messages).for_each(|_| lessons.took());
+        lessons.ended_with_more_behind_a_dot();
+        lessons.ended_with_more_behind_a_dot();
+        take(SPARED_MESSAGES - 1);
+        assert_eq!(lessons.ahead(), Ahead::Group);
+        take(1);
+        assert_eq!(lessons.ahead(), Ahead::Messages, "it may have been restarted");
+        lessons.ended_with_more_behind_a_dot();
+        take(3 * SPARED_MESSAGES);
+        pass(SPARED_AGAIN - Duration::from_secs(1)).await;
+        assert_eq!(lessons.ahead(), Ahead::Group);
+        pass(ENDS_RECUR).await;
+        assert_eq!(lessons.ahead(), Ahead::Messages);
+        lessons.ended_with_more_behind_a_dot();
+        pass(SPARED_MIN).await;
+        assert_eq!(lessons.ahead(), Ahead::Messages, "the one before is long ago");
     }
 
     #[tokio::test(start_paused = true)]

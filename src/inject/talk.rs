@@ -39,8 +39,17 @@ pub(super) enum Broken {
     BadReply(#[from] BadReply),
     #[error("the relay is stopping and waited no longer")]
     Stopping,
+    #[error("the target said good-bye unasked (421)")]
+    GoodBye,
     #[error("the target's replies do not fit the commands (got {0})")]
     OutOfStep(u16),
+}
+
+impl Broken {
+    /// There is no connection any more.
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Closed | Self::Io(_))
+    }
 }
 
 impl From<io::Error> for Broken {
@@ -184,6 +193,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     /// Whether octets came that no command has asked for.
     pub fn has_unread(&self) -> bool {
         !self.unread.is_empty()
+    }
+
+    /// Before something is sent nothing may be unread: it would be taken for the answer.
+    ///
+    /// # Errors
+    /// What came unasked is the target's good-bye (RFC 5321 §3.8), or nothing that has a meaning.
+    pub fn expect_nothing(&self) -> Result<(), Broken> {
+        match self.has_unread() {
+            false => Ok(()),
+            true if self.unread_is_closing() => Err(Broken::GoodBye),
+            true => Err(Broken::OutOfStep(0)),
+        }
     }
 
     /// Whether what came unasked is the target's good-bye.

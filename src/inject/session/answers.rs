@@ -174,9 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     }
 
     async fn step(&mut self, target: &Arc<Target>, limit: Duration) -> Result<ReplyCode, Broken> {
-        if self.talk.has_unread() {
-            return Err(Broken::OutOfStep(0));
-        }
+        self.talk.expect_nothing()?;
         self.talk.send(self.group.as_slice(), limit).await?;
         self.answer(target, limit).await
     }

@@ -93,8 +93,8 @@ pub(super) fn says_other(code: ReplyCode) -> bool {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     /// Carries this parcel and what waits behind it to their answers, until nothing waits any more.
     pub(super) async fn exchange_chunks(&mut self, target: &Arc<Target>, first: Parcel) -> Result<(), Halt> {
-        if self.talk.has_unread() {
-            return Err(Halt::blaming(first, Broken::OutOfStep(0)));
+        if let Err(broken) = self.talk.expect_nothing() {
+            return Err(Halt::blaming(first, broken));
         }
         let mut flights = VecDeque::with_capacity(IN_FLIGHT_MAX);
         let mut next = Some(first);
@@ -279,7 +279,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         course: Course,
     ) -> Course {
         let Unanswered { parcel, refusal, broken } = unanswered;
-        let is_over = matches!(broken, Broken::Closed | Broken::Io(_));
+        let is_over = broken.is_end();
         match (course, refusal) {
             (Course::Closing(fault), refusal) if is_over || matches!(broken, Broken::Silent(_)) => {
                 match refusal {
@@ -316,6 +316,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     fn ground(&mut self, target: &Arc<Target>, course: &Course, flights: &mut VecDeque<Flight>) {
         match course {
             Course::Lost(broken) => {
+                if broken.is_end() && !flights.is_empty() {
+                    target.lessons.ended_with_more_behind_a_dot();
+                }
                 target.lessons.send_ahead_at_most(Ahead::Envelope);
                 for flight in flights.drain(..) {
                     self.doubtful(target, flight.parcel, *broken);
@@ -338,7 +341,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 match self.answer(target, EARLY_REFUSAL_LIMIT).await {
                     Ok(code) if code.is_positive() => return false,
                     Ok(_) => {}
-                    Err(broken) => return matches!(broken, Broken::Closed | Broken::Io(_)),
+                    Err(broken) => return broken.is_end(),
                 }
             }
         });

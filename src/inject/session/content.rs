@@ -161,7 +161,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     pub(super) fn accept(&mut self, target: &Target, parcel: Parcel, code: ReplyCode) {
         self.answered += 1;
         self.errors.end_row();
+        self.refused_last = None;
         self.witness.took();
+        target.lessons.took();
         target.stats.relayed.fetch_add(1, Relaxed);
         target.unclear.accepted(parcel.sent_at, &parcel.doubt);
         target.inquiry.end();
@@ -173,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     /// Before content goes out nothing may be unread: it would be taken for the answer to the final dot.
     async fn nothing_unasked(&mut self) -> Result<(), Stop> {
         self.talk.glance().await?;
-        if self.talk.has_unread() { Err(Broken::OutOfStep(0).into()) } else { Ok(()) }
+        Ok(self.talk.expect_nothing()?)
     }
 
     async fn write_content(&mut self, deadlines: &Deadlines, delivery: &Delivery) -> Result<(), ContentTorn> {
@@ -224,6 +226,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
 
     fn doubt(&mut self, target: &Arc<Target>, current: Parcel, next: Option<Parcel>, broken: Broken) -> Halt {
         let fault = self.doubtful(target, current, broken);
+        if next.is_some() && broken.is_end() {
+            target.lessons.ended_with_more_behind_a_dot();
+        }
         target.note(Sign::InDoubt(fault));
         Halt::leaving(next, broken)
     }

@@ -73,16 +73,23 @@ impl Halt {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     /// What is left of a session that ended within an exchange. The message with which it happened goes behind those
     /// around it, which have nothing to do with it, and not for ever.
-    pub(super) fn broken_off(mut self, halt: Halt, target: &Arc<Target>) -> Ended {
+    pub(super) fn broken_off(mut self, mut halt: Halt, target: &Arc<Target>) -> Ended {
         let mut unsent = halt.unsent;
         unsent.extend(self.carried.drain(..));
         unsent.append(&mut self.misfits);
+        let is_good_bye = matches!(halt.stop, Stop::Broken(Broken::GoodBye));
+        // It follows from what the session was told before, not from the message that was next.
+        let is_bystander = is_good_bye && (self.answered > 0 || self.refused_last.is_some());
+        unsent.extend(halt.blamed.take_if(|_| is_bystander).map(|parcel| *parcel));
         let is_over_recipient = matches!(halt.stop, Stop::ClosingOverRecipient(_));
         let is_suspects = is_over_recipient || halt.blamed.as_ref().is_some_and(|parcel| parcel.strikes > 0);
         let is_left = matches!(halt.stop, Stop::Left(..));
-        let is_closing = matches!(halt.stop, Stop::Closing(_) | Stop::ClosingOverRecipient(_));
+        let is_closing = is_good_bye || matches!(halt.stop, Stop::Closing(_) | Stop::ClosingOverRecipient(_));
         let is_of_people = matches!(halt.stop, Stop::Left(_, Speaks::OfPeople));
-        let fault = stop_fault(halt.stop, target);
+        let fault = match self.refused_last.take() {
+            Some(refusal) if is_good_bye => refusal,
+            _ => stop_fault(halt.stop, target),
+        };
         if let Some(mut parcel) = halt.blamed {
             parcel.strikes += 1;
             if parcel.strikes < STRIKES_MAX {

@@ -63,6 +63,8 @@ pub(super) struct Session<S> {
     answered: u64,
     /// Commands it has refused.
     errors: Errors,
+    /// The last refusal that may be why it takes nobody, since it took somebody.
+    refused_last: Option<Fault>,
     /// The machine it is with.
     peer: SocketAddr,
     witness: Arc<Witness>,
@@ -118,6 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             envelopes: 0,
             answered: 0,
             errors: Errors::default(),
+            refused_last: None,
             peer,
             witness: Arc::default(),
             makes_way_at: None,
@@ -288,9 +291,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
 
     /// The first group of an exchange: everything up to DATA with PIPELINING, only the next command without.
     async fn open(&mut self, target: &Arc<Target>, parcel: &mut Parcel) -> Result<Offer, Broken> {
-        if self.talk.has_unread() {
-            return Err(Broken::OutOfStep(0));
-        }
+        self.talk.expect_nothing()?;
         parcel.attempts += 1;
         self.envelopes += 1;
         self.group.clear();

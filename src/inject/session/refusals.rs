@@ -116,6 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         parcel: Parcel,
         refused: Refused,
     ) -> Option<Stop> {
+        let refused = self.with_cause(refused);
         match refused.whose {
             Whose::Recipient => self.refuse_recipient(target, parcel, refused),
             Whose::Message => {
@@ -149,6 +150,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             }
             Whose::Order => self.learn_order(target, parcel, &refused),
         }
+    }
+
+    /// A target that has had enough of errors says good-bye for what it refused before, and that is what there is to mend.
+    fn with_cause(&mut self, mut refused: Refused) -> Refused {
+        let is_ones = matches!(refused.whose, Whose::Recipient | Whose::Message | Whose::SessionFull);
+        match &self.refused_last {
+            Some(cause) if refused.is_closing() && refused.whose == Whose::Session => {
+                let detail = format!("{}; then it said good-bye: {}", cause.detail, refused.said.said());
+                refused.fault.detail = detail.into();
+            }
+            _ if !refused.is_closing() && !is_ones => self.refused_last = Some(refused.targets_fault()),
+            _ => {}
+        }
+        refused
     }
 
     pub(super) fn refuse(&mut self, target: &Target, parcel: Parcel, refused: Refused) {

@@ -1,12 +1,14 @@
-//! Targets that have had enough of errors at some point and leave with the rest unread, which resets the connection and
-//! takes along what they had not sent yet.
+//! Targets that have had enough of errors at some point, or do not bear what comes early, and leave with the rest unread, which
+//! resets the connection and takes along what they had not sent yet.
 
 use super::jobs::{CHUNKING, PIPELINING, PLAIN, count, send};
 use super::peer::{Ask, Peer, Say, text as reply};
 use super::*;
 use crate::fault::State;
+use crate::inject::session::IN_FLIGHT_MAX;
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 const JOBS: usize = 200;
 
@@ -68,4 +70,23 @@ async fn a4_a_reset_behind_any_number_of_errors_puts_nothing_in_doubt() {
 async fn a4_a_reset_behind_errors_that_are_counted_from_the_start_puts_nothing_in_doubt() {
     let cases = [(3, 2), (3, 5), (3, 8), (4, 5), (5, 5), (7, 2), (9, 5), (10, 2), (20, 2)];
     assert_nothing_is_in_doubt(Since::Beginning, &cases).await;
+}
+
+/// Dovecot's submission proxy (2.3.19) ends a session now and then that has more behind a final dot, with the message taken.
+#[tokio::test]
+async fn a4_a_target_that_ends_sessions_for_what_comes_early_loses_one_answer_or_two() {
+    // Whole messages that are ahead are lost with one end.
+    for (offers, most) in [(PIPELINING, 2), (CHUNKING, 2 + IN_FLIGHT_MAX)] {
+        let dots = AtomicUsize::new(0);
+        let panics = move |ask: &Ask<'_>| {
+            let is_panic = ask.verb == "." && ask.is_early && dots.fetch_add(1, Relaxed) % 50 == 49;
+            if is_panic { Say::Reset } else { Say::Usual }
+        };
+        let peer = Peer::start(move |_| offers, panics).await;
+        let injector = Injector::start(vec![TargetSettings { connections_max: 2, ..peer.settings("mta1") }]);
+        let states = send(&injector, 0..1000).await;
+        let unknown = count(&states, State::Unknown);
+        assert!((1..=most).contains(&unknown), "{unknown} in doubt, {offers:?}");
+        assert_eq!(count(&states, State::Relayed), 1000 - unknown, "{offers:?}");
+    }
 }

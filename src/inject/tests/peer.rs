@@ -334,6 +334,7 @@ impl Talk {
             self.more().await?;
         }
         self.take(bytes);
+        self.early = self.heard.len();
         self.finish()
     }
 

@@ -284,3 +284,50 @@ async fn a11_an_attempt_is_not_made_on_a_session_that_has_taken_nobody() {
     tokio::time::timeout(Duration::from_secs(30), attempts).await.expect("it is found well");
     assert!(refused.load(Relaxed) <= 7, "{} refusals", refused.load(Relaxed));
 }
+
+/// What a target said before it had enough of errors is what there is to mend, and not that it left.
+#[tokio::test]
+async fn a3_a_good_bye_behind_refusals_hides_nobody_why() {
+    for offers in [PLAIN, PIPELINING, CHUNKING] {
+        let manners = |ask: &Ask<'_>| {
+            match (ask.verb, ask.mails) {
+            ("RCPT", ..3) => text("554 5.7.1 <x>: Recipient address rejected: Access denied"),
+            // Both in one write, and the second one is asked for by nobody.
+            ("RCPT", _) => Say::TextAndClose(
+                "554 5.7.1 <x>: Recipient address rejected: Access denied\r\n421 4.7.0 peer.test Error: too many errors"
+                    .into(),
+            ),
+            _ => Say::Usual,
+        }
+        };
+        let peer = Peer::start(move |_| offers, manners).await;
+        let injector = one_session(&peer);
+        let outcomes = outcomes(&injector, 0..20, Duration::from_secs(20)).await;
+        for fault in outcomes.into_iter().map(fault) {
+            assert_eq!(fault.reason, Reason::TargetUnavailable, "{fault}");
+            assert!(fault.detail.contains("Access denied"), "{offers:?}: {fault}");
+        }
+        let cause = injector.targets().find_map(|(_, _, cause)| cause).expect("it looks well");
+        assert!(cause.detail.contains("Access denied"), "{offers:?}: {cause}");
+    }
+}
+
+/// Postfix' postscreen hands a client on whose first session it has seen through: until then it puts everybody off.
+#[tokio::test]
+async fn a2_who_is_put_off_by_a_new_session_is_offered_to_another_one_first() {
+    for offers in [PLAIN, PIPELINING, CHUNKING] {
+        let manners = |ask: &Ask<'_>| match (ask.session, ask.verb) {
+            (0, "RCPT") => text("450 4.3.2 Service currently unavailable"),
+            _ => Say::Usual,
+        };
+        let peer = Peer::start(move |_| offers, manners).await;
+        let injector = one_session(&peer);
+        let handle = injector.choose(None).unwrap();
+        // As a handoff: with no patience.
+        for number in 0..5 {
+            let outcome = injector.deliver(&handle, to(number)).await;
+            assert!(outcome.is_ok(), "{number}, {offers:?}: {outcome:?}");
+        }
+        assert_each_once(&peer, 5);
+    }
+}
