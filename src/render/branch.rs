@@ -46,7 +46,7 @@ pub(super) struct Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Watch {
     Link(Joint),
-    /// Markup with a style sheet, where the message shows a person.
+    /// Markup with a style sheet or something else that sees a value, where the message shows a person.
     Sheet,
 }
 
@@ -54,7 +54,7 @@ pub(super) enum Watch {
 pub(super) fn holds_sheet(markup: &str) -> bool {
     let lower = markup.to_ascii_lowercase();
     let has_rules = || lower.contains("<style") && !style::loads(&style::understood(markup)).is_empty();
-    ["<link", "<base", "loading="].iter().any(|part| lower.contains(part)) || has_rules()
+    ["<link", "<base"].iter().any(|part| lower.contains(part)) || has_rules()
 }
 
 pub(super) struct Source<'a> {

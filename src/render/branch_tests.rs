@@ -235,6 +235,32 @@ fn p2_a_value_of_the_job_is_no_link_where_a_person_decides() {
     );
 }
 
+#[test]
+fn p2_markup_of_a_job_beside_a_person_sees_no_value() {
+    let own = "<style>@font-face{font-family:z;src:url(https://t/z)}</style><p>{{person.city}}</p><div>{{{data.a}}}</div>";
+    let told =
+        |html: &str, markup: &str| judged("{{#if person.vip}}x{{/if}}", Some(html), json!({"a": markup}));
+    for html in [
+        "<p>{{person.city}}</p><div>{{{data.a}}}</div>",
+        "{{#if person.vip}}x{{/if}} <div>{{{data.a}}}</div>",
+    ] {
+        for markup in [
+            "<img src=https://t/a onerror=\"a()\">",
+            "<img src=https://t/a loading=lazy>",
+            "<b style=\"content-visibility:auto\">x</b>",
+        ] {
+            let (reason, detail) = told(html, markup).unwrap_err();
+            assert!(
+                reason == Reason::BadJob && detail.contains("would depend on the value"),
+                "{markup}: {detail}"
+            );
+        }
+        assert_eq!(told(html, "<img src=https://t/a loading=eager style=\"font-family:Arial,z\">"), Ok(()));
+    }
+    assert!(told(own, "<font face=\"Arial,z\">x</font>").is_err());
+    assert_eq!(told(own, "<font face=\"z,Arial\">x</font>"), Ok(()));
+}
+
 fn rendered(plan: &Plan, person: &Person, job: &Job) -> Result<String, String> {
     let request = RenderRequest {
         person,

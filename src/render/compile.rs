@@ -87,6 +87,7 @@ fn compile_source(
         lints = verdict.lints;
         program.watched = verdict.watched;
         program.branch_urls = branch_urls.unwrap_or_default().into();
+        program.own_fonts = tree.own_fonts;
     }
     if lints.is_empty() { Ok(program) } else { Err(lints) }
 }

@@ -6,6 +6,7 @@
 //! `noscript` …). Where none stands, each way is walked so that every piece is read once; where one does, the elements that are
 //! open behind a block must be the same whichever way was taken, so that it does not matter.
 
+mod active;
 mod comments;
 mod css;
 mod fonts;
@@ -21,6 +22,7 @@ mod styles;
 mod walk;
 mod ways;
 
+pub(super) use active::what_sees_in;
 pub(super) use judge::judge;
 pub(super) use plain::{is_plain, is_whole};
 

@@ -58,6 +58,8 @@ pub struct Program {
     pub(super) watched: BTreeMap<(usize, usize), Watch>,
     /// URLs that may depend on the person.
     pub(super) branch_urls: Box<[Box<str>]>,
+    /// The rules of its own fonts, beside which markup of the job is looked at.
+    pub(super) own_fonts: Box<str>,
 }
 
 /// Whether what a program needs, refuses and writes besides a person's values may depend on them.

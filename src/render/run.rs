@@ -5,6 +5,7 @@ use super::effort::Effort;
 use super::escape::{Escape, Escaped, escape, printable};
 use super::expression::{Expr, Frame, Need, Turn, evaluate};
 use super::html::ends_in_text;
+use super::markup::what_sees_in;
 use super::markup::{is_plain, is_whole};
 use super::program::{IfOp, LoopOp, Op, Program, Sink, ValueOp};
 use super::readings;
@@ -286,6 +287,7 @@ fn leaves_open(text: &str, op: &ValueOp) -> bool {
 pub(super) fn check_watched(program: &Program, text: &str, op: &ValueOp) -> Result<(), Fault> {
     let Some(watch) = program.watched.get(&op.at) else { return Ok(()) };
     let name = printable(&op.origin.name);
+    let sees = || what_sees_in(text, &program.own_fonts);
     let cause = match watch {
         Watch::Link(joint) if makes_link(text, *joint, &program.branch_urls) => format!(
             "{name} would be a link in a text that depends on the person: whoever sees it clicked would learn the value; take \
@@ -295,7 +297,14 @@ pub(super) fn check_watched(program: &Program, text: &str, op: &ValueOp) -> Resu
             "{name} is markup with a style sheet, in a message that depends on the person; put the style sheet into the \
              template"
         ),
-        Watch::Link(_) | Watch::Sheet => return Ok(()),
+        Watch::Link(_) => return Ok(()),
+        Watch::Sheet => match sees() {
+            Some(what) => format!(
+                "{name} is markup beside a value of the person with {what}: what is fetched would depend on the value; take it \
+                 out"
+            ),
+            None => return Ok(()),
+        },
     };
     Err(Fault::new(Reason::BadJob, cause))
 }

@@ -17,6 +17,8 @@ pub(super) struct Tree {
     pub(super) restyled: bool,
     /// Where markup of the job stands, if not simply in text.
     pub(super) markup: BTreeMap<At, Stands>,
+    /// Where there is any, the rules of own fonts beside it.
+    pub(super) own_fonts: Box<str>,
 }
 
 /// What a tag does to whether a reader is shown the text behind it, on one way or another.

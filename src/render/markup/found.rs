@@ -95,6 +95,11 @@ impl<'a> Found<'a> {
         self.stands.insert(at, worst);
     }
 
+    /// Whether markup of the job stands in it.
+    pub(super) fn has_markup(&self) -> bool {
+        !self.stands.is_empty()
+    }
+
     /// What was put beside a value about a person on any way, though it stands elsewhere.
     pub(super) fn judge_moves(&mut self) {
         if !self.personal_lines.is_disjoint(&self.moved_lines) {
@@ -156,7 +161,7 @@ impl<'a> Found<'a> {
                 ),
                 "put it into a cell (<tr><td>…</td></tr>), or before the table",
             ),
-            Flaw::Style(what) => (
+            Flaw::Sees(what) => (
                 format!("beside {{{{person.…}}}} stands {what}: what is fetched would depend on the value"),
                 "take it out, or {{person.…}} out of the HTML",
             ),

@@ -1,5 +1,6 @@
 //! Has a program walked on as many ways as it takes to know what a parser makes of each piece, whichever way is taken.
 
+use super::active::own_fonts;
 use super::css::Sheets;
 use super::found::Found;
 use super::walk::{Scripting, Walk};
@@ -45,6 +46,9 @@ pub(in crate::render) fn judge(ops: &[Op], fixed: &[Box<str>], place: &str) -> (
         (0..combinations).for_each(|combination| reading.combine(&mut found, combination));
     }
     found.tree.restyled = reading.sheets.change_kinds();
+    if found.has_markup() {
+        found.tree.own_fonts = own_fonts(fixed).into();
+    }
     found.judge_grounds();
     found.judge_moves();
     found.into_judgement()

@@ -26,6 +26,9 @@ impl Marked {
     }
 }
 
+/// In place of a value of the job in an attribute: it may be anything.
+pub(super) const DATA: char = '\u{f8ff}';
+
 /// What stands in place of values: a word that is in no template, and a number.
 #[derive(Debug, Clone)]
 pub(super) struct Mark(memmem::Finder<'static>);

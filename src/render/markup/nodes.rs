@@ -2,6 +2,7 @@
 
 mod sink;
 
+use super::active::{as_font, what_sees};
 use super::comments;
 use super::css::{Sheets, Shown};
 use super::mark::{Mark, Marked, Of};
@@ -33,7 +34,7 @@ pub(super) enum Landing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flaw {
     Comment(comments::Flaw),
-    Style(&'static str),
+    Sees(&'static str),
     /// Text that a table holds outside of its cells is put before it, beside a value about a person.
     Moved,
 }
@@ -339,9 +340,10 @@ impl Nodes {
     }
 
     fn attributes(&self, element: &QualName, attributes: &[Attribute]) {
+        self.flaws.borrow_mut().extend(what_sees(&element.local, attributes).map(Flaw::Sees));
         for Attribute { name, value } in attributes {
             self.bad(&name.local, "the name of an attribute");
-            self.styles.borrow_mut().attribute(&name.local, value);
+            self.styles.borrow_mut().attribute(&name.local, as_font(&name.local, value));
             if !self.mark.is_in(value) {
                 continue;
             }
@@ -392,6 +394,6 @@ impl Nodes {
 
     /// What is wrong with the styles beside values about a person.
     pub(super) fn judge_styles(&self) {
-        self.flaws.borrow_mut().extend(self.styles.borrow().what_sees_values().map(Flaw::Style));
+        self.flaws.borrow_mut().extend(self.styles.borrow().what_sees_values().map(Flaw::Sees));
     }
 }

@@ -1,5 +1,6 @@
 //! Which elements may hold a person's value, and which change how parsers read what stands around them.
 
+use super::mark::DATA;
 use crate::render::elements::breaks_text;
 use html5ever::{Attribute, QualName, ns};
 
@@ -58,7 +59,9 @@ pub(super) fn is_for_machines(element: &QualName, attributes: &[Attribute]) -> b
         return false;
     }
     let names = attributes.iter().filter(|one| matches!(&*one.name.local, "itemprop" | "property"));
-    names.map(|one| one.value.to_ascii_lowercase()).any(|names| PARTS.iter().any(|part| names.contains(part)))
+    names
+        .map(|one| one.value.to_ascii_lowercase())
+        .any(|names| names.contains(DATA) || PARTS.iter().any(|part| names.contains(part)))
 }
 
 pub(super) fn breaks_line(name: &QualName) -> bool {

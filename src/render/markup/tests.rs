@@ -7,6 +7,7 @@ use crate::render::program::{Program, Sink, Syntax};
 use crate::render::scope::{FieldRules, Scope};
 use serde_json::json;
 
+mod active;
 mod reach;
 mod styled;
 

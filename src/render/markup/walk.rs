@@ -3,7 +3,7 @@
 use super::comments;
 use super::css::Sheets;
 use super::found::Found;
-use super::mark::{Mark, Marked, Of};
+use super::mark::{DATA, Mark, Marked, Of};
 use super::nodes::{Flaw, Landing};
 use super::parser::{DEPTH_MAX, NODES_MAX, Parser, TooComplex, Trail};
 use super::places::is_other_ground;
@@ -214,6 +214,9 @@ impl<'a, 'f, 'p> Walk<'a, 'f, 'p> {
         let of = match value.origin.person {
             Some(_) => Of::Person,
             None if value.raw => Of::Job,
+            None if matches!(self.state, State::Value(..)) => {
+                return self.parser.feed(DATA.encode_utf8(&mut [0; 4]));
+            }
             None => return self.parser.feed("x"),
         };
         let mark = self.mark.of(Marked { number: self.marked.len(), of });
