@@ -3,6 +3,7 @@
 
 mod comment;
 mod frame;
+mod hiding;
 mod link;
 mod load;
 mod markup;
@@ -24,6 +25,7 @@ use super::reading::Line;
 use super::structured;
 use super::tree::{Hiding, TagEnd, Tree};
 use frame::Frame;
+use hiding::Hiding as Hidden;
 use load::{Extent, Load};
 use report::{Cause, Report};
 use std::collections::BTreeMap;
@@ -82,7 +84,14 @@ pub(super) fn judge(source: &Source<'_>, allowed: Allowed<'_>) -> Verdict {
         tree: source.tree,
         cursor,
         cause: None,
-        report: Report { place, allowed, lints: Vec::new(), loads: Vec::new(), depends: None },
+        report: Report {
+            place,
+            allowed,
+            lints: Vec::new(),
+            loads: Vec::new(),
+            hidden: Hidden::default(),
+            depends: None,
+        },
         watched: BTreeMap::new(),
         raw: Vec::new(),
         turn: Turn::First,
@@ -355,6 +364,9 @@ impl<'a> Walk<'a> {
     fn settle(&mut self, other: Frame, turns: Turns) {
         let Some(cause) = self.cause else { return };
         let body = &self.cursor.markup.frame;
+        if !(body.is_empty() && other.is_empty()) {
+            self.report.hidden.open_element();
+        }
         let is_even = body.is_like(&other) && (turns == Turns::Once || body.is_empty());
         if !is_even {
             self.report.refuse("an element that is opened or closed", cause);
@@ -364,6 +376,7 @@ impl<'a> Walk<'a> {
     }
 
     fn verdict(mut self) -> Verdict {
+        self.report.loads.extend(self.report.hidden.found());
         let Report { loads, depends, allowed, .. } = &self.report;
         let mut told = Vec::new();
         if let Some((extent, cause)) = depends {

@@ -2,6 +2,7 @@
 //! the same addresses.
 
 mod cases;
+mod hidden;
 
 use super::branch::holds_sheet;
 use super::manifest::Manifest;

@@ -86,8 +86,7 @@ fn compile_source(
             branch::judge(&branch::Source { ops: &program.ops, text: &text, tree: &tree }, branch_urls);
         lints = verdict.lints;
         program.watched = verdict.watched;
-        program.branch_urls = branch_urls.unwrap_or_default().into();
-        program.own_fonts = tree.own_fonts;
+        (program.branch_urls, program.own_fonts) = (branch_urls.unwrap_or_default().into(), tree.own_fonts);
     }
     if lints.is_empty() { Ok(program) } else { Err(lints) }
 }

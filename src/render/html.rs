@@ -20,6 +20,9 @@ pub(super) fn comment_end(html: &str, start: usize) -> usize {
     closing.find(|at| ends_at(*at)).map_or(html.len(), |at| at + 1)
 }
 
+/// The place of a value that tells browsers what to do, or programs what a mail is about.
+pub(super) const META_CONTENT: &str = "a meta element's content";
+
 /// In place of the dashes of a comment of which nothing was read yet: `>` ends it, `!` is text.
 const BEGUN: u8 = 4;
 /// Likewise, of which one dash was read.
@@ -223,6 +226,11 @@ impl State {
         }
     }
 
+    /// Behind a value that ends nothing.
+    pub(super) fn behind_value(self) -> Self {
+        if matches!(self, Self::Comment { .. }) { Self::Comment { dashes: 0 } } else { self }
+    }
+
     /// The tag that the text is inside of.
     pub(super) fn tag(self) -> Option<Tag> {
         match self {
@@ -344,7 +352,7 @@ pub(super) fn attribute(tag: Tag, name: Name) -> Attribute {
         "srcdoc" => Attribute::Closed("a srcdoc attribute"),
         "srcset" | "imagesrcset" => Attribute::Closed("a srcset attribute"),
         "http-equiv" => Attribute::Closed("an http-equiv attribute"),
-        "content" if tag.name.as_str() == "meta" => Attribute::Closed("a meta element's content"),
+        "content" if tag.name.as_str() == "meta" => Attribute::Closed(META_CONTENT),
         _ if name.starts_with("on") => Attribute::Closed("an event handler attribute"),
         "href" | "src" | "action" | "formaction" | "background" | "poster" | "cite" | "data" | "longdesc"
         | "usemap" | "codebase" | "classid" | "archive" | "profile" | "manifest" | "icon" | "ping"

@@ -22,7 +22,7 @@ mod styles;
 mod walk;
 mod ways;
 
-pub(super) use active::what_sees_in;
+pub(super) use active::{readings_of_styles, what_sees_in};
 pub(super) use judge::judge;
 pub(super) use plain::{is_plain, is_whole};
 

@@ -39,6 +39,7 @@ pub mod manifest;
 mod markup;
 mod memo;
 pub mod message;
+mod microdata;
 mod mjml;
 mod name;
 mod outline;

@@ -6,12 +6,12 @@ use super::expression::Expr;
 use super::ground::{self, Ground, named};
 use super::html::{Attribute, Quote, State, Url};
 use super::lint::Lint;
-use super::outlook;
 use super::program::{Block, Op, Origin, Syntax, ValueOp, holds_person};
 use super::reading::Line;
 use super::readings::{Joined, Readings};
 use super::structured::{self, Fit};
 use super::tree::{Stands, TagEnd, Tree};
+use super::{microdata, outlook};
 
 /// A text and its values.
 pub(super) struct Text<'a> {
@@ -29,7 +29,7 @@ pub(super) fn place_values(ops: &mut [Op], text: &Text<'_>, tree: &Tree) -> Vec<
         lints: Vec::new(),
         holds_person: holds_person(ops),
         person_at: None,
-        in_comment: None,
+        known: None,
         last: Default::default(),
         turns: TURNS_MAX,
     };
@@ -67,8 +67,8 @@ struct Walk<'a> {
     holds_person: bool,
     /// The last value about the person, for a URL that begins behind it.
     person_at: Option<((usize, usize), String)>,
-    /// How the value is escaped that comes next, where it stands in a comment that Outlook reads.
-    in_comment: Option<Escape>,
+    /// How the value is escaped that comes next, where it stands in a comment that Outlook reads, or in microdata.
+    known: Option<Escape>,
     /// The last value: where it stands and what it is called.
     last: ((usize, usize), String),
     /// Those of loops that may still be read.
@@ -78,7 +78,8 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn ops(&mut self, ops: &mut [Op], mut spot: Spot) -> Spot {
         for index in 0..ops.len() {
-            self.in_comment = outlook::escape_of(ops, index, spot.ground, self.text.fixed);
+            self.known = outlook::escape_of(ops, index, spot.ground, self.text.fixed)
+                .or_else(|| microdata::escape_of(ops, index, spot.ground, self.text.fixed));
             spot = match &mut ops[index] {
                 Op::Fixed(index) => self.fixed(*index, spot),
                 Op::Value(value) => self.value(value, spot),
@@ -196,13 +197,12 @@ impl Walk<'_> {
         }
         let closed = match state {
             State::Text | State::Rcdata(_) => return (Some(Escape::Html), state),
-            // Letters, digits and `_`: they end no comment, tag or attribute, whatever Outlook reads here (the link of a
-            // button in VML, which stands in a conditional comment and nowhere else).
+            // Letters, digits and `_` end no comment, tag or attribute: for the link of a button that Outlook reads.
             State::Comment { .. } if matches!(value.expr, Expr::SendNumber) => {
-                return (Some(Escape::Html), State::Comment { dashes: 0 });
+                return (Some(Escape::Html), state.behind_value());
             }
-            State::Comment { .. } if self.in_comment.is_some() => {
-                return (self.in_comment, State::Comment { dashes: 0 });
+            State::Comment { .. } | State::Value(_, Attribute::Closed(_), ..) if self.known.is_some() => {
+                return (self.known, state.behind_value());
             }
             State::Value(_, Attribute::Plain, Quote::Double | Quote::Single, _)
                 if value.origin.person.is_some() =>

@@ -34,20 +34,6 @@ impl Hiding {
         }
     }
 
-    /// An attribute that is the same for everybody, whose value is an address.
-    pub fn attribute_with_address(&mut self, tag: &str, name: &str, value: &str) {
-        // What an img has is fetched in any case.
-        let is_loaded = match name {
-            "background" | "poster" | "data" => true,
-            "src" => !matches!(tag, "img" | "script"),
-            "href" | "xlink:href" => matches!(tag, "image" | "use" | "feimage"),
-            _ => false,
-        };
-        if is_loaded {
-            self.load(value.trim());
-        }
-    }
-
     pub fn sheet(&mut self, css: &str) {
         self.sheets.push_str(css);
         self.sheets.push('\n');
@@ -164,6 +150,16 @@ impl Hiding {
         asks_around && self.has_elements
             || self.attributes.iter().any(names_attribute)
             || self.names.iter().any(has_name)
+    }
+}
+
+/// Whether the address in an attribute is fetched only where the element is shown. What an img has is fetched in any case.
+pub(super) fn loads_where_shown(tag: &str, attribute: &str) -> bool {
+    match attribute {
+        "background" | "poster" | "data" => true,
+        "src" => !matches!(tag, "img" | "script"),
+        "href" | "xlink:href" => matches!(tag, "image" | "use" | "feimage"),
+        _ => false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a message loads only where it is used, and how far that may depend on a person.
 
+use super::services::is_font_service;
 use super::style::{self, Kind};
 
 /// By how much the HTML differs from person to person. What a style sheet loads may depend on each of them.
@@ -30,6 +31,8 @@ pub(super) enum Way {
     SeesText,
     /// By a rule, an attribute or a font, where it applies.
     Used,
+    /// By an element, as long as no rule hides it.
+    Shown,
 }
 
 impl Load {
@@ -68,6 +71,14 @@ impl Load {
                 ),
                 "leave those rules out, or name the URL as it stands in branch_urls of template.toml",
             ),
+            Way::Shown => (
+                format!(
+                    "{address} is loaded only where it is shown, and a rule of a style sheet may hide it by what person.{field} \
+                     decides here: whoever sees what is fetched would learn the value"
+                ),
+                "show it with an img, which is loaded in any case, take the rule out, or name the URL as it stands in \
+                 branch_urls of template.toml",
+            ),
             Way::Used => (
                 format!(
                     "{address} is loaded only where it is used, which person.{field} may decide here: whoever sees what is \
@@ -77,5 +88,36 @@ impl Load {
                  stands in branch_urls of template.toml",
             ),
         }
+    }
+}
+
+/// A `<link>` that is the same for everybody.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Link {
+    address: String,
+    /// All that its `rel` say.
+    kind: String,
+}
+
+impl Link {
+    /// Of two addresses the first one counts.
+    pub fn leads_to(&mut self, address: &str) {
+        if self.address.is_empty() {
+            address.clone_into(&mut self.address);
+        }
+    }
+
+    pub fn is(&mut self, kind: &str) {
+        self.kind.extend(kind.trim().chars().map(|c| c.to_ascii_lowercase()).chain([' ']));
+    }
+
+    pub fn load(self) -> Option<Load> {
+        // They are fetched in any case, or not at all, and hold no style that is used; without `rel` nothing is.
+        const IN_ANY_CASE: [&str; 7] =
+            ["", "preload", "preconnect", "dns-prefetch", "icon", "shortcut icon", "apple-touch-icon"];
+        let Self { address, kind } = self;
+        let is_known = IN_ANY_CASE.contains(&kind.trim());
+        let is_style = !address.is_empty() && !is_known && !is_font_service(&address);
+        is_style.then_some(Load { address, from: Extent::Values, way: Way::Elsewhere })
     }
 }

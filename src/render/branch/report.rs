@@ -1,6 +1,7 @@
 //! What depends on a person, and what is wrong with it.
 
 use super::Allowed;
+use super::hiding::Hiding;
 use super::load::{Extent, Load};
 use super::words::At;
 use crate::render::lint::Lint;
@@ -18,6 +19,7 @@ pub(super) struct Report<'a> {
     pub(super) allowed: Allowed<'a>,
     pub(super) lints: Vec<Lint>,
     pub(super) loads: Vec<Load>,
+    pub(super) hidden: Hiding,
     pub(super) depends: Option<(Extent, Cause<'a>)>,
 }
 

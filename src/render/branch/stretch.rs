@@ -50,6 +50,21 @@ impl Stretch {
         self.changed.iter().all(|changed| style::is_quiet(&text, changed.clone()))
     }
 
+    /// Whether what depends on a person is words of their own, between blanks.
+    pub(super) fn is_of_whole_words(&self) -> bool {
+        let is_blank = |at: Option<&u8>| at.is_none_or(u8::is_ascii_whitespace);
+        self.changed.iter().all(|changed| {
+            is_blank(changed.start.checked_sub(1).and_then(|before| self.text.get(before)))
+                && is_blank(self.text.get(changed.end))
+        })
+    }
+
+    /// What was added last that depends on a person.
+    pub(super) fn last_change(&self) -> &[u8] {
+        let at_end = self.changed.last().filter(|changed| changed.end == self.text.len());
+        at_end.map_or(&[], |changed| &self.text[changed.clone()])
+    }
+
     pub(super) fn clear(&mut self) {
         self.text.clear();
         self.changed.clear();

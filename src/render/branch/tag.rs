@@ -2,11 +2,11 @@
 
 use super::comment::{Comment, Read};
 use super::frame::{Frame, Opened};
+use super::hiding;
 use super::link;
-use super::load::{Extent, Load, Way};
+use super::load::{Extent, Link, Load};
 use super::markup::{self, Element};
 use super::report::{Cause, Report};
-use super::services::is_font_service;
 use super::stretch::Stretch;
 use super::style;
 use super::words::{Found, Words};
@@ -35,6 +35,7 @@ pub(super) struct Markup {
     /// An address in the tag, of a block, that is allowed.
     has_address: bool,
     is_loud: bool,
+    link: Link,
     attribute: String,
     attribute_share: Share,
     value: Stretch,
@@ -109,6 +110,7 @@ impl Markup {
                 self.is_end = end;
                 self.tag_share = if depends { Share::Whole } else { Share::Same };
                 (self.has_address, self.is_loud) = (false, false);
+                self.link = Link::default();
                 self.attribute.clear();
                 self.value.clear();
             }
@@ -207,6 +209,9 @@ impl Markup {
             match (share, cause.or(report.depends.map(|(_, cause)| cause))) {
                 (Share::Part | Share::Whole, Some(cause)) => {
                     report.depends(Extent::Markup, cause);
+                    if self.tag_share != Share::Whole {
+                        report.hidden.attribute(&name, &self.value, share == Share::Whole);
+                    }
                     self.changed_attribute(&name, share, report, cause);
                 }
                 _ => self.same_attribute(&name, report),
@@ -272,14 +277,17 @@ impl Markup {
             if style::is_handed_down(&css) {
                 let handed_down = style::loads(&css).into_iter().map(|load| load.address);
                 report.loads.extend(handed_down.map(|address| Load::used(address, Extent::Markup)));
+            } else {
+                style::loads(&css).iter().for_each(|load| report.hidden.load(&load.address));
             }
         } else if self.tag == "link" && name == "href" {
-            let address = value().trim().to_owned();
-            if !is_font_service(&address) {
-                report.loads.push(Load { address, from: Extent::Values, way: Way::Elsewhere });
-            }
-        } else if name == "loading" {
+            self.link.leads_to(value().trim());
+        } else if self.tag == "link" && name == "rel" {
+            self.link.is(&value());
+        } else if name == "loading" && !value().trim().eq_ignore_ascii_case("eager") {
             report.loads.push(Load::used("what has loading=".into(), Extent::Texts));
+        } else if hiding::loads_where_shown(&self.tag, name) {
+            report.hidden.load(value().trim());
         }
     }
 
@@ -287,6 +295,8 @@ impl Markup {
     fn end_tag<'a>(&mut self, report: &mut Report<'a>, cause: Option<Cause<'a>>) -> bool {
         let name = std::mem::take(&mut self.tag);
         let ends_word = breaks_text(&name);
+        report.hidden.tag(&name);
+        report.loads.extend(std::mem::take(&mut self.link).load());
         let cause = cause.or(report.depends.map(|(_, cause)| cause));
         let (Share::Whole, Some(cause)) = (self.tag_share, cause) else { return ends_word };
         report.depends(Extent::Markup, cause);
@@ -298,6 +308,7 @@ impl Markup {
         if !is_known {
             report.refuse(&format!("<{name}>"), cause);
         }
+        report.hidden.element();
         if self.is_end {
             self.frame.close(&name);
         } else if !markup::is_void(&name) {
@@ -307,7 +318,9 @@ impl Markup {
     }
 
     fn end_sheet<'a>(&mut self, report: &mut Report<'a>, cause: Option<Cause<'a>>) {
-        let css = style::understood(&self.sheet.as_text());
+        let written = self.sheet.as_text();
+        report.hidden.sheet(&written);
+        let css = style::understood(&written);
         let sees_text = style::sees_text(&css);
         report.loads.extend(style::loads(&css).into_iter().map(|load| Load::of_sheet(load, sees_text)));
         let changed = if self.sheet.changed.is_empty() {
@@ -344,6 +357,9 @@ impl Markup {
         let Some(cause) = cause else { return };
         if is_in_tag(end) && !is_in_tag(start) {
             report.refuse("a tag that begins and does not end", cause);
+        }
+        if matches!(end, State::Value(..)) {
+            report.hidden.words(&self.attribute, self.value.last_change());
         }
         if is_raw(end) && !self.sheet.changed.is_empty() {
             self.changed_sheet(report, cause);

@@ -76,6 +76,11 @@ pub(in crate::render) fn what_sees_in(markup: &str, own_fonts: &str) -> Option<&
     found.or_else(|| styles.what_sees_values())
 }
 
+/// The ways to read a style sheet, in lower case.
+pub(in crate::render) fn readings_of_styles(css: &str) -> Vec<String> {
+    readings(css)
+}
+
 /// The `@font-face` rules of the texts between the values, as far as they have any.
 pub(super) fn own_fonts(fixed: &[Box<str>]) -> String {
     let text: String = fixed.iter().map(|piece| &**piece).collect();
