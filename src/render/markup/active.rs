@@ -55,9 +55,7 @@ fn is_program(address: &str) -> bool {
 
 /// What of markup that comes with a job is that, or sees values by its styles, beside the own fonts of the template.
 pub(in crate::render) fn what_sees_in(markup: &str, own_fonts: &str) -> Option<&'static str> {
-    if memchr::memchr(b'<', markup.as_bytes()).is_none() {
-        return None;
-    }
+    memchr::memchr(b'<', markup.as_bytes())?;
     let mut styles = Styles::default();
     styles.sheet(own_fonts);
     let of_tag = |(name, attributes): &(QualName, Vec<Attribute>)| {
