@@ -144,6 +144,11 @@ impl<R: Read> Table<R> {
         &self.header
     }
 
+    /// The sign between the columns.
+    pub fn separator(&self) -> char {
+        self.reader.separator().into()
+    }
+
     pub fn known_by(&mut self, key: Key) {
         self.key = Some(key);
     }

@@ -234,6 +234,9 @@ impl Draft {
         if column.is_of_consent() && value == "-" {
             self.notices.insert(Notice::SilentDash);
         }
+        if value == "\\N" {
+            self.notices.insert(Notice::NullMark);
+        }
         !column.is_of_consent() || purpose::answer(value).is_none()
     }
 

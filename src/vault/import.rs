@@ -2,6 +2,7 @@
 //! good ones are kept.
 
 mod csv_rows;
+mod gone;
 mod header_fault;
 mod list_place;
 mod naming;
@@ -25,6 +26,7 @@ use crate::nearest::did_you_mean;
 use crate::purpose::Known;
 use crate::table::{self, TableFault};
 use csv_rows::CsvRows;
+use gone::Gone;
 use naming::reads_like_consent;
 pub use naming::{as_name, reads_like_address};
 use ndjson_rows::NdjsonRows;
@@ -109,6 +111,9 @@ pub trait Observer {
 
     /// A column that is kept as a field says by its name who may be mailed, and what it holds keeps nobody from being mailed.
     fn reads_like_consent(&mut self, _column: &str) {}
+
+    /// A column that is kept as a field holds a word by which lists say who is gone.
+    fn holds_word_of_leaving(&mut self, _column: &str, _word: &'static str) {}
 
     /// A row that is taken may be wrong.
     fn noticed(&mut self, _line: u64, _notice: Notice) {}
@@ -269,7 +274,7 @@ fn store(
     }
     let mut unchecked = options.cleared.as_ref();
     let mut summary = Summary::default();
-    let mut batch = Batch { drafts: Vec::new(), of: Vec::new(), from: 0, options };
+    let mut batch = Batch { drafts: Vec::new(), of: Vec::new(), from: 0, options, gone: Gone::default() };
     let ended = loop {
         let row = match rows.next() {
             Ok(Some(row)) => row,
@@ -292,7 +297,7 @@ fn store(
     // The good rows before an unreadable place are kept.
     batch.store(&mut storage, &mut summary, observer)?;
     observer.progress(rows.position(), &summary);
-    tell_of_consent(&rows.names(), observer);
+    tell_of_consent(&rows.names(), &batch.gone, observer);
     observer.withdrawals_forgotten(storage.withdrawals_forgotten());
     storage.settle()?;
     ended?;
@@ -304,13 +309,15 @@ fn store(
 }
 
 /// Where one column says what people consent to, others may say what they like.
-fn tell_of_consent(names: &BTreeSet<&str>, observer: &mut dyn Observer) {
+fn tell_of_consent(names: &BTreeSet<&str>, gone: &Gone, observer: &mut dyn Observer) {
     let named = |name: &&&str| Column::named(name);
     if names.iter().any(|name| named(&name).is_ok_and(|column| column.is_of_consent())) {
         return;
     }
     let alike = |name: &&&str| matches!(named(name), Ok(Column::Field(_))) && reads_like_consent(name);
     names.iter().filter(alike).for_each(|name| observer.reads_like_consent(name));
+    let others = gone.columns().filter(|(name, _)| !reads_like_consent(name));
+    others.for_each(|(name, word)| observer.holds_word_of_leaving(name, word));
 }
 
 /// A column that is not there is a slip, and the one that was meant would go on being refused.
@@ -349,11 +356,13 @@ struct Batch<'a> {
     /// Where in the file it starts.
     from: u64,
     options: &'a Options,
+    gone: Gone,
 }
 
 impl Batch<'_> {
     fn add(&mut self, row: Row, summary: &mut Summary, observer: &mut dyn Observer) {
         let draft = row.draft.spelled(&self.options.purposes);
+        self.gone.look(&draft.fields);
         match draft.refusal().filter(|_| draft.withdrawal().is_none()) {
             Some(refusal) => {
                 summary.count(&Err(refusal.clone()));

@@ -315,6 +315,10 @@ pub enum Notice {
     SilentDash,
     /// `A\nB` with a backslash and a letter, as `mysql -B` and `COPY` write a line end.
     Backslash,
+    /// `A\\B`: one backslash, where the file is escaped so elsewhere; else two.
+    DoubleBackslash,
+    /// `\N` that was said to be nothing: the file is escaped by backslashes.
+    NullMark,
 }
 
 /// Whether a spreadsheet's mark of a text stands before a number or a formula: `'0049`, `'+49 170`, `'=A1`. `'47 Brand` is a firm, and
@@ -328,14 +332,15 @@ pub fn is_marked_as_text(value: &str) -> bool {
 
 /// What is odd about a value.
 pub fn oddity(value: &str, signs: Signs) -> Option<Notice> {
-    let marks = ["\\n", "\\t", "\\r"];
+    // The last three are MySQL's, which escapes the sign itself.
+    let marks = ["\\n", "\\t", "\\r", "\\\n", "\\\t", "\\\r"];
+    let is_marked = || value.ends_with('\\') || marks.iter().any(|mark| value.contains(mark));
     match () {
         () if signs.has(Signs::APOSTROPHE) && value.trim_start().starts_with('\'') => {
             Some(Notice::Apostrophe)
         }
-        () if signs.has(Signs::BACKSLASH) && marks.iter().any(|mark| value.contains(mark)) => {
-            Some(Notice::Backslash)
-        }
+        () if signs.has(Signs::BACKSLASH) && is_marked() => Some(Notice::Backslash),
+        () if signs.has(Signs::BACKSLASH) && value.contains("\\\\") => Some(Notice::DoubleBackslash),
         () => None,
     }
 }
@@ -417,6 +422,10 @@ mod tests {
         let oddity = |value| oddity(value, Signs::of(value));
         assert_eq!(oddity("'t Hart"), Some(Notice::Apostrophe));
         assert_eq!((oddity("A\\nB"), oddity("A\\B")), (Some(Notice::Backslash), None));
+        for escaped in ["A\\\nB", "A\\\tB", "A\\\r\nB", "A\\"] {
+            assert_eq!(oddity(escaped), Some(Notice::Backslash), "{escaped:?}");
+        }
+        assert_eq!(oddity("\\\\server"), Some(Notice::DoubleBackslash));
     }
 
     #[test]

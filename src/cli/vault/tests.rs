@@ -6,6 +6,7 @@ use clap::Parser;
 use std::fs;
 use std::path::PathBuf;
 
+mod foreign;
 mod refused;
 
 #[derive(Parser)]
@@ -378,7 +379,7 @@ fn b11_lists_of_other_programs_are_told_their_names_at_once_and_what_keeps_nobod
     let desk = Desk::new();
     let file = desk.file("hubspot.csv", "Record ID,First Name,Email,Lead Status\n51,Anna,a@x.test,\n");
     let error = desk.run(&["import", file.to_str().unwrap()], b"").result.unwrap_err();
-    assert_eq!(error.fix.as_deref(), Some("name the columns record_id, first_name, Email, lead_status"));
+    assert_eq!(error.fix.as_deref(), Some("name the columns record_id,first_name,Email,lead_status"));
     let rows = "email,HasOptedOutOfEmail,OPTIN_TIME\na@x.test,true,\n";
     let file = desk.file("salesforce.csv", rows);
     let path = file.to_str().unwrap();

@@ -26,7 +26,7 @@ impl<R: Read> CsvRows<R> {
             TableFault::Nameless(at) | TableFault::NotText(at) => ImportError::Header(HeaderFault::Name(at)),
             fault => ImportError::Table(fault),
         })?;
-        let columns = columns_of(table.header()).map_err(ImportError::Header)?;
+        let columns = columns_of(table.header(), table.separator()).map_err(ImportError::Header)?;
         let columns: Vec<Column> = columns.into_iter().map(|column| options.column(column)).collect();
         if let Some(key) = columns.iter().enumerate().find_map(|(at, column)| key_of(at, column)) {
             table.known_by(key);
@@ -106,7 +106,7 @@ fn matched(cells: Cells<'_>, at: usize) -> Option<Zeroizing<String>> {
     Some(Zeroizing::new(std::str::from_utf8(cells.get(at)?).ok()?.to_owned()))
 }
 
-fn columns_of(header: &[String]) -> Result<Vec<Column>, HeaderFault> {
+fn columns_of(header: &[String], separator: char) -> Result<Vec<Column>, HeaderFault> {
     let mut columns: Vec<Column> = Vec::with_capacity(header.len());
     let is_named = |name: &String| Column::named(name).is_ok_and(|column| column.identifies());
     let is_like_one = |name: &String| is_named(name) || meant_for_address(name).is_some();
@@ -118,7 +118,7 @@ fn columns_of(header: &[String]) -> Result<Vec<Column>, HeaderFault> {
                 true => beside(header, at).unwrap_or_else(|| HeaderFault::NotAName {
                     at: second,
                     name: name.clone(),
-                    all: better_names(header),
+                    all: better_names(header).map(|names| names.join(&separator.to_string())),
                 }),
                 false => HeaderFault::Name(second),
             });

@@ -11,10 +11,11 @@ pub enum HeaderFault {
          first line missing that names the columns?)"
     )]
     Name(usize),
+    /// `all` is a better first line, where one is known.
     #[error(
         "column {at} is {name:?}, which is not a name; names are 1 to 64 letters, digits and _, not starting with a digit"
     )]
-    NotAName { at: usize, name: String, all: Option<Vec<String>> },
+    NotAName { at: usize, name: String, all: Option<String> },
     #[error(
         "columns {first} and {second} both hold the {meant} by their names, and column {second} is {name:?}, which is not a name"
     )]

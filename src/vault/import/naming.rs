@@ -1,5 +1,6 @@
 //! What columns are called in lists of other programs, and what they would be called here.
 
+use crate::person::{EMAIL, PHONE};
 use crate::vault::column::Column;
 use std::collections::BTreeSet;
 
@@ -25,7 +26,11 @@ pub fn meant_for_address(name: &str) -> Option<&'static str> {
         "primaryemail",
         "workemail",
     ];
-    const PHONE: [&str; 10] = [
+    const PHONE: [&str; 14] = [
+        "sms",
+        "telefonnummer",
+        "handynummer",
+        "mobil",
         "phone",
         "phonenumber",
         "mobile",
@@ -61,11 +66,27 @@ pub fn as_name(text: &str) -> Option<String> {
 /// Names for all columns, where more than one has none that can be written as `{{person.NAME}}`, and those found are all different.
 pub fn better_names(header: &[String]) -> Option<Vec<String>> {
     let is_name = |name: &String| Column::named(name).is_ok();
-    let better = |name: &String| if is_name(name) { Some(name.clone()) } else { as_name(name) };
+    let better = |name: &String| match meant_by_one(header, name) {
+        Some(meant) => Some(meant.to_owned()),
+        None if is_name(name) => Some(name.clone()),
+        None => as_name(name),
+    };
     let names: Vec<String> = header.iter().map(better).collect::<Option<_>>()?;
     let different: BTreeSet<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
     let odd = header.iter().filter(|name| !is_name(name)).count();
     (odd > 1 && different.len() == names.len()).then_some(names)
+}
+
+/// What a column that has a name already is called here, where no other one means the same: `Telefon` is `phone`.
+fn meant_by_one(header: &[String], name: &str) -> Option<&'static str> {
+    let meant = |name: &str| match Column::named(name) {
+        Ok(Column::Email) => Some(EMAIL),
+        Ok(Column::Phone) => Some(PHONE),
+        _ => meant_for_address(name),
+    };
+    let is_field = matches!(Column::named(name), Ok(Column::Field(_)));
+    let mine = meant(name).filter(|_| is_field)?;
+    (header.iter().filter(|other| meant(other) == Some(mine)).count() == 1).then_some(mine)
 }
 
 #[rustfmt::skip]
@@ -149,7 +170,7 @@ pub fn reads_like_address(name: &str) -> bool {
 }
 
 /// The words of a name, in small letters: `has_opted_out` has three, `hasOptedOut` too, and `OPTIN_IP` two.
-fn words(name: &str) -> Vec<String> {
+pub fn words(name: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut before = '_';
     for c in name.chars() {
@@ -303,6 +324,12 @@ mod tests {
         let header = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         let names = better_names(&header(&["Record ID", "First Name", "E-mail 1 - Value", "city"])).unwrap();
         assert_eq!(names, ["record_id", "first_name", "email", "city"]);
+        let names = better_names(&header(&["Kunden Nr", "Vor Name", "E-Mail", "Telefon"])).unwrap();
+        assert_eq!(names, ["kunden_nr", "vor_name", "email", "phone"]);
+        let names = better_names(&header(&["Kunden Nr", "Vor Name", "Email", "SMS"])).unwrap();
+        assert_eq!(names, ["kunden_nr", "vor_name", "Email", "phone"]);
+        let names = better_names(&header(&["Kunden Nr", "Vor Name", "Telefon", "mobile"])).unwrap();
+        assert_eq!(names, ["kunden_nr", "vor_name", "Telefon", "mobile"], "one of the two is to be chosen");
         assert_eq!(better_names(&header(&["email", "First Name"])), None, "that one is told by itself");
         assert_eq!(better_names(&header(&["First Name", "First-Name", "email"])), None);
         assert_eq!(better_names(&header(&["Prénom", "First Name", "email"])), None);

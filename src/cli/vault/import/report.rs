@@ -36,9 +36,14 @@ pub fn told_of(notice: Notice, known: &Known) -> String {
             "consent holds a - and is taken as empty, as --empty-word says: where it stands for no, import with no in its place",
         ),
         Notice::Backslash => String::from(
-            "a value holds \\n, \\t or \\r with a backslash and is kept so, as people will see it: where mysql -B or COPY has written a line end \
-             or a tab so, write the file as CSV",
+            "a value holds \\n, \\t or \\r with a backslash, or a backslash before a line end or at its own end, and is kept so, as people will see \
+             it: where mysql -B, INTO OUTFILE or COPY has written a line end or a tab so, write the file as CSV",
         ),
+        Notice::DoubleBackslash => String::from(
+            "a value holds two backslashes and is kept so, in a file in which others are escaped by backslashes: where INTO OUTFILE or COPY has \
+             written one backslash so, write the file as CSV",
+        ),
+        Notice::NullMark => String::from("a cell is \\N, by which databases write that there is nothing"),
     }
 }
 
@@ -58,6 +63,8 @@ pub struct Report<'a> {
     summary: Summary,
     noticed: BTreeMap<Notice, Noticed>,
     like_consent: Vec<String>,
+    /// Columns and the word in them that says who is gone.
+    gone: Vec<(String, &'static str)>,
     withdrawals_forgotten: u64,
 }
 
@@ -76,6 +83,7 @@ impl<'a> Report<'a> {
             summary: Summary::default(),
             noticed: BTreeMap::new(),
             like_consent: Vec::new(),
+            gone: Vec::new(),
             withdrawals_forgotten: 0,
         }
     }
@@ -106,6 +114,13 @@ impl<'a> Report<'a> {
                  turned round first); in a list of people who are not to be mailed any more, write -PURPOSE into a column consent"
             );
         }
+        for (column, word) in &self.gone {
+            let _ = writeln!(
+                errors,
+                "warning: the column {column} holds {word:?}, as lists do of people who are not to be mailed any more; it is kept as a field and keeps nobody \
+                 from being mailed: import such rows as a list of their own, with -PURPOSE in a column consent"
+            );
+        }
         if self.withdrawals_forgotten > 0 {
             let names = counted(self.withdrawals_forgotten, "name");
             let _ = writeln!(
@@ -114,7 +129,14 @@ impl<'a> Report<'a> {
                  kept; correct the rows, or import this file once more, and it is applied to those whom it brought"
             );
         }
+        let shows_escapes =
+            [Notice::Backslash, Notice::NullMark].iter().any(|sign| self.noticed.contains_key(sign));
         for (notice, Noticed { first, rows }) in &self.noticed {
+            match notice {
+                Notice::NullMark => continue,
+                Notice::DoubleBackslash if !shows_escapes => continue,
+                _ => {}
+            }
             let (rows, what) = (counted(*rows, "row"), told_of(*notice, known));
             let _ = writeln!(errors, "warning: {rows}, the first in line {first}: {what}");
         }
@@ -174,6 +196,10 @@ impl Observer for Report<'_> {
 
     fn reads_like_consent(&mut self, column: &str) {
         self.like_consent.push(column.to_owned());
+    }
+
+    fn holds_word_of_leaving(&mut self, column: &str, word: &'static str) {
+        self.gone.push((column.to_owned(), word));
     }
 
     fn withdrawals_forgotten(&mut self, names: u64) {
@@ -291,7 +317,7 @@ fn kept_rows(kept: u64) -> String {
 
 fn header_fix(fault: &HeaderFault) -> String {
     match fault {
-        HeaderFault::NotAName { all: Some(all), .. } => format!("name the columns {}", all.join(", ")),
+        HeaderFault::NotAName { all: Some(all), .. } => format!("name the columns {}", all),
         HeaderFault::NotAName { name, .. } | HeaderFault::LikeAddress { name, .. } => match as_name(name) {
             Some(better) => format!("name it {better}"),
             None => String::from("give it a name such as first_name"),
