@@ -8,20 +8,21 @@ mod list_place;
 mod naming;
 mod ndjson_members;
 mod ndjson_rows;
+mod observer;
 mod storage;
 mod tokens_out;
 
 pub use header_fault::HeaderFault;
 pub use list_place::{UnfitPlace, check as check_list_place};
+pub use observer::Observer;
 pub use tokens_out::{Amiss, TokensOut};
 
-use super::cause::Refusal;
 use super::cleared::Cleared;
 use super::column::Column;
 use super::draft::Draft;
 use super::error::VaultError;
 use super::value::{Notice, Words};
-use super::writer::{AddressChange, Change, Put, Rehearsal, Stored, Writer};
+use super::writer::{AddressChange, Change, Put, Rehearsal, Writer};
 use crate::nearest::did_you_mean;
 use crate::purpose::Known;
 use crate::table::{self, TableFault};
@@ -96,34 +97,6 @@ impl Summary {
             }
         }
     }
-}
-
-/// What an import tells while it runs.
-pub trait Observer {
-    /// A row is in the vault, on disk. `matched` is the row's value in the column asked for.
-    ///
-    /// # Errors
-    /// An error ends the import; what was stored stays.
-    fn stored(&mut self, line: u64, stored: &Stored, matched: Option<&str>) -> io::Result<()>;
-
-    /// A row was refused.
-    fn refused(&mut self, line: u64, refusal: &Refusal);
-
-    /// A column that is kept as a field says by its name who may be mailed, and what it holds keeps nobody from being mailed.
-    fn reads_like_consent(&mut self, _column: &str) {}
-
-    /// A column that is kept as a field holds a word by which lists say who is gone.
-    fn holds_word_of_leaving(&mut self, _column: &str, _word: &'static str) {}
-
-    /// A row that is taken may be wrong.
-    fn noticed(&mut self, _line: u64, _notice: Notice) {}
-
-    /// What refused rows withdrew about so many addresses and tokens that nobody in the vault has is not known any more, and was not applied to
-    /// those that later rows brought.
-    fn withdrawals_forgotten(&mut self, _names: u64) {}
-
-    /// How far the file has been read.
-    fn progress(&mut self, _bytes: u64, _so_far: &Summary) {}
 }
 
 /// Why an import ended early. What was stored before stays stored; importing the file again is safe.

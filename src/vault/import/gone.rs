@@ -48,7 +48,8 @@ impl Gone {
     pub fn look(&mut self, fields: &[(Arc<str>, Zeroizing<String>)]) {
         for (column, value) in fields {
             let Some(word) = word_of(value) else { continue };
-            if !self.0.contains_key(column) && !(ALSO_NAMES.contains(&word) && is_of_names(column)) {
+            let is_name = || ALSO_NAMES.contains(&word) && is_of_names(column);
+            if !self.0.contains_key(column) && !is_name() {
                 self.0.insert(column.clone(), word);
             }
         }

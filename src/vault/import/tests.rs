@@ -3,7 +3,7 @@
 use super::*;
 use crate::table::RowFlaw;
 use crate::vault::tests::Fixture;
-use crate::vault::{Cause, Refusal, Unclearable};
+use crate::vault::{Cause, Refusal, Stored, Unclearable};
 use std::collections::BTreeMap;
 
 mod rehearsals;

@@ -49,3 +49,29 @@ fn b11_better_names_are_a_first_line_as_the_file_would_have_it() {
     let error = desk.run(&["import", file.to_str().unwrap()], b"").result.unwrap_err();
     assert_eq!(error.fix.as_deref(), Some("name the columns kunden_nr;vor_name;email;phone"));
 }
+
+#[test]
+fn b11_lists_of_other_programs_are_told_their_names_at_once_and_what_keeps_nobody_from_mail() {
+    let desk = Desk::new();
+    let file = desk.file("hubspot.csv", "Record ID,First Name,Email,Lead Status\n51,Anna,a@x.test,\n");
+    let error = desk.run(&["import", file.to_str().unwrap()], b"").result.unwrap_err();
+    assert_eq!(error.fix.as_deref(), Some("name the columns record_id,first_name,Email,lead_status"));
+    let rows = "email,HasOptedOutOfEmail,OPTIN_TIME\na@x.test,true,\n";
+    let file = desk.file("salesforce.csv", rows);
+    let path = file.to_str().unwrap();
+    let said = desk.run(&["import", path, "--dry-run"], b"");
+    assert_eq!(said.errors.matches("reads as if it said who may be mailed").count(), 1, "{}", said.errors);
+    assert!(said.errors.starts_with("warning: the column HasOptedOutOfEmail reads"), "{}", said.errors);
+    let rows = rows.replace("OPTIN_TIME", "consent");
+    let file = desk.file("both.csv", &rows);
+    assert!(!desk.run(&["import", file.to_str().unwrap()], b"").errors.contains("reads as if"));
+    let list = desk.file("people.json", "[]");
+    assert!(
+        desk.run(&["import", list.to_str().unwrap()], b"")
+            .result
+            .unwrap_err()
+            .fix
+            .unwrap()
+            .contains("NDJSON")
+    );
+}
