@@ -5,6 +5,7 @@ use super::delivery::{Elsewhere, Errand, Parcel};
 use super::flow::{Narrow, Pass};
 use super::health::Sign;
 use super::inquiry::{Company, Leave, Whom};
+use super::pace::Complaint;
 use super::queue::Unneeded;
 use super::target::Target;
 use super::witness::Witness;
@@ -31,8 +32,13 @@ impl Target {
             Sign::PutOff | Sign::Refused(..) => {}
             Sign::Throttled(fault) => {
                 self.stats.throttled.fetch_add(1, Relaxed);
-                self.pace.slow_down(self.flow.per_second(), fault.clone());
-                self.flow.narrow(Narrow::Half);
+                let follows = self.pace.slow_down(self.flow.per_second(), fault.clone());
+                if follows == Complaint::First {
+                    tracing::warn!(target_mta = %self.settings.name, cause = %fault.detail, "asks for less and is slowed");
+                }
+                if follows != Complaint::InVain {
+                    self.flow.narrow(Narrow::Half);
+                }
             }
             // The other sessions offer no more than one until the target has answered.
             Sign::Declined(_) | Sign::InDoubt(_) | Sign::SessionEnded(_) => self.flow.narrow(Narrow::One),

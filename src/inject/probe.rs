@@ -140,7 +140,7 @@ fn list(senders: &[String]) -> String {
 fn is_about_recipient(whose: Whose, refusal: &Refusal) -> bool {
     match whose {
         Whose::Recipient | Whose::Message | Whose::Unclear => true,
-        Whose::Throttle => true,
+        Whose::Throttle | Whose::Connections => true,
         Whose::Target => refusal.code.is_transient() && refusal.blame() == Blame::Unsaid,
         Whose::Sender | Whose::UnclearSender | Whose::SessionFull | Whose::Session | Whose::Order => false,
     }

@@ -15,7 +15,7 @@ use super::lessons::Lessons;
 use super::machines::Machines;
 use super::offers::Offers;
 use super::pace::Pace;
-use super::place::{Open, Places};
+use super::place::{Ceiling, Open, Places};
 use super::queue::Queue;
 use super::rate::Rate;
 use super::senders::Senders;
@@ -74,6 +74,7 @@ pub(super) struct Target {
     workers: AtomicUsize,
     established: AtomicUsize,
     places: Places,
+    pub ceiling: Ceiling,
     /// Milliseconds after `born` before which no further session is tried.
     growth_resumes_ms: AtomicU64,
     born: Instant,
@@ -119,6 +120,7 @@ impl Target {
             workers: AtomicUsize::new(0),
             established: AtomicUsize::new(0),
             places,
+            ceiling: Ceiling::default(),
             growth_resumes_ms: AtomicU64::new(0),
             born: Instant::now(),
             gone: Notify::new(),
@@ -156,7 +158,7 @@ impl Target {
         let now_ms = self.born.elapsed().as_millis() as u64;
         let is_paused = now_ms < self.growth_resumes_ms.load(Ordering::Relaxed);
         if connecting == 0 && !is_paused && !self.queue.is_empty() {
-            self.hire(self.settings.connections_max);
+            self.hire(self.ceiling.under(self.settings.connections_max));
         }
     }
 
@@ -164,7 +166,7 @@ impl Target {
     pub fn has_room_for_another(self: &Arc<Self>) -> bool {
         self.grow();
         let workers = self.workers.load(Ordering::SeqCst);
-        workers < self.settings.connections_max || workers > self.established()
+        workers < self.ceiling.under(self.settings.connections_max) || workers > self.established()
     }
 
     /// Starts a worker while there are fewer than `max`.
@@ -314,7 +316,26 @@ impl Contract {
             if self.carried.is_empty() && !target.queue.needs_another() {
                 return;
             }
+            if self.is_one_too_many() {
+                return;
+            }
         }
+    }
+
+    /// The target wants fewer connections: those that are left take what this one has.
+    fn is_one_too_many(&mut self) -> bool {
+        let target = &self.target;
+        let most = target.ceiling.under(target.settings.connections_max);
+        if target.workers.load(Ordering::SeqCst) <= most {
+            return false;
+        }
+        while let Some(parcel) = self.carried.pop() {
+            if let Err(parcel) = target.queue.try_push(parcel) {
+                self.carried.push(*parcel);
+                return false;
+            }
+        }
+        true
     }
 
     async fn establish(&self) -> Result<(Session<Stream>, bool), Trouble> {

@@ -80,6 +80,8 @@ pub(super) enum Whose {
     Session,
     /// The target wants less of us.
     Throttle,
+    /// It wants fewer connections of us.
+    Connections,
     /// How the target and this relay stand to each other: relaying, authentication, TLS, its own troubles.
     Target,
     /// The order in which our commands came.
@@ -203,6 +205,7 @@ static TABLE: &[Row] = &[
     row(EVERY, CLOSING, Any, TOO_MANY_MESSAGES, Whose::SessionFull).on_a_used_session(),
     // Errors are counted by the session, of refused recipients too.
     row(EVERY, CLOSING, Any, TOO_MANY_ERRORS, Whose::Session),
+    row(EVERY, CLOSING, Any, TOO_MANY_CONNECTIONS, Whose::Connections),
     row(EVERY, CLOSING, Any, TOO_MUCH, Whose::Throttle),
     row(EVERY, CLOSING, Any, &[], Whose::Session),
     row(EVERY, REFUSED, Any, SHARE_OF_A_SESSION, Whose::SessionFull).on_a_used_session(),

@@ -62,6 +62,7 @@ impl Refused {
             Whose::Sender | Whose::UnclearSender => {
                 "its messages wait; let the target take this sender, or send from another"
             }
+            Whose::Connections => "the relay makes fewer; raise the target's limit or lower connections_max",
             Whose::Throttle => "the relay sends it less; raise the target's limit or lower rate_max",
             Whose::Session | Whose::SessionFull | Whose::Order => "it was not taken and can be sent again",
             _ if self.fault.is_transient() => "the target takes no messages now; see its log",
@@ -130,7 +131,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 None
             }
             Whose::Target => self.declined_here(target, parcel, &refused),
-            Whose::Throttle => {
+            Whose::Connections if target.ceiling.lower(target.established()) => {
+                self.put_off(target, parcel, &refused);
+                Some(Stop::Closing(refused.targets_fault()))
+            }
+            Whose::Throttle | Whose::Connections => {
                 target.note(Sign::Throttled(refused.targets_fault()));
                 let stop = refused.is_closing().then(|| Stop::Closing(refused.targets_fault()));
                 self.put_off(target, parcel, &refused);

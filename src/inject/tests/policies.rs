@@ -331,3 +331,50 @@ async fn a2_who_is_put_off_by_a_new_session_is_offered_to_another_one_first() {
         assert_each_once(&peer, 5);
     }
 }
+
+/// Every twentieth message, whatever the rate and however many connections: slower makes it no better.
+#[tokio::test]
+async fn a5_a_target_that_complains_at_any_rate_is_not_slowed_for_ever() {
+    let mails = AtomicUsize::new(0);
+    let manners = move |ask: &Ask<'_>| match ask.verb {
+        "MAIL" if mails.fetch_add(1, Relaxed) % 20 == 19 => {
+            Say::TextAndClose("421 4.7.0 too many connections, try later".into())
+        }
+        _ => Say::Usual,
+    };
+    let peer = Peer::start(|_| PIPELINING, manners).await;
+    let injector = Injector::start(vec![TargetSettings { connections_max: 4, ..peer.settings("mta1") }]);
+    let began = tokio::time::Instant::now();
+    let states = send(&injector, 0..1000).await;
+    assert_eq!(count(&states, State::Relayed), 1000);
+    assert_each_once(&peer, 1000);
+    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+}
+
+/// One that complains while more than so many are open gets no more, and is not slowed.
+#[tokio::test]
+async fn a5_words_about_connections_lower_their_number() {
+    let open = Arc::new(std::sync::Mutex::new(std::collections::BTreeSet::new()));
+    let manners = move |ask: &Ask<'_>| {
+        let mut open = open.lock().unwrap();
+        match ask.verb {
+            "MAIL" => drop(open.insert(ask.session)),
+            "QUIT" => drop(open.remove(&ask.session)),
+            _ => {}
+        }
+        if ask.verb == "MAIL" && open.len() > 2 {
+            open.remove(&ask.session);
+            return Say::TextAndClose("421 4.7.0 mx Error: too many connections".into());
+        }
+        // Slow, so that more sessions are made.
+        std::thread::sleep(Duration::from_millis(1));
+        Say::Usual
+    };
+    let peer = Peer::start(|_| PLAIN, manners).await;
+    let injector = Injector::start(vec![TargetSettings { connections_max: 8, ..peer.settings("mta1") }]);
+    let states = send(&injector, 0..400).await;
+    assert_eq!(count(&states, State::Relayed), 400);
+    let complaints = stats(&injector).offered_again();
+    assert!(complaints <= 12, "{complaints} complaints");
+    assert_eq!(stats(&injector).throttled(), 0, "it is not slowed");
+}

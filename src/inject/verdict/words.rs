@@ -104,6 +104,8 @@ pub const SENDING_QUOTA: &[&str] = &[
     "unusual rate",
     "outbound thread limit",
 ];
+pub const TOO_MANY_CONNECTIONS: &[&str] =
+    &["too many connections", "too many concurrent", "too many simultaneous", "too many sessions"];
 pub const SERVICE_UNAVAILABLE: &[&str] = &["service currently unavailable"];
 pub const ORDER_OF_COMMANDS: &[&str] = &[
     "pipelin",
