@@ -32,7 +32,7 @@ GUARDS = [
     Guard("words-of-outlook", "src/render/compile.rs", "lints.extend(outlook_words::joined(&program.ops, &program.fixed, place));",
           "lints.truncate(lints.len() + usize::from(outlook_words::joined(&program.ops, &program.fixed, place).is_some()));", "--lib p3_outlook"),
     Guard("styles-that-see", "src/render/markup/styles.rs", "find(|(word, _)| is_in(word))", "find(|(word, _)| is_in(word) && word.is_empty())", "--lib p3_"),
-    Guard("fonts", "src/render/markup/styles.rs", "what_sees_letters(css, &declared))", "what_sees_letters(css, &declared).filter(|_| false))", "--lib p3_"),
+    Guard("fonts", "src/render/markup/styles.rs", "what_sees_letters(css, whole, &declared))", "what_sees_letters(css, whole, &declared).filter(|_| false))", "--lib p3_"),
     Guard("unknown-rules", "src/render/markup/styles.rs", "any(|css| has_unknown_rule(css))", "any(|css| has_unknown_rule(css) && css.is_empty())", "--lib p3_"),
     Guard("sheets-within", "src/render/branch/style.rs", "load.kind != Kind::Sheet && load.address", "load.address", "--lib p2_"),
     Guard("fonts-of-services", "src/render/branch/style.rs", "is_plain_font_face(written) && is_served(written)", "is_plain_font_face(written) && loads(written).is_empty()", "--lib p3_"),

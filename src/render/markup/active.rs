@@ -23,7 +23,9 @@ pub(super) fn what_sees(element: &str, attributes: &[Attribute]) -> Option<&'sta
     let value = |name: &str| attributes.iter().find(|one| &*one.name.local == name).map(|one| &*one.value);
     match element {
         "iframe" | "frame" | "object" | "embed" | "applet" | "portal" | "fencedframe" => return Some(FRAME),
-        "script" if !value("type").is_some_and(is_data_block) => return Some(PROGRAM),
+        "script" if !value("type").is_some_and(is_data_block) && !value("src").is_some_and(is_of_amp) => {
+            return Some(PROGRAM);
+        }
         _ => {}
     }
     let runs = |one: &Attribute| one.name.local.starts_with("on") || is_program(&one.value);
@@ -37,6 +39,12 @@ pub(super) fn what_sees(element: &str, attributes: &[Attribute]) -> Option<&'sta
 /// The value as a style: a font that a value of the job names may be any.
 pub(super) fn as_font<'v>(attribute: &str, value: &'v str) -> &'v str {
     if attribute == "face" && value.contains(DATA) { "x,var(--x)" } else { value }
+}
+
+/// The one program of AMP mail, which its clients run and no other one. No sender has a say in it.
+fn is_of_amp(address: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-');
+    address.strip_prefix("https://cdn.ampproject.org/").is_some_and(|path| path.chars().all(is_plain))
 }
 
 /// A script that no browser runs.
@@ -136,6 +144,8 @@ mod tests {
             "<a href=' java\nscript:a()'>x</a>",
             "<iframe src=\"https://t/x\"></iframe>",
             "<script>a()</script>",
+            "<script src='https://cdn.ampproject.org@t/v0.js'></script>",
+            "<script src='https://cdn.ampproject.org/c?a'></script>",
         ] {
             assert!(what_sees_in(markup, &fonts).is_some(), "{markup}");
         }
@@ -143,6 +153,7 @@ mod tests {
             "loading=lazy",
             "<td style='font-family:z,Arial;color:red'><img src='https://t/x' loading='eager' sizes='100vw'></td>",
             "<td style='font-family:Arial,Helvetica,sans-serif'><a itemprop=url href='https://t/'>x</a></td>",
+            "<script async src='https://cdn.ampproject.org/v0/amp-form-0.1.js' custom-element='amp-form'></script>",
             "<script type='application/ld+json'>{}</script><img itemprop=image src='https://t/x'>",
         ] {
             assert_eq!(what_sees_in(markup, &fonts), None, "{markup}");

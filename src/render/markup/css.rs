@@ -1,5 +1,6 @@
 //! Which elements styles put into the line around them, or hide, as far as names, classes and attributes tell.
 
+use super::mark::DATA;
 use crate::render::branch::understood;
 use html5ever::Attribute;
 use std::cell::Cell;
@@ -229,7 +230,8 @@ impl Selector {
     fn fits(&self, name: &str, attributes: &[Attribute]) -> bool {
         let has = |(asked, part): &(String, String)| {
             let mut of_name = attributes.iter().filter(|one| *one.name.local == **asked);
-            of_name.any(|one| one.value.to_ascii_lowercase().contains(part.as_str()))
+            of_name
+                .any(|one| one.value.contains(DATA) || one.value.to_ascii_lowercase().contains(part.as_str()))
         };
         (self.name.is_empty() || self.name == name) && self.attributes.iter().all(has)
     }
@@ -254,10 +256,20 @@ mod tests {
     use super::*;
 
     fn shown(css: &str) -> Shown {
+        shown_of(css, "X y")
+    }
+
+    fn shown_of(css: &str, class_names: &str) -> Shown {
         let html = format!("<STYLE>{css}</style>");
         let class = html5ever::QualName::new(None, html5ever::ns!(), "class".into());
-        let attribute = Attribute { name: class, value: "X y".into() };
+        let attribute = Attribute { name: class, value: class_names.into() };
         Sheets::of_pieces(html.split_inclusive('l')).shown("p", &[attribute])
+    }
+
+    #[test]
+    fn p3_a_class_that_a_job_names_is_any_class() {
+        assert!(shown_of(".i{display:inline}", &format!("a {DATA}")).in_line);
+        assert!(!shown_of(".i{display:inline}", "a").in_line);
     }
 
     #[test]
