@@ -303,15 +303,13 @@ mod tests {
         let pace = Pace::default();
         let (mut taken, mut got) = (0, 0);
         for _ in 0..120_000 {
-            if pace.take().is_ok() {
-                got += 1;
-                match got % 20 {
-                    0 => drop(pace.slow_down(100.0, cause())),
-                    _ => {
-                        taken += 1;
-                        pace.answered();
-                    }
-                }
+            let is_offered = pace.take().is_ok();
+            got += i32::from(is_offered);
+            if is_offered && got % 20 == 0 {
+                pace.slow_down(100.0, cause());
+            } else if is_offered {
+                taken += 1;
+                pace.answered();
             }
             tokio::time::advance(Duration::from_millis(10)).await;
         }
@@ -326,14 +324,13 @@ mod tests {
         let (mut tokens, mut taken, mut refused) = (10.0_f64, 0, 0);
         for _ in 0..600_000 {
             tokens = (tokens + 0.01).min(12.0);
-            if pace.take().is_ok() {
-                if tokens >= 1.0 {
-                    (tokens, taken) = (tokens - 1.0, taken + 1);
-                    pace.answered();
-                } else {
-                    refused += 1;
-                    pace.slow_down(1000.0, cause());
-                }
+            let is_offered = pace.take().is_ok();
+            if is_offered && tokens >= 1.0 {
+                (tokens, taken) = (tokens - 1.0, taken + 1);
+                pace.answered();
+            } else if is_offered {
+                refused += 1;
+                pace.slow_down(1000.0, cause());
             }
             tokio::time::advance(Duration::from_millis(1)).await;
         }
