@@ -23,6 +23,9 @@ pub(super) fn what_sees(element: &str, attributes: &[Attribute]) -> Option<&'sta
     let value = |name: &str| attributes.iter().find(|one| &*one.name.local == name).map(|one| &*one.value);
     match element {
         "iframe" | "frame" | "object" | "embed" | "applet" | "portal" | "fencedframe" => return Some(FRAME),
+        "template" if attributes.iter().any(|one| one.name.local.starts_with("shadowroot")) => {
+            return Some(FRAME);
+        }
         "script" if !value("type").is_some_and(is_data_block) && !value("src").is_some_and(is_of_amp) => {
             return Some(PROGRAM);
         }
@@ -144,6 +147,7 @@ mod tests {
             "<a href=' java\nscript:a()'>x</a>",
             "<iframe src=\"https://t/x\"></iframe>",
             "<script>a()</script>",
+            "<template shadowrootmode=open><slot></slot></template>",
             "<script src='https://cdn.ampproject.org@t/v0.js'></script>",
             "<script src='https://cdn.ampproject.org/c?a'></script>",
         ] {

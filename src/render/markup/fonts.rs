@@ -9,6 +9,9 @@ const TWICE: &str =
 const MANY: &str = "more fonts (@font-face) than can be held against each other";
 const FACES_MAX: usize = 60;
 
+const BRACES: &str =
+    "quotes around { or }, beside an own font (@font-face): where a rule ends cannot be told";
+
 /// Names of one font: who writes more means nothing good.
 const FAMILIES_MAX: usize = 8;
 
@@ -26,6 +29,9 @@ struct Face<'c> {
 /// What in a style sheet, or in the styles of elements, has a font fetched by the letters of a text: all of them as
 /// [`super::css::readings`] has them, the sheet once without services of fonts, and once with them.
 pub(super) fn what_sees_letters(sheet: &str, whole: &str, declared: &[String]) -> Option<&'static str> {
+    if sheet.contains("@font-face") && has_brace_in_quotes(sheet) {
+        return Some(BRACES);
+    }
     let own: Vec<Face<'_>> = sheet.split("@font-face").skip(1).filter_map(Face::of).collect();
     if own.is_empty() {
         return None;
@@ -59,7 +65,25 @@ fn is_behind(declaration: &str, own: &HashSet<&str>) -> bool {
         let name = family(item.trim_end_matches([')', ' ']));
         item.contains("var(") || own.contains("") || own.contains(name.as_str())
     };
-    list.split(',').skip(1).any(is_own)
+    // Where a list is written elsewhere, or a sign within quotes looks like its comma, any may stand in it.
+    let is_any = |item: &str| {
+        item.contains("attr(") || item.matches('"').count() % 2 == 1 || item.matches('\'').count() % 2 == 1
+    };
+    list.split(',').any(is_any) || list.split(',').skip(1).any(is_own)
+}
+
+fn has_brace_in_quotes(css: &str) -> bool {
+    let mut quote = None;
+    css.chars().any(|c| {
+        match (c, quote) {
+            ('"' | '\'', None) => quote = Some(c),
+            (_, Some(open)) if open == c => quote = None,
+            ('\n', _) => quote = None,
+            ('{' | '}', Some(_)) => return true,
+            _ => {}
+        }
+        false
+    })
 }
 
 impl<'c> Face<'c> {
@@ -91,7 +115,10 @@ impl<'c> Face<'c> {
         // A brace in an address ends the block too early, and its name may stand behind it.
         let families = named.filter(|_| is_whole).collect();
         // Word tells of fonts without any.
-        declarations.contains("src").then_some(Self { declarations, families, weight, is_italic })
+        // What stands behind a rule within it is not seen here.
+        let is_cut = declarations.contains('{');
+        let families = if is_cut { Vec::new() } else { families };
+        (is_cut || declarations.contains("src")).then_some(Self { declarations, families, weight, is_italic })
     }
 
     /// Whether the letters that one lacks are looked for in the other. The same one may be written twice.
@@ -136,6 +163,11 @@ mod tests {
             format!("{z}@font-face{{font-family:z;font-weight:+700;src:url(//t/b)}}p{{font-family:z}}"),
             format!("{}p{{font-family:a,\u{e9}}}", z.replace('z', "\u{c9}")),
             format!("{z}@font-face{{font-family:z;font-weight:100 900;src:url(//t/b)}}p{{font-family:z}}"),
+            format!("{z}p{{font-family:attr(data-f type(*))}}"),
+            format!("{z}p{{font:attr(data-f type(*))}}"),
+            format!("{}p{{font-family:a,'z}}'}}", z.replace("family:z", "family:'z}'")),
+            format!("{}p{{font-family:a,'z,y'}}", z.replace("family:z", "family:'z,y'")),
+            String::from("@font-face{font-family:z;x:{};src:url(//t/a)}p{font-family:a,z}"),
             String::from("@font-face{src:url(\"//t/}\");font-family:z}p{font-family:Arial,z}"),
             String::from("@font-face{font-family:a;src:url(//t/});font-family:z}p{font-family:Arial,z}"),
         ] {

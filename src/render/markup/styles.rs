@@ -7,7 +7,9 @@ use html5ever::LocalName;
 use memchr::memmem;
 
 /// What cannot be told apart from a question about a value.
-const SEEING: [(&str, &str); 13] = [
+const SEEING: [(&str, &str); 15] = [
+    (":target-", ":target-current and its kin, which tell how long the text is"),
+    ("scroll-target", "groups of scrolling, which tell how long the text is"),
     ("unicode-range", "unicode-range, which fetches a font by the letters of the text"),
     (":empty", ":empty, which tells whether a value is empty"),
     (":dir(", ":dir(), which tells the direction of the text"),
@@ -213,6 +215,7 @@ mod tests {
             "p::first-letter{background:var(--a)}",
             "@font-face{font-family:a;src:url(//t/a)}p::first-letter{font-family:a}",
             "[|title^=a]{}",
+            "a:target-current{background:url(//t/a)}",
             "[*|title^=a] b{}",
             "p{animation-name:attr(title type(*))}",
             "p{font-family:attr(title type(*))}",
