@@ -135,7 +135,9 @@ impl<'c> Face<'c> {
 
 fn family(written: &str) -> String {
     let written = written.trim().trim_end_matches("!important");
-    written.split_ascii_whitespace().collect::<Vec<_>>().join(" ").replace(['"', '\''], "").to_lowercase()
+    // With spaces at an end or without: an escaped one, or one within quotes, is part of the name.
+    let bare = written.replace(['"', '\''], " ");
+    bare.split_ascii_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
 #[cfg(test)]
@@ -167,6 +169,7 @@ mod tests {
             format!("{z}p{{font:attr(data-f type(*))}}"),
             format!("{}p{{font-family:a,'z}}'}}", z.replace("family:z", "family:'z}'")),
             format!("{}p{{font-family:a,'z,y'}}", z.replace("family:z", "family:'z,y'")),
+            String::from("@font-face{font-family:z\\ ;src:url(//t/a)}p{font-family:a,'z '}"),
             String::from("@font-face{font-family:z;x:{};src:url(//t/a)}p{font-family:a,z}"),
             String::from("@font-face{src:url(\"//t/}\");font-family:z}p{font-family:Arial,z}"),
             String::from("@font-face{font-family:a;src:url(//t/});font-family:z}p{font-family:Arial,z}"),
