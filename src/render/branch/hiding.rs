@@ -4,6 +4,7 @@
 use super::load::{Extent, Load, Way};
 use super::stretch::Stretch;
 use crate::render::markup::readings_of_styles;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 /// What choosing by the elements around a place is written with.
@@ -23,7 +24,12 @@ pub(super) struct Hiding {
     attributes: BTreeSet<String>,
     /// Of `class` and `id`, as selectors have them.
     names: BTreeSet<String>,
+    /// How many bytes of selectors were held against names.
+    looks: Cell<usize>,
 }
+
+/// Behind so many any rule may be one that a person decides: of honest letters none comes near.
+const LOOKS_MAX: usize = 50_000_000;
 
 impl Hiding {
     /// An address that is loaded where it is shown.
@@ -127,6 +133,11 @@ impl Hiding {
     }
 
     fn is_chosen_by(&self, selector: &str) -> bool {
+        let looks = (self.names.len() + self.attributes.len()) * (selector.len() + 1);
+        self.looks.set(self.looks.get().saturating_add(looks));
+        if self.looks.get() > LOOKS_MAX {
+            return true;
+        }
         let names_attribute = |name: &String| match name.as_str() {
             "lang" if selector.contains(":lang(") => true,
             "dir" if selector.contains(":dir(") => true,

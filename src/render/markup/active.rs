@@ -44,10 +44,13 @@ pub(super) fn as_font<'v>(attribute: &str, value: &'v str) -> &'v str {
     if attribute == "face" && value.contains(DATA) { "x,var(--x)" } else { value }
 }
 
-/// The one program of AMP mail, which its clients run and no other one. No sender has a say in it.
+/// The programs of AMP mail, which its clients run and no other ones. The cache beside them (`/c/`) has files of any sender.
 fn is_of_amp(address: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-');
-    address.strip_prefix("https://cdn.ampproject.org/").is_some_and(|path| path.chars().all(is_plain))
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    let path = address.strip_prefix("https://cdn.ampproject.org/").unwrap_or("");
+    let path = path.strip_prefix("lts/").unwrap_or(path);
+    matches!(path, "v0.js" | "v0.mjs")
+        || path.strip_prefix("v0/").is_some_and(|name| name.chars().all(is_plain))
 }
 
 /// A script that no browser runs.
@@ -149,7 +152,8 @@ mod tests {
             "<script>a()</script>",
             "<template shadowrootmode=open><slot></slot></template>",
             "<script src='https://cdn.ampproject.org@t/v0.js'></script>",
-            "<script src='https://cdn.ampproject.org/c?a'></script>",
+            "<script src='https://cdn.ampproject.org/c/s/t.example/v0.js'></script>",
+            "<script src='https://cdn.ampproject.org/v0/../c/a.js'></script>",
         ] {
             assert!(what_sees_in(markup, &fonts).is_some(), "{markup}");
         }
@@ -157,6 +161,7 @@ mod tests {
             "loading=lazy",
             "<td style='font-family:z,Arial;color:red'><img src='https://t/x' loading='eager' sizes='100vw'></td>",
             "<td style='font-family:Arial,Helvetica,sans-serif'><a itemprop=url href='https://t/'>x</a></td>",
+            "<script async src='https://cdn.ampproject.org/v0.js'></script>",
             "<script async src='https://cdn.ampproject.org/v0/amp-form-0.1.js' custom-element='amp-form'></script>",
             "<script type='application/ld+json'>{}</script><img itemprop=image src='https://t/x'>",
         ] {
