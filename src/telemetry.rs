@@ -1,5 +1,7 @@
 //! What an operator sees: log lines on stderr and the metrics page. Counts and names of things, never values.
 
+#[cfg(test)]
+mod captured;
 mod line;
 mod log;
 mod ours;

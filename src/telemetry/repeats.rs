@@ -134,34 +134,22 @@ impl Visit for Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::captured::Captured;
     use std::sync::Arc;
     use tracing_subscriber::layer::SubscriberExt;
 
     /// How many of the events that `work` logs come through.
     fn written(repeats: &Arc<Repeats>, work: impl Fn()) -> usize {
-        let lines: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let lines = Captured::default();
         let into = lines.clone();
-        let writer = move || Lines(into.clone());
+        let writer = move || into.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(Level::DEBUG)
             .with_writer(writer)
             .finish()
             .with(OnlyNews(repeats.clone()));
         tracing::subscriber::with_default(subscriber, work);
-        lines.lock().unwrap().iter().filter(|byte| **byte == b'\n').count()
-    }
-
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Lines {
-        fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(line);
-            Ok(line.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
+        lines.text().lines().count()
     }
 
     #[test]
